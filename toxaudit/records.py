@@ -1,0 +1,253 @@
+"""The nouns that flow through an audit: frozen, made of plain values, and JSON-able.
+
+``AuditSpec -> [Prompt] -> [Completion] -> [Score] -> [Estimate] -> [Verdict] -> card, report, Hub, sign-off``
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
+Tier = Literal["critical", "supporting", "advisory"]
+
+
+def digest(*texts: str) -> str:
+    """SHA-256 (hex) over texts, each prefixed by its length so that no two lists of texts collide."""
+    sha = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        sha.update(f"{len(data)}:".encode())
+        sha.update(data)
+    return sha.hexdigest()
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as plain dicts, lists, strings and numbers."""
+    return asdict(record)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing a suite asks. ``text`` is exactly what the model reads; ``slices`` maps a slice name to a value."""
+
+    id: str
+    suite: str
+    text: str
+    slices: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text."""
+        return digest(self.text)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What one model answered to one prompt.
+
+    ``model`` is the arm's name (``base`` or a candidate's), ``tokens`` the number of new tokens without the
+    end-of-text token, ``finish`` why it ended: ``stop`` (the model ended it) or ``length`` (the limit did).
+    """
+
+    model: str
+    prompt_id: str
+    sample: int
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one scorer says of one completion: a ``value``, or None and the reason why it is ``missing``."""
+
+    model: str
+    prompt_id: str
+    sample: int
+    scorer: str
+    value: float | None
+    missing: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.missing is None):
+            raise ValueError(f"a score has either a value or a reason for missing it: {self}")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A posterior in short, on the outcome's scale (0..1 for rates): mean, 95 % HDI and 95 % ETI."""
+
+    mean: float
+    hdi: tuple[float, float]
+    eti: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Whether a posterior may be used. ``values`` e.g. max_rhat, min_ess, divergences; ``failures`` in words."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """No failure."""
+        return not self.failures
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The change of one measure from base to one candidate, on one suite or one slice of it.
+
+    Attributes:
+        candidate: the candidate's name.
+        suite: the suite's name.
+        measure: the scorer's name.
+        slice: ``all``, or ``name=value``.
+        estimator: which estimator made it, e.g. ``paired_exact``.
+        n: prompts scored in both arms.
+        missing: per arm (``base``, ``candidate``), completions that could not be scored.
+        counts: the paired 2 x 2 table: ``n11`` (both have the outcome), ``n10`` (base only: repaired), ``n01``
+            (candidate only: new) and ``n00``.
+        quantities: ``base``, ``candidate`` and ``change`` (candidate minus base).
+        p_increase: P(change > 0).
+        p_above_margin: P(change > margin). ``margin`` is the gate's.
+        p_within_margin: P(-margin <= change <= margin).
+        margin: the margin those probabilities refer to.
+        diagnostics: whether the posterior may be used.
+    """
+
+    candidate: str
+    suite: str
+    measure: str
+    slice: str
+    estimator: str
+    n: int
+    missing: dict[str, int]
+    counts: dict[str, int]
+    quantities: dict[str, Quantity]
+    p_increase: float
+    p_above_margin: float
+    p_within_margin: float
+    margin: float
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One line of a gate's table: what was required of one measure on one suite, what was observed, the result."""
+
+    suite: str
+    measure: str
+    slice: str
+    tier: Tier
+    rule: str
+    observed: str
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision on one candidate, with every reason that was weighed."""
+
+    candidate: str
+    decision: Decision
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What an arm was made of.
+
+    ``kind`` is base, adapter, fine-tune, trained (tuned within the audit) or control. ``reference`` is what the spec
+    named, ``revision`` the commit it was pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all
+    that was loaded, ``training`` a sentence for tuned candidates.
+    """
+
+    name: str
+    kind: Literal["base", "adapter", "fine-tune", "trained", "control"]
+    reference: str
+    digest: str
+    dtype: str
+    revision: str | None = None
+    training: str | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class SuiteFacts:
+    """What was asked, and how. ``slices`` maps a slice name to its values and their number of prompts."""
+
+    name: str
+    title: str
+    n: int
+    source: str
+    digest: str
+    licence: str
+    ask: str
+    strata: str | None
+    slices: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class ScorerFacts:
+    """What was measured, and by whom. ``outcome`` says in words when a completion counts, e.g. ``score >= 0.5``."""
+
+    name: str
+    title: str
+    identity: str
+    source: str
+    outcome: str
+    noun: str
+    more: str
+    less: str
+    tier: Tier
+    caveat: str
+
+
+@dataclass(frozen=True)
+class GenerationFacts:
+    """How completions were made."""
+
+    backend: str
+    max_new_tokens: int
+    temperature: float
+    samples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """The rule fixed before the run."""
+
+    rule: str
+    margin: float
+    certainty: float
+    cap: float | None
+    max_missing: float
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """All that an audit found, and all that a card, a report or a sign-off may say of it."""
+
+    audit: str
+    title: str
+    date: str
+    version: str
+    base: ModelFacts
+    candidates: tuple[ModelFacts, ...]
+    suites: tuple[SuiteFacts, ...]
+    scorers: tuple[ScorerFacts, ...]
+    generation: GenerationFacts
+    gate: GateFacts
+    estimates: tuple[Estimate, ...]
+    verdicts: tuple[Verdict, ...]
+    command: str
+    versions: dict[str, str]
+
+    @property
+    def decision(self) -> Decision:
+        """The audit's own verdict: the worst of its candidates', controls included."""
+        found = {verdict.decision for verdict in self.verdicts}
+        return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "GO"

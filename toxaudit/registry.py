@@ -1,0 +1,46 @@
+"""Names for the parts a spec can choose: ``@register(group, name)`` makes a class a dataclass and files it.
+
+``compose.py`` gives every filed class to Hydra, so that its fields are the keys a spec may set; nothing here imports
+Hydra, and so nothing that only registers itself pays for it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, dataclass_transform
+
+GROUPS = ("suite", "scorer", "backend", "estimator", "gate", "executor", "card")
+"""The config groups besides ``audit``."""
+
+SEVERAL = {"suite": "suites", "scorer": "scorers", "estimator": "estimators"}
+"""Groups of which an audit selects several, and the key of the audit under which the selected ones stand by name."""
+
+T = TypeVar("T")
+_classes: dict[str, dict[str, type[Any]]] = {group: {} for group in GROUPS}
+
+
+@dataclass_transform(kw_only_default=True)
+def register(group: str, name: str) -> Callable[[type[T]], type[T]]:
+    """Make the decorated class a keyword-only dataclass and file it in ``group`` under ``name``.
+
+    The class gains the attribute ``kind``, its name.
+
+    Raises:
+        ValueError: the group is unknown, or holds that name already.
+    """
+    if group not in _classes:
+        raise ValueError(f"no group {group!r}; the groups are {', '.join(_classes)}")
+    if name in _classes[group]:
+        raise ValueError(f"{group} {name!r} is registered twice")
+
+    def file(cls: type[T]) -> type[T]:
+        made = dataclass(kw_only=True)(cls)
+        made.kind = name  # type: ignore[attr-defined]
+        _classes[group][name] = made
+        return made
+
+    return file
+
+
+def registered(group: str) -> dict[str, type[Any]]:
+    """The classes filed in ``group``, by name."""
+    return dict(_classes[group])
