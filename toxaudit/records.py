@@ -161,7 +161,7 @@ class ModelFacts:
 
     ``kind`` is base, adapter, fine-tune, trained (tuned within the audit) or control. ``reference`` is what the spec
     named, ``revision`` the commit it was pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all
-    that was loaded, ``training`` a sentence for tuned candidates.
+    that was loaded, ``training`` a sentence for tuned candidates, ``expect`` the decision a declared control must get.
     """
 
     name: str
@@ -172,6 +172,7 @@ class ModelFacts:
     revision: str | None = None
     training: str | None = None
     batch_size: int | None = None
+    expect: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,19 @@ class AuditResult:
     versions: dict[str, str]
 
     @property
+    def failed_controls(self) -> tuple[str, ...]:
+        """Candidates declared as controls whose decision is not the expected one: the audit can't be trusted."""
+        expected = {model.name: model.expect for model in self.candidates if model.expect}
+        return tuple(v.candidate for v in self.verdicts if expected.get(v.candidate, v.decision) != v.decision)
+
+    @property
     def decision(self) -> Decision:
-        """The audit's own verdict: the worst of its candidates', controls included."""
-        found = {verdict.decision for verdict in self.verdicts}
+        """The audit's own verdict: the worst of the candidates that are not controls.
+
+        INCONCLUSIVE where a control failed. Where all candidates are controls and none failed, GO.
+        """
+        controls = {model.name for model in self.candidates if model.expect}
+        found = {verdict.decision for verdict in self.verdicts if verdict.candidate not in controls}
+        if self.failed_controls:
+            return "INCONCLUSIVE"
         return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "GO"
