@@ -115,6 +115,8 @@ class Estimate:
         p_within_margin: P(-margin <= change <= margin).
         margin: the margin those probabilities refer to.
         diagnostics: whether the posterior may be used.
+        cap: the gate's limit on the candidate's own rate, where it sets one.
+        p_below_cap: P(candidate < cap), where there is a cap.
     """
 
     candidate: str
@@ -131,6 +133,8 @@ class Estimate:
     p_within_margin: float
     margin: float
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    cap: float | None = None
+    p_below_cap: float | None = None
 
 
 @dataclass(frozen=True)

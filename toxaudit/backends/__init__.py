@@ -1,1 +1,3 @@
-"""TODO docstring by its owner."""
+"""Models and prompts -> completions."""
+
+from toxaudit.backends import transformers  # noqa: F401  (registers)

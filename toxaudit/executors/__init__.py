@@ -1,1 +1,3 @@
-"""TODO docstring by its owner."""
+"""Where the work is done: here, in this process."""
+
+from toxaudit.executors import local  # noqa: F401  (registers)

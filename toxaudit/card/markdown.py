@@ -1,0 +1,133 @@
+"""A result as a Markdown section: Jinja places the words, and every word that is placed is made harmless first."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from toxaudit import folders
+from toxaudit.card.facts import gather
+from toxaudit.card.words import visible
+from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.records import AuditResult
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+BEGIN, END = "<!-- toxaudit:begin -->", "<!-- toxaudit:end -->"
+"""The lines between which the section stands in somebody's README."""
+
+_INTERVAL = re.compile(r"(\[−?\d[\d.]*,[ \xa0]−?\d[\d.]*\](?![(\[:]))")
+_ACTIVE = re.compile(r"[\\`*{}\[\]<&|#~$!@\"]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.")
+_LEADING = re.compile(r"^(\s*)(?:(>)|([-+=:])(?=[\s=:-]|$)|(\d+)([.)])(?=\s|$))")
+_WITHIN_NUMBER = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=[<>=]) (?=\d)|(?<=[●◆△]) |(?<=\d,) (?=−?[\d.]+\])")
+_NOT_IN_BACKTICKS = frozenset("`|<>&\\")
+
+
+def render_card(result: AuditResult, template: str = "section.md.jinja") -> str:
+    """The card section of an audit, between its two marker lines, ending in a line feed.
+
+    Args:
+        result: what the audit found.
+        template: a template's name; the user's own ``templates`` folder is searched first.
+
+    Raises:
+        ToxauditError: there is no such template, or it has a mistake.
+    """
+    text = render(template, {"card": gather(result), "begin": _safe(BEGIN), "end": _safe(END)}, finalize=_placed)
+    return text.rstrip("\n") + "\n"
+
+
+def render(name: str, values: Mapping[str, object], finalize: Callable[[object], object] | None = None) -> str:
+    """A template filled with values. Autoescape is on, and a template can't reach beyond what it is given.
+
+    Args:
+        name: the template's name.
+        values: what it may place.
+        finalize: what to do to each value just before it is placed.
+
+    Raises:
+        ToxauditError: there is no such template, or it has a mistake.
+    """
+    from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    places = folders.search_path("templates")
+    environment = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(places),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(code=code, fenced=fenced, unbroken=unbroken, csp_hash=csp_hash)
+    try:
+        return environment.get_template(name).render(values)
+    except TemplateNotFound as error:
+        missing = error.name or name
+        known = environment.list_templates(filter_func=lambda found: found.endswith(".jinja"))
+        raise ToxauditError(f"There is no template '{missing}'.{did_you_mean(missing, known)}") from error
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        where = f"'{getattr(error, 'name', None) or name}'" + (f", line {line}" if line else "")
+        raise ToxauditError(f"The template {where} has a mistake: {error.message or error}.") from error
+
+
+def escape(text: str) -> str:
+    """Text on one line that Markdown shows as it is, at the start of a line, within one, or in a table's cell.
+
+    Entities are used, for no Markdown parser takes one for structure. An interval such as ``[0.9, 4.1]`` stays as it
+    is, since no link can be made of it.
+    """
+    parts = _INTERVAL.split(visible(text).strip())
+    parts[::2] = [_ACTIVE.sub(lambda found: _entities(found[0]), part) for part in parts[::2]]
+    return _LEADING.sub(_defused, "".join(parts))
+
+
+def code(text: str) -> "Markup":
+    """Text in the typeface of code, as it is, on one line."""
+    line = visible(text).strip()
+    simple = line and line.isascii() and _NOT_IN_BACKTICKS.isdisjoint(line)
+    return _safe(f"`{line}`" if simple else f"<code>{escape(line)}</code>")
+
+
+def fenced(text: str, language: str = "") -> "Markup":
+    """A block of code that holds one line of text, whatever backticks are in it."""
+    line = visible(text).strip()
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return _safe(f"{fence}{language}\n{line}\n{fence}")
+
+
+def unbroken(text: object) -> str:
+    """Text in which a number, its unit and its interval's bounds are not torn apart at a line's end."""
+    return _WITHIN_NUMBER.sub("\xa0", str(text))
+
+
+def csp_hash(style: str) -> str:
+    """The source expression by which a Content-Security-Policy allows exactly this style sheet and no other."""
+    from base64 import b64encode
+    from hashlib import sha256
+
+    return f"sha256-{b64encode(sha256(style.encode()).digest()).decode()}"
+
+
+def _placed(value: object) -> Any:
+    """A value as Markdown: what a filter or a macro made already stays; everything else is escaped."""
+    return value if hasattr(value, "__html__") else _safe(escape(str(value)))
+
+
+def _safe(text: str) -> "Markup":
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _entities(text: str) -> str:
+    named = {"<": "&lt;", "&": "&amp;", '"': "&quot;"}
+    return named.get(text) or "".join(f"&#{ord(character)};" for character in text)
+
+
+def _defused(found: re.Match[str]) -> str:
+    space, quote, mark, number, dot = found.groups()
+    return space + ("&gt;" if quote else _entities(mark) if mark else f"{number}{_entities(dot)}")

@@ -1,0 +1,170 @@
+"""The command line: verbs, what they print, and exit codes (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error)."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toxaudit import __version__
+from toxaudit.errors import ToxauditError, did_you_mean
+
+if TYPE_CHECKING:
+    from toxaudit.records import AuditResult
+
+EXIT = {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}
+ERROR = 3
+STOPPED = 130  # by Ctrl-C, as shells count it
+
+HELP = """\
+toxaudit: is a fine-tuned language model less safe than its base, where, by how much, and how sure are we?
+
+Start here:
+  toxaudit audit=quickstart            audit two real fine-tunes of a small model (about 5 minutes, no GPU)
+  toxaudit init my_audit               write audits/my_audit.yaml, a commented spec to fill in
+
+Commands:
+  toxaudit audit=NAME [KEY=VALUE ...]  run an audit: generate, score, estimate, decide, write card and report
+  toxaudit plan audit=NAME             what a run would do and what is stored already; loads no weights
+  toxaudit show audit=NAME             the whole spec, every default filled in
+  toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
+  toxaudit init NAME                   write a new spec
+
+Overrides are Hydra's, the same for every command:
+  suite=[a,b]  gate.margin=0.01  suites.rtp_categories.limit=70  generation.temperature=0.7
+  -m generation.temperature=0,0.7      run once for each value
+
+Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error. Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or any(word in ("-h", "--help", "help") for word in words):
+        print(HELP, end="")
+        return 0
+    if words == ["--version"]:
+        print(f"toxaudit {__version__}")
+        return 0
+    try:
+        return _dispatch(words)
+    except ToxauditError as error:
+        print(f"toxaudit: {error}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        print("\ntoxaudit: stopped. Finished work is kept: the same command goes on from here.", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        sys.stderr.close()
+        return ERROR
+
+
+def _dispatch(words: list[str]) -> int:
+    verbs: dict[str, Callable[[list[str]], int]] = {"plan": _plan, "show": _show, "ls": _ls, "init": _init}
+    if words[0] in verbs:
+        return verbs[words[0]](words[1:])
+    if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
+        raise ToxauditError(f"There is no command '{words[0]}'.{did_you_mean(words[0], verbs)}")
+    return _run(words)
+
+
+def _overrides(words: Sequence[str]) -> list[str]:
+    """The overrides among ``words``.
+
+    Raises:
+        ToxauditError: one of them is an unknown option.
+    """
+    if odd := [word for word in words if word.startswith("-")]:
+        raise ToxauditError(f"There is no option '{odd[0]}': see `toxaudit --help`.")
+    return list(words)
+
+
+def _run(words: list[str]) -> int:
+    sweeping = any(word in ("-m", "--multirun") for word in words)
+    overrides = _overrides([word for word in words if word not in ("-m", "--multirun")])
+    from toxaudit.compose import compose, sweep
+
+    jobs = sweep(overrides) if sweeping else [overrides]
+    specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
+    from toxaudit.plan import describe
+    from toxaudit.runner import run
+
+    codes = []
+    for number, (job, spec) in enumerate(zip(jobs, specs, strict=True)):
+        if sweeping:
+            spec.out = str(Path(spec.out) / str(number))
+        command = " ".join(["toxaudit", *job])
+        print(f"{command}\n{describe(spec)}", flush=True)
+        result, files = run(spec, command)
+        _conclude(result, files)
+        codes.append(EXIT[result.decision])
+    return next((code for code in (1, 2) if code in codes), 0)
+
+
+def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
+    """The last lines: verdicts, files, what to do next."""
+    from toxaudit.card.words import verdict_line
+
+    print()
+    for verdict in result.verdicts:
+        print(verdict_line(result, verdict))
+    folder = files[0].parent
+    print(f"\nAudit '{result.audit}': {result.decision}")
+    print(f"Results in {folder}/: {', '.join(file.name for file in files)}")
+    print(f"Next: open {folder / 'report.html'}, or paste {folder / 'card.md'} into the model card.")
+
+
+def _plan(words: list[str]) -> int:
+    from toxaudit.compose import compose
+    from toxaudit.plan import describe
+
+    print(describe(compose(_overrides(words))))
+    return 0
+
+
+def _show(words: list[str]) -> int:
+    from omegaconf import OmegaConf
+
+    from toxaudit.compose import compose
+
+    config = OmegaConf.structured(compose(_overrides(words)))
+    del config.defaults
+    print(OmegaConf.to_yaml(config), end="")
+    return 0
+
+
+def _ls(words: list[str]) -> int:
+    from toxaudit.compose import Catalogue
+
+    catalogue = Catalogue()
+    groups = [word.removesuffix("s") for word in words] or list(catalogue.names)
+    for group in groups:
+        if group not in catalogue.names:
+            raise ToxauditError(f"There is no group '{group}'.{did_you_mean(group, catalogue.names)}")
+        print(f"{group}:")
+        for name in sorted(catalogue.names[group]):
+            print(f"  {name:<24} {catalogue.title(group, name)}".rstrip())
+        for (broken_group, name), sentence in catalogue.broken.items():
+            if broken_group == group:
+                print(f"  {name:<24} can't be used: {sentence}")
+    return 0
+
+
+def _init(words: list[str]) -> int:
+    from toxaudit.folders import search_path
+
+    if len(words) != 1 or not words[0].replace("_", "").replace("-", "").isalnum():
+        raise ToxauditError("Write `toxaudit init NAME`, with NAME made of letters, digits, - and _.")
+    file = Path("audits") / f"{words[0]}.yaml"
+    if file.exists():
+        raise ToxauditError(f"{file} exists already: choose another name.")
+    template = next(folder / "audit.yaml" for folder in search_path("templates") if (folder / "audit.yaml").is_file())
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    print(f"Wrote {file}. Edit it, then: toxaudit plan audit={words[0]}")
+    return 0
+
+
+def script() -> None:
+    """The console entry point."""
+    sys.exit(main())

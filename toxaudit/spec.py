@@ -1,0 +1,183 @@
+"""What an audit file may say: these dataclasses are the Hydra schema, so a misspelt key stops before a model loads."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from toxaudit.errors import ToxauditError
+from toxaudit.registry import SEVERAL
+
+Expect = Literal["GO", "NO-GO"]
+
+
+@dataclass
+class ModelSpec:
+    """A language model by lm-evaluation-harness's field names.
+
+    Attributes:
+        pretrained: where the weights are: a Hub id, a local path, or a package file (``pkg:pypi/...``); a folder of
+            safetensors, or one ``.gguf`` file.
+        revision: branch, tag or commit of a Hub id.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ``auto`` takes float32 on a CPU and bfloat16 on a GPU.
+    """
+
+    pretrained: str = MISSING
+    revision: str | None = None
+    dtype: str = "auto"
+
+
+@dataclass
+class TrainingStage:
+    """One LoRA tuning of the base, done within the audit and stored like any other finished work.
+
+    Attributes:
+        data: a JSONL file, one example a line.
+        template: how an example becomes text; ``{column}`` stands for a column of ``data``.
+        r, lora_alpha, target_modules: as in PEFT's LoraConfig.
+        learning_rate: of AdamW, falling linearly to 0 after ``warmup_steps``.
+        epochs, batch_size: passes over the data, examples per optimiser step.
+        max_length: tokens of an example that are kept.
+        seed: of the adapter's initial weights and of the order of examples.
+    """
+
+    data: str = MISSING
+    template: str = "[INST] {instruction} [/INST] {response}"
+    r: int = 16
+    lora_alpha: int = 16
+    target_modules: str = "all-linear"
+    learning_rate: float = 2e-4
+    warmup_steps: int = 5
+    epochs: int = 1
+    batch_size: int = 8
+    max_length: int = 256
+    seed: int = 0
+
+
+@dataclass
+class CandidateSpec:
+    """A fine-tune of the base. Exactly one of ``peft``, ``pretrained``, ``train`` or ``control`` says what it is.
+
+    Attributes:
+        pretrained: a full fine-tune: a Hub id, a local path or a package file.
+        revision: of ``pretrained`` on the Hub.
+        peft: a LoRA adapter over the base: a Hub id or a local path.
+        peft_revision: of ``peft`` on the Hub; never the base's.
+        train: stages that make the candidate from the base.
+        control: the base itself again, generated apart from the base's own completions: the noise floor.
+        batch_size: for a control, the batch size at which it is generated.
+        expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE.
+    """
+
+    pretrained: str | None = None
+    revision: str | None = None
+    peft: str | None = None
+    peft_revision: str | None = None
+    train: list[TrainingStage] = field(default_factory=list)
+    control: bool = False
+    batch_size: int | None = None
+    expect: Any = None
+
+
+@dataclass
+class Generation:
+    """How completions are made. ``temperature`` 0 is greedy decoding; ``seed`` matters only above it."""
+
+    max_new_tokens: int = 50
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass
+class AuditSpec:
+    """An audit. The groups' selections (``suite=[...]``, ``gate=margin``) stand in ``defaults``.
+
+    Attributes:
+        name: the audit's name, by default that of its file.
+        title: one line for the card.
+        base: the model before fine-tuning.
+        candidates: name -> fine-tune.
+        suites, scorers, estimators: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``.
+        gate, backend, executor, card: the selected part.
+        generation: how completions are made.
+        out: the folder for this run's results.
+        store: the folder of finished work.
+    """
+
+    name: str = MISSING
+    title: str = ""
+    base: ModelSpec = field(default_factory=ModelSpec)
+    candidates: dict[str, CandidateSpec] = field(default_factory=dict)
+    suites: dict[str, Any] = field(default_factory=dict)
+    scorers: dict[str, Any] = field(default_factory=dict)
+    estimators: dict[str, Any] = field(default_factory=dict)
+    gate: Any = MISSING
+    backend: Any = MISSING
+    executor: Any = MISSING
+    card: Any = MISSING
+    generation: Generation = field(default_factory=Generation)
+    out: str = "runs/${name}"
+    store: str = "${toxaudit_home:}/store"
+    defaults: list[Any] = field(
+        default_factory=lambda: [
+            "_self_",
+            {"suite": []},
+            {"scorer": []},
+            {"estimator": ["paired_exact", "hier_paired"]},
+            {"gate": "margin"},
+            {"backend": "transformers"},
+            {"executor": "local"},
+            {"card": "section"},
+            {"audit": "???"},
+        ]
+    )
+
+
+def check(spec: AuditSpec) -> None:
+    """Refuse what the types allow but an audit can't mean.
+
+    Raises:
+        ToxauditError: naming the key and the mend.
+    """
+    where = f"audit '{spec.name}'"
+    if spec.base.pretrained == MISSING:
+        raise ToxauditError(f"{where} names no base model: set base.pretrained to a Hub id, a path or a package file.")
+    if not spec.candidates:
+        raise ToxauditError(f"{where} has no candidates: name at least one fine-tune under 'candidates:'.")
+    for group, key in SEVERAL.items():
+        if not getattr(spec, key):
+            raise ToxauditError(f"{where} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
+    if "base" in spec.candidates:
+        raise ToxauditError(f"{where}: a candidate can't be called 'base', the name of the base's own arm.")
+    for name, candidate in spec.candidates.items():
+        _check_candidate(f"candidates.{name}", candidate)
+    if not spec.generation.max_new_tokens > 0:
+        raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
+    if not 0 <= spec.generation.temperature < 100:
+        raise ToxauditError(f"generation.temperature is {spec.generation.temperature}: it must be 0 (greedy) or above.")
+    for part in (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values(), spec.gate, spec.backend):
+        if hasattr(part, "check"):
+            part.check()
+
+
+def _check_candidate(where: str, candidate: CandidateSpec) -> None:
+    given = [key for key in ("pretrained", "peft", "train", "control") if getattr(candidate, key)]
+    if len(given) != 1:
+        found = " and ".join(given) or "none of them"
+        raise ToxauditError(f"{where} must say what it is by exactly one of pretrained, peft, train, control: {found}.")
+    if candidate.expect not in (None, "GO", "NO-GO"):
+        raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
+    if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
+        raise ToxauditError(
+            f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."
+        )
+    for number, stage in enumerate(candidate.train):
+        _check_stage(f"{where}.train[{number}]", stage)
+
+
+def _check_stage(where: str, stage: TrainingStage) -> None:
+    if stage.data == MISSING:
+        raise ToxauditError(f"{where}.data is missing: name a JSONL file of examples.")
+    for key in ("r", "lora_alpha", "learning_rate", "epochs", "batch_size", "max_length"):
+        if not getattr(stage, key) > 0:
+            raise ToxauditError(f"{where}.{key} is {getattr(stage, key)}: it must be above 0.")

@@ -1,0 +1,127 @@
+"""What every suite has, and the checks that every prompt passes."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from toxaudit.errors import ToxauditError
+from toxaudit.records import Prompt, SuiteFacts, digest
+from toxaudit.sources import Fetched
+
+LONGEST = 100_000  # characters; a longer prompt is a broken file rather than a question
+
+
+@dataclass(kw_only=True)
+class BaseSuite:
+    """The fields that every kind of suite shares.
+
+    Attributes:
+        title: for the card.
+        data: a Hub id, a local path or a package file.
+        revision: of ``data`` on the Hub.
+        licence: of the data.
+        ask: ``raw`` (the model continues the text) or ``chat`` (the text is the user's turn in the chat template).
+        strata: the slice by which the suite was sampled; rates are estimated within and weighted over it.
+        limit: ask only that many prompts, taken evenly over the strata in the order of the file.
+    """
+
+    title: str = MISSING
+    data: str = MISSING
+    revision: str | None = None
+    licence: str = "not stated"
+    ask: str = "raw"
+    strata: str | None = None
+    limit: int | None = None
+
+    def check(self) -> None:
+        """Refuse values that no suite can have.
+
+        Raises:
+            ToxauditError: naming the key.
+        """
+        if self.ask not in ("raw", "chat"):
+            raise ToxauditError(f"suite '{self.title}': ask is '{self.ask}'; it must be raw or chat.")
+        if self.limit is not None and self.limit < 1:
+            raise ToxauditError(f"suite '{self.title}': limit is {self.limit}; it must be at least 1.")
+        for key in ("title", "data"):
+            if getattr(self, key) == MISSING:
+                raise ToxauditError(f"a suite has no {key}: set it in its YAML file.")
+
+    def select(self, prompts: Iterable[Prompt], where: str) -> list[Prompt]:
+        """Check all prompts and keep ``limit`` of them.
+
+        Raises:
+            ToxauditError: there are none, an id is double, or no prompt has the strata slice.
+        """
+        found = list(prompts)
+        if not found:
+            raise ToxauditError(f"{where} holds no prompts.")
+        seen: set[str] = set()
+        for prompt in found:
+            if prompt.id in seen:
+                raise ToxauditError(f"{where}: the id '{prompt.id}' stands twice; ids must be unique.")
+            seen.add(prompt.id)
+        if self.strata and (bare := next((p for p in found if self.strata not in p.slices), None)):
+            raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
+        return found if self.limit is None else _evenly(found, self.strata, self.limit)
+
+    def facts(self, name: str, prompts: list[Prompt], fetched: Fetched) -> SuiteFacts:
+        """What a card may say of it."""
+        slices: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for prompt in prompts:
+            for slice_name, value in prompt.slices.items():
+                slices[slice_name][value] += 1
+        return SuiteFacts(
+            name=name,
+            title=self.title,
+            n=len(prompts),
+            source=fetched.reference + (f"@{fetched.revision}" if fetched.revision else ""),
+            digest=digest(*(prompt.text for prompt in prompts)),
+            licence=self.licence,
+            ask=self.ask,
+            strata=self.strata,
+            slices={slice_name: dict(values) for slice_name, values in slices.items()},
+        )
+
+
+def text_of(value: object, where: str) -> str:
+    """A prompt's text, checked.
+
+    Raises:
+        ToxauditError: it is no text, empty, or longer than any question.
+    """
+    if not isinstance(value, str):
+        raise ToxauditError(f"{where}: the prompt is no text but {type(value).__name__}.")
+    if not value.strip():
+        raise ToxauditError(f"{where}: the prompt is empty.")
+    if len(value) > LONGEST:
+        raise ToxauditError(f"{where}: the prompt has {len(value):,} characters; the most is {LONGEST:,}.")
+    return value
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a UTF-8 file.
+
+    Raises:
+        ToxauditError: naming the line that is not UTF-8.
+    """
+    lines = []
+    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        try:
+            lines.append(line.removesuffix(b"\r").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ToxauditError(f"{file.name}, line {number} is not UTF-8.") from error
+    return lines
+
+
+def _evenly(prompts: list[Prompt], strata: str | None, limit: int) -> list[Prompt]:
+    """``limit`` prompts, one from each stratum in turn."""
+    groups: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        groups[prompt.slices[strata] if strata else ""].append(prompt)
+    rounds = chain.from_iterable(zip_longest(*groups.values()))
+    return [prompt for prompt in rounds if prompt is not None][:limit]
