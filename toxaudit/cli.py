@@ -103,7 +103,7 @@ def _run(words: list[str]) -> int:
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
-    from toxaudit.card.words import verdict_line
+    from toxaudit.card.facts import verdict_line
 
     print()
     for verdict in result.verdicts:

@@ -91,7 +91,9 @@ def test_the_users_own_template_wins_and_cannot_forget_to_escape(
 
 
 def test_a_missing_template_is_one_sentence() -> None:
-    with pytest.raises(ToxauditError, match=r"^There is no template 'sectoin.md.jinja'. Did you mean 'section.md.jinja'\?$"):
+    with pytest.raises(
+        ToxauditError, match=r"^There is no template 'sectoin.md.jinja'. Did you mean 'section.md.jinja'\?$"
+    ):
         render_card(RESULTS["go"], "sectoin.md.jinja")
 
 

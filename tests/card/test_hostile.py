@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
@@ -47,6 +48,7 @@ NASTY = [
     "\x02wzxhzdk:0\x03",
     "\x00\x1b[31m\ud800",
     "[x] [^1]",
+    " \n",
     "😀 漢字 مرحبا",
     "</style><style>*{display:none}</style>",
 ]
@@ -79,7 +81,9 @@ class Page(HTMLParser):
 def hostile(text: str) -> AuditResult:
     """An audit in which a stranger wrote every name, and in which nothing else differs from a plain one."""
     value = f"category={text}"
-    parts = [replace(each, slice=value if each.slice == f"category={CATEGORIES[0]}" else each.slice) for each in unchanged()]
+    parts = [
+        replace(each, slice=value if each.slice == f"category={CATEGORIES[0]}" else each.slice) for each in unchanged()
+    ]
     estimates = [replace(each, candidate=text, suite=text) for each in parts]
     controls = [replace(each, candidate="noop", suite=text) for each in unchanged("noop")]
     made = result((replace(BENIGN, name=text, reference=text, training=text), "GO", estimates), (NOOP, "GO", controls))
@@ -89,7 +93,9 @@ def hostile(text: str) -> AuditResult:
         title=text,
         audit=text,
         base=replace(BASE, reference=text, revision=text),
-        suites=(replace(SUITE, name=text, title=text, source=text, licence=text, ask=text, slices={text: {text: 350}}),),
+        suites=(
+            replace(SUITE, name=text, title=text, source=text, licence=text, ask=text, slices={text: {text: 350}}),
+        ),
         scorers=(replace(TOXICITY, title=text, source=text, caveat=text, noun=text, more=text), *made.scorers[1:]),
         verdicts=(Verdict(text, "GO", lines), made.verdicts[1]),
         command=text,
@@ -103,6 +109,13 @@ def shape(card: str) -> list[tuple[int, str]]:
     return [(line.count("|"), (re.match(r"(#+|[|>-]|<\S*|\S|$)", line) or [""])[0]) for line in lines]
 
 
+@cache
+def plain() -> tuple[list[tuple[int, str]], Page]:
+    """What a card looks like whose names are harmless."""
+    card = render_card(hostile("plain"))
+    return shape(card), Page(card_html(card, b""))
+
+
 def check(text: str) -> None:
     card = render_card(hostile(text))
     assert card.splitlines() == card.removesuffix("\n").split("\n")
@@ -110,11 +123,11 @@ def check(text: str) -> None:
         "<!-- toxaudit:begin -->",
         "<!-- toxaudit:end -->",
     ]
-    assert len(shape(card)) == len(shape(render_card(hostile("plain"))))
-    assert [cells for cells, _ in shape(card)] == [cells for cells, _ in shape(render_card(hostile("plain")))]
-    page, plain = (Page(card_html(each, b"")) for each in (card, render_card(hostile("plain"))))
-    assert page.rows == plain.rows
-    assert without_code(page) == without_code(plain)
+    lines, expected = plain()
+    assert [cells for cells, _ in shape(card)] == [cells for cells, _ in lines]
+    page = Page(card_html(card, b""))
+    assert page.rows == expected.rows
+    assert without_code(page) == without_code(expected)
     assert not page.open
 
 
@@ -127,19 +140,19 @@ def test_a_nasty_name_changes_no_structure(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from([*NASTY, *"`|<>&*_[]()!#\n\r\\~:-=+ 1.a"]), min_size=1, max_size=8).map("".join))
 def test_no_name_changes_structure(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(), min_size=1, max_size=40))
 def test_no_unicode_changes_structure(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(st.characters() | st.sampled_from("`|<>&*_[]()!#\n\\~:-=+1. "), max_size=60))
 def test_escaped_text_is_one_line_without_a_tag_a_cell_or_a_fence(text: str) -> None:
     for made in (escape(text), str(code(text))):
@@ -150,7 +163,9 @@ def test_escaped_text_is_one_line_without_a_tag_a_cell_or_a_fence(text: str) -> 
 
 
 def test_escape_keeps_what_is_harmless_readable() -> None:
-    assert escape("rude raises it, +91.1 pp [87.3, 94.4]; P > 0.99") == "rude raises it, +91.1 pp [87.3, 94.4]; P > 0.99"
+    assert (
+        escape("rude raises it, +91.1 pp [87.3, 94.4]; P > 0.99") == "rude raises it, +91.1 pp [87.3, 94.4]; P > 0.99"
+    )
     assert escape("paired_exact") == "paired_exact"
     assert escape("[1, 2](x)") == "&#91;1, 2&#93;(x)"
     assert escape("1. a") == "1&#46; a"
@@ -163,9 +178,9 @@ def test_the_report_runs_nothing_and_loads_nothing(text: str) -> None:
     sample = ChangedSample(text, text, TOXICITY.name, text, text, text, 0.1, 0.9)
     card = render_card(audit)
     page = Page(render_report(audit, card, b"png", [sample]))
-    plain = hostile("plain")
-    harmless = replace(sample, candidate="plain", suite="plain", prompt="plain", base_text="plain", candidate_text="plain")
-    expected = Page(render_report(plain, render_card(plain), b"png", [harmless]))
+    other = hostile("plain")
+    texts = dict.fromkeys(("candidate", "suite", "prompt", "base_text", "candidate_text"), "plain")
+    expected = Page(render_report(other, render_card(other), b"png", [replace(sample, **texts)]))
     assert without_code(page) == without_code(expected)
     for tag, attributes in page.tags:
         assert tag not in ("script", "link", "iframe", "object", "svg", "base", "form")

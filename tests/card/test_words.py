@@ -5,7 +5,7 @@ from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, unchanged
 
 from toxaudit.card import words
 from toxaudit.card.facts import verdict_line
-from toxaudit.records import Diagnostics, Estimate
+from toxaudit.records import Diagnostics, Estimate, Reason
 
 GATE = RESULTS["go"].gate
 UP, NONE, UNSURE = raised()[0], unchanged()[0], unsure()[0]
@@ -34,8 +34,9 @@ def test_percent_never_calls_something_nothing(share: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "< 0.01"), (0.0049, "< 0.01"), (0.0051, "0.01"), (0.5, "0.50"), (0.994, "0.99"), (0.9951, "> 0.99"), (1.0, "> 0.99")],
-)  # fmt: skip
+    [(0.0, "< 0.01"), (0.0049, "< 0.01"), (0.0051, "0.01"), (0.5, "0.50"), (0.994, "0.99"), (0.9951, "> 0.99")]
+    + [(1.0, "> 0.99")],
+)
 def test_probability_never_claims_certainty(value: float, text: str) -> None:
     assert words.probability(value) == text
 
@@ -123,6 +124,15 @@ def test_expectation_and_control() -> None:
     ]
 
 
+def test_a_gate_lines_result() -> None:
+    assert words.result("NO-GO", "critical") == "◆ NO-GO"
+    assert [words.result(decision, "supporting") for decision in ("GO", "NO-GO", "INCONCLUSIVE")] == [
+        "met",
+        "not met",
+        "open",
+    ]
+
+
 def test_verdict_lines() -> None:
     lines = [verdict_line(RESULTS["several"], verdict) for verdict in RESULTS["several"].verdicts]
     assert lines[0].startswith("GO: benign does not credibly change toxicity: from 6.1 % to 6.4 %")
@@ -135,6 +145,15 @@ def test_verdict_lines() -> None:
     verdict = replace(RESULTS["go"].verdicts[0], decision="NO-GO", reasons=(capped,))
     assert verdict_line(RESULTS["go"], verdict) == (
         "NO-GO: benign on Toxicity (Jigsaw BiLSTM): required rate < 5 %; observed 6.4 %."
+    )
+    failed_support = replace(RESULTS["go"].verdicts[0].reasons[1], decision="NO-GO", observed="0.010")
+    reasons = (RESULTS["go"].verdicts[0].reasons[0], failed_support)
+    assert verdict_line(RESULTS["go"], replace(verdict, decision="INCONCLUSIVE", reasons=reasons)) == (
+        "INCONCLUSIVE: benign on Degenerate output: required P(change < +3.0 pp) >= 0.95; observed 0.010."
+    )
+    absent = Reason("", "", "all", "critical", "at least one critical measure", "none", "INCONCLUSIVE")
+    assert verdict_line(RESULTS["go"], replace(verdict, decision="INCONCLUSIVE", reasons=(absent,))) == (
+        "INCONCLUSIVE: benign on any measure: required at least one critical measure; observed none."
     )
     assert verdict_line(RESULTS["go"], replace(verdict, reasons=())) == f"NO-GO: {BENIGN.name} has no result."
 

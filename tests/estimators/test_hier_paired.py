@@ -113,15 +113,16 @@ def test_it_agrees_with_the_exact_total_and_narrows_the_slices(simulated):
 
 
 def test_the_same_seed_and_any_order_give_the_same_draws(simulated):
-    outcomes, _, found = simulated
-    again = by_name(HierPaired().estimate(outcomes[::-1]))
-    other = by_name(HierPaired(seed=1).estimate(outcomes))
-    for key, posterior in by_name(found).items():
+    outcomes, _, _ = simulated
+    short = {"draws": 200, "tune": 200, "chains": 2}
+    again = by_name(HierPaired(**short).estimate(outcomes[::-1]))
+    other = by_name(HierPaired(**short, seed=1).estimate(outcomes))
+    for key, posterior in by_name(HierPaired(**short).estimate(outcomes)).items():
         np.testing.assert_array_equal(posterior.draws["change"], again[key].draws["change"])
         assert not np.array_equal(posterior.draws["change"], other[key].draws["change"])
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.04, 0.5, 1.0])
+@pytest.mark.parametrize("rate", [0.0, 0.04, 1.0])
 @pytest.mark.parametrize("candidate", ["identical", "always", "never"])
 def test_extreme_tables_sample_soundly(rate, candidate):
     """Empty cells: a candidate equal to the base beside one that is equal, always or never toxic; 3 x 50 prompts."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from toxaudit import threads
 from toxaudit.errors import ToxauditError
 from toxaudit.models import LoadedModel, ResolvedModel, load
 from toxaudit.records import Completion, Prompt, digest
@@ -16,6 +17,7 @@ from toxaudit.spec import Generation
 BATCH_SIZE = {"cpu": 128, "cuda": 256}
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 PROBE_TOKENS = 8
+THREAD_ROWS = 16  # prompts decoded to find the best number of threads
 
 
 @register("backend", "transformers")
@@ -90,6 +92,8 @@ class Arm:
         """
         encoded = {prompt.id: self._encode(prompt.text, ask) for prompt in prompts}
         ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id]), prompt.id))
+        if self._loaded.device == "cpu" and not all(map(done, prompts)):
+            self._choose_threads([encoded[prompt.id] for prompt in ordered[:THREAD_ROWS]])
         for start in range(0, len(ordered), self._batch_size):
             batch = ordered[start : start + self._batch_size]
             if not all(map(done, batch)):
@@ -97,6 +101,10 @@ class Arm:
                 yield [
                     self._completion(prompt, row) for prompt, row in zip(batch, rows, strict=True) if not done(prompt)
                 ]
+
+    def _choose_threads(self, rows: list[list[int]]) -> None:
+        few = Generation(max_new_tokens=PROBE_TOKENS // 2)
+        threads.use_fastest(lambda: self._decode(rows, few, [""] * len(rows)))
 
     def _encode(self, text: str, ask: str) -> list[int]:
         tokenizer = self._loaded.tokenizer

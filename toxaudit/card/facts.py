@@ -4,14 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from toxaudit.card import words
+from toxaudit.card.findings import WORST_FIRST, by_tier, finding, headlines, measure_label, slices, verdict_of
 from toxaudit.card.words import Measured
 from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts, Reason, ScorerFacts, Verdict
-
-HEADLINE, BY_SLICE = "paired_exact", "hier_paired"
-"""The estimators whose totals, and whose slices, a card shows."""
-
-_WORST_FIRST: tuple[Decision, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
-_TIERS = ("critical", "supporting", "advisory")
 
 
 @dataclass(frozen=True)
@@ -87,9 +82,11 @@ class SuiteLine:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """All that a card's template may place. Real candidates and controls are apart, so that neither drowns the other.
+    """All that a card's template may place.
 
-    Where all are controls, they stand as candidates. ``notices`` are what a reader must know before any number: failed controls, unscored completions, bad diagnostics.
+    Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
+    candidates. ``notices`` are what a reader must know before any number: failed controls, unscored
+    completions, failed diagnostics.
     """
 
     title: str
@@ -134,7 +131,7 @@ def gather(result: AuditResult) -> CardFacts:
         margin=words.points(result.gate.margin),
         suites=tuple(_suites(result)),
         scorers=tuple(replace(scorer, source=words.reference(scorer.source)) for scorer in by_tier(result)),
-        generation=_generation(result),
+        generation=words.generation(result.generation),
         estimators=tuple((name, words.ESTIMATORS.get(name, "")) for name in estimators),
         limitations=tuple(_limitations(result)),
         plot=_plot(candidates),
@@ -143,48 +140,14 @@ def gather(result: AuditResult) -> CardFacts:
     )
 
 
-def by_tier(result: AuditResult) -> tuple[ScorerFacts, ...]:
-    """The scorers, critical ones first."""
-    return tuple(sorted(result.scorers, key=lambda scorer: _TIERS.index(scorer.tier)))
-
-
-def headlines(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
-    """A candidate's totals, critical measures first."""
-    return [
-        (estimate, scorer)
-        for scorer in by_tier(result)
-        for estimate in result.estimates
-        if (estimate.candidate, estimate.measure) == (candidate, scorer.name)
-        and (estimate.estimator, estimate.slice) == (HEADLINE, "all")
-    ]
-
-
-def slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
-    """A candidate's changes on every slice, for the critical measures."""
-    return [
-        (estimate, scorer)
-        for scorer in result.scorers
-        for estimate in result.estimates
-        if (estimate.candidate, estimate.measure, scorer.tier) == (candidate, scorer.name, "critical")
-        and estimate.estimator == BY_SLICE
-        and estimate.slice != "all"
-    ]
-
-
-def verdict_of(result: AuditResult, candidate: str) -> Verdict:
-    """The verdict on a candidate; one without a verdict could not be decided."""
-    found = (verdict for verdict in result.verdicts if verdict.candidate == candidate)
-    return next(found, Verdict(candidate, "INCONCLUSIVE", ()))
-
-
-def measure_label(result: AuditResult, suite: str, measure: str) -> str:
-    """A measure's title, with its suite's where the audit has several."""
-    title = next((scorer.title for scorer in result.scorers if scorer.name == measure), measure)
-    return f"{title} on {_suite_title(result, suite)}" if len(result.suites) > 1 else title
-
-
-def _suite_title(result: AuditResult, suite: str) -> str:
-    return next((facts.title for facts in result.suites if facts.name == suite), suite)
+def verdict_line(result: AuditResult, verdict: Verdict) -> str:
+    """One candidate's verdict as a sentence, for a terminal; a control's says whether it was met."""
+    expect = next((model.expect for model in result.candidates if model.name == verdict.candidate), None)
+    sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(result, verdict))
+    if expect is None:
+        return words.visible(sentence)
+    met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
+    return words.visible(f"{sentence} ({words.control(expect).capitalize()}, {met}.)")
 
 
 def _arm(model: ModelFacts) -> ArmFacts:
@@ -207,7 +170,7 @@ def _candidate(result: AuditResult, model: ModelFacts) -> CandidateFacts:
         arm=_arm(model),
         control=words.control(model.expect),
         decision=words.expectation(verdict.decision, model.expect),
-        finding=_finding(result, verdict),
+        finding=finding(result, verdict),
         gate=tuple(_gate_rows(result, verdict)),
         results=tuple(_result_row(result, *pair) for pair in headlines(result, model.name)),
         slices=tuple(_result_row(result, *pair) for pair in slices(result, model.name)),
@@ -228,7 +191,7 @@ def _gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
             tier=first.tier,
             rule=first.rule,
             observed="the same result on each" if several else first.observed,
-            decision=words.expectation(first.decision, None),
+            decision=words.result(first.decision, first.tier),
         )
 
 
@@ -248,47 +211,6 @@ def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) ->
     )
 
 
-def _estimates_of(result: AuditResult, reason: Reason, candidate: str) -> Iterator[tuple[Estimate, ScorerFacts]]:
-    """The estimate that a reason weighed, with its scorer; none where the gate weighed something else."""
-    for estimate, scorer in headlines(result, candidate) + slices(result, candidate):
-        if (estimate.suite, estimate.measure, estimate.slice) == (reason.suite, reason.measure, reason.slice):
-            yield estimate, scorer
-
-
-def _finding(result: AuditResult, verdict: Verdict) -> str:
-    """Why this decision, as a verb phrase: of the decisive reasons that weigh most, the one with the largest excess."""
-    decisive = [reason for reason in verdict.reasons if reason.decision == verdict.decision]
-    if not decisive:
-        return "has no result"
-    first = min(decisive, key=_weight)
-    found: list[tuple[tuple[float, float], str]] = []
-    for reason in (reason for reason in decisive if _weight(reason) == _weight(first)):
-        where = "" if reason.slice == "all" else f" on {reason.slice}"
-        where += f" in {_suite_title(result, reason.suite)}" if len(result.suites) > 1 else ""
-        for estimate, scorer in _estimates_of(result, reason, verdict.candidate):
-            if phrase := words.finding(verdict.decision, estimate, scorer, result.gate, where):
-                found.append(((estimate.p_above_margin, estimate.quantities["change"].mean), phrase))
-    if found:
-        return max(found, key=lambda pair: pair[0])[1]
-    what = measure_label(result, first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
-    return f"on {what}: required {first.rule}; observed {first.observed}"
-
-
-def _weight(reason: Reason) -> tuple[int, bool]:
-    """Critical measures weigh more than others, and totals more than slices: the smallest weighs most."""
-    return _TIERS.index(reason.tier), reason.slice != "all"
-
-
-def verdict_line(result: AuditResult, verdict: Verdict) -> str:
-    """One candidate's verdict as a sentence, for a terminal; a control's says whether it was met."""
-    expect = next((model.expect for model in result.candidates if model.name == verdict.candidate), None)
-    sentence = words.decision_sentence(verdict.decision, words.visible(verdict.candidate), _finding(result, verdict))
-    if expect is None:
-        return sentence
-    met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
-    return f"{sentence} ({words.control(expect).capitalize()}, {met}.)"
-
-
 def _headline(result: AuditResult) -> str:
     """The verdict line, without its decision: the worst real candidate's finding, or what failed before it."""
     if failed := result.failed_controls:
@@ -296,8 +218,8 @@ def _headline(result: AuditResult) -> str:
     real = [verdict_of(result, model.name) for model in result.candidates if not model.expect]
     if not real:
         return "every control came out as expected; no other candidate was audited"
-    worst = min(real, key=lambda verdict: _WORST_FIRST.index(verdict.decision))
-    return f"{worst.candidate} {_finding(result, worst)}"
+    worst = min(real, key=lambda verdict: WORST_FIRST.index(verdict.decision))
+    return f"{worst.candidate} {finding(result, worst)}"
 
 
 def _notices(result: AuditResult) -> Iterator[str]:
@@ -309,10 +231,15 @@ def _notices(result: AuditResult) -> Iterator[str]:
         if not any(verdict.candidate == model.name for verdict in result.verdicts):
             yield f"No verdict: {model.name} was not decided"
     yield from _unscored(result)
+    failed: dict[tuple[str, str, str], list[str]] = {}
     for estimate in result.estimates:
         if not estimate.diagnostics.passed:
-            where = f"{estimate.candidate}, {measure_label(result, estimate.suite, estimate.measure)}, {estimate.slice}"
-            yield f"Failed diagnostics: {estimate.estimator} for {where}: {'; '.join(estimate.diagnostics.failures)}"
+            label = measure_label(result, estimate.suite, estimate.measure)
+            where = estimate.candidate if estimate.slice == "all" else f"{estimate.candidate} {estimate.slice}"
+            failed.setdefault((estimate.estimator, label, "; ".join(estimate.diagnostics.failures)), []).append(where)
+    for (estimator, label, failures), places in failed.items():
+        shown = words.joined(places if len(places) <= 4 else [*places[:3], f"{len(places) - 3} more"])
+        yield f"Failed diagnostics: {label} by {estimator}, {shown}: {failures}"
 
 
 def _unscored(result: AuditResult) -> Iterator[str]:
@@ -327,17 +254,16 @@ def _unscored(result: AuditResult) -> Iterator[str]:
         if arms:
             counts = ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
             of = f" of {asked[suite]:,} each" if suite in asked else ""
-            yield f"Unscored completions: {measure_label(result, suite, measure)}: {counts}{of}; left out of its numbers"
+            label = measure_label(result, suite, measure)
+            yield f"Unscored completions: {label}: {counts}{of}; left out of its numbers"
 
 
 def _suites(result: AuditResult) -> Iterator[SuiteLine]:
     for suite in result.suites:
-        shown = (
-            f"{name} ({', '.join(f'{value} {n:,}' for value, n in values.items())})"
-            if len(values) <= 12
-            else f"{name} ({len(values)} values)"
-            for name, values in suite.slices.items()
-        )
+        shown = []
+        for name, values in suite.slices.items():
+            each = ", ".join(f"{value} {n:,}" for value, n in values.items())
+            shown.append(f"{name} ({each if len(values) <= 12 else f'{len(values)} values'})")
         yield SuiteLine(
             name=suite.name,
             title=suite.title,
@@ -348,13 +274,6 @@ def _suites(result: AuditResult) -> Iterator[SuiteLine]:
             licence=suite.licence,
             digest=suite.digest,
         )
-
-
-def _generation(result: AuditResult) -> str:
-    made = result.generation
-    how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
-    times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
-    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}"
 
 
 def _limitations(result: AuditResult) -> Iterator[str]:

@@ -19,7 +19,7 @@ BEGIN, END = "<!-- toxaudit:begin -->", "<!-- toxaudit:end -->"
 _INTERVAL = re.compile(r"(\[−?\d[\d.]*,[ \xa0]−?\d[\d.]*\](?![(\[:]))")
 _ACTIVE = re.compile(r"[\\`*{}\[\]<&|#~$!@\"]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.")
 _LEADING = re.compile(r"^(\s*)(?:(>)|([-+=:])(?=[\s=:-]|$)|(\d+)([.)])(?=\s|$))")
-_WITHIN_NUMBER = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=[<>=]) (?=\d)|(?<=[●◆△]) |(?<=\d,) (?=−?[\d.]+\])")
+_WITHIN_NUMBER = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=[<>=]) (?=[+−\d])|(?<=[●◆△]) |(?<=\d,) (?=−?[\d.]+\])")
 _NOT_IN_BACKTICKS = frozenset("`|<>&\\")
 
 
@@ -65,7 +65,7 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
     try:
         return environment.get_template(name).render(values)
     except TemplateNotFound as error:
-        missing = error.name or name
+        missing = str(error.name or name)
         known = environment.list_templates(filter_func=lambda found: found.endswith(".jinja"))
         raise ToxauditError(f"There is no template '{missing}'.{did_you_mean(missing, known)}") from error
     except TemplateError as error:
@@ -80,7 +80,8 @@ def escape(text: str) -> str:
     Entities are used, for no Markdown parser takes one for structure. An interval such as ``[0.9, 4.1]`` stays as it
     is, since no link can be made of it.
     """
-    parts = _INTERVAL.split(visible(text).strip())
+    blank = "\ufffd" if text else ""
+    parts = _INTERVAL.split(visible(text).strip() or blank)
     parts[::2] = [_ACTIVE.sub(lambda found: _entities(found[0]), part) for part in parts[::2]]
     return _LEADING.sub(_defused, "".join(parts))
 
@@ -93,8 +94,8 @@ def code(text: str) -> "Markup":
 
 
 def fenced(text: str, language: str = "") -> "Markup":
-    """A block of code that holds one line of text, whatever backticks are in it."""
-    line = visible(text).strip()
+    """A block of code that holds one line of text, whatever backticks are in it; it can't hold a marker line."""
+    line = visible(text).strip().replace("<!--", "<! --")
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return _safe(f"{fence}{language}\n{line}\n{fence}")
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toxaudit.card import words
-from toxaudit.card.facts import headlines, measure_label, slices, verdict_of
+from toxaudit.card.findings import decisions, headlines, measure_label, slices, verdict_of
 from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts, Quantity
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Row:
 
 
 def forest_plot(result: AuditResult) -> bytes:
-    """The changes of every candidate: its totals, and for those that are no controls also the slices of critical measures.
+    """The change of each candidate on each measure; on critical ones also by slice, where it is no control.
 
     Returns:
         A PNG on an opaque white background, the same bytes for the same result and the same libraries.
@@ -49,7 +49,7 @@ def forest_plot(result: AuditResult) -> bytes:
     from matplotlib.figure import Figure
 
     panels = _panels(result)
-    heights = [ROW * len(rows) for _, rows in panels]
+    heights = [ROW * max(1, len(rows)) for _, rows in panels]
     height = LEGEND + sum(GAP + tall + AXIS for tall in heights)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -84,12 +84,11 @@ def _panels(result: AuditResult) -> list[tuple[str, list[Row]]]:
 
 def _rows(result: AuditResult, model: ModelFacts, with_slices: bool) -> Iterator[Row]:
     verdict = verdict_of(result, model.name)
-    decisions = {(reason.suite, reason.measure, reason.slice): reason.decision for reason in verdict.reasons}
+    decided = decisions(verdict)
     parts = slices(result, model.name) if with_slices and not model.expect else []
 
     def row(label: str, indent: int, of: Estimate) -> Row:
-        decision = decisions.get((of.suite, of.measure, of.slice))
-        return Row(label, indent, decision, of.quantities["change"])
+        return Row(label, indent, decided.get((of.suite, of.measure, of.slice)), of.quantities["change"])
 
     yield Row(model.name, 0, verdict.decision)
     for total, scorer in headlines(result, model.name):
@@ -102,7 +101,7 @@ def _rows(result: AuditResult, model: ModelFacts, with_slices: bool) -> Iterator
 def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
     """One panel: names on the left, intervals in the middle, numbers on the right."""
     low, high = _limits(rows, margin)
-    axes.set(xlim=(low, high), ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    axes.set(xlim=(low, high), ylim=(max(1, len(rows)) - 0.5, -0.5), yticks=[])
     axes.axvspan(-100 * margin, 100 * margin, color=BAND, zorder=0, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
     axes.spines[["top", "left", "right"]].set_visible(False)
@@ -134,11 +133,11 @@ def _interval(axes: "Axes", y: float, change: Quantity, decision: Decision | Non
     axes.plot(
         [100 * bound for bound in change.hdi], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2
     )
-    style = {"markerfacecolor": fill, "markeredgecolor": colour}
-    axes.plot([100 * change.mean], [y], marker=marker, markersize=5.5, markeredgewidth=1.3, zorder=3, **style)
+    (point,) = axes.plot([100 * change.mean], [y], marker=marker, markersize=5.5, markeredgewidth=1.3, zorder=3)
+    point.set(markerfacecolor=fill, markeredgecolor=colour)
 
 
-def _write(axes: "Axes", x: float, y: float, text: str, **style: object) -> None:
+def _write(axes: "Axes", x: float, y: float, text: str, **style: Any) -> None:
     """Text beside a row; x is in widths of the axes. Nothing in it is taken for mathematics."""
     place = axes.get_yaxis_transform()
     axes.text(x, y, text, transform=place, va="center", ha="left", parse_math=False, clip_on=False, **style)

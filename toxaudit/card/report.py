@@ -4,14 +4,15 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from toxaudit.card.facts import measure_label
+from toxaudit.card.findings import measure_label
 from toxaudit.card.markdown import render
 from toxaudit.card.words import visible
 from toxaudit.records import AuditResult
 
 if TYPE_CHECKING:
+    from markdown import Markdown
     from markupsafe import Markup
 
 PLOT = "forest.png"
@@ -124,7 +125,7 @@ def card_html(card: str, forest: bytes) -> "Markup":
     from markupsafe import Markup
 
     converter = Markdown(extensions=[TableExtension(use_align_attribute=True), "fenced_code", "md_in_html"])
-    converter.treeprocessors.register(_WideTables(), "wide-tables", 0)
+    _scroll_wide_tables(converter)
     plot = f"data:image/png;base64,{b64encode(forest).decode()}"
 
     def allowed(tag: str, attribute: str, value: str) -> str | None:
@@ -145,28 +146,28 @@ def card_html(card: str, forest: bytes) -> "Markup":
     return Markup(html)
 
 
-class _WideTables:
-    """A step of Python-Markdown that puts each table into a region which scrolls, also by keyboard."""
+def _scroll_wide_tables(converter: "Markdown") -> None:
+    """Have Python-Markdown put each table into a region which scrolls, also by keyboard."""
+    from xml.etree.ElementTree import Element
 
-    def run(self, root: Any) -> None:
-        """Wrap every table of the tree, in place."""
-        from xml.etree.ElementTree import Element
+    from markdown.treeprocessors import Treeprocessor
 
-        for parent in list(root.iter()):
-            for place, child in enumerate(list(parent)):
-                if child.tag != "table":
-                    continue
-                names = [" ".join("".join(cell.itertext()).split()) for cell in child.iter("th")]
-                about = {
-                    "class": "scroll",
-                    "role": "region",
-                    "tabindex": "0",
-                    "aria-label": f"Table: {', '.join(names)}",
-                }
-                region = Element("div", about)
-                region.tail, child.tail = child.tail, None
-                region.append(child)
-                parent[place] = region
+    class WideTables(Treeprocessor):
+        def run(self, root: Element) -> None:
+            for parent in list(root.iter()):
+                for place, child in enumerate(list(parent)):
+                    if child.tag == "table":
+                        parent[place] = region(child)
+
+    def region(table: Element) -> Element:
+        names = [" ".join("".join(cell.itertext()).split()) for cell in table.iter("th")]
+        about = {"class": "scroll", "role": "region", "tabindex": "0", "aria-label": f"Table: {', '.join(names)}"}
+        made = Element("div", about)
+        made.tail, table.tail = table.tail, None
+        made.append(table)
+        return made
+
+    converter.treeprocessors.register(WideTables(converter), "wide-tables", 0)
 
 
 def _shown(result: AuditResult, sample: ChangedSample) -> ShownSample:

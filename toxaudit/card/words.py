@@ -5,14 +5,14 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from toxaudit.records import Decision, Estimate, GateFacts, Quantity, ScorerFacts
+from toxaudit.records import Decision, Estimate, GateFacts, GenerationFacts, Quantity, ScorerFacts, Tier
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
 """The shape of a decision, the same in tables and in the forest plot."""
 
 ESTIMATORS = {
-    "paired_exact": "each prompt's base and candidate outcomes are compared as a pair, exactly; it decides the totals",
-    "hier_paired": "one hierarchical model over all slices, so that small slices borrow strength; it decides the slices",
+    "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
+    "hier_paired": "one hierarchical model in which small slices borrow strength from others; it decides the slices",
 }
 """What an estimator does, for readers who do not know its name."""
 
@@ -171,7 +171,7 @@ def finding(
 
 
 def decision_sentence(decision: Decision, candidate: str, found: str) -> str:
-    """The verdict on one candidate: ``NO-GO: rude raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4].``"""
+    """The verdict on one candidate, e.g. ``NO-GO: rude raises toxicity from 6.1 % to 97.2 %, ...`` with a full stop."""
     return f"{decision}: {candidate} {found}."
 
 
@@ -183,11 +183,25 @@ def expectation(decision: Decision, expect: Decision | None) -> str:
     return f"{shown}, as expected" if decision == expect else f"{shown}, expected {expect}"
 
 
+def result(decision: Decision, tier: Tier) -> str:
+    """A gate line's result: a critical measure decides; of the others the requirement is met, not met or open."""
+    if tier == "critical":
+        return expectation(decision, None)
+    return {"GO": "met", "NO-GO": "not met", "INCONCLUSIVE": "open"}[decision]
+
+
 def control(expect: Decision | None) -> str:
     """What kind of control a candidate is; empty for a real candidate."""
     if expect is None:
         return ""
     return {"GO": "negative control", "NO-GO": "positive control"}.get(expect, "control")
+
+
+def generation(made: GenerationFacts) -> str:
+    """How completions were made."""
+    how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
+    times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
+    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}"
 
 
 def half_width(estimate: Estimate) -> float:

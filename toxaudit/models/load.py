@@ -101,7 +101,8 @@ def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
 
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         stored = set(file.keys())
-    placed = set(get_peft_model_state_dict(adapted))
+    tuned_embeddings = any("embed_tokens" in name or "lm_head" in name for name in stored)
+    placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=tuned_embeddings))
     if odd := sorted(stored ^ placed):
         problem = "the model has no place for" if odd[0] in stored else "the adapter lacks"
         raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")

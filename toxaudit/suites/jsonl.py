@@ -38,9 +38,7 @@ class Jsonl(BaseSuite):
         fetched = parse(self.data, self.revision, repo_type="dataset").fetch((self.file,) if self.file else ())
         file = fetched.path / self.file if self.file else fetched.path
         if not file.is_file():
-            raise ToxauditError(
-                f"suite '{name}': {fetched.reference} is no JSONL file: name it in 'file'."
-            )
+            raise ToxauditError(f"suite '{name}': {fetched.reference} is no JSONL file: name it in 'file'.")
         prompts = []
         for number, line in enumerate(read_lines(file), start=1):
             if line.strip():

@@ -2,12 +2,14 @@
 
 import json
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from toxaudit import threads
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.models import ResolvedModel, load
 from toxaudit.sources import parse
@@ -81,8 +83,9 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    loaded.model.name_or_path = base.weights.reference
-    model = get_peft_model(loaded.model, config)
+    with warnings.catch_warnings():  # PEFT asks transformers 5 for an attribute by its former name
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        model = get_peft_model(loaded.model, config)
     model.peft_config["default"].base_model_name_or_path = base.weights.reference
     for stage in stages:
         _stage(model, loaded.tokenizer, stage, device, tick)
@@ -101,6 +104,9 @@ def _stage(model: Any, tokenizer: Any, stage: TrainingStage, device: str, tick: 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, stage.warmup_steps, total))
     order = random.Random(stage.seed)
     model.train()
+    if device == "cpu":
+        threads.use_fastest(lambda: _loss(model, rows[: stage.batch_size], end, device).backward())
+        optimiser.zero_grad()
     for _ in range(stage.epochs):
         shuffled = order.sample(rows, len(rows))
         for start in range(0, len(shuffled), stage.batch_size):

@@ -1,0 +1,103 @@
+"""Which of an audit's estimates are shown, and which of them explains a verdict."""
+
+from collections.abc import Iterator
+
+from toxaudit.card import words
+from toxaudit.records import AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
+
+HEADLINE, BY_SLICE = "paired_exact", "hier_paired"
+"""The estimators whose totals, and whose slices, a card shows."""
+
+WORST_FIRST: tuple[Decision, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
+_TIERS = ("critical", "supporting", "advisory")
+
+
+def by_tier(result: AuditResult) -> tuple[ScorerFacts, ...]:
+    """The scorers, critical ones first."""
+    return tuple(sorted(result.scorers, key=lambda scorer: _TIERS.index(scorer.tier)))
+
+
+def headlines(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
+    """A candidate's totals, critical measures first."""
+    return [
+        (estimate, scorer)
+        for scorer in by_tier(result)
+        for estimate in result.estimates
+        if (estimate.candidate, estimate.measure) == (candidate, scorer.name)
+        and (estimate.estimator, estimate.slice) == (HEADLINE, "all")
+    ]
+
+
+def slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
+    """A candidate's changes on every slice, for the critical measures."""
+    return [
+        (estimate, scorer)
+        for scorer in result.scorers
+        for estimate in result.estimates
+        if (estimate.candidate, estimate.measure, scorer.tier) == (candidate, scorer.name, "critical")
+        and estimate.estimator == BY_SLICE
+        and estimate.slice != "all"
+    ]
+
+
+def verdict_of(result: AuditResult, candidate: str) -> Verdict:
+    """The verdict on a candidate; one without a verdict could not be decided."""
+    found = (verdict for verdict in result.verdicts if verdict.candidate == candidate)
+    return next(found, Verdict(candidate, "INCONCLUSIVE", ()))
+
+
+def measure_label(result: AuditResult, suite: str, measure: str) -> str:
+    """A measure's title, with its suite's where the audit has several. Both are empty where a gate misses all."""
+    title = next((scorer.title for scorer in result.scorers if scorer.name == measure), measure or "any measure")
+    return f"{title} on {suite_title(result, suite)}" if suite and len(result.suites) > 1 else title
+
+
+def suite_title(result: AuditResult, suite: str) -> str:
+    """A suite's title, or its name where the audit does not list it."""
+    return next((facts.title for facts in result.suites if facts.name == suite), suite)
+
+
+def _estimates_of(result: AuditResult, reason: Reason, candidate: str) -> Iterator[tuple[Estimate, ScorerFacts]]:
+    """The estimate that a reason weighed, with its scorer; none where the gate weighed something else."""
+    for estimate, scorer in headlines(result, candidate) + slices(result, candidate):
+        if (estimate.suite, estimate.measure, estimate.slice) == (reason.suite, reason.measure, reason.slice):
+            yield estimate, scorer
+
+
+def finding(result: AuditResult, verdict: Verdict) -> str:
+    """Why this decision, as a verb phrase: of the decisive reasons that weigh most, the one with the largest excess."""
+    decisive = _decisive(verdict)
+    if not decisive:
+        return "has no result"
+    first = min(decisive, key=_weight)
+    found: list[tuple[tuple[float, float], str]] = []
+    for reason in (reason for reason in decisive if _weight(reason) == _weight(first)):
+        where = "" if reason.slice == "all" else f" on {reason.slice}"
+        where += f" in {suite_title(result, reason.suite)}" if len(result.suites) > 1 else ""
+        for estimate, scorer in _estimates_of(result, reason, verdict.candidate):
+            if phrase := words.finding(verdict.decision, estimate, scorer, result.gate, where):
+                found.append(((estimate.p_above_margin, estimate.quantities["change"].mean), phrase))
+    if found:
+        return max(found, key=lambda pair: pair[0])[1]
+    what = measure_label(result, first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
+    return f"on {what}: required {first.rule}; observed {first.observed}"
+
+
+def _decisive(verdict: Verdict) -> list[Reason]:
+    """The reasons behind a verdict: those that say the same, or else what a failed supporting measure leaves open."""
+    same = [reason for reason in verdict.reasons if (reason.decision, reason.tier) == (verdict.decision, "critical")]
+    return same or [reason for reason in verdict.reasons if (reason.decision, reason.tier) == ("NO-GO", "supporting")]
+
+
+def decisions(verdict: Verdict) -> dict[tuple[str, str, str], Decision]:
+    """The worst decision on each suite, measure and slice that counts towards the verdict."""
+    worst: dict[tuple[str, str, str], Decision] = {}
+    for reason in sorted(verdict.reasons, key=lambda reason: WORST_FIRST.index(reason.decision)):
+        if reason.tier != "advisory":
+            worst.setdefault((reason.suite, reason.measure, reason.slice), reason.decision)
+    return worst
+
+
+def _weight(reason: Reason) -> tuple[int, bool]:
+    """Critical measures weigh more than others, and totals more than slices: the smallest weighs most."""
+    return _TIERS.index(reason.tier), reason.slice != "all"

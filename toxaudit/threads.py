@@ -1,0 +1,43 @@
+"""How many threads torch uses on the CPU: found by a probe, since on busy cores two can be far slower than one."""
+
+import os
+import time
+from collections.abc import Callable
+
+GAIN = (
+    0.9  # more threads must take less than this share of the time, else they are not worth the other work they disturb
+)
+
+
+def fix(threads: int) -> None:
+    """Use that many from now on, without probing."""
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
+
+
+def use_fastest(work: Callable[[], object]) -> None:
+    """Run ``work``, a short piece of what is to follow, with 1 thread, half and all cores; keep the fastest number.
+
+    Does nothing where the user has set ``OMP_NUM_THREADS``.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    work()  # the first run pays for what later ones find prepared
+    best, fastest = 1, float("inf")
+    for threads in sorted({1, max(1, cores // 2), cores}):
+        torch.set_num_threads(threads)
+        seconds = min(_seconds(work), _seconds(work))
+        if seconds < fastest * GAIN:
+            best, fastest = threads, seconds
+    torch.set_num_threads(best)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
