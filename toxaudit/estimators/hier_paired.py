@@ -151,7 +151,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # ArviZ < 1 announces ArviZ 1 on import; all that is used of it here is the same in both.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
-        # Without a C compiler PyTensor fuses fewer of its loops; the code is Numba's and merely a little slower.
+        # Without a C compiler PyTensor fuses fewer of its loops; the code is Numba's all the same, though slower.
         warnings.filterwarnings("ignore", "Loop fusion failed", UserWarning)
         yield
 

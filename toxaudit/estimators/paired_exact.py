@@ -13,7 +13,7 @@ from toxaudit.registry import register
 SMALLEST_STRATUM = 50
 """Strata with fewer scored pairs are joined into one: below it, 95 % intervals begin to cover less than 93 %.
 
-In simulation (rates 0.9 % to 20 %, change +3 pp): coverage .935 to .957 with 5 or 7 strata of 50, .923 at worst with 7
+In simulation (rates 0.9 % to 20 %, change +3 pp): coverage .935 to .947 with 5 or 7 strata of 50, .923 at worst with 7
 of 20, .80 at worst with 100 of 3; joined, .92 to .97.
 """
 
