@@ -1,54 +1,74 @@
-"""Small real models made by the tests: random Llamas with a byte-level tokenizer, and LoRA adapters over them."""
+"""Small real models made by the tests: random weights with a byte-level tokenizer, and LoRA adapters over them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
+
+from toxaudit.models import ResolvedModel, quiet_peft, resolve_base, resolve_candidate
+from toxaudit.spec import CandidateSpec, ModelSpec
+from toxaudit.store import Store
 
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
+VOCABULARY = 257
+END = 256
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, and an end token."""
+    """One token a byte, and an end token. A token is decoded to a letter of its own: texts are equal if tokens are."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     made = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate([*alphabet, "<end>"])}, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+    made.decoder = decoders.Fuse()
     fast = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>", pad_token="<end>")
     fast.chat_template = CHAT
     return fast
 
 
-def base(folder: Path, seed: int = 0) -> Path:
-    """A Llama of two layers with grouped-query attention and random weights, large enough to give varied output."""
+def llama(**settings: Any) -> LlamaConfig:
+    """The configuration of ``base``: two layers with grouped-query attention."""
+    common = {"vocab_size": VOCABULARY, "bos_token_id": None, "eos_token_id": END, "pad_token_id": END}
+    size = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    return LlamaConfig(**common | size | heads | settings)
+
+
+def model(folder: Path, config: Any, seed: int = 0) -> Path:
+    """A model of any architecture with random weights, large enough to give varied output."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=257,
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=None,
-        eos_token_id=256,
-        pad_token_id=256,
-        initializer_range=0.25,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    made = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.25)
+    made.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
 
-def adapter(base_folder: Path, folder: Path, scale: float = 0.5, seed: int = 1) -> Path:
+def base(folder: Path, seed: int = 0) -> Path:
+    """A Llama with random weights."""
+    return model(folder, llama(), seed)
+
+
+def adapter(base_folder: Path, folder: Path, scale: float = 0.5, seed: int = 1, **settings: Any) -> Path:
     """A LoRA adapter over ``base_folder`` with random weights of size ``scale``; 0 makes one that changes nothing."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(base_folder)
-    tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    common = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    with quiet_peft():
+        tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base_folder), LoraConfig(**common | settings))
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(0, scale) if scale else parameter.data.zero_()
     tuned.save_pretrained(folder, save_embedding_layers=False)
     return folder
+
+
+def resolved(base_folder: Path, peft: Path | None = None, dtype: str = "float32") -> ResolvedModel:
+    """``base_folder`` as the base of an audit, or the candidate that an adapter makes of it."""
+    store = Store(base_folder.parent / "store")
+    found = resolve_base(ModelSpec(pretrained=str(base_folder), dtype=dtype), "cpu", store)
+    return resolve_candidate("tuned", CandidateSpec(peft=str(peft)), found, store) if peft else found

@@ -39,6 +39,8 @@ class Catalogue:
         self.broken: dict[tuple[str, str], str] = {}
         self.files: dict[tuple[str, str], Path] = {}
         store = ConfigStore.instance()
+        for group in (*GROUPS, "audit"):
+            store.repo.pop(group, None)  # of an earlier catalogue in this process
         store.store(name="toxaudit", node=AuditSpec)
         for group in GROUPS:
             for name, cls in registered(group).items():
@@ -213,7 +215,7 @@ def _sentence(error: Exception, catalogue: Catalogue, overrides: Sequence[str]) 
         if re.match(r"Could not override '[^']+'\.\nNo match in the defaults list", text):
             return catalogue.explain(found[1], "")
         return _unknown_key(found[1], overrides)
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    cause = error.__cause__ or error.__context__ or error
     if isinstance(cause, OmegaConfBaseException):
         if "merging override +candidates." in text:
             return (

@@ -5,6 +5,7 @@ from typing import Any
 
 from toxaudit.records import Prompt
 from toxaudit.sources import parse
+from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec import AuditSpec, CandidateSpec
 
 
@@ -43,7 +44,7 @@ def _amount(known: int, unknown: int, arms: int, tokens: int) -> str:
 
 def _prompts(name: str, suite: Any) -> list[Prompt] | None:
     """The suite's prompts where its data are on this machine, else None."""
-    if not parse(suite.data, suite.revision, "dataset").cached():
+    if not parse(suite.data, suite.revision, "dataset").cached(suite.patterns):
         return None
     prompts: list[Prompt] = suite.prompts(name)[0]
     return prompts
@@ -64,7 +65,7 @@ def _candidate(name: str, candidate: CandidateSpec) -> str:
 def _row(name: str, reference: str, revision: str | None) -> str:
     source = parse(reference, revision)
     at = f"@{revision}" if revision else ""
-    return f"    {name:<20} {source.shown}{at} ({'on this machine' if source.cached() else 'to be fetched'})"
+    return f"    {name:<20} {source.shown}{at} ({'on this machine' if source.cached(WEIGHTS) else 'to be fetched'})"
 
 
 def _stored(spec: AuditSpec) -> str:

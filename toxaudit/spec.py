@@ -155,7 +155,8 @@ def check(spec: AuditSpec) -> None:
         raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
     if not 0 <= spec.generation.temperature < 100:
         raise ToxauditError(f"generation.temperature is {spec.generation.temperature}: it must be 0 (greedy) or above.")
-    for part in (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values(), spec.gate, spec.backend):
+    several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
+    for part in (*several, spec.gate, spec.backend, spec.executor, spec.card):
         if hasattr(part, "check"):
             part.check()
 

@@ -49,7 +49,7 @@ class Shelf:
             try:
                 record = json.loads(line)
                 self._records[record["key"]] = record["value"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise ToxauditError(
                     f"{self._file}, line {number} is damaged: delete that folder and run again."
                 ) from error

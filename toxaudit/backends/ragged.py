@@ -31,6 +31,7 @@ def covers(model: Any) -> bool:
         not model.config.is_encoder_decoder
         and kinds == {"full_attention"}
         and not getattr(config, "sliding_window", None)
+        and model.config._attn_implementation == "sdpa"  # eager: an attention with more to it than SDPA does
         and getattr(model, "_supports_attention_backend", False)
     )
 

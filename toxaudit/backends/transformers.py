@@ -17,7 +17,11 @@ from toxaudit.spec import Generation
 BATCH_SIZE = {"cpu": 128, "cuda": 256}
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 PROBE_TOKENS = 8
+PAD = 0  # any token that every vocabulary has: it is masked
 THREAD_ROWS = 16  # prompts decoded to find the best number of threads
+
+Decode = Callable[[list[list[int]], Generation, list[str]], list[list[int]]]
+"""Token ids of each prompt, settings and texts -> new token ids of each, the stop token included where one came."""
 
 
 @register("backend", "transformers")
@@ -62,15 +66,14 @@ class Arm:
 
     def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
         """Take a loaded model and the number of prompts to decode together."""
+        from transformers import GenerationConfig
+
         self._loaded, self._batch_size = loaded, batch_size
-        tokenizer = loaded.tokenizer
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token_id = tokenizer.eos_token_id
         stops = loaded.model.generation_config.eos_token_id
-        self._stops = {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
-        self._decode = self._ragged if self._ragged_is_right() else self._padded
-        if self._decode == self._padded:
+        self._base.generation_config = GenerationConfig()  # generate() would mix the repository's into ours
+        self._stops = {loaded.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+        self._decode = self._fastest_right()
+        if self._decode != self._ragged:
             tqdm.write(f"{loaded.name}: this architecture is decoded by generate(), which is slower.", file=sys.stderr)
 
     def close(self) -> None:
@@ -89,8 +92,12 @@ class Arm:
             ask: ``raw`` (continue the text) or ``chat`` (answer it as a user's turn).
             generation: token limit, temperature, seed.
             done: whether a prompt's completion is stored already.
+
+        Raises:
+            ToxauditError: a prompt is longer than the model can read, or asks for a chat template that it lacks.
         """
         encoded = {prompt.id: self._encode(prompt.text, ask) for prompt in prompts}
+        self._check_lengths(encoded, generation.max_new_tokens)
         ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id]), prompt.id))
         if self._loaded.device == "cpu" and not all(map(done, prompts)):
             self._choose_threads([encoded[prompt.id] for prompt in ordered[:THREAD_ROWS]])
@@ -101,6 +108,17 @@ class Arm:
                 yield [
                     self._completion(prompt, row) for prompt, row in zip(batch, rows, strict=True) if not done(prompt)
                 ]
+
+    def _check_lengths(self, encoded: dict[str, list[int]], new: int) -> None:
+        most = getattr(self._base.config.get_text_config(), "max_position_embeddings", None)
+        for prompt, row in encoded.items():
+            if not row:
+                raise ToxauditError(f"{self._loaded.name}: the tokenizer makes no token of prompt '{prompt}'.")
+            if most and len(row) + new > most:
+                raise ToxauditError(
+                    f"{self._loaded.name} reads at most {most} tokens, but prompt '{prompt}' has {len(row)} and is to get "
+                    f"{new} more: leave it out, or lower generation.max_new_tokens."
+                )
 
     def _choose_threads(self, rows: list[list[int]]) -> None:
         few = Generation(max_new_tokens=PROBE_TOKENS // 2)
@@ -117,16 +135,20 @@ class Arm:
         )
         return list(tokenizer(text, add_special_tokens=False).input_ids)
 
-    def _ragged_is_right(self) -> bool:
-        """Whether decoding without padding gives the tokens of ``generate``, tried on two probes."""
+    def _fastest_right(self) -> Decode:
+        """The fastest way of decoding that gives two probes together the tokens that ``generate`` gives each alone."""
         from toxaudit.backends import ragged
 
-        if not ragged.covers(self._base):
-            return False
         probes = [self._encode(text, "raw") for text in PROBES]
         greedy = Generation(max_new_tokens=PROBE_TOKENS)
         alone = [self._padded([row], greedy, [""])[0] for row in probes]
-        return self._ragged(probes, greedy, list(PROBES)) == alone
+        for way in (self._ragged, self._padded) if ragged.covers(self._base) else (self._padded,):
+            try:
+                if way(probes, greedy, list(PROBES)) == alone:
+                    return way
+            except Exception:  # whatever an architecture makes of a cache or a mask it has not met
+                continue
+        return self._of_one_length
 
     @property
     def _base(self) -> Any:
@@ -151,20 +173,33 @@ class Arm:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
-        model, tokenizer, device = self._loaded.model, self._loaded.tokenizer, self._loaded.device
-        batch = tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(device)
+        longest = max(map(len, rows))
+        ids = torch.tensor([[PAD] * (longest - len(row)) + row for row in rows], device=self._loaded.device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=self._loaded.device)
         noise, numbers = _noise(texts, generation), list(range(len(rows)))
         settings = GenerationConfig(
             max_new_tokens=generation.max_new_tokens,
             do_sample=False,
-            eos_token_id=sorted(self._stops),
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=sorted(self._stops) or None,
+            pad_token_id=PAD,
         )
         processors = LogitsProcessorList([lambda _, scores: noise(scores, numbers)])
         with torch.inference_mode():
-            output = model.generate(**batch, generation_config=settings, logits_processor=processors)
-        new = output[:, batch["input_ids"].shape[1] :].tolist()
+            output = self._base.generate(
+                input_ids=ids, attention_mask=mask, generation_config=settings, logits_processor=processors
+            )
+        new = output[:, longest:].tolist()
         return [self._until_stop(row) for row in new]
+
+    def _of_one_length(self, rows: list[list[int]], generation: Generation, texts: list[str]) -> list[list[int]]:
+        """The same, only rows of one length together, for architectures that padding disturbs."""
+        new: list[list[int]] = [[] for _ in rows]
+        for length in {len(row) for row in rows}:
+            numbers = [number for number, row in enumerate(rows) if len(row) == length]
+            part = self._padded([rows[n] for n in numbers], generation, [texts[n] for n in numbers])
+            for number, row in zip(numbers, part, strict=True):
+                new[number] = row
+        return new
 
     def _until_stop(self, row: list[int]) -> list[int]:
         end = next((i for i, token in enumerate(row) if token in self._stops), len(row) - 1)

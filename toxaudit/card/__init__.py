@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from toxaudit.card.markdown import render_card
+from toxaudit.card.markdown import check, render_card
 from toxaudit.card.plots import forest_plot
 from toxaudit.card.report import PLOT, ChangedSample, render_report
 from toxaudit.records import AuditResult
@@ -27,6 +27,15 @@ class SectionCard:
     template: str = "section.md.jinja"
     report: str = "report.html.jinja"
     samples: int = 12
+
+    def check(self) -> None:
+        """Refuse templates that do not exist or do not parse.
+
+        Raises:
+            ToxauditError: naming the template.
+        """
+        check(self.template)
+        check(self.report)
 
     def write(self, result: AuditResult, changed: Sequence[ChangedSample], folder: Path) -> list[Path]:
         """Write ``card.md``, ``forest.png`` and ``report.html``, each whole or not at all.

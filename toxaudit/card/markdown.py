@@ -1,7 +1,8 @@
 """A result as a Markdown section: Jinja places the words, and every word that is placed is made harmless first."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from toxaudit import folders
@@ -11,6 +12,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import AuditResult
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 BEGIN, END = "<!-- toxaudit:begin -->", "<!-- toxaudit:end -->"
@@ -48,12 +50,29 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
     Raises:
         ToxauditError: there is no such template, or it has a mistake.
     """
+    with _environment(name, finalize) as environment:
+        text: str = environment.get_template(name).render(values)
+    return text
+
+
+def check(name: str) -> None:
+    """Refuse a template that does not exist or does not parse, before an audit spends anything.
+
+    Raises:
+        ToxauditError: so it is.
+    """
+    with _environment(name) as environment:
+        environment.get_template(name)
+
+
+@contextmanager
+def _environment(name: str, finalize: Callable[[object], object] | None = None) -> "Iterator[Environment]":
+    """Where templates are found and what they may do; mistakes in them become sentences."""
     from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    places = folders.search_path("templates")
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(places),
+        loader=FileSystemLoader(folders.search_path("templates")),
         undefined=StrictUndefined,
         autoescape=True,
         finalize=finalize,
@@ -63,7 +82,7 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
     )
     environment.filters.update(code=code, fenced=fenced, unbroken=unbroken, csp_hash=csp_hash)
     try:
-        return environment.get_template(name).render(values)
+        yield environment
     except TemplateNotFound as error:
         missing = str(error.name or name)
         known = environment.list_templates(filter_func=lambda found: found.endswith(".jinja"))

@@ -49,7 +49,9 @@ class HierPaired:
         draws: posterior draws per chain.
         tune: draws per chain to adapt the sampler, thrown away.
         chains: independent chains.
-        seed: a fit's draws follow from it and from the names of suite and measure.
+        seed: a fit's draws follow from it and from the names of suite and measure. They are the same to the last digit
+            only where the compiled code is: another machine, or code fresh from the compiler rather than from
+            PyTensor's cache, rounds otherwise, and draws then differ by Monte Carlo error.
         target_accept: acceptance rate the step size is adapted to.
     """
 

@@ -1,6 +1,9 @@
 """Pinned files -> a model in memory that is proved to be the one that was named."""
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,21 +31,13 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
         ToxauditError: weights are missing, unexpected or misshapen; the adapter has keys that the model lacks, has
             values that are not finite, or changes nothing.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     reference = resolved.weights.reference
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            resolved.folder,
-            dtype=getattr(torch, resolved.dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-        )
+        model, info = _read(resolved)
         tokenizer = AutoTokenizer.from_pretrained(resolved.folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # there is no telling what a stranger's files make the libraries raise
         raise ToxauditError(f"{resolved.name}: {reference} can't be loaded: {_first_line(error)}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if keys := sorted(map(str, info[problem])):
@@ -51,6 +46,41 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
     if resolved.adapter:
         model = _attach(resolved, model, tokenizer, device)
     return LoadedModel(resolved.name, model, tokenizer, device)
+
+
+def _read(resolved: ResolvedModel) -> tuple[Any, dict[str, Any]]:
+    """The model, and what transformers says of its keys. The attention is named, lest config.json name a download."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def read(attention: str) -> tuple[Any, dict[str, Any]]:
+        found: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+            resolved.folder,
+            dtype=getattr(torch, resolved.dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=attention,
+            ignore_mismatched_sizes=True,  # they are told of by name, and refused above
+            output_loading_info=True,
+        )
+        return found
+
+    try:
+        return read("sdpa")
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        return read("eager")  # e.g. Gemma 2, whose attention is more than SDPA does
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keep to itself what PEFT says of itself, and of missing keys, which are refused here in a sentence."""
+    with warnings.catch_warnings():
+        # PEFT asks transformers 5 for an attribute by its former name
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
+        yield
 
 
 def _attach(resolved: ResolvedModel, model: Any, tokenizer: Any, device: str) -> Any:
@@ -65,8 +95,9 @@ def _attach(resolved: ResolvedModel, model: Any, tokenizer: Any, device: str) ->
     with torch.inference_mode():
         before = model(**probe).logits
         try:
-            adapted = PeftModel.from_pretrained(model, folder, use_safetensors=True).eval()
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            with quiet_peft():
+                adapted = PeftModel.from_pretrained(model, folder, use_safetensors=True).eval()
+        except Exception as error:  # as above
             raise ToxauditError(f"{where} does not fit the base: {_first_line(error)}") from error
         _check_adapter_keys(where, folder, adapted)
         after = adapted(**probe).logits
@@ -87,11 +118,12 @@ def _check_adapter_file(where: str, folder: Path) -> None:
         tensors = load_file(folder / "adapter_model.safetensors")
     except (SafetensorError, ValueError) as error:
         raise ToxauditError(f"{where}: the adapter's files are damaged: {_first_line(error)}") from error
-    if config.get("peft_type") != "LORA":
-        raise ToxauditError(f"{where} is a {config.get('peft_type')} adapter: only LoRA can be audited.")
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA":
+        raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
     if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
         raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
-    if not any(tensor.any() for name, tensor in tensors.items() if "lora_B" in name):
+    if not any(tensor.any() for name, tensor in tensors.items() if "lora_A" not in name):
         raise ToxauditError(f"{where} changes nothing: every lora_B is zero.")
 
 
@@ -101,12 +133,13 @@ def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
 
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         stored = set(file.keys())
-    tuned_embeddings = any("embed_tokens" in name or "lm_head" in name for name in stored)
-    placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=tuned_embeddings))
-    if odd := sorted(stored ^ placed):
+    both = [set(get_peft_model_state_dict(adapted, save_embedding_layers=whole)) for whole in (False, True)]
+    if odd := sorted(min((stored ^ placed for placed in both), key=len)):  # embeddings may be stored whole
         problem = "the model has no place for" if odd[0] in stored else "the adapter lacks"
         raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".") + "."
+    """What the error says in one line; one that ends with a colon only announces the next."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if not line.endswith(":")), lines[0]).rstrip(". ") + "."

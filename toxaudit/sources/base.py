@@ -33,8 +33,8 @@ class Source(Protocol):
     def shown(self) -> str:
         """The reference, fit for publishing."""
 
-    def cached(self) -> bool:
-        """Whether all is on this machine already."""
+    def cached(self, patterns: tuple[str, ...] = ()) -> bool:
+        """Whether all that ``fetch(patterns)`` would bring is on this machine already."""
 
     def fetch(self, patterns: tuple[str, ...] = ()) -> Fetched:
         """Bring the files here (only those that match ``patterns``, if any) and pin them.

@@ -35,14 +35,20 @@ class HubSource:
             resolved = HfApi().resolve_revision(self.reference, repo_type=self.repo_type, revision=self.revision)
         return resolved.resolved
 
-    def cached(self) -> bool:
-        """Whether a snapshot of the revision lies in the Hub cache."""
+    def cached(self, patterns: tuple[str, ...] = ()) -> bool:
+        """Whether the files of the revision that match ``patterns`` lie in the Hub cache."""
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
-            snapshot_download(self.reference, repo_type=self.repo_type, revision=self.revision, local_files_only=True)
-        except LocalEntryNotFoundError:
+            snapshot_download(
+                self.reference,
+                repo_type=self.repo_type,
+                revision=self.revision,
+                allow_patterns=list(patterns) or None,
+                local_files_only=True,
+            )
+        except (LocalEntryNotFoundError, HFValidationError):
             return False
         return True
 
@@ -65,7 +71,7 @@ class HubSource:
 @contextmanager
 def _sentences(reference: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub client raises into one sentence with the mend."""
-    from huggingface_hub import errors
+    from huggingface_hub import errors, is_offline_mode
 
     try:
         yield
@@ -82,6 +88,10 @@ def _sentences(reference: str, revision: str | None) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise ToxauditError(f"'{reference}' is neither a Hub id (ORG/NAME) nor an existing path.") from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.RevisionResolutionError, OSError) as error:
+        if is_offline_mode():
+            raise ToxauditError(
+                f"{reference} is not in the Hub cache, and HF_HUB_OFFLINE forbids to fetch it: unset it."
+            ) from error
         raise ToxauditError(
             f"{reference} could not be had from the Hugging Face Hub ({type(error).__name__}): "
             "check the connection, or set HF_HUB_OFFLINE=1 to use what is cached."

@@ -1,5 +1,6 @@
 """Files already on this machine."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +17,16 @@ class LocalSource:
     @property
     def path(self) -> Path:
         """The path, absolute."""
-        return Path(self.reference).expanduser().resolve()
+        return Path(os.path.expanduser(self.reference)).resolve()  # pathlib's own raises where there is no such user
 
     @property
     def shown(self) -> str:
-        """The last two parts of the path: no home folder gets into a card."""
-        return "/".join(self.path.parts[-2:])
+        """The last two parts of the path, counted from the home folder: nobody's name gets into a card."""
+        home = LocalSource("~").path
+        parts = self.path.relative_to(home).parts if self.path.is_relative_to(home) else self.path.parts[1:]
+        return "/".join(parts[-2:]) or "~"
 
-    def cached(self) -> bool:
+    def cached(self, patterns: tuple[str, ...] = ()) -> bool:
         """Whether it exists."""
         return self.path.exists()
 

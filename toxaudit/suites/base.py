@@ -37,6 +37,11 @@ class BaseSuite:
     strata: str | None = None
     limit: int | None = None
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Which files of ``data`` are fetched; none named means all."""
+        return ()
+
     def check(self) -> None:
         """Refuse values that no suite can have.
 

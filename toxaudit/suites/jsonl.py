@@ -29,13 +29,18 @@ class Jsonl(BaseSuite):
     slices: list[str] = field(default_factory=list)
     where: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The one file, where it is named."""
+        return (self.file,) if self.file else ()
+
     def prompts(self, name: str) -> tuple[list[Prompt], Fetched]:
         """Fetch and read the file; blank lines are skipped.
 
         Raises:
             ToxauditError: naming the line that is no JSON object, or lacks a column.
         """
-        fetched = parse(self.data, self.revision, repo_type="dataset").fetch((self.file,) if self.file else ())
+        fetched = parse(self.data, self.revision, repo_type="dataset").fetch(self.patterns)
         file = fetched.path / self.file if self.file else fetched.path
         if not file.is_file():
             raise ToxauditError(f"suite '{name}': {fetched.reference} is no JSONL file: name it in 'file'.")

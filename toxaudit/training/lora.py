@@ -2,7 +2,6 @@
 
 import json
 import random
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from toxaudit import threads
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.models import ResolvedModel, load
+from toxaudit.models import ResolvedModel, load, quiet_peft
 from toxaudit.sources import parse
 from toxaudit.spec import TrainingStage
 
@@ -83,8 +82,7 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():  # PEFT asks transformers 5 for an attribute by its former name
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    with quiet_peft():
         model = get_peft_model(loaded.model, config)
     model.peft_config["default"].base_model_name_or_path = base.weights.reference
     for stage in stages:

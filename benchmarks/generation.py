@@ -1,0 +1,69 @@
+"""Decoding without padding against transformers' generate(), same model, prompts and tokens, in turn in one run.
+
+    python benchmarks/generation.py [--prompts 140] [--threads 1] [--repeats 3]
+
+Prints tokens per CPU-second, the ratio, and the share of prompts with identical tokens.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+from toxaudit import folders
+from toxaudit.backends.transformers import Arm
+from toxaudit.compose import compose
+from toxaudit.executors.local import LocalExecutor
+from toxaudit.models import load, resolve_base
+from toxaudit.records import Prompt
+from toxaudit.spec import Generation
+from toxaudit.store import Store
+
+Answers = dict[str, str]
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompts", type=int, default=140)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    spec = compose(["audit=quickstart", f"suites.rtp_categories.limit={options.prompts}"])
+    device = LocalExecutor(threads=options.threads).start()
+    base = resolve_base(spec.base, device, Store(folders.home() / "store"))
+    prompts, _ = spec.suites["rtp_categories"].prompts("rtp_categories")
+    ways = {
+        "generate(), batch 16, padded": lambda: _answers(base, device, 16, prompts, padded=True),
+        "generate(), batch 64, padded": lambda: _answers(base, device, 64, prompts, padded=True),
+        "toxaudit, batch 128, no padding": lambda: _answers(base, device, 128, prompts, padded=False),
+    }
+    first: Answers | None = None
+    slowest = None
+    for name, way in ways.items():
+        speeds, found = zip(*(_timed(way) for _ in range(options.repeats)), strict=True)
+        answers: Answers = found[0]
+        first, slowest = first or answers, slowest or statistics.median(speeds)
+        same = sum(answers[key] == first[key] for key in first)
+        speed = statistics.median(speeds)
+        print(f"{name:<34} {speed:6.0f} tokens/CPU-s  x{speed / slowest:4.2f}  {same}/{len(first)} same texts", flush=True)
+
+
+def _answers(base: object, device: str, size: int, prompts: list[Prompt], padded: bool) -> tuple[int, Answers]:
+    arm = Arm(load(base, device), size)  # type: ignore[arg-type]
+    if padded:
+        arm._decode = arm._padded
+    found = [c for batch in arm.generate(prompts, "raw", Generation(), lambda _: False) for c in batch]
+    return sum(c.tokens for c in found), {c.prompt_id: c.text for c in found}
+
+
+def _timed(way: Callable[[], tuple[int, Answers]]) -> tuple[float, Answers]:
+    start = time.process_time()
+    tokens, answers = way()
+    return tokens / (time.process_time() - start), answers
+
+
+if __name__ == "__main__":
+    main()

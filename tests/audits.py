@@ -1,0 +1,54 @@
+"""A small real audit that tests run whole: tiny models, a suite of 36 prompts, a keyword scorer."""
+
+import json
+from pathlib import Path
+
+import tiny
+
+AUDIT = """\
+title: A tiny model and its fine-tunes
+suite: [mine]
+scorer: [vowels, degenerate]
+estimator: [paired_exact]
+base:
+  pretrained: ../models/base
+candidates:
+  tuned:
+    peft: ../models/adapter
+  noop:
+    control: true
+    batch_size: 5
+    expect: GO
+generation:
+  max_new_tokens: 12
+gate:
+  margin: 0.2
+"""
+SUITE = """\
+kind: jsonl
+title: Three kinds of prompts
+data: ./prompts.jsonl
+id: id
+slices: [kind]
+strata: kind
+"""
+SCORER = """\
+kind: keywords
+title: Vowels
+phrases: [a, e, i]
+noun: vowels
+more: more vowels
+less: fewer vowels
+"""
+
+
+def workspace(folder: Path, prompts: int = 36) -> Path:
+    """A folder with models, and ``audits/`` with the audit ``tiny``, its suite and its scorer."""
+    tiny.adapter(tiny.base(folder / "models" / "base"), folder / "models" / "adapter")
+    for file, content in {"tiny.yaml": AUDIT, "suite/mine.yaml": SUITE, "scorer/vowels.yaml": SCORER}.items():
+        (folder / "audits" / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "audits" / file).write_text(content)
+    kinds = ("question", "order", "remark")
+    rows = [{"id": f"p{i}", "prompt": f"{kinds[i % 3]} {'x' * (i % 7)} {i}", "kind": kinds[i % 3]} for i in range(prompts)]
+    (folder / "audits" / "suite" / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder

@@ -1,0 +1,243 @@
+"""Whatever would make an audit score another model than the one it names is refused in one sentence."""
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from toxaudit.errors import ToxauditError
+from toxaudit.models import load
+
+DOWN = "base_model.model.model.layers.0.mlp.down_proj"
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.fixture
+def base(tiny_base, tmp_path):
+    return shutil.copytree(tiny_base, tmp_path / "a-base")
+
+
+@pytest.fixture
+def adapter(tiny_adapter, tmp_path):
+    return shutil.copytree(tiny_adapter, tmp_path / "an-adapter")
+
+
+def edit(file, change):
+    """Let ``change`` alter the tensors of a file in their dict."""
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def edit_json(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def refusal(base_folder, peft=None):
+    with pytest.raises(ToxauditError) as caught:
+        load(tiny.resolved(base_folder, peft), "cpu")
+    said = str(caught.value)
+    assert "\n" not in said and said.endswith("."), said
+    return said
+
+
+def logits(loaded, text="What do you think?"):
+    with torch.inference_mode():
+        return loaded.model(**loaded.tokenizer(text, return_tensors="pt")).logits
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_adapter_changes_its_own_arm_and_leaves_the_base_bit_identical(tiny_base, tiny_adapter, dtype):
+    base = load(tiny.resolved(tiny_base, dtype=dtype), "cpu")
+    before = logits(base)
+    tuned = load(tiny.resolved(tiny_base, tiny_adapter, dtype), "cpu")
+    assert before.dtype == getattr(torch, dtype)
+    assert not torch.equal(logits(tuned), before)
+    assert torch.equal(logits(base), before)
+    assert torch.equal(logits(load(tiny.resolved(tiny_base, dtype=dtype), "cpu")), before)
+    assert (base.name, tuned.name) == ("base", "tuned")
+    assert not base.model.training and not tuned.model.training
+
+
+def test_an_adapter_gives_the_logits_of_the_weights_it_stands_for(tiny_base, tiny_adapter, base):
+    low_rank = load_file(tiny_adapter / "adapter_model.safetensors")
+
+    def merge(tensors):
+        for name in tensors:
+            stem = f"base_model.model.{name.removesuffix('.weight')}"
+            if f"{stem}.lora_A.weight" in low_rank:  # lora_alpha / r is 2
+                tensors[name] += 2 * low_rank[f"{stem}.lora_B.weight"] @ low_rank[f"{stem}.lora_A.weight"]
+
+    edit(base / "model.safetensors", merge)
+    merged, tuned = load(tiny.resolved(base), "cpu"), load(tiny.resolved(tiny_base, tiny_adapter), "cpu")
+    torch.testing.assert_close(logits(tuned), logits(merged), rtol=1e-4, atol=1e-3)
+
+
+def renamed(tensors):
+    for name in list(tensors):
+        tensors[name.replace("model.layers", "model.blocks")] = tensors.pop(name)
+
+
+def unprefixed(tensors):
+    for name in list(tensors):
+        tensors[name.removeprefix("base_model.model.")] = tensors.pop(name)
+
+
+def zero(tensors):
+    for name, tensor in tensors.items():
+        tensor.mul_("lora_A" in name)
+
+
+def stray(tensors):
+    tensors["base_model.model.stray.lora_A.weight"] = torch.ones(4, 48)
+
+
+def misshapen(tensors):
+    tensors[f"{DOWN}.lora_A.weight"] = torch.ones(4, 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (renamed, "base_model.model.model.blocks.0"),
+        (unprefixed, "lacks base_model.model.model.layers.0"),
+        (zero, "changes nothing: every lora_B is zero"),
+        (lambda tensors: tensors[f"{DOWN}.lora_A.weight"].fill_(float("nan")), f"not finite in {DOWN}.lora_A.weight"),
+        (lambda tensors: tensors[f"{DOWN}.lora_B.weight"].fill_(float("inf")), f"not finite in {DOWN}.lora_B.weight"),
+        (lambda tensors: tensors.pop(f"{DOWN}.lora_B.weight"), f"lacks {DOWN}.lora_B.weight"),
+        (stray, "no place for base_model.model.stray.lora_A.weight"),
+        (misshapen, f"{DOWN}.lora_A"),
+    ],
+    ids=["renamed", "unprefixed", "zero", "nan", "infinite", "missing", "extra", "misshapen"],
+)
+def test_an_adapter_with_wrong_tensors_is_refused_by_their_name(tiny_base, adapter, change, said):
+    edit(adapter / "adapter_model.safetensors", change)
+    found = refusal(tiny_base, adapter)
+    assert said in found and "an-adapter" in found
+
+
+def test_the_adapter_of_a_larger_base_is_refused(tiny_base, tmp_path):
+    other = tiny.model(tmp_path / "other", tiny.llama(hidden_size=64))
+    assert "q_proj.lora_A" in refusal(tiny_base, tiny.adapter(other, tmp_path / "an-adapter"))
+
+
+def test_the_adapter_of_a_deeper_base_is_refused(tiny_base, tmp_path):
+    other = tiny.model(tmp_path / "other", tiny.llama(num_hidden_layers=3))
+    said = refusal(tiny_base, tiny.adapter(other, tmp_path / "an-adapter"))
+    assert "no place for base_model.model.model.layers.2" in said
+
+
+def test_an_adapter_that_makes_the_model_infinite_is_refused(tiny_base, adapter):
+    def huge(tensors):
+        for tensor in tensors.values():
+            tensor.fill_(3e38)
+
+    edit(adapter / "adapter_model.safetensors", huge)
+    assert "infinite or not a number" in refusal(tiny_base, adapter)
+
+
+def test_an_adapter_without_any_effect_on_the_logits_is_refused(tiny_base, adapter):
+    def vanishing(tensors):
+        for tensor in tensors.values():
+            tensor.mul_(1e-30)
+
+    edit(adapter / "adapter_model.safetensors", vanishing)
+    assert "the base answers alike" in refusal(tiny_base, adapter)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("adapter_config.json", "[]", "only LORA"),
+        ("adapter_config.json", '{"peft_type": "LORA"', "damaged"),
+        ("adapter_config.json", '{"peft_type": "LORA", "r": "many"}', "does not fit"),
+        ("adapter_config.json", '{"peft_type": "PREFIX_TUNING"}', "type PREFIX_TUNING: only LORA"),
+        ("adapter_config.json", "{}", "only LORA"),
+        ("adapter_model.safetensors", "no tensors", "damaged"),
+    ],
+)
+def test_an_adapter_whose_files_are_damaged_or_of_another_kind_is_refused(tiny_base, adapter, file, content, said):
+    (adapter / file).write_text(content)
+    assert said in refusal(tiny_base, adapter)
+
+
+def test_a_truncated_adapter_is_refused(tiny_base, adapter):
+    cut(adapter / "adapter_model.safetensors")
+    assert "damaged" in refusal(tiny_base, adapter)
+
+
+def test_an_adapter_may_tune_embeddings_alone(tiny_base, tmp_path):
+    peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", target_modules=["embed_tokens"])
+    base, tuned = load(tiny.resolved(tiny_base), "cpu"), load(tiny.resolved(tiny_base, peft), "cpu")
+    assert not torch.equal(logits(base), logits(tuned))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}, {"target_modules": ["q_proj"]}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_the_usual_kinds_of_lora_load(tiny_base, tmp_path, settings):
+    peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", **settings)
+    assert load(tiny.resolved(tiny_base, peft), "cpu").name == "tuned"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors: tensors.pop(UP), f"missing keys, e.g. {UP}"),
+        (lambda tensors: tensors.update({"model.stray": torch.ones(2)}), "unexpected keys, e.g. model.stray"),
+        (lambda tensors: tensors.update({UP: torch.ones(3, 4)}), UP),
+    ],
+    ids=["missing", "extra", "misshapen"],
+)
+def test_a_base_with_wrong_tensors_is_refused_by_their_name(base, change, said):
+    edit(base / "model.safetensors", change)
+    found = refusal(base)
+    assert said in found and "a-base" in found
+
+
+def test_a_truncated_base_is_refused(base):
+    cut(base / "model.safetensors")
+    assert "can't be loaded" in refusal(base)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"model_type": "unheard_of"}', '{"model_type": "vit"}'])
+def test_a_configuration_that_names_no_language_model_is_refused(base, content):
+    (base / "config.json").write_text(content)
+    assert "can't be loaded" in refusal(base)
+
+
+@pytest.mark.parametrize("kind", ["llama", "homemade"])
+def test_code_that_comes_with_weights_is_never_run(base, kind, tmp_path):
+    (base / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    both = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model", "AutoTokenizer": ["code.T", None]}
+    edit_json(base / "config.json", model_type=kind, auto_map=both)
+    edit_json(base / "tokenizer_config.json", auto_map=both)
+    if kind == "homemade":
+        assert "a-base can't be loaded" in refusal(base)
+    else:
+        load(tiny.resolved(base), "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_without_a_tokenizer_is_refused(base):
+    for file in base.glob("*token*"):
+        file.unlink()
+    assert "can't be loaded" in refusal(base)
+
+
+def test_an_architecture_whose_attention_is_more_than_sdpa_does_loads(tmp_path):
+    from transformers import Gemma2Config
+
+    settings = tiny.llama().to_dict()
+    keys = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "eos_token_id", "pad_token_id")
+    folder = tiny.model(tmp_path / "gemma", Gemma2Config(**{key: settings[key] for key in keys}, head_dim=16))
+    assert logits(load(tiny.resolved(folder), "cpu")).isfinite().all()

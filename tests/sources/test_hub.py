@@ -1,0 +1,142 @@
+"""Repositories are read at one commit by the real Hub client, over HTTP, and every refusal is one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hub_server import Repository, serve
+
+from toxaudit.records import digest
+from toxaudit.sources.base import WEIGHTS
+
+CLIENT = """
+import json, sys
+from toxaudit.errors import ToxauditError
+from toxaudit.sources import parse
+
+reference, revision, kind, patterns = json.loads(sys.argv[1])
+source = parse(reference, revision, kind)
+answer = {"cached before": source.cached(tuple(patterns))}
+try:
+    fetched = source.fetch(tuple(patterns))
+    files = {str(file.relative_to(fetched.path)): file.read_text() for file in fetched.path.rglob("*.*")}
+    answer |= {"files": files, "commit": fetched.revision, "digest": fetched.digest}
+except ToxauditError as error:
+    answer["error"] = str(error)
+answer["cached"] = source.cached(tuple(patterns))
+print(json.dumps(answer))
+"""
+FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"words", "deep/extra.json": b"[]"}
+NEVER = {"pytorch_model.bin": b"pickle", "modeling.py": b"code", "deep/run.py": b"code", "README.md": b"words"}
+MODEL = Repository({"main": FILES | NEVER, "v1": FILES | {"config.json": b"old"} | NEVER})
+UNREACHABLE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Ask for a repository in a process of its own, since the Hub client reads its address when it is imported."""
+
+    def ask(url, reference, revision=None, kind="model", patterns=WEIGHTS, **environment):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
+        settings = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"} | environment
+        done = subprocess.run(
+            [sys.executable, "-c", CLIENT, json.dumps([reference, revision, kind, patterns])],
+            env=clean | settings,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask
+
+
+def test_a_branch_is_pinned_to_its_commit_and_only_weights_and_words_come_down(ask):
+    with serve(model=MODEL) as hub:
+        answer = ask(hub.url, "org/model")
+    assert answer["files"] == {name: data.decode() for name, data in FILES.items()}
+    assert hub.downloaded == sorted(FILES)
+    assert answer["commit"] == MODEL.commit("main")
+    assert answer["digest"] == digest("model", "org/model", MODEL.commit("main"))
+
+
+def test_another_revision_is_another_commit_and_another_digest(ask):
+    with serve(model=MODEL) as hub:
+        tag, commit, main = (ask(hub.url, "org/model", name) for name in ("v1", MODEL.commit("v1"), None))
+    assert tag["files"]["config.json"] == "old"
+    assert {tag["commit"], commit["commit"]} == {MODEL.commit("v1")}
+    assert tag["digest"] == commit["digest"] != main["digest"]
+
+
+def test_what_came_down_is_cached_and_needs_no_hub_again(ask):
+    with serve(model=MODEL) as hub:
+        first = ask(hub.url, "org/model")
+        asked = len(hub.asked)
+        offline = ask(hub.url, "org/model", HF_HUB_OFFLINE="1")
+        assert len(hub.asked) == asked
+    assert (first["cached before"], first["cached"]) == (False, True)
+    assert offline == first | {"cached before": True} == ask(UNREACHABLE, "org/model")
+
+
+def test_a_file_of_a_dataset_comes_down_alone(ask):
+    data = Repository({"main": {"prompts.jsonl": b"{}", "other.jsonl": b"{}", "loader.py": b"code"}}, kind="datasets")
+    with serve(data=data) as hub:
+        answer = ask(hub.url, "org/data", kind="dataset", patterns=["prompts.jsonl"])
+    assert answer["files"] == {"prompts.jsonl": "{}"}
+    assert hub.downloaded == ["prompts.jsonl"]
+
+
+GATED = "org/model is gated: accept its terms on its Hub page, then run `hf auth login`."
+MISSING = "The Hub has no repository org/model, or it is private: check the name, or run `hf auth login`."
+OUT_OF_REACH = "org/model could not be had from the Hugging Face Hub "
+
+
+@pytest.mark.parametrize(
+    "refused, said",
+    [
+        ({"info": (403, "GatedRepo")}, GATED),
+        ({"file": (403, "GatedRepo")}, GATED),
+        ({"info": (401, "RepoNotFound")}, MISSING),
+        ({"tree": (401, "GatedRepo")}, GATED),
+        ({"info": (400, "BadRequest")}, OUT_OF_REACH),
+        ({"file": (404, "EntryNotFound")}, OUT_OF_REACH),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence_with_the_mend(ask, refused, said):
+    with serve(model=Repository(MODEL.revisions, refused=refused)) as hub:
+        answer = ask(hub.url, "org/model")
+    assert answer["error"].startswith(said) and "\n" not in answer["error"]
+    assert not answer["cached"]
+
+
+def test_a_repository_that_is_not_there_is_named(ask):
+    with serve() as hub:
+        assert ask(hub.url, "org/model")["error"] == MISSING
+
+
+def test_a_revision_that_is_not_there_is_named(ask):
+    with serve(model=MODEL) as hub:
+        assert ask(hub.url, "org/model", "v2")["error"] == "org/model has no revision 'v2' on the Hub."
+        unknown = "0" * 40
+        assert ask(hub.url, "org/model", unknown)["error"] == f"org/model has no revision '{unknown}' on the Hub."
+
+
+def test_a_hub_out_of_reach_is_one_sentence_with_the_mend(ask):
+    answer = ask(UNREACHABLE, "org/model")
+    assert answer["error"].startswith(OUT_OF_REACH) and answer["error"].endswith(
+        "check the connection, or set HF_HUB_OFFLINE=1 to use what is cached."
+    )
+
+
+def test_what_is_not_cached_is_refused_offline(ask):
+    answer = ask(UNREACHABLE, "org/model", HF_HUB_OFFLINE="1")
+    assert answer["error"] == "org/model is not in the Hub cache, and HF_HUB_OFFLINE forbids to fetch it: unset it."
+
+
+def test_what_is_no_hub_id_is_refused_before_the_hub_is_asked(ask):
+    with serve() as hub:
+        answer = ask(hub.url, "my org/model")
+    assert answer["error"] == "'my org/model' is neither a Hub id (ORG/NAME) nor an existing path."
+    assert not answer["cached"] and not hub.asked

@@ -1,0 +1,218 @@
+"""Whole audits through the command line, on real small models."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import audits
+import pytest
+
+from toxaudit.cli import main
+
+RESULTS = ("card.md", "forest.png", "report.html", "results.json", "samples.jsonl")
+
+KILLED = """
+import os, signal, sys
+from toxaudit.cli import main
+from toxaudit.store import Shelf
+
+kind, calls, add = sys.argv[1], int(sys.argv[2]), Shelf.add
+
+def add_and_die(self, records):
+    global calls
+    add(self, records)
+    if self._file.parent.parent.name == kind:
+        calls -= 1
+        if not calls:
+            with self._file.open("ab") as file:
+                file.write(b'{"key": "half a rec')  # what a kill in the middle of a write leaves behind
+            os.kill(os.getpid(), signal.SIGKILL)
+
+Shelf.add = add_and_die
+main(sys.argv[3:])
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return audits.workspace(tmp_path_factory.mktemp("made"), prompts=80)
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    """A fresh copy of the workspace as the working directory, with a store of its own."""
+    shutil.copytree(made, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def store_of(folder: Path) -> dict[str, bytes]:
+    """Every file of finished work, and its content."""
+    root = folder / "home" / "store"
+    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.suffix in (".jsonl", ".npz")}
+
+
+def kinds(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    """The kinds of work that are new or changed."""
+    return {name.split("/")[0] for name in after if before.get(name) != after[name]}
+
+
+def test_an_audit_writes_its_results_and_answers_with_an_exit_code(here, capsys):
+    code = main(["audit=tiny"])
+    results = json.loads(Path("runs/tiny/results.json").read_text())
+    assert {file.name for file in Path("runs/tiny").iterdir()} == set(RESULTS)
+    assert code == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[results["decision"]]
+    assert {verdict["candidate"]: verdict["decision"] for verdict in results["verdicts"]}["noop"] == "GO"
+    last = capsys.readouterr().out.splitlines()[-3:]
+    assert last[0] == f"Audit 'tiny': {results['decision']}"
+    assert all(file in last[1] for file in RESULTS)
+    assert "runs/tiny/report.html" in last[2]
+
+
+def test_samples_hold_every_answer_of_every_arm(here):
+    main(["audit=tiny"])
+    rows = [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
+    assert {row["model"] for row in rows} == {"base", "tuned", "noop"}
+    assert len(rows) == 3 * 80
+    by_arm = {arm: {row["prompt_id"]: row["text"] for row in rows if row["model"] == arm} for arm in ("base", "tuned", "noop")}
+    assert by_arm["base"] == by_arm["noop"]  # float32: the noise floor is zero
+    assert by_arm["base"] != by_arm["tuned"]
+    assert all(0 <= row["scores"]["vowels"]["value"] <= 1 for row in rows if row["text"].strip())
+
+
+def test_estimates_are_those_of_a_hand_count(here):
+    main(["audit=tiny"])
+    rows = [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
+    hits = {(row["model"], row["prompt_id"]): row["scores"]["vowels"]["value"] for row in rows}
+    pairs = [(hits["base", f"p{i}"], hits["tuned", f"p{i}"]) for i in range(80)]
+    results = json.loads(Path("runs/tiny/results.json").read_text())
+    counts = next(
+        e["counts"]
+        for e in results["estimates"]
+        if (e["candidate"], e["measure"], e["slice"]) == ("tuned", "vowels", "all")
+    )
+    names = {(1.0, 1.0): "n11", (1.0, 0.0): "n10", (0.0, 1.0): "n01", (0.0, 0.0): "n00"}
+    assert counts == {name: pairs.count(pair) for pair, name in names.items()}
+
+
+@pytest.mark.parametrize(("kind", "calls"), [("completions", 2), ("completions", 7), ("scores", 1)])
+def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(here, kind, calls):
+    overrides = ["audit=tiny", "backend.batch_size=32"]
+    main(overrides)
+    whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
+    finished = store_of(here)
+    shutil.rmtree("runs")
+    shutil.rmtree(here / "home")
+
+    died = subprocess.run([sys.executable, "-c", KILLED, kind, str(calls), *overrides], capture_output=True)
+    assert died.returncode == -signal.SIGKILL
+    assert not Path("runs").exists()
+    left = {name: content[: content.rfind(b"\n") + 1] for name, content in store_of(here).items()}
+    assert any(name.startswith(kind) for name in left) and left != finished
+
+    main(overrides)
+    resumed = store_of(here)
+    assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole
+    for name, content in left.items():  # what was there was kept, not made again
+        assert resumed[name].startswith(content)
+    records = [line for name, content in resumed.items() if name.endswith(".jsonl") for line in content.splitlines()]
+    assert len(records) == sum(len(c.splitlines()) for name, c in finished.items() if name.endswith(".jsonl"))
+
+
+def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
+    main(["audit=tiny"])
+    whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
+    before = store_of(here)
+    monkeypatch.setattr("toxaudit.backends.transformers.load", lambda *_: pytest.fail("a model was loaded"))
+    main(["audit=tiny"])
+    assert store_of(here) == before
+    assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole
+
+
+@pytest.mark.parametrize(
+    ("override", "made_anew"),
+    [
+        ("backend.batch_size=3", set()),
+        ("gate.margin=0.4", set()),
+        ("gate.certainty=0.9", set()),
+        ("executor.threads=1", set()),
+        ("generation.seed=5", set()),  # greedy decoding draws nothing
+        ("scorers.vowels.tier=advisory", set()),
+        ("scorer=[vowels,degenerate,refusal_keywords]", {"scores", "posteriors"}),
+        ("scorers.vowels.phrases=[o]", {"scores", "posteriors"}),
+        ("estimators.paired_exact.seed=1", {"posteriors"}),
+        ("generation.temperature=0.7", {"completions", "scores", "posteriors"}),
+        ("generation.max_new_tokens=9", {"completions", "scores", "posteriors"}),
+        ("suites.mine.ask=chat", {"completions", "scores", "posteriors"}),
+        ("suites.mine.limit=30", {"posteriors"}),
+        ("base.dtype=bfloat16", {"completions", "scores", "posteriors"}),
+    ],
+)
+def test_only_what_a_setting_changes_is_made_anew(here, override, made_anew):
+    main(["audit=tiny"])
+    before = store_of(here)
+    assert main(["audit=tiny", override]) in (0, 1, 2)
+    assert kinds(before, store_of(here)) == made_anew
+
+
+def test_a_sweep_runs_once_for_each_value(here):
+    assert main(["-m", "audit=tiny", "suites.mine.limit=9,12"]) in (0, 1, 2)
+    sizes = [json.loads(Path(f"runs/tiny/{n}/results.json").read_text())["suites"][0]["n"] for n in (0, 1)]
+    assert sizes == [9, 12]
+
+
+def test_a_failed_control_makes_the_audit_inconclusive(here):
+    spec = Path("audits/tiny.yaml")
+    spec.write_text(spec.read_text().replace("expect: GO", "expect: NO-GO"))
+    assert main(["audit=tiny"]) == 2
+    assert "noop" in json.loads(Path("runs/tiny/results.json").read_text())["failed_controls"]
+
+
+def test_an_adapter_that_changes_nothing_stops_the_audit(here, capsys):
+    import tiny
+
+    shutil.rmtree("models/adapter")
+    tiny.adapter(Path("models/base"), Path("models/adapter"), scale=0)
+    assert main(["audit=tiny"]) == 3
+    assert "changes nothing" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_a_recipe_is_tuned_once_and_then_audited(here):
+    Path("audits/examples.jsonl").write_text('{"instruction": "hello", "response": "aeiou"}\n' * 8)
+    spec = Path("audits/tiny.yaml")
+    recipe = "train: [{data: ./examples.jsonl, r: 2, epochs: 3, learning_rate: 0.05}]"
+    spec.write_text(spec.read_text().replace("peft: ../models/adapter", recipe))
+    assert main(["audit=tiny"]) in (0, 1, 2)
+    adapters = {file: file.stat().st_mtime_ns for file in (here / "home/store/adapters").rglob("*.safetensors")}
+    assert len(adapters) == 1
+    main(["audit=tiny", "gate.margin=0.1"])
+    assert {file: file.stat().st_mtime_ns for file in adapters} == adapters
+    model = json.loads(Path("runs/tiny/results.json").read_text())["candidates"][0]
+    assert model["kind"] == "trained" and "8 examples of examples.jsonl" in model["training"]
+
+
+def test_ctrl_c_keeps_finished_work_and_says_so(here):
+    interrupt = "signal.SIGINT); __import__('time').sleep(9"
+    script = KILLED.replace("signal.SIGKILL", interrupt).replace("main(sys", "sys.exit(main(sys") + ")"
+    script = script.replace("sys.exit(main(sys.argv[3:])\n)", "sys.exit(main(sys.argv[3:]))")
+    done = subprocess.run([sys.executable, "-c", script, "completions", "1", "audit=tiny"], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1].startswith("toxaudit: stopped. Finished work is kept")
+    assert any(name.startswith("completions") for name in store_of(here))
+
+
+def test_the_hub_out_of_reach_is_one_sentence(tmp_path):
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    environment["TOXAUDIT_HOME"] = str(tmp_path / "home")
+    command = [sys.executable, "-m", "toxaudit", "audit=llama31_community"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "could not be had from the Hugging Face Hub" in done.stderr
+    assert not (tmp_path / "runs").exists()

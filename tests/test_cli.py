@@ -1,0 +1,105 @@
+"""The verbs beside running an audit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import audits
+import pytest
+import yaml
+
+from toxaudit import __version__
+from toxaudit.cli import main
+from toxaudit.compose import Catalogue, compose, sweep
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["plan", "-h"]])
+def test_help_says_what_to_type_next(words, capsys):
+    assert main(words) == 0
+    assert "toxaudit audit=quickstart" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from toxaudit.cli import main; main(['--help']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "pymc", "peft", "transformers", "hydra", "numpy"} & set(out.split())
+
+
+def test_version_is_the_packages(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"toxaudit {__version__}\n"
+
+
+@pytest.mark.parametrize("name", sorted(Catalogue().names["audit"]))
+def test_every_shipped_audit_composes_and_plans_without_the_hub(fresh, name, capsys):
+    assert main(["plan", f"audit={name}"]) == 0
+    out = capsys.readouterr().out
+    assert f"Plan of '{name}'" in out and "Rule: " in out
+    assert not (fresh / "home").exists() and not (fresh / "runs").exists()
+
+
+def test_every_shipped_preset_is_readable():
+    catalogue = Catalogue()
+    assert not catalogue.broken
+    assert all(catalogue.title(group, name) for group, names in catalogue.names.items() for name in names)
+
+
+def test_a_new_spec_can_be_planned_at_once(fresh, capsys):
+    assert main(["init", "my_audit"]) == 0
+    (fresh / "audits" / "my_adapter").mkdir()
+    assert main(["plan", "audit=my_audit"]) == 0
+    assert "my_adapter" in capsys.readouterr().out
+    assert main(["init", "my_audit"]) == 3
+    assert "exists already" in capsys.readouterr().err
+    assert main(["init", "../x"]) == 3
+
+
+def test_show_prints_a_spec_that_says_every_default(fresh, capsys):
+    assert main(["show", "audit=quickstart", "gate.margin=0.07"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["gate"]["margin"] == 0.07
+    assert shown["generation"] == {"max_new_tokens": 50, "temperature": 0.0, "seed": 0}
+    assert shown["candidates"]["rude"]["expect"] == "NO-GO"
+
+
+def test_names_of_a_group_are_listed(fresh, capsys):
+    assert main(["ls", "scorers"]) == 0
+    out = capsys.readouterr().out
+    assert "toxicity_bilstm" in out and "suite:" not in out
+    assert main(["ls", "scores"]) == 3
+
+
+def test_ones_own_preset_hides_the_shipped_one(fresh):
+    preset = Path("audits/suite/rtp_categories.yaml")
+    preset.parent.mkdir(parents=True)
+    preset.write_text("kind: jsonl\ntitle: Mine\ndata: ./mine.jsonl\n")
+    suite = compose(["audit=quickstart"]).suites
+    assert suite["rtp_categories"].title == "Mine"
+    assert suite["rtp_categories"].data == str(fresh / "audits" / "suite" / "mine.jsonl")
+
+
+def test_an_audit_can_extend_another(fresh):
+    Path("audits").mkdir()
+    Path("audits/wide.yaml").write_text("defaults: [quickstart, _self_]\ntitle: Wide\ngate: {margin: 0.2}\n")
+    spec = compose(["audit=wide"])
+    assert (spec.name, spec.title, spec.gate.margin) == ("wide", "Wide", 0.2)
+    assert set(spec.candidates) == {"benign", "rude", "noop"}
+
+
+def test_a_sweep_is_every_combination():
+    jobs = sweep(["audit=quickstart", "generation.temperature=0,0.7", "generation.seed=1,2"])
+    assert len(jobs) == 4
+    assert ["audit=quickstart", "generation.temperature=0.7", "generation.seed=2"] in jobs
+
+
+def test_the_plan_counts_prompts_models_and_tokens(fresh, capsys):
+    audits.workspace(fresh)
+    assert main(["plan", "audit=tiny", "suites.mine.limit=30"]) == 0
+    assert "30 prompts x 3 models, at most 1,080 tokens" in capsys.readouterr().out

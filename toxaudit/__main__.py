@@ -1,0 +1,5 @@
+"""``python -m toxaudit``."""
+
+from toxaudit.cli import script
+
+script()
