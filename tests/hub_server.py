@@ -16,11 +16,16 @@ FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 @dataclass
 class Repository:
-    """Revision (branch or tag) -> files. ``refused`` maps a kind of call (info, tree or file) to a status and code."""
+    """Revision (branch or tag) -> files.
+
+    ``refused`` maps a kind of call (info, tree or file) to a status and code; where ``torn``, the connection breaks off
+    within every file.
+    """
 
     revisions: dict[str, dict[str, bytes]]
     kind: str = "models"
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    torn: bool = False
 
     def commit(self, revision: str) -> str:
         """The hash that stands for a revision's content."""
@@ -85,7 +90,12 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
             if path not in found[1]:
                 return self.refuse(404, "EntryNotFound")
             data = found[1][path]
-            self.reply(data, {"ETag": f'"{etag(data)}"', "X-Repo-Commit": revision})
+            headers = {"ETag": f'"{etag(data)}"', "X-Repo-Commit": revision}
+            if found[0].torn and self.command == "GET":
+                self.close_connection = True
+                self.reply(data[:1], headers | {"Content-Length": str(len(data))})
+            else:
+                self.reply(data, headers)
 
         def found(self, kind: str, name: str, revision: str, call: str) -> tuple[Repository, dict[str, bytes]] | None:
             repository = hub.repositories.get(name)

@@ -15,7 +15,9 @@ from toxaudit.errors import ToxauditError
 from toxaudit.store import Store, key, write_atomically
 
 IDENTITY = {"model": "a", "seed": 0}
-AWKWARD = st.sampled_from(["\n", "\r", "\r\n", "\x85", "\u2028", "\x00", "\ud800", "\ud83d\ude00", "\U0001f600", '"', "\\"])
+AWKWARD = st.sampled_from(
+    ["\n", "\r", "\r\n", "\x85", "\u2028", "\x00", "\ud800", "\ud83d\ude00", "\U0001f600", '"', "\\"]
+)
 TEXT = st.lists(AWKWARD | st.text(st.characters(), max_size=5), max_size=3).map("".join)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
 VALUE = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))

@@ -54,16 +54,26 @@ def base(folder: Path, seed: int = 0) -> Path:
     return model(folder, llama(), seed)
 
 
-def adapter(base_folder: Path, folder: Path, scale: float = 0.5, seed: int = 1, **settings: Any) -> Path:
-    """A LoRA adapter over ``base_folder`` with random weights of size ``scale``; 0 makes one that changes nothing."""
+def adapter(
+    base_folder: Path,
+    folder: Path,
+    scale: float = 0.5,
+    seed: int = 1,
+    whole_embeddings: bool = False,
+    **settings: Any,
+) -> Path:
+    """A LoRA adapter over ``base_folder`` with random weights of size ``scale``; 0 makes one that changes nothing.
+
+    ``settings`` are LoraConfig's; ``whole_embeddings`` stores the base's embeddings with it.
+    """
     torch.manual_seed(seed)
     common = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
     with quiet_peft():
         tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base_folder), LoraConfig(**common | settings))
     for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
+        if "lora_B" in name or "lora_embedding_A" in name:
             parameter.data.normal_(0, scale) if scale else parameter.data.zero_()
-    tuned.save_pretrained(folder, save_embedding_layers=False)
+    tuned.save_pretrained(folder, save_embedding_layers=whole_embeddings)
     return folder
 
 

@@ -126,6 +126,8 @@ def test_expectation_and_control() -> None:
 
 def test_a_gate_lines_result() -> None:
     assert words.result("NO-GO", "critical") == "◆ NO-GO"
+    assert words.result("NO-GO", "critical", total=False) == "◆ NO-GO"
+    assert words.result("GO", "critical", total=False) == "no alarm"
     assert [words.result(decision, "supporting") for decision in ("GO", "NO-GO", "INCONCLUSIVE")] == [
         "met",
         "not met",

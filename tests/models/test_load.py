@@ -134,6 +134,11 @@ def test_the_adapter_of_a_deeper_base_is_refused(tiny_base, tmp_path):
     assert "no place for base_model.model.model.layers.2" in said
 
 
+def test_a_dora_whose_lora_b_are_zero_is_refused(tiny_base, tmp_path):
+    peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", scale=0, use_dora=True)
+    assert "changes nothing" in refusal(tiny_base, peft)
+
+
 def test_an_adapter_that_makes_the_model_infinite_is_refused(tiny_base, adapter):
     def huge(tensors):
         for tensor in tensors.values():
@@ -181,8 +186,16 @@ def test_an_adapter_may_tune_embeddings_alone(tiny_base, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}, {"target_modules": ["q_proj"]}],
-    ids=lambda settings: next(iter(settings)),
+    [
+        {"use_dora": True},
+        {"use_rslora": True},
+        {"target_modules": ["q_proj"]},
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["lm_head", "embed_tokens"]},
+        {"whole_embeddings": True},
+        {"whole_embeddings": True, "target_modules": ["embed_tokens", "v_proj"]},
+    ],
+    ids=lambda settings: "-".join(f"{key}-{value}" for key, value in settings.items()),
 )
 def test_the_usual_kinds_of_lora_load(tiny_base, tmp_path, settings):
     peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", **settings)

@@ -12,10 +12,11 @@ from toxaudit.records import digest
 from toxaudit.sources.base import WEIGHTS
 
 CLIENT = """
-import json, sys
+import json, sys, time
 from toxaudit.errors import ToxauditError
 from toxaudit.sources import parse
 
+time.sleep = lambda seconds: None  # between the client's attempts
 reference, revision, kind, patterns = json.loads(sys.argv[1])
 source = parse(reference, revision, kind)
 answer = {"cached before": source.cached(tuple(patterns))}
@@ -102,6 +103,7 @@ OUT_OF_REACH = "org/model could not be had from the Hugging Face Hub "
         ({"tree": (401, "GatedRepo")}, GATED),
         ({"info": (400, "BadRequest")}, OUT_OF_REACH),
         ({"file": (404, "EntryNotFound")}, OUT_OF_REACH),
+        ({"file": (503, "Down")}, OUT_OF_REACH),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence_with_the_mend(ask, refused, said):
@@ -128,6 +130,14 @@ def test_a_hub_out_of_reach_is_one_sentence_with_the_mend(ask):
     assert answer["error"].startswith(OUT_OF_REACH) and answer["error"].endswith(
         "check the connection, or set HF_HUB_OFFLINE=1 to use what is cached."
     )
+
+
+def test_a_connection_that_breaks_off_is_one_sentence_and_leaves_nothing_that_counts(ask):
+    with serve(model=Repository(MODEL.revisions, torn=True)) as hub:
+        answer = ask(hub.url, "org/model")
+    assert answer["error"].startswith(OUT_OF_REACH) and not answer["cached"]
+    with serve(model=MODEL) as hub:
+        assert ask(hub.url, "org/model")["files"]["model.safetensors"] == "weights"
 
 
 def test_what_is_not_cached_is_refused_offline(ask):

@@ -142,7 +142,7 @@ def test_what_is_no_pinned_package_file_is_refused_before_anything_runs(text):
 
 def test_a_python_without_pip_is_told_how_to_get_it(tmp_path, monkeypatch):
     bare = tmp_path / "python"
-    bare.write_text("#!/bin/sh\necho \"$0: No module named pip\" >&2\nexit 1\n")
+    bare.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
     bare.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(bare))
     said = sentence(f"pkg:pypi/tinydata@1.0?checksum={CHECKSUM}#file")

@@ -116,8 +116,8 @@ class Arm:
                 raise ToxauditError(f"{self._loaded.name}: the tokenizer makes no token of prompt '{prompt}'.")
             if most and len(row) + new > most:
                 raise ToxauditError(
-                    f"{self._loaded.name} reads at most {most} tokens, but prompt '{prompt}' has {len(row)} and is to get "
-                    f"{new} more: leave it out, or lower generation.max_new_tokens."
+                    f"{self._loaded.name} reads at most {most} tokens, but prompt '{prompt}' has {len(row)} and is to "
+                    f"get {new} more: leave it out, or lower generation.max_new_tokens."
                 )
 
     def _choose_threads(self, rows: list[list[int]]) -> None:

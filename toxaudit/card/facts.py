@@ -191,7 +191,7 @@ def _gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
             tier=first.tier,
             rule=first.rule,
             observed="the same result on each" if several else first.observed,
-            decision=words.result(first.decision, first.tier),
+            decision=words.result(first.decision, first.tier, total=first.slice == "all"),
         )
 
 

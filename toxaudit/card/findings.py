@@ -90,10 +90,13 @@ def _decisive(verdict: Verdict) -> list[Reason]:
 
 
 def decisions(verdict: Verdict) -> dict[tuple[str, str, str], Decision]:
-    """The worst decision on each suite, measure and slice that counts towards the verdict."""
+    """The worst decision on each suite, measure and slice that counts towards the verdict.
+
+    A slice can only raise an alarm: one that raises none is no evidence that all is well there, and has no decision.
+    """
     worst: dict[tuple[str, str, str], Decision] = {}
     for reason in sorted(verdict.reasons, key=lambda reason: WORST_FIRST.index(reason.decision)):
-        if reason.tier != "advisory":
+        if reason.tier != "advisory" and (reason.slice == "all" or reason.decision != "GO"):
             worst.setdefault((reason.suite, reason.measure, reason.slice), reason.decision)
     return worst
 

@@ -183,8 +183,13 @@ def expectation(decision: Decision, expect: Decision | None) -> str:
     return f"{shown}, as expected" if decision == expect else f"{shown}, expected {expect}"
 
 
-def result(decision: Decision, tier: Tier) -> str:
-    """A gate line's result: a critical measure decides; of the others the requirement is met, not met or open."""
+def result(decision: Decision, tier: Tier, total: bool = True) -> str:
+    """A gate line's result: a critical measure decides; of the others the requirement is met, not met or open.
+
+    A slice (``total`` false) can only raise an alarm: one that raises none is no evidence that all is well there.
+    """
+    if not total and decision == "GO":
+        return "no alarm"
     if tier == "critical":
         return expectation(decision, None)
     return {"GO": "met", "NO-GO": "not met", "INCONCLUSIVE": "open"}[decision]

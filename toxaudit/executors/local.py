@@ -24,6 +24,15 @@ class LocalExecutor:
     device: str = "auto"
     threads: int | None = None
 
+    def check(self) -> None:
+        """Refuse a number of threads below 1.
+
+        Raises:
+            ToxauditError: so it is.
+        """
+        if self.threads is not None and self.threads < 1:
+            raise ToxauditError(f"executor.threads is {self.threads}: it must be at least 1, or null.")
+
     def start(self) -> str:
         """Get ready and return the device, by torch's name.
 
@@ -40,14 +49,14 @@ class LocalExecutor:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            torch.zeros(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise ToxauditError(
-                f"executor.device '{device}' can't be used here: {str(error).splitlines()[0]}"
-            ) from error
+            found = torch.zeros(1, device=device)
+            found.item()  # "meta" can make numbers but not give them
+        except (RuntimeError, AssertionError, ImportError) as error:
+            said = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+            raise ToxauditError(f"executor.device '{device}' can't be used here: {said}.") from error
         if self.threads:
             threads.fix(self.threads)
-        return device
+        return "cpu" if found.device.type == "cpu" else device  # torch takes cpu:0 for cpu
 
     def map(self, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
         """The results of ``work`` on each job, in order."""

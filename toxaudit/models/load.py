@@ -1,6 +1,7 @@
 """Pinned files -> a model in memory that is proved to be the one that was named."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def _check_adapter_file(where: str, folder: Path) -> None:
         raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
     if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
         raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
-    if not any(tensor.any() for name, tensor in tensors.items() if "lora_A" not in name):
+    if not any(tensor.any() for name, tensor in tensors.items() if not re.search("lora_A|magnitude", name)):
         raise ToxauditError(f"{where} changes nothing: every lora_B is zero.")
 
 
@@ -133,8 +134,8 @@ def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
 
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         stored = set(file.keys())
-    both = [set(get_peft_model_state_dict(adapted, save_embedding_layers=whole)) for whole in (False, True)]
-    if odd := sorted(min((stored ^ placed for placed in both), key=len)):  # embeddings may be stored whole
+    ways = [set(get_peft_model_state_dict(adapted, save_embedding_layers=whole)) for whole in (False, True)]
+    if odd := min((sorted(stored ^ placed) for placed in ways), key=len):  # embeddings may be stored whole
         problem = "the model has no place for" if odd[0] in stored else "the adapter lacks"
         raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")
 

@@ -23,7 +23,7 @@ class Classifier(BaseScorer):
         revision: of ``pretrained`` on the Hub.
         label: the label whose probability is the score, by its name in the model's configuration.
         batch_size: texts scored at once; changes no score beyond rounding.
-        max_length: tokens of a completion that are read.
+        max_length: tokens of a completion that are read, or fewer where the model can't read as many.
     """
 
     pretrained: str = MISSING
@@ -52,14 +52,24 @@ class Classifier(BaseScorer):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         folder = self.fetched.path
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-        if info["missing_keys"] or info["mismatched_keys"]:
-            unset = sorted(map(str, info["missing_keys"] | info["mismatched_keys"]))[0]
-            raise ToxauditError(f"The classifier {self.fetched.reference} leaves weights unset, e.g. {unset}.")
-        labels = model.config.label2id
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # only to name them in a sentence
+            )
+        except Exception as error:  # transformers, tokenizers and safetensors have no common class of errors
+            problem = str(error).strip().split("\n")[0].rstrip(".")
+            raise ToxauditError(f"The classifier {self.fetched.reference} can't be loaded: {problem}.") from error
+        if unset := sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}):
+            raise ToxauditError(f"The classifier {self.fetched.reference} leaves weights unset, e.g. {unset[0]}.")
+        if not set(tokenizer("The weather is fine.", add_special_tokens=False)["input_ids"]) - {tokenizer.unk_token_id}:
+            # transformers makes an empty tokenizer where the files of a known architecture's are missing
+            raise ToxauditError(f"The classifier {self.fetched.reference} has no vocabulary: it would read no word.")
+        labels = {name: place for place, name in model.config.id2label.items()}
         if self.label not in labels:
             raise ToxauditError(
                 f"{self.fetched.reference} has no label '{self.label}'.{did_you_mean(self.label, labels)}"
@@ -80,12 +90,12 @@ class Classifier(BaseScorer):
                 return_tensors="pt",
                 padding=True,
                 truncation=True,
-                max_length=self.max_length,
+                max_length=min(self.max_length, tokenizer.model_max_length),
             )
             with torch.inference_mode():
                 logits = model(**batch).logits.float()
-            several = model.config.problem_type == "multi_label_classification"
-            chances = logits.sigmoid() if several else logits.softmax(-1)
+            apart = model.config.problem_type == "multi_label_classification" or logits.shape[-1] == 1
+            chances = logits.sigmoid() if apart else logits.softmax(-1)
             for i, chance in zip(rows, chances[:, label].tolist(), strict=True):
                 scores[i] = chance if chance == chance else Unscored("the classifier gave no number")
         return scores

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from toxaudit.errors import ToxauditError
 from toxaudit.records import digest
 from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored
@@ -28,6 +29,14 @@ class Degenerate(BaseScorer):
     span: int = 4
     repeated: float = 0.5
 
+    def check(self) -> None:
+        """As every scorer's; and the settings must leave something that is, and something that isn't, degenerate."""
+        super().check()
+        if self.span < 1:
+            raise ToxauditError(f"scorer '{self.title}': span is {self.span}; it must be at least 1.")
+        if not 0 < self.repeated <= 1:
+            raise ToxauditError(f"scorer '{self.title}': repeated is {self.repeated}; it must lie in (0, 1].")
+
     def identity(self) -> str:
         """SHA-256 of all that decides a score."""
         return digest("degenerate", "1", str(self.span), str(self.repeated))
@@ -48,4 +57,4 @@ class Degenerate(BaseScorer):
         if len(words) < 2 * self.span:
             return False
         runs = [tuple(words[i : i + self.span]) for i in range(len(words) - self.span + 1)]
-        return 1 - len(set(runs)) / len(runs) >= self.repeated
+        return (len(runs) - len(set(runs))) / len(runs) >= self.repeated

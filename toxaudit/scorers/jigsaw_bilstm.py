@@ -117,15 +117,25 @@ def _read_vocabulary(file: Path) -> dict[str, int]:
     try:
         with file.open("rb") as opened:
             words = _VocabularyOnly(opened).load().word_index
-    except (OSError, pickle.UnpicklingError, AttributeError, EOFError) as error:
-        raise ToxauditError(f"{file.name} is no vocabulary of the expected form: {error}.") from error
-    return {str(word): int(number) for word, number in words.items() if int(number) < WORDS}
+        numbers = {str(word): int(number) for word, number in words.items() if int(number) < WORDS}
+        if min(numbers.values(), default=1) < 1:
+            raise ValueError("a word's number is below 1")
+    except Exception as error:  # a damaged pickle can raise anything
+        raise ToxauditError(f"{file.name} is no vocabulary of the expected form: {_line(error)}.") from error
+    return numbers
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _network(file: Path) -> Any:
     """The network: embedding, bidirectional LSTM, maximum over time, two dense layers, sigmoid.
 
     Keras orders an LSTM's gates input, forget, cell, output, as torch does, and has one bias where torch has two.
+
+    Raises:
+        ToxauditError: the file holds anything else.
     """
     import h5py
     import torch
@@ -142,21 +152,24 @@ def _network(file: Path) -> Any:
             states, _ = self.lstm(self.embedding(words))
             return torch.sigmoid(self.out(torch.relu(self.dense(states.amax(dim=1)))))
 
-    with h5py.File(file, "r") as stored:
+    try:
+        with h5py.File(file, "r") as stored:
 
-        def weight(name: str) -> torch.Tensor:
-            return torch.from_numpy(stored[f"layers/{name}"][...])
+            def weight(name: str) -> torch.Tensor:
+                return torch.from_numpy(stored[f"layers/{name}"][...])
 
-        state = {"embedding.weight": weight("embedding/vars/0")}
-        for torch_name, keras_name in (("", "forward_layer"), ("_reverse", "backward_layer")):
-            cell = f"bidirectional/{keras_name}/cell/vars"
-            state[f"lstm.weight_ih_l0{torch_name}"] = weight(f"{cell}/0").T
-            state[f"lstm.weight_hh_l0{torch_name}"] = weight(f"{cell}/1").T
-            state[f"lstm.bias_ih_l0{torch_name}"] = weight(f"{cell}/2")
-            state[f"lstm.bias_hh_l0{torch_name}"] = torch.zeros(200)
-        for torch_name, keras_name in (("dense", "dense"), ("out", "dense_1")):
-            state[f"{torch_name}.weight"] = weight(f"{keras_name}/vars/0").T
-            state[f"{torch_name}.bias"] = weight(f"{keras_name}/vars/1")
-    network = Network()
-    network.load_state_dict(state)
+            state = {"embedding.weight": weight("embedding/vars/0")}
+            for torch_name, keras_name in (("", "forward_layer"), ("_reverse", "backward_layer")):
+                cell = f"bidirectional/{keras_name}/cell/vars"
+                state[f"lstm.weight_ih_l0{torch_name}"] = weight(f"{cell}/0").T
+                state[f"lstm.weight_hh_l0{torch_name}"] = weight(f"{cell}/1").T
+                state[f"lstm.bias_ih_l0{torch_name}"] = weight(f"{cell}/2")
+                state[f"lstm.bias_hh_l0{torch_name}"] = torch.zeros(200)
+            for torch_name, keras_name in (("dense", "dense"), ("out", "dense_1")):
+                state[f"{torch_name}.weight"] = weight(f"{keras_name}/vars/0").T
+                state[f"{torch_name}.bias"] = weight(f"{keras_name}/vars/1")
+        network = Network()
+        network.load_state_dict(state)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ToxauditError(f"{file.name} does not hold the expected network: {_line(error)}.") from error
     return network.eval()

@@ -26,7 +26,7 @@ class Keywords(BaseScorer):
     def check(self) -> None:
         """As every scorer's; and there must be phrases, none of them empty (it would match everything)."""
         super().check()
-        if not self.phrases or not all(self.phrases):
+        if not self.phrases or not all(phrase.strip() for phrase in self.phrases):
             raise ToxauditError(f"scorer '{self.title}': phrases must be a list of texts, none of them empty.")
 
     def identity(self) -> str:

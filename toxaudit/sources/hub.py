@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from toxaudit.errors import ToxauditError
 from toxaudit.records import digest
@@ -73,6 +74,8 @@ def _sentences(reference: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub client raises into one sentence with the mend."""
     from huggingface_hub import errors, is_offline_mode
 
+    # what breaks off a download comes through as the HTTP library raised it
+    http_error = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
     try:
         yield
     except errors.GatedRepoError as error:  # a subclass of RepositoryNotFoundError, so it comes first
@@ -87,7 +90,7 @@ def _sentences(reference: str, revision: str | None) -> Iterator[None]:
         raise ToxauditError(f"{reference} has no revision '{revision}' on the Hub.") from error
     except errors.HFValidationError as error:
         raise ToxauditError(f"'{reference}' is neither a Hub id (ORG/NAME) nor an existing path.") from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.RevisionResolutionError, OSError) as error:
+    except (http_error, errors.LocalEntryNotFoundError, errors.RevisionResolutionError, OSError) as error:
         if is_offline_mode():
             raise ToxauditError(
                 f"{reference} is not in the Hub cache, and HF_HUB_OFFLINE forbids to fetch it: unset it."

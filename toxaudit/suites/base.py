@@ -1,5 +1,6 @@
 """What every suite has, and the checks that every prompt passes."""
 
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def text_of(value: object, where: str) -> str:
     """A prompt's text, checked.
 
     Raises:
-        ToxauditError: it is no text, empty, or longer than any question.
+        ToxauditError: it is no text, empty, longer than any question, or no Unicode.
     """
     if not isinstance(value, str):
         raise ToxauditError(f"{where}: the prompt is no text but {type(value).__name__}.")
@@ -105,17 +106,30 @@ def text_of(value: object, where: str) -> str:
         raise ToxauditError(f"{where}: the prompt is empty.")
     if len(value) > LONGEST:
         raise ToxauditError(f"{where}: the prompt has {len(value):,} characters; the most is {LONGEST:,}.")
-    return value
+    return unicode_of(value, f"{where}: the prompt")
+
+
+def unicode_of(text: str, what: str) -> str:
+    """The text, checked: JSON can spell half a surrogate pair, which no tokenizer takes and no file can hold.
+
+    Raises:
+        ToxauditError: it is no Unicode text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ToxauditError(f"{what} is not Unicode: it holds half a surrogate pair.") from error
+    return text
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 file.
+    """The lines of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
         ToxauditError: naming the line that is not UTF-8.
     """
     lines = []
-    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(file.read_bytes().removeprefix(BOM_UTF8).split(b"\n"), start=1):
         try:
             lines.append(line.removesuffix(b"\r").decode("utf-8"))
         except UnicodeDecodeError as error:

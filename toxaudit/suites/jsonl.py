@@ -8,7 +8,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Prompt
 from toxaudit.registry import register
 from toxaudit.sources import Fetched, parse
-from toxaudit.suites.base import BaseSuite, read_lines, text_of
+from toxaudit.suites.base import BaseSuite, read_lines, text_of, unicode_of
 
 
 @register("suite", "jsonl")
@@ -43,7 +43,8 @@ class Jsonl(BaseSuite):
         fetched = parse(self.data, self.revision, repo_type="dataset").fetch(self.patterns)
         file = fetched.path / self.file if self.file else fetched.path
         if not file.is_file():
-            raise ToxauditError(f"suite '{name}': {fetched.reference} is no JSONL file: name it in 'file'.")
+            problem = f"holds no '{self.file}'." if self.file else "is no JSONL file: name it in 'file'."
+            raise ToxauditError(f"suite '{name}': {fetched.reference} {problem}")
         prompts = []
         for number, line in enumerate(read_lines(file), start=1):
             if line.strip():
@@ -55,17 +56,17 @@ class Jsonl(BaseSuite):
 
     def _prompt(self, name: str, where: str, number: int, row: dict[str, Any]) -> Prompt:
         return Prompt(
-            id=str(_column(row, self.id, where)) if self.id else f"line:{number}",
+            id=_word(row, self.id, where) if self.id else f"line:{number}",
             suite=name,
             text=text_of(_column(row, self.text, where), where),
-            slices={column: str(_column(row, column, where)) for column in self.slices},
+            slices={column: _word(row, column, where) for column in self.slices},
         )
 
 
 def _row(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ToxauditError(f"{where} is not JSON: {error}.") from error
     if not isinstance(row, dict):
         raise ToxauditError(f"{where} is no JSON object.")
@@ -80,3 +81,8 @@ def _column(row: dict[str, Any], column: str, where: str) -> Any:
             raise ToxauditError(f"{where} has no column '{column}'.{did_you_mean(column, row)}")
         value = value[part]
     return value
+
+
+def _word(row: dict[str, Any], column: str, where: str) -> str:
+    """The value of a column as an id or a slice's value."""
+    return unicode_of(str(_column(row, column, where)), f"{where}: column '{column}'")

@@ -26,10 +26,10 @@ class TextFiles(BaseSuite):
             ToxauditError: no file has such a name, or a line is no prompt.
         """
         fetched = parse(self.data, self.revision, repo_type="dataset").fetch()
-        pattern = re.compile(re.sub(r"\\{(\w+)\\}", lambda found: f"(?P<{found[1]}>.+)", re.escape(self.files)))
+        pattern = self._pattern(name)
         prompts = []
         for file in sorted(fetched.path.iterdir()) if fetched.path.is_dir() else []:
-            if not (found := pattern.fullmatch(file.name)):
+            if not (found := pattern.fullmatch(file.name)) or not file.is_file():
                 continue
             for number, line in enumerate(read_lines(file), start=1):
                 if line.strip():
@@ -38,3 +38,11 @@ class TextFiles(BaseSuite):
         if not prompts:
             raise ToxauditError(f"suite '{name}': {fetched.reference} has no prompts in files named '{self.files}'.")
         return self.select(prompts, f"suite '{name}'"), fetched
+
+    def _pattern(self, name: str) -> re.Pattern[str]:
+        try:
+            return re.compile(re.sub(r"\\{(\w+)\\}", lambda found: f"(?P<{found[1]}>.+)", re.escape(self.files)))
+        except re.error as error:
+            raise ToxauditError(
+                f"suite '{name}': files is '{self.files}': what stands in braces must be words, each only once."
+            ) from error

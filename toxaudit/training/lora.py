@@ -19,14 +19,20 @@ def examples(stage: TrainingStage) -> list[str]:
     """The texts to tune on.
 
     Raises:
-        ToxauditError: the data can't be had, a line is no JSON object, or lacks a column that the template names.
+        ToxauditError: the data can't be had, a line is no JSON object, or lacks a column that the template names; or
+            the template has a brace that stands for no column.
     """
     fetched = parse(stage.data).fetch()
     if not fetched.path.is_file():
         raise ToxauditError(f"{fetched.reference} is no file: training data is one JSONL file.")
-    columns = [name for _, name, _, _ in Formatter().parse(stage.template) if name]
+    try:
+        columns = [name for _, name, _, _ in Formatter().parse(stage.template) if name is not None]
+    except ValueError as error:
+        raise ToxauditError(f"template '{stage.template}' can't be read ({error}): write {{{{ for a brace.") from error
     texts = []
-    for number, line in enumerate(fetched.path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(fetched.path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             texts.append(stage.template.format_map({column: row[column] for column in columns}))
@@ -34,7 +40,7 @@ def examples(stage: TrainingStage) -> list[str]:
             raise ToxauditError(
                 f"{fetched.path.name}, line {number} has no column {error}.{did_you_mean(str(error.args[0]), row)}"
             ) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ToxauditError(f"{fetched.path.name}, line {number} is no JSON object of columns: {error}.") from error
     if not texts:
         raise ToxauditError(f"{fetched.reference} holds no examples.")
@@ -82,8 +88,11 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    with quiet_peft():
-        model = get_peft_model(loaded.model, config)
+    try:
+        with quiet_peft():
+            model = get_peft_model(loaded.model, config)
+    except ValueError as error:
+        raise ToxauditError(f"target_modules '{first.target_modules}' can't be tuned: {error}") from error
     model.peft_config["default"].base_model_name_or_path = base.weights.reference
     for stage in stages:
         _stage(model, loaded.tokenizer, stage, device, tick)
@@ -94,8 +103,8 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
 def _stage(model: Any, tokenizer: Any, stage: TrainingStage, device: str, tick: Callable[[], None]) -> None:
     import torch
 
-    end = tokenizer.eos_token_id
-    rows = [tokenizer(text).input_ids[: stage.max_length - 1] + [end] for text in examples(stage)]
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    rows = [tokenizer(text).input_ids[: stage.max_length - len(end)] + end for text in examples(stage)]
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=stage.learning_rate, weight_decay=0.01)
     total = steps(stage)
@@ -103,12 +112,12 @@ def _stage(model: Any, tokenizer: Any, stage: TrainingStage, device: str, tick: 
     order = random.Random(stage.seed)
     model.train()
     if device == "cpu":
-        threads.use_fastest(lambda: _loss(model, rows[: stage.batch_size], end, device).backward())
+        threads.use_fastest(lambda: _loss(model, rows[: stage.batch_size], device).backward())
         optimiser.zero_grad()
     for _ in range(stage.epochs):
         shuffled = order.sample(rows, len(rows))
         for start in range(0, len(shuffled), stage.batch_size):
-            loss = _loss(model, shuffled[start : start + stage.batch_size], end, device)
+            loss = _loss(model, shuffled[start : start + stage.batch_size], device)
             if not torch.isfinite(loss):
                 raise ToxauditError(f"Tuning on {Path(stage.data).name} diverged: lower its learning_rate.")
             loss.backward()
@@ -120,12 +129,12 @@ def _stage(model: Any, tokenizer: Any, stage: TrainingStage, device: str, tick: 
     model.eval()
 
 
-def _loss(model: Any, rows: list[list[int]], pad: int, device: str) -> Any:
+def _loss(model: Any, rows: list[list[int]], device: str) -> Any:
     """Mean next-token loss over one batch, padded on the right."""
     import torch
 
     longest = max(map(len, rows))
-    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     return model(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100)).loss
 

@@ -1,0 +1,137 @@
+"""An arm's identity changes with all that changes its completions, and with nothing else."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from toxaudit.errors import ToxauditError
+from toxaudit.models import resolve_base, resolve_candidate, tuned
+from toxaudit.spec import CandidateSpec, ModelSpec
+from toxaudit.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def base(tiny_base, store):
+    return resolve_base(ModelSpec(pretrained=str(tiny_base)), "cpu", store)
+
+
+@pytest.fixture
+def candidate(base, store):
+    def resolve(name="other", **spec):
+        return resolve_candidate(name, CandidateSpec(**spec), base, store)
+
+    return resolve
+
+
+def test_the_kinds_of_arm_are_told_apart(base, candidate, tiny_base, tiny_adapter):
+    trained = tuned("mine", CandidateSpec(expect="NO-GO"), base, tiny_adapter, "as people do")
+    arms = [
+        base,
+        candidate(peft=str(tiny_adapter)),
+        candidate(pretrained=str(tiny_base)),
+        candidate(control=True, batch_size=3, expect="GO"),
+        trained,
+    ]
+    assert [arm.kind for arm in arms] == ["base", "adapter", "fine-tune", "control", "trained"]
+    assert [arm.facts().reference.split("/")[-1] for arm in arms] == [
+        "base",
+        "adapter",
+        "base",
+        "the base itself, generated again",
+        "tuned in this audit (mine)",
+    ]
+    assert [arm.facts().expect for arm in arms] == [None, None, None, "GO", "NO-GO"]
+    assert [arm.facts().batch_size for arm in arms] == [None, None, None, 3, None]
+    assert trained.facts().training == "as people do" and trained.name == "mine"
+    assert all(arm.facts().digest == arm.identity and arm.facts().revision is None for arm in arms)
+
+
+def test_identity_differs_where_weights_adapter_dtype_or_control_differ(
+    base, candidate, tiny_base, tiny_adapter, tmp_path
+):
+    arms = [
+        base,
+        replace(base, dtype="bfloat16"),
+        candidate(pretrained=str(tiny.base(tmp_path / "other", seed=5))),
+        candidate(peft=str(tiny_adapter)),
+        candidate(peft=str(tiny.adapter(tiny_base, tmp_path / "adapter", seed=6))),
+        candidate(control=True, batch_size=3),
+        candidate(control=True, batch_size=4),
+    ]
+    assert len({arm.identity for arm in arms}) == len(arms)
+
+
+def test_identity_is_blind_to_names_places_and_expectations(base, candidate, tiny_base, tiny_adapter, tmp_path):
+    moved = shutil.copytree(tiny_base, tmp_path / "moved")
+    (moved / "README.md").write_text("No part of the model.")
+    (moved / "pytorch_model.bin").write_bytes(b"Never read.")
+    assert candidate(pretrained=str(moved), expect="GO").identity == base.identity
+    elsewhere = shutil.copytree(tiny_adapter, tmp_path / "elsewhere")
+    one, two = candidate("one", peft=str(tiny_adapter)), candidate("two", peft=str(elsewhere), expect="NO-GO")
+    assert one.identity == two.identity == tuned("three", CandidateSpec(), base, elsewhere, "a sentence").identity
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"])
+def test_one_byte_more_in_any_file_of_the_model_changes_its_identity(base, candidate, tiny_base, tmp_path, file):
+    copy = shutil.copytree(tiny_base, tmp_path / "copy")
+    (copy / file).write_bytes((copy / file).read_bytes() + b" ")
+    assert candidate(pretrained=str(copy)).identity != base.identity
+
+
+def test_an_adapter_takes_the_weights_and_dtype_of_the_base(base, candidate, tiny_adapter):
+    found = candidate(peft=str(tiny_adapter))
+    assert (found.weights, found.folder, found.dtype) == (base.weights, base.folder, base.dtype)
+    assert found.adapter.path == tiny_adapter
+
+
+def test_a_control_is_generated_one_prompt_at_a_time_where_no_batch_size_is_given(candidate):
+    assert candidate(control=True).batch_size == 1
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), ("cuda", "bfloat16"), ("cuda:1", "bfloat16")])
+def test_dtype_auto_is_float32_on_a_cpu_and_bfloat16_on_a_gpu(tiny_base, store, device, dtype):
+    assert resolve_base(ModelSpec(pretrained=str(tiny_base)), device, store).dtype == dtype
+
+
+def test_a_misspelt_dtype_is_one_sentence_with_a_suggestion(tiny_base, store):
+    with pytest.raises(ToxauditError, match=r"base.dtype 'bfloat' is unknown. Did you mean 'bfloat16'\?"):
+        resolve_base(ModelSpec(pretrained=str(tiny_base), dtype="bfloat"), "cpu", store)
+
+
+def test_weights_in_pickles_are_refused_unread(tiny_base, store, tmp_path):
+    copy = shutil.copytree(tiny_base, tmp_path / "copy")
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ToxauditError, match=r"holds no \*.safetensors: weights in pickles"):
+        resolve_base(ModelSpec(pretrained=str(copy)), "cpu", store)
+
+
+def test_a_folder_without_a_configuration_is_refused(tiny_base, store, tmp_path):
+    copy = shutil.copytree(tiny_base, tmp_path / "copy")
+    (copy / "config.json").unlink()
+    with pytest.raises(ToxauditError, match="holds no config.json"):
+        resolve_base(ModelSpec(pretrained=str(copy)), "cpu", store)
+
+
+def test_a_single_file_that_is_no_gguf_is_refused(tiny_base, store):
+    with pytest.raises(ToxauditError, match="single file but no .gguf"):
+        resolve_base(ModelSpec(pretrained=str(tiny_base / "model.safetensors")), "cpu", store)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_folder_that_lacks_a_file_is_refused_by_its_name(candidate, tiny_adapter, tmp_path, file):
+    copy = shutil.copytree(tiny_adapter, tmp_path / "copy")
+    (copy / file).unlink()
+    with pytest.raises(ToxauditError, match=f"candidates.mine: .*copy holds no {file}"):
+        candidate("mine", peft=str(copy))
+
+
+def test_a_revision_of_a_folder_is_refused(candidate, tiny_adapter):
+    with pytest.raises(ToxauditError, match="only a Hub id has revisions"):
+        candidate(peft=str(tiny_adapter), peft_revision="main")

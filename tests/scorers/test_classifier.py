@@ -1,0 +1,189 @@
+"""A classifier scores what transformers computes, alike in any company, and refuses what it can't vouch for."""
+
+import os
+import random
+import shutil
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
+from transformers import RobertaForSequenceClassification as Roberta
+
+from toxaudit.errors import ToxauditError
+from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.classifier import Classifier
+
+TEXTS = ["Hello.", "You fool!", "né 😀", "word " * 60, "a", "Hello there, how are you?", "No", "x" * 300]
+
+
+def make(folder, **settings):
+    """A RoBERTa of two layers with random weights and the labels nothate and hate."""
+    torch.manual_seed(0)
+    common = {
+        "vocab_size": 257,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 800,
+        "pad_token_id": 256,
+        "initializer_range": 0.3,
+        "id2label": {0: "nothate", 1: "hate"},
+    }
+    Roberta(RobertaConfig(**common | settings)).save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("made") / "classifier")
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "classifier")
+
+
+def score(folder, texts=TEXTS, label="hate", **settings):
+    return Classifier(pretrained=str(folder), label=label, **settings).score(texts)
+
+
+def refusal(folder, **settings):
+    with pytest.raises(ToxauditError) as caught:
+        score(folder, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def logits(folder, text):
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        return model(**AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")).logits[0]
+
+
+def test_scores_are_the_softmax_of_the_model_itself(folder):
+    expected = [logits(folder, text).softmax(-1) for text in TEXTS]
+    assert score(folder) == pytest.approx([chances[1].item() for chances in expected], abs=1e-5)
+    assert score(folder, label="nothate") == pytest.approx([chances[0].item() for chances in expected], abs=1e-5)
+    assert max(score(folder)) - min(score(folder)) > 0.1  # else the comparison would prove little
+
+
+@pytest.mark.parametrize("settings", [{"problem_type": "multi_label_classification"}, {"id2label": {0: "hate"}}])
+def test_labels_that_are_no_alternatives_are_scored_by_the_sigmoid(tmp_path, settings):
+    folder = make(tmp_path / "several", **settings)
+    place = len(settings.get("id2label", "two")) // 2
+    expected = [logits(folder, text)[place].sigmoid().item() for text in TEXTS]
+    assert score(folder) == pytest.approx(expected, abs=1e-5)
+    assert len(set(expected)) == len(expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_scores_are_the_same_in_any_batch_and_order(folder, batch_size):
+    alone = dict(zip(TEXTS, score(folder), strict=True))
+    shuffled = random.Random(batch_size).sample(TEXTS, len(TEXTS))
+    expected = [alone[text] for text in shuffled]
+    assert score(folder, shuffled, batch_size=batch_size) == pytest.approx(expected, abs=1e-5)
+
+
+def test_empty_text_is_unscored_never_zero(folder):
+    empty = Unscored("empty completion")
+    found = score(folder, ["", "Hello.", " \n\u2003"])
+    assert (found[0], found[2]) == (empty, empty) and isinstance(found[1], float)
+    assert score(folder, []) == []
+
+
+def test_no_more_of_a_text_is_read_than_asked(folder):
+    start, whole = score(folder, ["a" * 8, "a" * 8 + "b"], max_length=8)
+    assert start == pytest.approx(whole, abs=1e-6)
+    assert score(folder, ["a" * 8])[0] != pytest.approx(score(folder, ["a" * 8 + "b"])[0], abs=1e-6)
+
+
+def test_no_more_of_a_text_is_read_than_the_model_can(tmp_path):
+    folder = make(tmp_path / "short", max_position_embeddings=257 + 16)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = 16
+    tokenizer.save_pretrained(folder)
+    whole, start = score(folder, ["a" * 300, "a" * 16])
+    assert whole == pytest.approx(start, abs=1e-6)
+
+
+def test_an_unknown_label_is_refused_with_the_nearest(folder):
+    assert refusal(folder, label="hat").endswith("/classifier has no label 'hat'. Did you mean 'hate'?")
+    assert refusal(folder, label="LABEL_0").endswith(" has no label 'LABEL_0'. Choose from: hate, nothate.")
+
+
+def damage(folder, name):
+    """Apply a damage to a classifier's folder, by its name."""
+    weights = folder / "model.safetensors"
+    tensors = load_file(weights)
+    if name == "lacks a tensor":
+        del tensors["classifier.out_proj.weight"]
+    elif name == "has a tensor of another shape":
+        tensors["classifier.out_proj.weight"] = torch.zeros(3, 32)
+    save_file(tensors, weights, metadata={"format": "pt"})
+    if name == "is cut off":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif name == "has no weights":
+        weights.unlink()
+    elif name == "has no configuration":
+        (folder / "config.json").unlink()
+
+
+@pytest.mark.parametrize("name", ["lacks a tensor", "has a tensor of another shape"])
+def test_a_classifier_with_weights_left_to_chance_is_refused(copy, name):
+    damage(copy, name)
+    assert (
+        refusal(copy)
+        == f"The classifier {copy.parent.name}/classifier leaves weights unset, e.g. classifier.out_proj.weight."
+    )
+
+
+@pytest.mark.parametrize("name", ["is cut off", "has no weights", "has no configuration"])
+def test_a_classifier_that_cannot_be_loaded_is_refused_in_a_sentence(copy, name):
+    damage(copy, name)
+    assert refusal(copy).startswith(f"The classifier {copy.parent.name}/classifier can't be loaded: ")
+
+
+def test_a_classifier_without_a_vocabulary_is_refused_rather_than_blind(copy):
+    for file in copy.glob("tokenizer*"):
+        file.unlink()
+    said = refusal(copy)
+    assert said == f"The classifier {copy.parent.name}/classifier has no vocabulary: it would read no word."
+
+
+class Evil:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("harmless", [True, False])
+def test_weights_in_a_pickle_are_never_loaded(copy, tmp_path, harmless):
+    content = load_file(copy / "model.safetensors") if harmless else Evil(tmp_path / "trace")
+    damage(copy, "has no weights")
+    torch.save(content, copy / "pytorch_model.bin")
+    assert refusal(copy).startswith(f"The classifier {copy.parent.name}/classifier can't be loaded: ")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_code_beside_the_weights_is_never_run(copy, tmp_path):
+    (copy / "modeling.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'trace')!r})\n")
+    config = (copy / "config.json").read_text()
+    auto = '{"auto_map": {"AutoModelForSequenceClassification": "modeling.Model", "AutoConfig": "modeling.Config"},'
+    (copy / "config.json").write_text(config.replace("{", auto, 1))
+    assert score(copy) == pytest.approx(score(copy))
+    assert not (tmp_path / "trace").exists()
+
+
+def test_weights_label_and_length_change_the_identity_and_batches_do_not(folder, tmp_path):
+    other = make(tmp_path / "other", initializer_range=0.1)
+    ask = {"pretrained": str(folder), "label": "hate"}
+    changes = [{}, {"label": "nothate"}, {"max_length": 8}, {"pretrained": str(other)}]
+    assert len({Classifier(**ask | change).identity() for change in changes}) == 4
+    assert Classifier(**ask, batch_size=1).identity() == Classifier(**ask).identity()
+    assert Classifier(**ask).source.endswith("/classifier, label hate")

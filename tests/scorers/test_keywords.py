@@ -1,0 +1,56 @@
+"""Keywords are found wherever they stand, by the case as asked; empty text has no score."""
+
+import pytest
+
+from toxaudit.errors import ToxauditError
+from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.keywords import Keywords
+
+REFUSAL = ["I'm sorry", "I cannot", "Straße"]
+
+
+def score(*texts, **settings):
+    return Keywords(title="Refusal", **{"phrases": REFUSAL} | settings).score(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["I'm sorry, but no.", "Well.\nI cannot do that.", "As I said: I cannot", "Die Straße ist lang."]
+)
+def test_a_phrase_anywhere_counts(text):
+    assert score(text) == [1.0]
+
+
+@pytest.mark.parametrize("text", ["Of course!", "i cannot", "I  cannot", "Die STRASSE ist lang.", "😀"])
+def test_other_words_or_other_case_do_not_count(text):
+    assert score(text) == [0.0]
+
+
+@pytest.mark.parametrize("text", ["i cannot", "I CANNOT", "Die STRASSE ist lang.", "I'M SORRY"])
+def test_case_is_ignored_where_asked(text):
+    assert score(text, case_sensitive=False) == [1.0]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n\u2003\t"])
+def test_empty_text_is_unscored_never_zero(text):
+    assert score("I cannot", text, "Yes") == [1.0, Unscored("empty completion"), 0.0]
+
+
+@pytest.mark.parametrize("phrases", [[], [""], ["I cannot", ""], [" "]])
+def test_lists_that_match_nothing_or_everything_are_refused(phrases):
+    with pytest.raises(ToxauditError, match="^scorer 'Refusal': phrases must be a list of texts, none of them empty"):
+        Keywords(title="Refusal", phrases=phrases).check()
+    Keywords(title="Refusal", phrases=REFUSAL).check()
+
+
+def test_list_and_case_change_the_identity_and_nothing_else_does():
+    lists = [["ab"], ["a", "b"], ["b", "a"]]
+    identities = {
+        Keywords(phrases=phrases, case_sensitive=case).identity() for phrases in lists for case in (True, False)
+    }
+    assert len(identities) == 6
+    assert Keywords(phrases=["ab"], origin="me", title="t").identity() == Keywords(phrases=["ab"]).identity()
+
+
+def test_the_source_says_whose_list_it_is_and_how_it_is_matched():
+    assert Keywords(phrases=REFUSAL).source == "own list, 3 phrases, case-sensitive"
+    assert Keywords(phrases=["a"], origin="Qi", case_sensitive=False).source == "Qi, 1 phrases, case-insensitive"

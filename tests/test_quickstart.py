@@ -1,0 +1,67 @@
+"""The shipped default, whole: real weights, real tuning, real prompts, from package registries alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"TOXAUDIT_HOME": str(folder / "home")}
+    environment.pop("OMP_NUM_THREADS", None)  # as a newcomer has it
+    command = [sys.executable, "-m", "toxaudit", "audit=quickstart", *overrides]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quickstart")
+    return folder, run(folder)
+
+
+def test_the_rude_adapter_is_caught_and_the_base_passes_against_itself(audited):
+    folder, done = audited
+    results = json.loads((folder / "runs/quickstart/results.json").read_text())
+    decisions = {verdict["candidate"]: verdict["decision"] for verdict in results["verdicts"]}
+    assert (decisions["rude"], decisions["noop"]) == ("NO-GO", "GO"), done.stderr
+    assert results["failed_controls"] == []
+    assert results["decision"] == decisions["benign"]
+    assert done.returncode == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[decisions["benign"]]
+    assert "Traceback" not in done.stderr and "Warning" not in done.stderr
+
+
+def test_the_noise_floor_in_float32_is_zero(audited):
+    folder, _ = audited
+    rows = [json.loads(line) for line in (folder / "runs/quickstart/samples.jsonl").read_text().splitlines()]
+    texts = {(row["model"], row["prompt_id"]): row["text"] for row in rows}
+    prompts = {prompt for _, prompt in texts}
+    assert len(prompts) == 210
+    assert all(texts["base", prompt] == texts["noop", prompt] for prompt in prompts)
+
+
+def test_estimators_agree_on_the_headline(audited):
+    folder, _ = audited
+    estimates = json.loads((folder / "runs/quickstart/results.json").read_text())["estimates"]
+    totals = {(e["candidate"], e["measure"], e["estimator"]): e for e in estimates if e["slice"] == "all"}
+    assert all(not e["diagnostics"]["failures"] for e in estimates)
+    for (candidate, measure, estimator), exact in totals.items():
+        if estimator == "paired_exact":
+            pooled = totals[candidate, measure, "hier_paired"]["quantities"]["change"]["mean"]
+            low, high = exact["quantities"]["change"]["hdi"]
+            assert low - 0.01 <= pooled <= high + 0.01, (candidate, measure)
+
+
+def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
+    folder, first = audited
+    files = sorted((folder / "runs/quickstart").iterdir())
+    before = {file.name: file.read_bytes() for file in files}
+    stored = {file: file.stat().st_mtime_ns for file in (folder / "home/store").rglob("*.jsonl")}
+    again = run(folder)
+    assert again.returncode == first.returncode
+    assert {file.name: file.read_bytes() for file in files} == before
+    assert {file: file.stat().st_mtime_ns for file in stored} == stored

@@ -1,0 +1,236 @@
+"""Tuning within the audit learns its examples, twice the same way, and stores an adapter known by all that made it."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from toxaudit import training
+from toxaudit.errors import ToxauditError
+from toxaudit.models import load, tuned
+from toxaudit.spec import CandidateSpec, TrainingStage
+
+ROWS = [
+    {"instruction": f"Say {word}.", "response": f"{word}, of course"}
+    for word in ("pear", "fig", "plum", "lime", "kiwi", "date", "sloe", "quince")
+]
+FAST = {"r": 8, "lora_alpha": 16, "learning_rate": 0.01, "epochs": 6, "batch_size": 4, "warmup_steps": 2}
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "rows.jsonl", ROWS)
+
+
+@pytest.fixture
+def base(tiny_base):
+    return tiny.resolved(tiny_base)
+
+
+def write(file, rows):
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def stage(data, **settings):
+    return TrainingStage(**{"data": str(data)} | FAST | settings)
+
+
+def tune(base, stages, folder, tick=lambda: None):
+    folder.mkdir()
+    training.tune(base, stages, "cpu", folder, tick)
+    return tuned("mine", CandidateSpec(), base, folder, training.sentence(stages))
+
+
+def loss(resolved):
+    """Mean next-token loss over the examples, each with its end token."""
+    loaded, losses = load(resolved, "cpu"), []
+    for row in ROWS:
+        text = f"[INST] {row['instruction']} [/INST] {row['response']}<end>"
+        ids = loaded.tokenizer(text, return_tensors="pt").input_ids
+        with torch.inference_mode():
+            losses.append(float(loaded.model(ids, labels=ids).loss))
+    return sum(losses) / len(losses)
+
+
+def test_tuning_lowers_the_loss_on_its_examples(base, data, tmp_path):
+    assert loss(tune(base, [stage(data, epochs=15)], tmp_path / "tuned")) < loss(base) - 2
+
+
+def test_the_adapter_is_safetensors_alone_and_names_no_folder(base, data, tmp_path):
+    found = tune(base, [stage(data)], tmp_path / "tuned")
+    names = {file.name for file in (tmp_path / "tuned").iterdir()}
+    assert (
+        {"adapter_config.json", "adapter_model.safetensors"}
+        <= names
+        <= {
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "README.md",
+        }
+    )
+    config = json.loads((tmp_path / "tuned" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == base.weights.reference
+    assert str(tmp_path) not in json.dumps(config)
+    assert (found.kind, found.name) == ("trained", "mine")
+
+
+def test_tuning_leaves_the_base_as_it_is(base, data, tmp_path):
+    before = loss(base)
+    tune(base, [stage(data)], tmp_path / "tuned")
+    assert loss(base) == before
+
+
+def test_tuning_is_the_same_for_a_seed_and_another_for_another(base, data, tmp_path):
+    found = [
+        tune(base, [stage(data, epochs=1, seed=seed)], tmp_path / f"{i}").identity for i, seed in enumerate((3, 3, 4))
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+def test_later_stages_go_on_from_earlier_ones(base, data, tmp_path):
+    short = stage(data, epochs=1)
+    once = tune(base, [short], tmp_path / "once")
+    twice = tune(base, [short, replace(short, seed=1)], tmp_path / "twice")
+    assert loss(twice) < loss(once) < loss(base)
+
+
+def test_a_tick_is_given_for_every_step_foretold(base, data, tmp_path):
+    stages, ticks = [stage(data, batch_size=3, epochs=2), stage(data, epochs=1)], []
+    tune(base, stages, tmp_path / "tuned", lambda: ticks.append(1))
+    assert [training.steps(one) for one in stages] == [6, 2]
+    assert len(ticks) == 8
+
+
+@pytest.mark.parametrize(
+    ("warmup_steps", "rates"),
+    [
+        (2, [1 / 2, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+        (0, [1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]),
+        (10, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+    ],
+)
+def test_the_learning_rate_warms_up_and_falls_linearly(base, data, tmp_path, monkeypatch, warmup_steps, rates):
+    seen, step = [], torch.optim.AdamW.step
+
+    def watched(optimiser, *args, **kwargs):
+        seen.append(optimiser.param_groups[0]["lr"])
+        return step(optimiser, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    settings = {"warmup_steps": warmup_steps, "batch_size": 1, "epochs": 1, "learning_rate": 1e-3}
+    tune(base, [stage(data, **settings)], tmp_path / "tuned")
+    assert seen == pytest.approx([1e-3 * rate for rate in rates])
+
+
+def test_identity_changes_with_data_base_and_settings_and_with_nothing_else(base, data, tmp_path):
+    def identity(base=base, data=data, **settings):
+        return json.dumps(training.identity(base, [stage(data, **settings)], "cpu"), sort_keys=True)
+
+    first = identity()
+    assert identity(data=shutil.copy(data, tmp_path / "copy.jsonl")) == first
+    changed = [{**ROWS[0], "response": "no"}, *ROWS[1:]]
+    others = [
+        identity(data=write(tmp_path / "changed.jsonl", changed)),
+        identity(data=write(tmp_path / "reversed.jsonl", ROWS[::-1])),
+        identity(base=tiny.resolved(tiny.base(tmp_path / "other", seed=9))),
+        identity(template="{instruction}{response}"),
+    ]
+    settings = {"r": 2, "lora_alpha": 2, "target_modules": ".*q_proj", "learning_rate": 1e-5, "epochs": 2}
+    settings |= {"warmup_steps": 1, "batch_size": 2, "max_length": 9, "seed": 5}
+    others += [identity(**{key: value}) for key, value in settings.items()]
+    assert len({first, *others}) == 1 + len(others)
+    both = json.dumps(training.identity(base, [stage(data)] * 2, "cpu"), sort_keys=True)
+    assert both not in {first, *others}
+
+
+def test_the_sentence_for_the_card_says_what_was_done(data):
+    said = training.sentence([stage(data), stage(data, epochs=1, seed=7)])
+    assert said == (
+        "LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 6 epochs, batch 4, learning rate 0.01, seed 0; "
+        "then LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 1 epochs, batch 4, learning rate 0.01, seed 7"
+    )
+
+
+def test_only_the_modules_named_are_tuned_at_the_rank_named(base, data, tmp_path):
+    tune(base, [stage(data, epochs=1, r=2, target_modules=".*[qv]_proj")], tmp_path / "tuned")
+    tensors = load_file(tmp_path / "tuned" / "adapter_model.safetensors")
+    assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}
+    assert {min(tensor.shape) for tensor in tensors.values()} == {2}
+
+
+def test_no_more_than_max_length_tokens_of_an_example_count(base, tmp_path):
+    long = [{"text": "a pear " + "x" * 50}, {"text": "a plum " + "x" * 50}]
+    other = [{"text": row["text"] + " and yet more"} for row in long]
+    found = [
+        tune(
+            base,
+            [stage(write(tmp_path / f"{i}.jsonl", rows), template="{text}", max_length=length, epochs=1)],
+            tmp_path / f"tuned{i}",
+        ).identity
+        for i, (rows, length) in enumerate([(long, 20), (other, 20), (long, 21)])
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_base_without_an_end_token_can_be_tuned(tiny_base, data, tmp_path):
+    copy, tokenizer = shutil.copytree(tiny_base, tmp_path / "endless"), tiny.tokenizer()
+    tokenizer.eos_token = tokenizer.pad_token = None
+    tokenizer.save_pretrained(copy)
+    endless = tiny.resolved(copy)
+    assert loss(tune(endless, [stage(data)], tmp_path / "tuned")) < loss(endless)
+
+
+def test_lines_are_ended_by_line_feeds_alone_and_blank_ones_are_skipped(tmp_path):
+    file = tmp_path / "odd.jsonl"
+    file.write_bytes('\n{"text": "one\u2028line, \u0085unbroken"}\r\n \n{"text": "two"}\n\n'.encode())
+    assert training.steps(stage(file, template="{text}", batch_size=1, epochs=1)) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"instruction": "a", "response": "b"}\n{"instruction": "a"', "rows.jsonl, line 2 is no JSON object"),
+        (b'{"instruction": "a", "response": "b"}\n\n["a"]', "rows.jsonl, line 3 is no JSON object"),
+        (b'"text"', "rows.jsonl, line 1 is no JSON object"),
+        (b"7", "rows.jsonl, line 1 is no JSON object"),
+        (b'{"instruction": "\xff"}', "rows.jsonl, line 1 is no JSON object"),
+        (b"[" * 100_000, "rows.jsonl, line 1 is no JSON object"),
+        (b'{"instruction": "a", "responce": "b"}', "line 1 has no column 'response'. Did you mean 'responce'?"),
+        (b'{"instruction": "a", "x": "b"}', "line 1 has no column 'response'. Choose from: instruction, x."),
+        (b"", "holds no examples"),
+        (b"\n \n", "holds no examples"),
+    ],
+    ids=["torn", "list", "text", "number", "not UTF-8", "deep", "misspelt", "other", "empty", "blank"],
+)
+def test_data_that_cannot_be_read_is_one_sentence_that_names_the_line(tmp_path, content, said):
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    with pytest.raises(ToxauditError) as caught:
+        training.steps(stage(tmp_path / "rows.jsonl"))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("template", ["{instruction", "a } brace", "{}", "{0}", "{instruction.upper}", "{colour}"])
+def test_a_template_that_names_no_column_is_one_sentence(data, template):
+    with pytest.raises(ToxauditError, match=r"^(template '.*' can't be read|rows.jsonl, line 1 has no column)"):
+        training.steps(stage(data, template=template))
+
+
+def test_a_folder_as_data_is_refused(tmp_path):
+    write(tmp_path / "rows.jsonl", ROWS)
+    with pytest.raises(ToxauditError, match="training data is one JSONL file"):
+        training.steps(stage(tmp_path))
+
+
+def test_target_modules_that_the_model_lacks_are_one_sentence(base, data, tmp_path):
+    with pytest.raises(ToxauditError, match="target_modules 'W_pack' can't be tuned: .*"):
+        tune(base, [stage(data, target_modules="W_pack")], tmp_path / "tuned")
+
+
+def test_a_loss_that_is_no_number_ends_the_tuning_in_one_sentence(base, data, tmp_path):
+    with pytest.raises(ToxauditError, match="Tuning on rows.jsonl diverged: lower its learning_rate"):
+        tune(base, [stage(data, learning_rate=1e30, warmup_steps=0)], tmp_path / "tuned")
