@@ -211,3 +211,9 @@ def test_the_model_keeps_its_own_attention_even_where_a_pick_fails(model):
 def test_an_encoder_decoder_is_not_covered():
     config = transformers.T5Config(d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8, vocab_size=20)
     assert not ragged.covers(transformers.T5ForConditionalGeneration(config))
+
+
+def test_an_attention_that_sdpa_does_not_do_is_not_covered(model):
+    assert ragged.covers(model)
+    model.set_attn_implementation("eager")  # as models.load does where an architecture lacks SDPA
+    assert not ragged.covers(model)

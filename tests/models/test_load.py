@@ -136,7 +136,7 @@ def test_the_adapter_of_a_deeper_base_is_refused(tiny_base, tmp_path):
 
 def test_a_dora_whose_lora_b_are_zero_is_refused(tiny_base, tmp_path):
     peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", scale=0, use_dora=True)
-    assert "changes nothing" in refusal(tiny_base, peft)
+    assert "changes nothing: every lora_B is zero" in refusal(tiny_base, peft)
 
 
 def test_an_adapter_that_makes_the_model_infinite_is_refused(tiny_base, adapter):
