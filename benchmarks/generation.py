@@ -1,4 +1,4 @@
-"""Decoding without padding against transformers' generate(), same model, prompts and tokens, in turn in one run.
+"""How toxaudit decodes, against transformers' generate(): same model, prompts and tokens, in turn in one run.
 
     python benchmarks/generation.py [--prompts 140] [--threads 1] [--repeats 3]
 
@@ -15,7 +15,7 @@ from toxaudit import folders
 from toxaudit.backends.transformers import Arm
 from toxaudit.compose import compose
 from toxaudit.executors.local import LocalExecutor
-from toxaudit.models import load, resolve_base
+from toxaudit.models import ResolvedModel, load, resolve_base
 from toxaudit.records import Prompt
 from toxaudit.spec import Generation
 from toxaudit.store import Store
@@ -36,9 +36,9 @@ def main() -> None:
     base = resolve_base(spec.base, device, Store(folders.home() / "store"))
     prompts, _ = spec.suites["rtp_categories"].prompts("rtp_categories")
     ways = {
-        "generate(), batch 16, padded": lambda: _answers(base, device, 16, prompts, padded=True),
-        "generate(), batch 64, padded": lambda: _answers(base, device, 64, prompts, padded=True),
-        "toxaudit, batch 128, no padding": lambda: _answers(base, device, 128, prompts, padded=False),
+        "generate(), batch 16, padded": lambda: _generate(base, device, 16, prompts),
+        "generate(), batch 64, padded": lambda: _generate(base, device, 64, prompts),
+        "toxaudit, batch 128": lambda: _toxaudit(base, device, 128, prompts),
     }
     first: Answers | None = None
     slowest = None
@@ -48,13 +48,31 @@ def main() -> None:
         first, slowest = first or answers, slowest or statistics.median(speeds)
         same = sum(answers[key] == first[key] for key in first)
         speed = statistics.median(speeds)
-        print(f"{name:<34} {speed:6.0f} tokens/CPU-s  x{speed / slowest:4.2f}  {same}/{len(first)} same texts", flush=True)
+        print(
+            f"{name:<34} {speed:6.0f} tokens/CPU-s  x{speed / slowest:4.2f}  {same}/{len(first)} same texts", flush=True
+        )
 
 
-def _answers(base: object, device: str, size: int, prompts: list[Prompt], padded: bool) -> tuple[int, Answers]:
-    arm = Arm(load(base, device), size)  # type: ignore[arg-type]
-    if padded:
-        arm._decode = arm._padded
+def _generate(base: ResolvedModel, device: str, size: int, prompts: list[Prompt]) -> tuple[int, Answers]:
+    """The usual loop: batches padded on the left, sorted by length."""
+    loaded = load(base, device)
+    tokenizer = loaded.tokenizer
+    tokenizer.padding_side, tokenizer.pad_token = "left", tokenizer.eos_token
+    ordered = sorted(prompts, key=lambda prompt: len(prompt.text))
+    tokens, answers = 0, {}
+    for start in range(0, len(ordered), size):
+        batch = ordered[start : start + size]
+        ids = tokenizer([prompt.text for prompt in batch], return_tensors="pt", padding=True)
+        output = loaded.model.generate(**ids, max_new_tokens=50, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+        for prompt, row in zip(batch, output[:, ids.input_ids.shape[1] :].tolist(), strict=True):
+            new = row[: row.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in row else row
+            tokens += len(new)
+            answers[prompt.id] = tokenizer.decode(new, skip_special_tokens=True)
+    return tokens, answers
+
+
+def _toxaudit(base: ResolvedModel, device: str, size: int, prompts: list[Prompt]) -> tuple[int, Answers]:
+    arm = Arm(load(base, device), size)
     found = [c for batch in arm.generate(prompts, "raw", Generation(), lambda _: False) for c in batch]
     return sum(c.tokens for c in found), {c.prompt_id: c.text for c in found}
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import audits
 import pytest
+import workspace
 
 from toxaudit.cli import main
 
@@ -39,7 +39,7 @@ main(sys.argv[3:])
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return audits.workspace(tmp_path_factory.mktemp("made"), prompts=80)
+    return workspace.make(tmp_path_factory.mktemp("made"), prompts=80)
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def here(made, tmp_path, monkeypatch):
 def store_of(folder: Path) -> dict[str, bytes]:
     """Every file of finished work, and its content."""
     root = folder / "home" / "store"
-    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.suffix in (".jsonl", ".npz")}
+    return {
+        str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.suffix in (".jsonl", ".npz")
+    }
 
 
 def kinds(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
@@ -79,7 +81,9 @@ def test_samples_hold_every_answer_of_every_arm(here):
     rows = [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
     assert {row["model"] for row in rows} == {"base", "tuned", "noop"}
     assert len(rows) == 3 * 80
-    by_arm = {arm: {row["prompt_id"]: row["text"] for row in rows if row["model"] == arm} for arm in ("base", "tuned", "noop")}
+    by_arm = {
+        arm: {row["prompt_id"]: row["text"] for row in rows if row["model"] == arm} for arm in ("base", "tuned", "noop")
+    }
     assert by_arm["base"] == by_arm["noop"]  # float32: the noise floor is zero
     assert by_arm["base"] != by_arm["tuned"]
     assert all(0 <= row["scores"]["vowels"]["value"] <= 1 for row in rows if row["text"].strip())
@@ -201,7 +205,9 @@ def test_ctrl_c_keeps_finished_work_and_says_so(here):
     interrupt = "signal.SIGINT); __import__('time').sleep(9"
     script = KILLED.replace("signal.SIGKILL", interrupt).replace("main(sys", "sys.exit(main(sys") + ")"
     script = script.replace("sys.exit(main(sys.argv[3:])\n)", "sys.exit(main(sys.argv[3:]))")
-    done = subprocess.run([sys.executable, "-c", script, "completions", "1", "audit=tiny"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "completions", "1", "audit=tiny"], capture_output=True, text=True
+    )
     assert done.returncode == 130
     assert done.stderr.splitlines()[-1].startswith("toxaudit: stopped. Finished work is kept")
     assert any(name.startswith("completions") for name in store_of(here))

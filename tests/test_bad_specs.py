@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import audits
 import pytest
+import workspace
 
 from toxaudit.cli import main
 
@@ -42,31 +42,41 @@ OVERRIDES = {
 FILES = {
     "no YAML": ("audits/tiny.yaml", "title: [", "tiny.yaml", "not valid YAML"),
     "an empty spec": ("audits/tiny.yaml", "", "tiny.yaml", "title:"),
-    "misspelt key in the file": ("audits/tiny.yaml", audits.AUDIT + "bass: {}\n", "'bass'", "'base'"),
+    "misspelt key in the file": ("audits/tiny.yaml", workspace.AUDIT + "bass: {}\n", "'bass'", "'base'"),
     "misspelt field of a candidate": (
         "audits/tiny.yaml",
-        audits.AUDIT.replace("peft:", "pefd:"),
+        workspace.AUDIT.replace("peft:", "pefd:"),
         "'candidates.tuned.pefd'",
         "'peft'",
     ),
     "setting of a suite that is not selected": (
         "audits/tiny.yaml",
-        audits.AUDIT + "suites: {mien: {limit: 3}}\n",
+        workspace.AUDIT + "suites: {mien: {limit: 3}}\n",
         "suites.mien",
         "'mine'",
     ),
-    "unknown suite in the file": ("audits/tiny.yaml", audits.AUDIT.replace("[mine]", "[mein]"), "'mein'", "'mine'"),
+    "unknown suite in the file": ("audits/tiny.yaml", workspace.AUDIT.replace("[mine]", "[mein]"), "'mein'", "'mine'"),
     "unknown kind": ("audits/suite/mine.yaml", "kind: jsnol\n", "'jsnol'", "'jsonl'"),
-    "misspelt key in a suite": ("audits/suite/mine.yaml", audits.SUITE + "lisence: MIT\n", "'lisence'", "'licence'"),
-    "no candidates": ("audits/tiny.yaml", "suite: [mine]\nscorer: [vowels]\nbase: {pretrained: x}\n", "tiny", "candidates"),
-    "a bad row": ("audits/suite/prompts.jsonl", '{"id": 1, "prompt": "x"}\n', "prompts.jsonl, line 1", "no column 'kind'"),
+    "misspelt key in a suite": ("audits/suite/mine.yaml", workspace.SUITE + "lisence: MIT\n", "'lisence'", "'licence'"),
+    "no candidates": (
+        "audits/tiny.yaml",
+        "suite: [mine]\nscorer: [vowels]\nbase: {pretrained: x}\n",
+        "tiny",
+        "candidates",
+    ),
+    "a bad row": (
+        "audits/suite/prompts.jsonl",
+        '{"id": 1, "prompt": "x"}\n',
+        "prompts.jsonl, line 1",
+        "no column 'kind'",
+    ),
     "no phrases": ("audits/scorer/vowels.yaml", "kind: keywords\ntitle: Vowels\n", "Vowels", "phrases"),
 }
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return audits.workspace(tmp_path_factory.mktemp("bad"))
+    return workspace.make(tmp_path_factory.mktemp("bad"))
 
 
 @pytest.fixture

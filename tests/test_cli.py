@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import audits
 import pytest
+import workspace
 import yaml
 
 from toxaudit import __version__
@@ -100,6 +100,6 @@ def test_a_sweep_is_every_combination():
 
 
 def test_the_plan_counts_prompts_models_and_tokens(fresh, capsys):
-    audits.workspace(fresh)
+    workspace.make(fresh)
     assert main(["plan", "audit=tiny", "suites.mine.limit=30"]) == 0
     assert "30 prompts x 3 models, at most 1,080 tokens" in capsys.readouterr().out

@@ -208,7 +208,9 @@ def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: S
                     "outcomes": archive.outcomes_digest(group),
                 }
                 folder = store.folder("posteriors", identity, partial(_sample, estimator, group))
-                estimates += [summarise(posterior, spec.gate.margin, spec.gate.cap) for posterior in archive.read(folder)]
+                estimates += [
+                    summarise(posterior, spec.gate.margin, spec.gate.cap) for posterior in archive.read(folder)
+                ]
                 bar.update()
     return estimates
 

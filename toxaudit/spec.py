@@ -174,6 +174,11 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
         )
     for number, stage in enumerate(candidate.train):
         _check_stage(f"{where}.train[{number}]", stage)
+        for key in ("r", "lora_alpha", "target_modules"):
+            if getattr(stage, key) != getattr(candidate.train[0], key):
+                raise ToxauditError(
+                    f"{where}.train[{number}].{key} differs from the first stage's: one adapter is tuned."
+                )
 
 
 def _check_stage(where: str, stage: TrainingStage) -> None:

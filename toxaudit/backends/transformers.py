@@ -137,18 +137,27 @@ class Arm:
 
     def _fastest_right(self) -> Decode:
         """The fastest way of decoding that gives two probes together the tokens that ``generate`` gives each alone."""
-        from toxaudit.backends import ragged
+        from toxaudit.backends import packed, ragged
 
         probes = [self._encode(text, "raw") for text in PROBES]
         greedy = Generation(max_new_tokens=PROBE_TOKENS)
         alone = [self._padded([row], greedy, [""])[0] for row in probes]
-        for way in (self._ragged, self._padded) if ragged.covers(self._base) else (self._padded,):
-            try:
-                if way(probes, greedy, list(PROBES)) == alone:
-                    return way
-            except Exception:  # whatever an architecture makes of a cache or a mask it has not met
-                continue
+        covered = ragged.covers(self._base)
+        if covered and (unpack := packed.pack(self._base)):
+            if self._gives(alone, self._ragged, probes):
+                return self._ragged
+            unpack()
+        for way in (self._ragged, self._padded) if covered else (self._padded,):
+            if self._gives(alone, way, probes):
+                return way
         return self._of_one_length
+
+    def _gives(self, expected: list[list[int]], way: Decode, probes: list[list[int]]) -> bool:
+        """Whether ``way`` decodes the probes to the expected tokens."""
+        try:
+            return way(probes, Generation(max_new_tokens=PROBE_TOKENS), list(PROBES)) == expected
+        except Exception:  # an architecture may make anything of a cache or mask it has not met: then it isn't covered
+            return False
 
     @property
     def _base(self) -> Any:

@@ -104,7 +104,7 @@ def _stage(model: Any, tokenizer: Any, stage: TrainingStage, device: str, tick: 
     import torch
 
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    rows = [tokenizer(text).input_ids[: stage.max_length - len(end)] + end for text in examples(stage)]
+    rows = [(tokenizer(text).input_ids + end)[: stage.max_length] for text in examples(stage)]
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=stage.learning_rate, weight_decay=0.01)
     total = steps(stage)

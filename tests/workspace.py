@@ -42,13 +42,15 @@ less: fewer vowels
 """
 
 
-def workspace(folder: Path, prompts: int = 36) -> Path:
+def make(folder: Path, prompts: int = 36) -> Path:
     """A folder with models, and ``audits/`` with the audit ``tiny``, its suite and its scorer."""
     tiny.adapter(tiny.base(folder / "models" / "base"), folder / "models" / "adapter")
     for file, content in {"tiny.yaml": AUDIT, "suite/mine.yaml": SUITE, "scorer/vowels.yaml": SCORER}.items():
         (folder / "audits" / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / "audits" / file).write_text(content)
     kinds = ("question", "order", "remark")
-    rows = [{"id": f"p{i}", "prompt": f"{kinds[i % 3]} {'x' * (i % 7)} {i}", "kind": kinds[i % 3]} for i in range(prompts)]
+    rows = [
+        {"id": f"p{i}", "prompt": f"{kinds[i % 3]} {'x' * (i % 7)} {i}", "kind": kinds[i % 3]} for i in range(prompts)
+    ]
     (folder / "audits" / "suite" / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
