@@ -57,8 +57,8 @@ def sentence(stages: list[TrainingStage]) -> str:
     """How the candidate was tuned, for the card."""
     parts = [
         f"LoRA r={stage.r}, alpha={stage.lora_alpha} on {stage.target_modules}, {len(examples(stage))} examples of "
-        f"{Path(stage.data).name}, {stage.epochs} epochs, batch {stage.batch_size}, learning rate "
-        f"{stage.learning_rate:g}, seed {stage.seed}"
+        f"{Path(stage.data).name}, {stage.epochs} epoch{'s' * (stage.epochs > 1)}, batch {stage.batch_size}, "
+        f"learning rate {stage.learning_rate:g}, seed {stage.seed}"
         for stage in stages
     ]
     return "; then ".join(parts)
