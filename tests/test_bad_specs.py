@@ -36,6 +36,7 @@ OVERRIDES = {
     "revision of a path": (["audit=tiny", "base.revision=main"], "revision 'main'", "only a Hub id"),
     "two kinds of candidate": (["audit=tiny", "candidates.tuned.control=true"], "candidates.tuned", "exactly one"),
     "wrong expectation": (["audit=tiny", "candidates.noop.expect=FINE"], "candidates.noop.expect", "GO or NO-GO"),
+    "nowhere to write": (["audit=tiny", "out=audits/tiny.yaml/run"], "audits/tiny.yaml/run", "out=FOLDER"),
     "unknown template": (["audit=tiny", "card.template=sektion.md.jinja"], "sektion.md.jinja", "section.md.jinja"),
 }
 

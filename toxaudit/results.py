@@ -1,12 +1,19 @@
 """Machine-readable results: ``results.json`` and ``samples.jsonl``."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from toxaudit.records import AuditResult, to_json
+from toxaudit.records import AuditResult, Completion, Prompt, Score, to_json
 from toxaudit.store import write_atomically
+
+Answers = dict[tuple[str, str], list[Completion]]
+"""(arm, suite) -> completions in the order of the suite's prompts."""
+
+Scored = dict[tuple[str, str, str], list[Score]]
+"""(arm, suite, scorer) -> scores in the order of the suite's prompts."""
 
 
 def write_results(folder: Path, result: AuditResult, samples: Iterable[Mapping[str, Any]]) -> list[Path]:
@@ -20,3 +27,17 @@ def write_results(folder: Path, result: AuditResult, samples: Iterable[Mapping[s
     write_atomically(results, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     write_atomically(rows, "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
     return [results, rows]
+
+
+def sample_rows(prompts: Mapping[str, Sequence[Prompt]], answers: Answers, scored: Scored) -> list[dict[str, Any]]:
+    """One JSON row per arm and prompt: what was asked, answered and scored."""
+    rows = []
+    for (arm, suite), completions in answers.items():
+        scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
+        for i, (prompt, completion) in enumerate(zip(prompts[suite], completions, strict=True)):
+            rows.append(
+                asdict(completion)
+                | {"suite": suite, "prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
+                | {"scores": {n: {"value": f[i].value, "missing": f[i].missing} for n, f in scores.items()}}
+            )
+    return rows

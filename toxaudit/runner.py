@@ -3,6 +3,7 @@
 Every stage's work is looked up in the store first, so a killed run resumes and a repeated one costs nothing.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from toxaudit import __version__, training
 from toxaudit.card.report import ChangedSample
+from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import PairedOutcomes, summarise
 from toxaudit.models import ResolvedModel, resolve_base, resolve_candidate, tuned
@@ -31,7 +33,7 @@ from toxaudit.records import (
     SuiteFacts,
     digest,
 )
-from toxaudit.results import write_results
+from toxaudit.results import Answers, Scored, sample_rows, write_results
 from toxaudit.scorers.base import Unscored
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Shelf, Store
@@ -45,13 +47,6 @@ class Asked:
 
     prompts: list[Prompt]
     facts: SuiteFacts
-
-
-Answers = dict[tuple[str, str], list[Completion]]
-"""(arm, suite) -> completions in the order of the suite's prompts."""
-
-Scored = dict[tuple[str, str, str], list[Score]]
-"""(arm, suite, scorer) -> scores in the order of the suite's prompts."""
 
 
 def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
@@ -68,6 +63,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     Raises:
         ToxauditError: one sentence; finished work is kept, and no result is half-written.
     """
+    out = _writable(Path(spec.out).expanduser())
     store = Store(Path(spec.store).expanduser())
     with store.lock():
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
@@ -77,14 +73,17 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         scored = _score(spec, store, answers)
         estimates = _estimate(spec, store, suites, scored)
     result = _result(spec, command, arms, suites, estimates)
-    out = Path(spec.out)
-    written = spec.card.write(result, _changed(spec, suites, answers, scored), _folder(out))
-    return result, [*written, *write_results(out, result, suites_samples(suites, answers, scored))]
+    prompts = {name: asked.prompts for name, asked in suites.items()}
+    written = spec.card.write(result, _changed(spec, suites, answers, scored), out)
+    return result, [*written, *write_results(out, result, sample_rows(prompts, answers, scored))]
 
 
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def _writable(folder: Path) -> Path:
+    """``folder``, after a look whether results could be written there at the end."""
+    ground = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise ToxauditError(f"Results can't be written to {folder}: set out=FOLDER.")
+    return folder
 
 
 def _ask(name: str, suite: Any) -> Asked:
@@ -289,20 +288,6 @@ def _changed(spec: AuditSpec, suites: dict[str, Asked], answers: Answers, scored
         rows.sort(key=lambda row: (row.base_score - row.candidate_score, row.prompt))
         changed += rows[: spec.card.samples]
     return changed
-
-
-def suites_samples(suites: dict[str, Asked], answers: Answers, scored: Scored) -> list[dict[str, Any]]:
-    """One JSON row per arm and prompt: what was asked, answered and scored."""
-    rows = []
-    for (arm, suite), completions in answers.items():
-        scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
-        for i, (prompt, completion) in enumerate(zip(suites[suite].prompts, completions, strict=True)):
-            rows.append(
-                asdict(completion)
-                | {"suite": suite, "prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
-                | {"scores": {n: {"value": f[i].value, "missing": f[i].missing} for n, f in scores.items()}}
-            )
-    return rows
 
 
 def _bar(what: str, total: int, unit: str) -> Any:

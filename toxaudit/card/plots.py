@@ -158,9 +158,7 @@ def _legend(figure: "Figure", rows: Sequence[Row], margin: float) -> None:
 
     used = {row.decision for row in rows if row.change}
     handles: list[Line2D | Patch] = [
-        Line2D(
-            [], [], linestyle="", marker=marker, color=colour, markerfacecolor=fill, label=decision or "reported"
-        )
+        Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor=fill, label=decision or "reported")
         for decision, (marker, colour, fill) in SHAPES.items()
         if decision in used
     ]
