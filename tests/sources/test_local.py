@@ -79,7 +79,7 @@ def test_the_home_of_an_unknown_user_is_a_missing_path():
     [
         ("~/model", "model"),
         ("~/models/llama", "models/llama"),
-        ("~/work/models/llama", "models/llama"),
+        ("~/lab/models/llama", "models/llama"),
         ("~", "~"),
         ("/data/models/llama", "models/llama"),
         ("/llama", "llama"),

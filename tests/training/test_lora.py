@@ -152,7 +152,7 @@ def test_the_sentence_for_the_card_says_what_was_done(data):
     said = training.sentence([stage(data), stage(data, epochs=1, seed=7)])
     assert said == (
         "LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 6 epochs, batch 4, learning rate 0.01, seed 0; "
-        "then LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 1 epochs, batch 4, learning rate 0.01, seed 7"
+        "then LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 1 epoch, batch 4, learning rate 0.01, seed 7"
     )
 
 
