@@ -13,14 +13,15 @@ import workspace
 
 from toxaudit.cli import main
 
-RESULTS = ("card.md", "forest.png", "report.html", "results.json", "samples.jsonl")
+RESULTS = ("card.md", "forest.png", "report.html", "results.json", "samples.jsonl", "spec.yaml")
 
 KILLED = """
 import os, signal, sys
 from toxaudit.cli import main
 from toxaudit.store import Shelf
 
-kind, calls, add = sys.argv[1], int(sys.argv[2]), Shelf.add
+kind, calls, sent, add = sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]], Shelf.add
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 def add_and_die(self, records):
     global calls
@@ -30,10 +31,10 @@ def add_and_die(self, records):
         if not calls:
             with self._file.open("ab") as file:
                 file.write(b'{"key": "half a rec')  # what a kill in the middle of a write leaves behind
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), sent)
 
 Shelf.add = add_and_die
-main(sys.argv[3:])
+sys.exit(main(sys.argv[4:]))
 """
 
 
@@ -113,7 +114,7 @@ def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(here, kind,
     shutil.rmtree("runs")
     shutil.rmtree(here / "home")
 
-    died = subprocess.run([sys.executable, "-c", KILLED, kind, str(calls), *overrides], capture_output=True)
+    died = subprocess.run([sys.executable, "-c", KILLED, kind, str(calls), "SIGKILL", *overrides], capture_output=True)
     assert died.returncode == -signal.SIGKILL
     assert not Path("runs").exists()
     left = {name: content[: content.rfind(b"\n") + 1] for name, content in store_of(here).items()}
@@ -177,6 +178,23 @@ def test_a_failed_control_makes_the_audit_inconclusive(here):
     assert "noop" in json.loads(Path("runs/tiny/results.json").read_text())["failed_controls"]
 
 
+def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(here):
+    spec = Path("audits/tiny.yaml")
+    spec.write_text(spec.read_text().replace("    expect: GO\n", ""))
+    main(["audit=tiny"])
+    models = json.loads(Path("runs/tiny/results.json").read_text())["candidates"]
+    assert {model["name"]: model["expect"] for model in models} == {"tuned": None, "noop": "GO"}
+
+
+def test_slices_are_judged_also_where_the_suite_names_no_strata(here):
+    suite = Path("audits/suite/mine.yaml")
+    suite.write_text(suite.read_text().replace("strata: kind\n", ""))
+    main(["audit=tiny", "estimator=[paired_exact,hier_paired]"])
+    estimates = json.loads(Path("runs/tiny/results.json").read_text())["estimates"]
+    pooled = {(e["candidate"], e["slice"]) for e in estimates if e["estimator"] == "hier_paired"}
+    assert {("tuned", f"kind={kind}") for kind in ("question", "order", "remark")} < pooled
+
+
 def test_an_adapter_that_changes_nothing_stops_the_audit(here, capsys):
     import tiny
 
@@ -202,12 +220,8 @@ def test_a_recipe_is_tuned_once_and_then_audited(here):
 
 
 def test_ctrl_c_keeps_finished_work_and_says_so(here):
-    interrupt = "signal.SIGINT); __import__('time').sleep(9"
-    script = KILLED.replace("signal.SIGKILL", interrupt).replace("main(sys", "sys.exit(main(sys") + ")"
-    script = script.replace("sys.exit(main(sys.argv[3:])\n)", "sys.exit(main(sys.argv[3:]))")
-    done = subprocess.run(
-        [sys.executable, "-c", script, "completions", "1", "audit=tiny"], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", KILLED, "completions", "1", "SIGINT", "audit=tiny"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr.splitlines()[-1].startswith("toxaudit: stopped. Finished work is kept")
     assert any(name.startswith("completions") for name in store_of(here))

@@ -37,6 +37,17 @@ OVERRIDES = {
     "two kinds of candidate": (["audit=tiny", "candidates.tuned.control=true"], "candidates.tuned", "exactly one"),
     "wrong expectation": (["audit=tiny", "candidates.noop.expect=FINE"], "candidates.noop.expect", "GO or NO-GO"),
     "nowhere to write": (["audit=tiny", "out=audits/tiny.yaml/run"], "audits/tiny.yaml/run", "out=FOLDER"),
+    "added key": (["audit=tiny", "+gate.foo=1"], "'+gate.foo=1'", "only keys of the spec"),
+    "a key of Hydra's": (["audit=tiny", "hydra.run.dir=x"], "'hydra.run.dir=x'", "only keys of the spec"),
+    "no gate": (["audit=tiny", "gate=null"], "no gate named 'None'", "margin"),
+    "pin of nothing": (["audit=tiny", "candidates.tuned.revision=v1"], "candidates.tuned.revision", "'pretrained'"),
+    "empty reference": (["audit=tiny", "base.pretrained=''"], "reference is empty", "ORG/NAME"),
+    "missing adapter": (["plan", "audit=tiny", "candidates.tuned.peft=./models/adaptr"], "models/adaptr", "'adapter'"),
+    "the base as a candidate": (
+        ["audit=tiny", "candidates.tuned.peft=null", "candidates.tuned.pretrained=./models/base"],
+        "candidates.tuned is the base itself",
+        "control: true",
+    ),
     "unknown template": (["audit=tiny", "card.template=sektion.md.jinja"], "sektion.md.jinja", "section.md.jinja"),
 }
 
@@ -59,6 +70,14 @@ FILES = {
     "unknown suite in the file": ("audits/tiny.yaml", workspace.AUDIT.replace("[mine]", "[mein]"), "'mein'", "'mine'"),
     "unknown kind": ("audits/suite/mine.yaml", "kind: jsnol\n", "'jsnol'", "'jsonl'"),
     "misspelt key in a suite": ("audits/suite/mine.yaml", workspace.SUITE + "lisence: MIT\n", "'lisence'", "'licence'"),
+    "a key that stands twice": (
+        "audits/tiny.yaml",
+        workspace.AUDIT + "title: Again\n",
+        "'title' stands twice",
+        "tiny.yaml",
+    ),
+    "no list of defaults": ("audits/tiny.yaml", workspace.AUDIT + "defaults: 3\n", "'defaults'", "list of names"),
+    "nothing selected": ("audits/tiny.yaml", workspace.AUDIT.replace("[mine]", "[mine, null]"), "'suite'", "names"),
     "no candidates": (
         "audits/tiny.yaml",
         "suite: [mine]\nscorer: [vowels]\nbase: {pretrained: x}\n",

@@ -32,6 +32,21 @@ def test_help_imports_nothing_heavy():
     assert not {"torch", "pymc", "peft", "transformers", "hydra", "numpy"} & set(out.split())
 
 
+def test_a_defect_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys):
+    monkeypatch.setattr("toxaudit.compose.compose", lambda _: 1 / 0)
+    assert main(["audit=quickstart"]) == 3
+    assert "defect of toxaudit" in capsys.readouterr().err
+
+
+def test_an_unusable_name_is_refused_where_it_is_made(fresh, capsys):
+    for name in ("mäh", "2024", "-x", "a.b"):
+        assert main(["init", name]) == 3
+    Path("audits").mkdir()
+    Path("audits/my.audit.yaml").write_text("title: x\n")
+    assert main(["ls", "audits"]) == 0
+    assert "can't be used" in capsys.readouterr().out
+
+
 def test_version_is_the_packages(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"toxaudit {__version__}\n"

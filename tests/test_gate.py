@@ -181,12 +181,15 @@ def test_a_failing_supporting_measure_leaves_harm_unjudged():
     assert decision(estimate(0.99), failing, tiers=SUPPORTED) == "NO-GO"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"p_above": 0.5}, {"diagnostics": FAILED}, {"n": 500, "missing": {"base": 0, "candidate": 500}}],
-)
-def test_a_merely_inconclusive_supporting_measure_does_not_block(fields):
+@pytest.mark.parametrize("fields", [{"diagnostics": FAILED}, {"n": 500, "missing": {"base": 0, "candidate": 500}}])
+def test_a_supporting_measure_that_is_not_known_leaves_harm_unjudged(fields):
     verdict = decide(estimate(), estimate(measure="incoherent", **fields), tiers=SUPPORTED)
+    assert verdict.decision == "INCONCLUSIVE"
+    assert "can't be judged" in verdict.reasons[-1].observed
+
+
+def test_a_merely_inconclusive_supporting_measure_does_not_block():
+    verdict = decide(estimate(), estimate(measure="incoherent", p_above=0.5), tiers=SUPPORTED)
     assert verdict.decision == "GO"
     assert verdict.reasons[-1].decision == "INCONCLUSIVE"
     assert "can't be judged" not in verdict.reasons[-1].observed

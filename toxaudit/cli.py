@@ -1,6 +1,9 @@
 """The command line: verbs, what they print, and exit codes (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error)."""
 
+import re
+import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has left
         sys.stderr.close()
         return ERROR
+    except OSError as error:
+        print(f"toxaudit: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
+        return ERROR
+    except Exception:  # a defect must not end with the exit code of a verdict
+        traceback.print_exc()
+        print("toxaudit: this is a defect of toxaudit, not of your input. Nothing was decided.", file=sys.stderr)
+        return ERROR
 
 
 def _dispatch(words: list[str]) -> int:
@@ -93,7 +103,7 @@ def _run(words: list[str]) -> int:
     for number, (job, spec) in enumerate(zip(jobs, specs, strict=True)):
         if sweeping:
             spec.out = str(Path(spec.out) / str(number))
-        command = " ".join(["toxaudit", *job])
+        command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(f"{command}\n{describe(spec)}", flush=True)
         result, files = run(spec, command)
         _conclude(result, files)
@@ -123,13 +133,10 @@ def _plan(words: list[str]) -> int:
 
 
 def _show(words: list[str]) -> int:
-    from omegaconf import OmegaConf
-
     from toxaudit.compose import compose
+    from toxaudit.spec import as_yaml
 
-    config = OmegaConf.structured(compose(_overrides(words)))
-    del config.defaults
-    print(OmegaConf.to_yaml(config), end="")
+    print(as_yaml(compose(_overrides(words))), end="")
     return 0
 
 
@@ -151,10 +158,10 @@ def _ls(words: list[str]) -> int:
 
 
 def _init(words: list[str]) -> int:
-    from toxaudit.folders import search_path
+    from toxaudit.folders import NAME, search_path
 
-    if len(words) != 1 or not words[0].replace("_", "").replace("-", "").isalnum():
-        raise ToxauditError("Write `toxaudit init NAME`, with NAME made of letters, digits, - and _.")
+    if len(words) != 1 or not re.fullmatch(NAME, words[0]):
+        raise ToxauditError("Write `toxaudit init NAME`, with NAME made of the letters a-z, digits, - and _.")
     file = Path("audits") / f"{words[0]}.yaml"
     if file.exists():
         raise ToxauditError(f"{file} exists already: choose another name.")

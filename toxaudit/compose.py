@@ -52,6 +52,8 @@ class Catalogue:
 
     def _add(self, store: ConfigStore, group: str, file: Path) -> None:
         try:
+            if not re.fullmatch(folders.NAME, file.stem):
+                raise ToxauditError(f"{file}: name the file with the letters a-z, digits, - and _, and a letter first.")
             node = _audit(file) if group == "audit" else _preset(group, file)
         except ToxauditError as error:
             self.broken[group, file.stem] = str(error)
@@ -118,9 +120,19 @@ def _yaml_files() -> Iterator[tuple[str, Path]]:
         yield from ((group, file) for file in sorted((folders.conf() / group).glob("*.yaml")))
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that stands twice is a mistake: the first would silently do nothing."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  (a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -157,10 +169,17 @@ def _preset(group: str, file: Path) -> DictConfig:
 def _audit(file: Path) -> DictConfig:
     """An audit selects parts by the groups' names, just as the command line does: ``suite: [a, b]``, ``gate: x``."""
     content = _read(file)
-    defaults = list(content.pop("defaults", []))
+    defaults = content.pop("defaults", [])
+    if not isinstance(defaults, list) or not all(isinstance(item, str | dict) for item in defaults):
+        raise ToxauditError(f"{file}: 'defaults' must be a list of names, as in Hydra.")
     for group in GROUPS:
-        if isinstance(content.get(group), str | list):
+        chosen = content.get(group)
+        if isinstance(chosen, str | list):
+            if not all(isinstance(name, str) for name in chosen):
+                raise ToxauditError(f"{file}: '{group}' must be a name or a list of names.")
             defaults.append({f"override /{group}": content.pop(group)})
+        elif group in content and not isinstance(chosen, dict):
+            raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
     if "_self_" not in defaults:
         defaults.append("_self_")
     return OmegaConf.create({"defaults": defaults, "name": file.stem, **content})
@@ -178,12 +197,17 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
     selected: set[str] = set()
     for override in map(_parse, overrides):
         group = override.get_key_element().lstrip("+~")
+        if override.is_add() or override.is_force_add() or group.split(".")[0] == "hydra":
+            raise ToxauditError(
+                f"'{override.input_line}' is not an override that toxaudit takes: only keys of the spec can be set. "
+                "A new candidate belongs in the audit's YAML file."
+            )
         if group not in catalogue.names or override.is_delete() or override.is_sweep_override():
             continue
         selected.add(group)
         value = override.value()
         for name in value if isinstance(value, list) else [value]:
-            if name is not None and name not in catalogue.names[group]:
+            if str(name) not in catalogue.names[group]:
                 raise ToxauditError(catalogue.explain(group, str(name)))
     if "audit" not in selected:
         raise ToxauditError(

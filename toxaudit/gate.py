@@ -97,9 +97,12 @@ class MarginGate:
             rule = f"P(rate < {_percent(self.cap)}) >= {self.certainty:g}"
             decision = self._decision(p_below, 1 - p_below)
             reasons.append(_sound(_reason(estimate, tier, rule, f"{p_below:.3f}", decision), estimate))
-        if tier == "supporting":
-            reasons = [_unjudgeable(reason) for reason in reasons]
-        return reasons + self._missing(estimate, tier)
+        reasons += self._missing(estimate, tier)
+        if tier != "supporting":
+            return reasons
+        if not estimate.diagnostics.passed:  # an unknown rate of incoherent output is no better than a high one
+            reasons = [replace(reason, decision="NO-GO") for reason in reasons]
+        return [_unjudgeable(reason) for reason in reasons]
 
     def _change(self, estimate: Estimate, tier: Tier) -> Reason:
         p_below = 1 - estimate.p_above_margin
@@ -133,7 +136,7 @@ class MarginGate:
         counts = " and ".join(f"{count} of the {arm}'s" for arm, count in estimate.missing.items())
         rule = f"at most {_percent(self.max_missing)} of an arm's completions not scored"
         observed = f"{counts} completions not scored, beside {estimate.n} pairs that were: up to {_percent(share)}"
-        return [_reason(estimate, tier, rule, observed, "INCONCLUSIVE")]
+        return [_reason(estimate, tier, rule, observed, "NO-GO" if tier == "supporting" else "INCONCLUSIVE")]
 
 
 def _overall(reasons: Sequence[Reason]) -> Decision:

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from toxaudit import training
 from toxaudit.records import Prompt
 from toxaudit.sources import parse
 from toxaudit.sources.base import WEIGHTS
+from toxaudit.sources.local import LocalSource
 from toxaudit.spec import AuditSpec, CandidateSpec
 
 
@@ -55,7 +57,7 @@ def _candidate(name: str, candidate: CandidateSpec) -> str:
     if candidate.control:
         return f"    {name:<20} the base again at batch size {candidate.batch_size or 1}: a control{expected}"
     if candidate.train:
-        data = " then ".join(parse(stage.data).shown for stage in candidate.train)
+        data = " then ".join(f"{parse(s.data).shown} in {training.steps(s)} steps" for s in candidate.train)
         return f"    {name:<20} LoRA to be tuned on {data}{expected}"
     if candidate.pretrained:
         return _row(name, candidate.pretrained, candidate.revision) + expected
@@ -64,6 +66,8 @@ def _candidate(name: str, candidate: CandidateSpec) -> str:
 
 def _row(name: str, reference: str, revision: str | None) -> str:
     source = parse(reference, revision)
+    if isinstance(source, LocalSource) and not source.cached():
+        source.fetch()  # raises the sentence
     at = f"@{revision}" if revision else ""
     return f"    {name:<20} {source.shown}{at} ({'on this machine' if source.cached(WEIGHTS) else 'to be fetched'})"
 

@@ -1,4 +1,4 @@
-"""Machine-readable results: ``results.json`` and ``samples.jsonl``."""
+"""Machine-readable results: ``results.json``, ``samples.jsonl``, and ``spec.yaml``, the spec with every default."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.records import AuditResult, Completion, Prompt, Score, to_json
+from toxaudit.spec import AuditSpec, as_yaml
 from toxaudit.store import write_atomically
 
 Answers = dict[tuple[str, str], list[Completion]]
@@ -16,17 +17,20 @@ Scored = dict[tuple[str, str, str], list[Score]]
 """(arm, suite, scorer) -> scores in the order of the suite's prompts."""
 
 
-def write_results(folder: Path, result: AuditResult, samples: Iterable[Mapping[str, Any]]) -> list[Path]:
-    """Write both files, each whole or not at all.
+def write_results(
+    folder: Path, spec: AuditSpec, result: AuditResult, samples: Iterable[Mapping[str, Any]]
+) -> list[Path]:
+    """Write the three files, each whole or not at all.
 
     Returns:
         The files.
     """
-    results, rows = folder / "results.json", folder / "samples.jsonl"
+    results, rows, composed = folder / "results.json", folder / "samples.jsonl", folder / "spec.yaml"
     content = to_json(result) | {"decision": result.decision, "failed_controls": list(result.failed_controls)}
     write_atomically(results, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     write_atomically(rows, "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
-    return [results, rows]
+    write_atomically(composed, as_yaml(spec))
+    return [results, rows, composed]
 
 
 def sample_rows(prompts: Mapping[str, Sequence[Prompt]], answers: Answers, scored: Scored) -> list[dict[str, Any]]:

@@ -67,6 +67,8 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     store = Store(Path(spec.store).expanduser())
     with store.lock():
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
+        for scorer in spec.scorers.values():
+            scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
         device = spec.executor.start()
         arms = _arms(spec, device, store)
         answers = _generate(spec, device, store, arms, suites)
@@ -75,7 +77,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     result = _result(spec, command, arms, suites, estimates)
     prompts = {name: asked.prompts for name, asked in suites.items()}
     written = spec.card.write(result, _changed(spec, suites, answers, scored), out)
-    return result, [*written, *write_results(out, result, sample_rows(prompts, answers, scored))]
+    return result, [*written, *write_results(out, spec, result, sample_rows(prompts, answers, scored))]
 
 
 def _writable(folder: Path) -> Path:
@@ -105,6 +107,8 @@ def _arms(spec: AuditSpec, device: str, store: Store) -> list[ResolvedModel]:
             arms.append(tuned(name, candidate, base, folder, training.sentence(candidate.train)))
         else:
             arms.append(resolve_candidate(name, candidate, base, store))
+        if arms[-1].identity == base.identity:
+            raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
     return arms
 
 
@@ -148,6 +152,7 @@ def _completions(spec: AuditSpec, store: Store, arm: ResolvedModel, asked: Asked
         "backend": spec.backend.numerics,
         "generation": generation,
         "ask": asked.facts.ask,
+        "made with": {package: version(package) for package in ("torch", "transformers", "peft")},
     }
     return store.shelf("completions", identity)
 
@@ -192,9 +197,10 @@ def _stored(score: float | Unscored) -> dict[str, Any]:
 def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Estimate]:
     """The posterior of every change, in short."""
     groups = [
-        [_outcomes(candidate, asked, name, scorer, spec.scorers[scorer], scored) for candidate in spec.candidates]
+        [_outcomes(candidate, asked, name, scorer, spec.scorers[scorer], scored) for candidate in candidates]
         for name, asked in suites.items()
         for scorer in spec.scorers
+        for candidates in _apart(spec)
     ]
     estimates = []
     with _bar("estimating", len(groups) * len(spec.estimators), "posterior") as bar:
@@ -214,6 +220,13 @@ def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: S
     return estimates
 
 
+def _apart(spec: AuditSpec) -> list[list[str]]:
+    """Real candidates, and controls: what a hierarchical estimator shares between candidates stays among its kind."""
+    controls = [name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect]
+    real = [name for name in spec.candidates if name not in controls]
+    return [group for group in (real, controls) if group]
+
+
 def _sample(estimator: Any, group: list[PairedOutcomes], into: Path) -> None:
     archive.save(estimator.estimate(group), into)
 
@@ -222,7 +235,7 @@ def _outcomes(candidate: str, asked: Asked, suite: str, name: str, scorer: Any, 
     def outcome(score: Score) -> float:
         return float("nan") if score.value is None else float(scorer.outcome(score.value))
 
-    slices = sorted({name for prompt in asked.prompts for name in prompt.slices})
+    slices = list(dict.fromkeys(name for prompt in asked.prompts for name in prompt.slices))
     return PairedOutcomes(
         candidate=candidate,
         suite=suite,
@@ -230,7 +243,7 @@ def _outcomes(candidate: str, asked: Asked, suite: str, name: str, scorer: Any, 
         base=np.array([outcome(score) for score in scored["base", suite, name]]),
         other=np.array([outcome(score) for score in scored[candidate, suite, name]]),
         slices={key: np.array([prompt.slices.get(key, "") for prompt in asked.prompts]) for key in slices},
-        strata=asked.facts.strata,
+        strata=asked.facts.strata or next(iter(slices), None),  # slices are pooled also where none was sampled by
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from toxaudit.errors import ToxauditError
 from toxaudit.registry import SEVERAL
@@ -66,7 +66,7 @@ class CandidateSpec:
         train: stages that make the candidate from the base.
         control: the base itself again, generated apart from the base's own completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
-        expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE.
+        expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
     """
 
     pretrained: str | None = None
@@ -133,6 +133,13 @@ class AuditSpec:
     )
 
 
+def as_yaml(spec: AuditSpec) -> str:
+    """The whole spec, every default filled in."""
+    config = OmegaConf.structured(spec)
+    del config.defaults
+    return OmegaConf.to_yaml(config)
+
+
 def check(spec: AuditSpec) -> None:
     """Refuse what the types allow but an audit can't mean.
 
@@ -168,6 +175,9 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
         raise ToxauditError(f"{where} must say what it is by exactly one of pretrained, peft, train, control: {found}.")
     if candidate.expect not in (None, "GO", "NO-GO"):
         raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
+    for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
+        if getattr(candidate, key) and not getattr(candidate, of):
+            raise ToxauditError(f"{where}.{key} pins nothing: it is the revision of '{of}', which is not set.")
     if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
         raise ToxauditError(
             f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."

@@ -114,10 +114,6 @@ class Store:
         """The shelf for work of this identity."""
         return Shelf(self.root / kind / key(kind, identity), identity)
 
-    def has_folder(self, kind: str, identity: Mapping[str, Any]) -> bool:
-        """Whether that folder is finished."""
-        return (self.root / kind / key(kind, identity)).is_dir()
-
     def folder(self, kind: str, identity: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
         """The finished folder of this identity; where there is none, ``make`` fills an empty one first."""
         final = self.root / kind / key(kind, identity)

@@ -82,7 +82,7 @@ def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, store
     """
     common = replace(base, name=name, expect=spec.expect)
     if spec.control:
-        return replace(common, kind="control", batch_size=spec.batch_size or 1)
+        return replace(common, kind="control", batch_size=spec.batch_size or 1, expect=spec.expect or "GO")
     if spec.pretrained:
         weights = _weights(spec.pretrained, spec.revision)
         return replace(common, kind="fine-tune", weights=weights, folder=as_safetensors(weights, store))

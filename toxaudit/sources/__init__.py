@@ -24,6 +24,8 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
     Raises:
         ToxauditError: the reference is of none of the three forms, or ``revision`` is given for what has none.
     """
+    if not reference.strip():
+        raise ToxauditError("A reference is empty: name a Hub id (ORG/NAME), a path or a package file (pkg:pypi/...).")
     if reference.startswith("pkg:"):
         source: Source = PackageSource.parse(reference)
     elif reference.startswith(("/", "./", "../", "~")) or Path(reference).exists():
