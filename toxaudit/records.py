@@ -4,11 +4,17 @@
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 Tier = Literal["critical", "supporting", "advisory"]
+
+OBSERVED, CORRECTED = "observed", "corrected"
+BEST_CASE, WORST_CASE, FLAT_PRIOR = "best case", "worst case", "flat prior"
+"""What an estimate was made of: the scores as they are; these corrected for the scorer's errors; with every missing
+score taken in the candidate's favour, or against it; the scores as they are under a wider prior."""
 
 
 def digest(*texts: str) -> str:
@@ -75,19 +81,50 @@ class Score:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A posterior in short, on the outcome's scale (0..1 for rates): mean, 95 % HDI and 95 % ETI."""
+    """A posterior in short, on the outcome's scale (0..1 for rates): mean, standard deviation, 95 % HDI and ETI."""
 
     mean: float
+    sd: float
     hdi: tuple[float, float]
     eti: tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """How often a scorer was right on labelled completions, in numbers of them."""
+
+    true_positive: int
+    false_negative: int
+    false_positive: int
+    true_negative: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A scorer's errors on labelled completions.
+
+    Attributes:
+        source: which labelled data, in words.
+        by: the slice whose values have errors of their own, or None.
+        counts: value of that slice -> its counts; the empty value where ``by`` is None.
+    """
+
+    source: str
+    by: str | None
+    counts: dict[str, Confusion]
+
+
+@dataclass(frozen=True)
 class Diagnostics:
-    """Whether a posterior may be used. ``values`` e.g. max_rhat, min_ess, divergences; ``failures`` in words."""
+    """Whether a posterior may be used.
+
+    ``values`` are e.g. max_rhat, min_ess, divergences; ``failures`` forbid its use, ``warnings`` ask for care, both in
+    words.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -105,10 +142,11 @@ class Estimate:
         measure: the scorer's name.
         slice: ``all``, or ``name=value``.
         estimator: which estimator made it, e.g. ``paired_exact``.
+        variant: what it was made of: ``observed`` scores, ``corrected`` ones, ...
         n: prompts scored in both arms.
         missing: per arm (``base``, ``candidate``), completions that could not be scored.
         counts: the paired 2 x 2 table: ``n11`` (both have the outcome), ``n10`` (base only: repaired), ``n01``
-            (candidate only: new) and ``n00``.
+            (candidate only: new) and ``n00``; fractions where a prompt has several samples or a mean score.
         quantities: ``base``, ``candidate`` and ``change`` (candidate minus base).
         p_increase: P(change > 0).
         p_above_margin: P(change > margin). ``margin`` is the gate's.
@@ -117,6 +155,7 @@ class Estimate:
         diagnostics: whether the posterior may be used.
         cap: the gate's limit on the candidate's own rate, where it sets one.
         p_below_cap: P(candidate < cap), where there is a cap.
+        ratio: the candidate's rate over the base's, where both arms have events enough.
     """
 
     candidate: str
@@ -126,7 +165,7 @@ class Estimate:
     estimator: str
     n: int
     missing: dict[str, int]
-    counts: dict[str, int]
+    counts: dict[str, float]
     quantities: dict[str, Quantity]
     p_increase: float
     p_above_margin: float
@@ -135,6 +174,45 @@ class Estimate:
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     cap: float | None = None
     p_below_cap: float | None = None
+    variant: str = OBSERVED
+    ratio: Quantity | None = None
+
+
+HEADLINES = ("paired_exact", "paired_bb")
+"""The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
+
+SLICES = "hier_paired"
+"""The estimator whose slices can fail: it shrinks a slice that stands out by chance."""
+
+
+def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:
+    """(candidate, suite, measure) -> the estimate of its total that decides.
+
+    One corrected for the scorer's errors goes before one that is not, which goes before no other: a best or worst
+    case, or another prior, never decides.
+    """
+    order = [(estimator, variant) for estimator in HEADLINES for variant in (CORRECTED, OBSERVED)]
+    found: dict[tuple[str, str, str], Estimate] = {}
+    for estimate in estimates:
+        key, rank = (estimate.candidate, estimate.suite, estimate.measure), (estimate.estimator, estimate.variant)
+        if estimate.slice != "all" or rank not in order:
+            continue
+        other = found.get(key)
+        if other is None or order.index(rank) < order.index((other.estimator, other.variant)):
+            found[key] = estimate
+    return found
+
+
+def deciding_slices(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """The estimates of slices that can fail, corrected where the scorer's errors are known."""
+    found: dict[tuple[str, ...], Estimate] = {}
+    for estimate in estimates:
+        key = (estimate.candidate, estimate.suite, estimate.measure, estimate.slice)
+        if estimate.estimator != SLICES or estimate.slice == "all":
+            continue
+        if estimate.variant == CORRECTED or (estimate.variant == OBSERVED and key not in found):
+            found[key] = estimate
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -181,7 +259,12 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class SuiteFacts:
-    """What was asked, and how. ``slices`` maps a slice name to its values and their number of prompts."""
+    """What was asked, and how.
+
+    ``n`` prompts of ``available`` were asked. ``slices`` maps a slice name to its values and their number of prompts.
+    ``weights`` are the strata's shares of the population where they differ from the prompts'. ``clusters`` is how many
+    templates the prompts vary, where they do.
+    """
 
     name: str
     title: str
@@ -192,11 +275,18 @@ class SuiteFacts:
     ask: str
     strata: str | None
     slices: dict[str, dict[str, int]]
+    available: int | None = None
+    weights: dict[str, float] | None = None
+    clusters: int | None = None
 
 
 @dataclass(frozen=True)
 class ScorerFacts:
-    """What was measured, and by whom. ``outcome`` says in words when a completion counts, e.g. ``score >= 0.5``."""
+    """What was measured, and by whom.
+
+    ``outcome`` says in words when a completion counts, e.g. ``score >= 0.5``; ``calibration`` holds the scorer's known
+    errors, for which its numbers are corrected.
+    """
 
     name: str
     title: str
@@ -208,6 +298,7 @@ class ScorerFacts:
     less: str
     tier: Tier
     caveat: str
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -250,6 +341,7 @@ class AuditResult:
     verdicts: tuple[Verdict, ...]
     command: str
     versions: dict[str, str]
+    sampling: str = "all prompts were asked"
 
     @property
     def failed_controls(self) -> tuple[str, ...]:

@@ -1,53 +1,81 @@
 """Posterior draws on disk, so that every number of a card can be computed again without sampling again."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
 from toxaudit.records import Diagnostics, digest
 
+NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
+"""What tells one posterior from another: columns of the file of draws beside ``base`` and ``candidate_rate``."""
 
-def outcomes_digest(outcomes: Sequence[PairedOutcomes]) -> str:
+
+def outcomes_digest(outcomes: PairedOutcomes) -> str:
     """SHA-256 over all that an estimator is given."""
-    parts: list[str] = []
-    for outcome in outcomes:
-        parts += [outcome.candidate, outcome.suite, outcome.measure, str(outcome.strata)]
-        parts += [outcome.base.tobytes().hex(), outcome.other.tobytes().hex()]
-        for name, values in sorted(outcome.slices.items()):
-            parts += [name, *map(str, values)]
+    parts = [outcomes.suite, outcomes.measure, str(outcomes.strata), str(sorted((outcomes.weights or {}).items()))]
+    parts.append(json.dumps(asdict(outcomes.calibration), sort_keys=True) if outcomes.calibration else "")
+    for name, slicing in sorted(outcomes.slices.items()):
+        parts += [name, *slicing.values, _sha256(slicing.codes)]
+    parts.append("" if outcomes.clusters is None else _sha256(outcomes.clusters))
+    for arms in ({"base": outcomes.base}, outcomes.candidates, outcomes.scores or {}):
+        for name, values in sorted(arms.items()):
+            parts += [name, str(values.shape), _sha256(values)]
     return digest(*parts)
 
 
+def _sha256(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+
+
 def save(posteriors: Sequence[Posterior], folder: Path) -> None:
-    """Write ``posteriors.json`` (all but the draws) and ``draws.npz`` (arrays named ``number/quantity``)."""
-    described = []
-    draws: dict[str, NDArray[np.float64]] = {}
-    for number, posterior in enumerate(posteriors):
-        fields = {key: value for key, value in vars(posterior).items() if key not in ("draws", "diagnostics")}
-        described.append(fields | {"diagnostics": asdict(posterior.diagnostics)})
-        draws |= {f"{number}/{quantity}": values for quantity, values in posterior.draws.items()}
+    """Write ``posteriors.json`` (all but the draws) and ``draws.parquet``."""
+    described = [
+        {key: value for key, value in vars(each).items() if key not in ("draws", "diagnostics")}
+        | {"diagnostics": asdict(each.diagnostics), "draws": len(each.draws["base"])}
+        for each in posteriors
+    ]
     (folder / "posteriors.json").write_text(json.dumps(described), encoding="utf-8")
-    np.savez_compressed(folder / "draws.npz", allow_pickle=False, **draws)
+    write_draws(posteriors, folder / "draws.parquet")
+
+
+def write_draws(posteriors: Sequence[Posterior], file: Path) -> None:
+    """Write a Parquet file with one row per posterior draw.
+
+    Columns: candidate, suite, measure, slice, estimator and variant name the posterior; base_rate and candidate_rate
+    are one draw of both arms' rates, in 0..1. The change is their difference.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lengths = [len(each.draws["base"]) for each in posteriors]
+    number = np.repeat(np.arange(len(posteriors), dtype=np.int32), lengths)
+    columns = {}
+    for name in NAMES:
+        values = list(dict.fromkeys(getattr(each, name) for each in posteriors))
+        codes = np.array([values.index(getattr(each, name)) for each in posteriors], dtype=np.int32)
+        columns[name] = pa.DictionaryArray.from_arrays(codes[number], pa.array(values, pa.string()))
+    for arm in ("base", "candidate"):
+        draws = [each.draws[arm] for each in posteriors]
+        columns[f"{arm}_rate"] = pa.array(np.concatenate(draws) if draws else np.empty(0))
+    pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def read(folder: Path) -> list[Posterior]:
     """What ``save`` wrote."""
+    import pyarrow.parquet as pq
+
     described = json.loads((folder / "posteriors.json").read_text(encoding="utf-8"))
+    table = pq.read_table(folder / "draws.parquet", columns=["base_rate", "candidate_rate"])
+    base, candidate = (table[name].to_numpy() for name in table.column_names)
+    ends = np.cumsum([fields["draws"] for fields in described])[:-1] if described else []
     posteriors = []
-    with np.load(folder / "draws.npz", allow_pickle=False) as draws:
-        for number, fields in enumerate(described):
-            found = fields.pop("diagnostics")
-            prefix = f"{number}/"
-            posteriors.append(
-                Posterior(
-                    **fields,
-                    draws={name.removeprefix(prefix): draws[name] for name in draws.files if name.startswith(prefix)},
-                    diagnostics=Diagnostics(found["values"], tuple(found["failures"])),
-                )
-            )
+    for fields, b, c in zip(described, np.split(base, ends), np.split(candidate, ends), strict=False):
+        found = fields.pop("diagnostics")
+        diagnostics = Diagnostics(found["values"], tuple(found["failures"]), tuple(found["warnings"]))
+        posteriors.append(Posterior(**fields | {"draws": {"base": b, "candidate": c}, "diagnostics": diagnostics}))
     return posteriors

@@ -8,6 +8,7 @@ Python modes are never used for sampling.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,11 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, missing, seed_of, tabulate, unscored
-from toxaudit.records import Diagnostics
+from toxaudit.estimators.outcomes import (
+    CELLS,
+    Floats,
+    PairedOutcomes,
+    Posterior,
+    as_counts,
+    missing,
+    per_prompt,
+    seed_of,
+    tabulate,
+    unscored,
+)
+from toxaudit.estimators.scorer_error import correct, error_rates, misfit
+from toxaudit.estimators.strata import Strata, design_effect, divide
+from toxaudit.records import CORRECTED, Calibration, Diagnostics
 from toxaudit.registry import register
-
-CELLS = ("n11", "n10", "n01", "n00")
 
 MAX_RHAT = 1.01
 MIN_ESS = 400.0
@@ -70,81 +82,88 @@ class HierPaired:
         if not 0 < self.target_accept < 1:
             raise ToxauditError(f"hier_paired: target_accept is {self.target_accept}; it must lie between 0 and 1.")
 
-    def estimate(self, outcomes: Sequence[PairedOutcomes]) -> list[Posterior]:
-        """Posteriors of slice ``all`` and of each stratum, for each candidate; none where there is nothing to pool.
+    def estimate(self, outcomes: PairedOutcomes) -> list[Posterior]:
+        """Posteriors of each slice's values and, by the first slice, of the total; none where nothing can be pooled.
 
-        Args:
-            outcomes: every candidate of one suite and measure, on the same prompts and with the same base.
+        The first slice is the one by which the suite was sampled, where there is one. Each slice of two values or more
+        is fitted by itself.
         """
+        names = sorted(outcomes.slices, key=lambda name: name != outcomes.strata)
+        found: list[Posterior] = []
+        for name in names:
+            if len(outcomes.slices[name].values) > 1:
+                found += self._by_slice(outcomes, name, total=not found)
+        return found
+
+    def _by_slice(self, outcomes: PairedOutcomes, name: str, total: bool) -> list[Posterior]:
+        """The posteriors of one fit."""
+        strata = divide(outcomes, name)
         # One order of candidates, so that the order in which an audit names them can't change a draw.
-        ordered = sorted(outcomes, key=lambda each: each.candidate)
-        if any(not np.array_equal(each.base, ordered[0].base, equal_nan=True) for each in ordered):
-            raise ValueError("the candidates of one fit share the base's outcomes")
-        strata = _strata(ordered[0]) if ordered else {}
-        if len(strata) < 2:
-            return []
-        base, candidate, divergences = self._sample(ordered, list(strata.values()))
-        reported = _reported(strata)
-        quantities = {
-            (each.candidate, title): _quantities(base @ weight, candidate[:, :, number] @ weight)
-            for number, each in enumerate(ordered)
-            for title, (_, weight) in reported.items()
+        candidates = sorted(outcomes.candidates)
+        base, other, divergences = self._sample(outcomes, strata, candidates, name)
+        parts = {f"{name}={value}": np.eye(strata.n)[s] for s, value in enumerate(strata.values) if value}
+        parts = ({"all": strata.weights} if total else {}) | parts
+        rates = {
+            (candidate, title): {"base": base @ weight, "candidate": other[:, :, k] @ weight}
+            for k, candidate in enumerate(candidates)
+            for title, weight in parts.items()
         }
-        fit = _diagnose([chains for found in quantities.values() for chains in found.values()], divergences)
-        return [
-            _posterior(each, title, chosen, quantities[each.candidate, title], fit)
-            for each in outcomes
-            for title, (chosen, _) in reported.items()
-        ]
+        fit = _diagnose([chains for each in rates.values() for chains in _quantities(each)], divergences)
+        found: list[Posterior] = []
+        for candidate in outcomes.candidates:
+            for title, weight in parts.items():
+                posterior = _posterior(outcomes, candidate, title, weight[strata.codes] > 0, rates[candidate, title], fit)
+                found.append(posterior)
+                if outcomes.calibration:
+                    found += self._corrected(posterior, outcomes.calibration, name, title)
+        return found
+
+    def _corrected(self, posterior: Posterior, calibration: Calibration, name: str, title: str) -> list[Posterior]:
+        """The posterior of the true rates, where the scorer's errors on that slice are known."""
+        value = title.removeprefix(f"{name}=") if calibration.by == name else ""
+        if value not in calibration.counts:
+            return []
+        names = ("hier_paired", posterior.suite, posterior.measure, posterior.candidate, title, CORRECTED)
+        random = np.random.default_rng(seed_of(self.seed, *names))
+        reported = np.stack([posterior.draws["base"], posterior.draws["candidate"]], axis=1)[:, :, None]
+        kept = correct(reported, np.ones(1), *error_rates(calibration, [value], len(reported), random))
+        failures = posterior.diagnostics.failures + tuple(misfit(len(kept) / len(reported)))
+        draws = {"base": kept[:, 0], "candidate": kept[:, 1]} if len(kept) else posterior.draws
+        diagnostics = replace(posterior.diagnostics, failures=failures)
+        return [replace(posterior, draws=draws, variant=CORRECTED, diagnostics=diagnostics)]
 
     def _sample(
-        self, outcomes: Sequence[PairedOutcomes], groups: Sequence[NDArray[np.bool_]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        self, outcomes: PairedOutcomes, strata: Strata, candidates: Sequence[str], name: str
+    ) -> tuple[Floats, Floats, int]:
         """Sample the model of K candidates and S strata.
 
         Returns:
             The base's rates, shape (chains, draws, S); the candidates', shape (chains, draws, K, S); the number of
             divergent draws.
         """
-        first = outcomes[0]
+        base = per_prompt(outcomes.base)
+        tables = np.stack(
+            [tabulate(base, per_prompt(outcomes.candidates[each]), strata.codes, strata.n) for each in candidates]
+        )
+        tables /= design_effect(outcomes, strata)
         # The base's own counts use every scored completion; a table, only the prompts scored in both arms.
-        data: dict[str, NDArray[np.float64]] = {
-            "base_has": np.array([(first.base[chosen] == 1).sum() for chosen in groups], dtype=float),
-            "base_has_not": np.array([(first.base[chosen] == 0).sum() for chosen in groups], dtype=float),
-        }
-        tables = [[tabulate(each.base[chosen], each.other[chosen]) for chosen in groups] for each in outcomes]
-        for cell in CELLS:
-            data[cell] = np.array([[table[cell] for table in row] for row in tables], dtype=float)
-        compiled, nutpie = _compiled(len(outcomes), len(groups))
+        scored = ~np.isnan(base)
+        has = np.bincount(strata.codes[scored], base[scored], strata.n)
+        data = {"base_has": has, "base_has_not": np.bincount(strata.codes[scored], minlength=strata.n) - has}
+        data |= {cell: tables[:, :, number] for number, cell in enumerate(CELLS)}
+        compiled, nutpie = _compiled(len(candidates), strata.n)
         trace = nutpie.sample(
             compiled.with_data(**data),
             draws=self.draws,
             tune=self.tune,
             chains=self.chains,
-            seed=seed_of(self.seed, "hier_paired", first.suite, first.measure),
+            seed=seed_of(self.seed, "hier_paired", outcomes.suite, outcomes.measure, name),
             target_accept=self.target_accept,
             save_warmup=False,
             progress_bar=False,
         )
         divergences = int(trace.sample_stats["diverging"].values.sum())
         return trace.posterior["base"].values, trace.posterior["candidate"].values, divergences
-
-
-def _strata(outcomes: PairedOutcomes) -> dict[str, NDArray[np.bool_]]:
-    """Title of each stratum -> its prompts, shape (n,). Prompts without a stratum form one without a title."""
-    name = outcomes.strata
-    if name is None:
-        return {}
-    values = outcomes.slices[name]
-    return {f"{name}={value}" if value else "": np.asarray(values == value) for value in np.unique(values)}
-
-
-def _reported(strata: dict[str, NDArray[np.bool_]]) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.float64]]]:
-    """Title of each posterior -> its prompts, shape (n,), and how it weighs the strata, shape (S,)."""
-    shares = np.array([chosen.mean() for chosen in strata.values()])
-    alone = np.eye(len(strata))
-    found = {"all": (np.logical_or.reduce(list(strata.values())), shares)}
-    return found | {title: (chosen, alone[s]) for s, (title, chosen) in enumerate(strata.items()) if title}
 
 
 @contextmanager
@@ -238,9 +257,9 @@ def log_conditionals(logit_base: Any, logit_candidate: Any, log_psi: Any) -> dic
     }
 
 
-def _quantities(base: NDArray[np.float64], candidate: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def _quantities(rates: dict[str, Floats]) -> list[Floats]:
     """The reported quantities, each of shape (chains, draws)."""
-    return {"base": base, "candidate": candidate, "change": candidate - base}
+    return [rates["base"], rates["candidate"], rates["candidate"] - rates["base"]]
 
 
 def _diagnose(quantities: Sequence[NDArray[np.float64]], divergences: int) -> Diagnostics:
@@ -271,23 +290,24 @@ def _diagnose(quantities: Sequence[NDArray[np.float64]], divergences: int) -> Di
 
 def _posterior(
     outcomes: PairedOutcomes,
+    candidate: str,
     title: str,
     chosen: NDArray[np.bool_],
-    quantities: dict[str, NDArray[np.float64]],
+    rates: dict[str, Floats],
     fit: Diagnostics,
 ) -> Posterior:
-    base, other = outcomes.base[chosen], outcomes.other[chosen]
-    table = tabulate(base, other)
+    base, other = outcomes.base[chosen], outcomes.candidates[candidate][chosen]
+    table = tabulate(per_prompt(base), per_prompt(other), np.zeros(len(base), dtype=np.intp), 1)
     where = f"suite '{outcomes.suite}'" if title == "all" else f"slice '{title}' of suite '{outcomes.suite}'"
     return Posterior(
-        candidate=outcomes.candidate,
+        candidate=candidate,
         suite=outcomes.suite,
         measure=outcomes.measure,
         slice=title,
         estimator="hier_paired",
-        n=sum(table.values()),
+        n=round(table.sum()),
         missing=missing(base, other),
-        counts=table,
-        draws={name: chains.ravel() for name, chains in quantities.items()},
-        diagnostics=Diagnostics(fit.values, (*fit.failures, *unscored(base, other, where))),
+        counts=as_counts(table[0]),
+        draws={arm: chains.ravel() for arm, chains in rates.items()},
+        diagnostics=replace(fit, failures=(*fit.failures, *unscored(base, other, where))),
     )

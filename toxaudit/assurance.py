@@ -1,0 +1,55 @@
+"""How many more prompts would settle what is open: the posterior-predictive chance of a decision."""
+
+import math
+from statistics import NormalDist
+
+CHANCE = 0.8
+"""The chance of a decision for which prompts are counted."""
+
+_NORMAL = NormalDist()
+
+
+def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float, certainty: float) -> float:
+    """The probability that the gate would decide, GO or NO-GO, with ``more`` prompts of the same kind.
+
+    The posterior of the change is taken as normal. With n + m prompts its standard deviation becomes
+    sd sqrt(n / (n + m)), and its mean, as foreseen today, is normal about today's with variance sd^2 m / (n + m) (the
+    preposterior analysis of Raiffa & Schlaifer 1961, Applied Statistical Decision Theory, section 5.3; its probability
+    of success is the assurance of O'Hagan, Stevens & Campbell 2005, Pharmaceutical Statistics 4(3)).
+
+    Args:
+        mean, sd: of the change's posterior, in 0..1.
+        n: prompts it rests on.
+        more: prompts to be asked yet, at least 1.
+        margin: the gate's.
+        certainty: the gate's.
+    """
+    later, moves = sd * math.sqrt(n / (n + more)), sd * math.sqrt(more / (n + more))
+    needed = _NORMAL.inv_cdf(certainty) * later
+    passes = _NORMAL.cdf((margin - needed - mean) / moves)
+    fails = _NORMAL.cdf((mean - margin - needed) / moves)
+    return passes + fails
+
+
+def prompts_needed(
+    mean: float, sd: float, n: int, margin: float, certainty: float, most: int = 1_000_000
+) -> int | None:
+    """The fewest further prompts, to two digits, that give a chance of 0.8 of a decision.
+
+    Args:
+        mean, sd, n, margin, certainty: as in ``chance_of_decision``.
+        most: where even so many would not do, the answer is None.
+    """
+    if n < 1 or not sd > 0:
+        return None
+    low, high = 0, 1
+    while chance_of_decision(mean, sd, n, high, margin, certainty) < CHANCE:
+        low, high = high, 2 * high
+        if low > most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = chance_of_decision(mean, sd, n, middle, margin, certainty) >= CHANCE
+        low, high = (low, middle) if enough else (middle, high)
+    digits = 10 ** max(0, len(str(high)) - 2)
+    return -(-high // digits) * digits

@@ -1,0 +1,90 @@
+"""How the prompts of a suite divide into strata, and how much each weighs in the total."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+
+
+@dataclass(frozen=True)
+class Strata:
+    """G strata of a suite's prompts.
+
+    Attributes:
+        values: the slice value of each stratum; the empty one holds what has no value or was joined.
+        codes: shape (n,), the stratum of each prompt.
+        weights: shape (G,), each stratum's share of the total; they add up to 1.
+    """
+
+    values: tuple[str, ...]
+    codes: NDArray[np.intp]
+    weights: Floats
+
+    @property
+    def n(self) -> int:
+        """G."""
+        return len(self.values)
+
+
+def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] | None = None, least: int = 0) -> Strata:
+    """The strata of a suite by one of its slices; a single one where ``by`` is None.
+
+    Prompts without a value form a stratum of their own, as do all prompts of strata with fewer than ``least`` scored
+    ones. Strata whose weights the suite states are never joined: the weights would no longer hold.
+
+    Args:
+        outcomes: the suite's.
+        by: the slice's name.
+        scored: shape (n,), the prompts scored in both arms.
+        least: the fewest scored prompts of a stratum.
+    """
+    n = len(outcomes.base)
+    if by is None or not n:
+        return Strata(("",), np.zeros(n, dtype=np.intp), np.ones(1))
+    slicing = outcomes.slices[by]
+    known = outcomes.weights if by == outcomes.strata else None
+    sizes = np.bincount(slicing.codes[slicing.codes >= 0], minlength=len(slicing.values))
+    keep = sizes > 0
+    if least and scored is not None and known is None:
+        used = scored & (slicing.codes >= 0)
+        keep &= np.bincount(slicing.codes[used], minlength=len(slicing.values)) >= least
+    kept = np.flatnonzero(keep)
+    place = np.full(len(slicing.values) + 1, len(kept), dtype=np.intp)  # the last one is that of code -1
+    place[kept] = np.arange(len(kept))
+    codes = place[slicing.codes]
+    values = tuple(slicing.values[number] for number in kept)
+    if (codes == len(kept)).any():
+        values += ("",)
+    if known is None:
+        return Strata(values, codes, np.bincount(codes, minlength=len(values)) / n)
+    weights = np.array([known.get(value, 0.0) for value in values])
+    return Strata(values, codes, weights / weights.sum())
+
+
+def design_effect(outcomes: PairedOutcomes, strata: Strata) -> float:
+    """By how much less than their number the prompts say: 1 where all are independent of each other.
+
+    Rao & Scott (1992, Biometrics 48, section 2) divide counts by this variance ratio, so that a model of independent
+    counts fits clustered ones: the variance of a mean between clusters, over that of as many independent prompts. Of
+    all rates and changes the largest ratio is taken, and never less than 1: several samples or mean scores, which say
+    more than one yes or no, are counted as one.
+
+    Args:
+        outcomes: the suite's.
+        strata: within which means are taken.
+    """
+    if outcomes.clusters is None:
+        return 1.0
+    _, cluster = np.unique(outcomes.clusters, return_inverse=True)
+    base, effects = per_prompt(outcomes.base), [1.0]
+    for other in map(per_prompt, outcomes.candidates.values()):
+        for values in (base, other, other - base):
+            scored = ~np.isnan(values)
+            size = np.bincount(strata.codes[scored], minlength=strata.n).clip(1)
+            mean = np.bincount(strata.codes[scored], values[scored], strata.n) / size
+            off = np.where(scored, values - mean[strata.codes], 0.0)
+            if (independent := float(np.sum(off**2))) > 0:
+                effects.append(float(np.sum(np.bincount(cluster, off) ** 2)) / independent)
+    return max(effects)

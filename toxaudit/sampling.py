@@ -1,0 +1,78 @@
+"""How many of a suite's prompts are asked: all of them, or only as many as the change needs to be known precisely."""
+
+import math
+from collections.abc import Sequence
+
+from toxaudit.errors import ToxauditError
+from toxaudit.registry import register
+
+
+@register("sampling", "all")
+class All:
+    """Every prompt is asked."""
+
+    def first_round(self, available: int) -> int:
+        """How many prompts to ask at first."""
+        return available
+
+    def next_round(self, asked: int, available: int, widths: Sequence[float], margin: float) -> int:
+        """How many prompts to have asked after the next round."""
+        return available
+
+    def sentence(self) -> str:
+        """For the card."""
+        return "all prompts were asked"
+
+
+@register("sampling", "adaptive")
+class Adaptive:
+    """Prompts are asked in rounds until every change is known precisely; then the gate decides, once.
+
+    What ends the rounds is the width of the 95 % interval and never what it says: stopping as soon as a verdict is
+    reached would pass a model that is exactly at the margin 23 times in 100, this 5 times (docs/calibration.md).
+
+    Attributes:
+        first: prompts of each suite asked in the first round.
+        step: the fewest added in a later one.
+        width: rounds end when each critical change's 95 % interval is narrower than this many margins.
+    """
+
+    first: int = 200
+    step: int = 100
+    width: float = 1.6
+
+    def check(self) -> None:
+        """Raise ToxauditError where a field makes no sense."""
+        for name in ("first", "step"):
+            if getattr(self, name) < 50:
+                raise ToxauditError(f"sampling.{name} is {getattr(self, name)}: it must be at least 50.")
+        if not 0 < self.width <= 2:
+            raise ToxauditError(f"sampling.width is {self.width}: it must lie between 0 and 2 margins.")
+
+    def first_round(self, available: int) -> int:
+        """How many prompts to ask at first."""
+        return min(self.first, available)
+
+    def next_round(self, asked: int, available: int, widths: Sequence[float], margin: float) -> int:
+        """How many prompts to have asked after the next round; ``asked`` itself where these are enough.
+
+        A width shrinks with the square root of the number of prompts; the next round is what this foresees, so that
+        few rounds are needed.
+
+        Args:
+            asked: prompts asked so far.
+            available: prompts of the suite.
+            widths: widths of the 95 % HDIs of the changes that must be precise, in 0..1.
+            margin: the gate's.
+        """
+        widest = max(widths, default=0.0) / (self.width * margin)
+        if widest <= 1 or asked >= available:
+            return asked
+        return min(available, max(asked + self.step, math.ceil(asked * widest**2)))
+
+    def sentence(self) -> str:
+        """For the card."""
+        return (
+            "prompts were asked in rounds until each critical change's 95 % interval was narrower than "
+            f"{self.width:g} margins; the gate decided once, after the last"
+        )
