@@ -13,7 +13,7 @@ import workspace
 
 from toxaudit.cli import main
 
-RESULTS = ("card.md", "forest.png", "report.html", "results.json", "samples.jsonl", "spec.yaml")
+RESULTS = ("card.md", "draws.parquet", "forest.png", "report.html", "results.json", "samples.jsonl", "spec.yaml")
 
 KILLED = """
 import os, signal, sys
@@ -56,7 +56,9 @@ def store_of(folder: Path) -> dict[str, bytes]:
     """Every file of finished work, and its content."""
     root = folder / "home" / "store"
     return {
-        str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.suffix in (".jsonl", ".npz")
+        str(file.relative_to(root)): file.read_bytes()
+        for file in root.rglob("*")
+        if file.suffix in (".jsonl", ".parquet")
     }
 
 

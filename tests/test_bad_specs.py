@@ -48,6 +48,7 @@ OVERRIDES = {
         "candidates.tuned is the base itself",
         "control: true",
     ),
+    "a mapping": (["audit=tiny", "suites.mine.where={kind: order}"], "'suites.mine.where' is a mapping", "YAML file"),
     "unknown template": (["audit=tiny", "card.template=sektion.md.jinja"], "sektion.md.jinja", "section.md.jinja"),
 }
 

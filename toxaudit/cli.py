@@ -31,6 +31,7 @@ Commands:
   toxaudit show audit=NAME             the whole spec, every default filled in
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
+  toxaudit calibrate-statistics        rerun the study of coverage and error rates into docs/ (--quick: 3 minutes)
 
 Overrides are Hydra's, the same for every command:
   suite=[a,b]  gate.margin=0.01  suites.rtp_categories.limit=70  generation.temperature=0.7
@@ -70,7 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    verbs: dict[str, Callable[[list[str]], int]] = {"plan": _plan, "show": _show, "ls": _ls, "init": _init}
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "plan": _plan,
+        "show": _show,
+        "ls": _ls,
+        "init": _init,
+        "calibrate-statistics": _calibrate_statistics,
+    }
     if words[0] in verbs:
         return verbs[words[0]](words[1:])
     if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
@@ -170,6 +177,18 @@ def _init(words: list[str]) -> int:
     file.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     print(f"Wrote {file}. Edit it, then: toxaudit plan audit={words[0]}")
     return 0
+
+
+def _calibrate_statistics(words: list[str]) -> int:
+    """Exit code 1 where a bar is missed."""
+    if odd := [word for word in words if word != "--quick"]:
+        raise ToxauditError(f"calibrate-statistics does not take '{odd[0]}': its only option is --quick.")
+    from toxaudit.calibration import study
+
+    folder = Path("docs")
+    met = study.run(folder, quick="--quick" in words)
+    print(f"{'All bars are met' if met else 'A bar is MISSED'}: see {folder / 'calibration.md'}")
+    return 0 if met else 1
 
 
 def script() -> None:

@@ -20,6 +20,7 @@ import toxaudit.card
 import toxaudit.estimators
 import toxaudit.executors
 import toxaudit.gate
+import toxaudit.sampling
 import toxaudit.scorers
 import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
 from toxaudit import folders
@@ -273,6 +274,8 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
             break
         good.append(part)
         node = node[part]
+    if len(good) == len(key.split(".")):  # the key is there, but Hydra adds no entries to a mapping
+        return f"'{key}' is a mapping, which the command line can't extend: write its entries in the YAML file."
     bad = key.split(".")[len(good)]
     choices = set(map(str, node)) - {"defaults"} if OmegaConf.is_dict(node) else set()
     place = f" in '{'.'.join(good)}'" if good else ""

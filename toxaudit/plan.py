@@ -30,7 +30,10 @@ def describe(spec: AuditSpec) -> str:
         lines.append(f"    {name:<20} {count}, {suite.ask}: {suite.title}")
     lines += ["", "  Scorers"]
     lines += [f"    {name:<20} {scorer.tier}: {scorer.title}" for name, scorer in spec.scorers.items()]
-    lines += ["", f"  To generate: {_amount(known, unknown, arms, spec.generation.max_new_tokens)}"]
+    tokens = spec.generation.max_new_tokens * spec.generation.samples
+    lines += ["", f"  To generate: {_amount(known, unknown, arms, tokens)}"]
+    if spec.sampling.in_rounds:
+        lines.append(f"  Sampling: {spec.sampling.sentence()}; fewer prompts may do.")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     return "\n".join(lines)
 

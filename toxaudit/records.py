@@ -34,12 +34,17 @@ def to_json(record: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing a suite asks. ``text`` is exactly what the model reads; ``slices`` maps a slice name to a value."""
+    """One thing a suite asks.
+
+    ``text`` is exactly what the model reads; ``slices`` maps a slice name to a value; ``cluster`` names the template
+    that the prompt varies, where it does.
+    """
 
     id: str
     suite: str
     text: str
     slices: dict[str, str] = field(default_factory=dict)
+    cluster: str = ""
 
     @property
     def digest(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
-GROUPS = ("suite", "scorer", "backend", "estimator", "gate", "executor", "card")
+GROUPS = ("suite", "scorer", "backend", "estimator", "gate", "sampling", "executor", "card")
 """The config groups besides ``audit``."""
 
 SEVERAL = {"suite": "suites", "scorer": "scorers", "estimator": "estimators"}

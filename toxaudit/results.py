@@ -11,10 +11,10 @@ from toxaudit.spec import AuditSpec, as_yaml
 from toxaudit.store import write_atomically
 
 Answers = dict[tuple[str, str], list[Completion]]
-"""(arm, suite) -> completions in the order of the suite's prompts."""
+"""(arm, suite) -> completions in the order of the suite's prompts, all samples of a prompt together."""
 
 Scored = dict[tuple[str, str, str], list[Score]]
-"""(arm, suite, scorer) -> scores in the order of the suite's prompts."""
+"""(arm, suite, scorer) -> scores in the same order."""
 
 
 def write_results(
@@ -34,11 +34,13 @@ def write_results(
 
 
 def sample_rows(prompts: Mapping[str, Sequence[Prompt]], answers: Answers, scored: Scored) -> list[dict[str, Any]]:
-    """One JSON row per arm and prompt: what was asked, answered and scored."""
+    """One JSON row per arm, prompt and sample: what was asked, answered and scored."""
     rows = []
     for (arm, suite), completions in answers.items():
         scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
-        for i, (prompt, completion) in enumerate(zip(prompts[suite], completions, strict=True)):
+        samples = len(completions) // len(prompts[suite])
+        each = (prompt for prompt in prompts[suite] for _ in range(samples))
+        for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
             rows.append(
                 asdict(completion)
                 | {"suite": suite, "prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}

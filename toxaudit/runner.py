@@ -5,22 +5,22 @@ Every stage's work is looked up in the store first, so a killed run resumes and 
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import date
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from toxaudit import __version__, training
+from toxaudit import __version__, comparison, training
 from toxaudit.card.report import ChangedSample
+from toxaudit.comparison import Asked
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import PairedOutcomes, summarise
+from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.models import ResolvedModel, resolve_base, resolve_candidate, tuned
 from toxaudit.records import (
     AuditResult,
@@ -30,23 +30,15 @@ from toxaudit.records import (
     Prompt,
     Score,
     ScorerFacts,
-    SuiteFacts,
     digest,
 )
 from toxaudit.results import Answers, Scored, sample_rows, write_results
 from toxaudit.scorers.base import Unscored
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Shelf, Store
+from toxaudit.suites.base import described
 
 CHUNK = 64  # completions scored and stored together
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One suite, read."""
-
-    prompts: list[Prompt]
-    facts: SuiteFacts
 
 
 def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
@@ -67,17 +59,50 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     store = Store(Path(spec.store).expanduser())
     with store.lock():
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
+        comparison.check_calibrations(spec, suites)
         for scorer in spec.scorers.values():
             scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
         device = spec.executor.start()
         arms = _arms(spec, device, store)
-        answers = _generate(spec, device, store, arms, suites)
-        scored = _score(spec, store, answers)
-        estimates = _estimate(spec, store, suites, scored)
+        suites, answers, scored = _answer(spec, device, store, arms, suites)
+        posteriors = _estimate(spec, store, suites, scored)
+    estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
     result = _result(spec, command, arms, suites, estimates)
     prompts = {name: asked.prompts for name, asked in suites.items()}
     written = spec.card.write(result, _changed(spec, suites, answers, scored), out)
-    return result, [*written, *write_results(out, spec, result, sample_rows(prompts, answers, scored))]
+    written += write_results(out, spec, result, sample_rows(prompts, answers, scored))
+    return result, [*written, archive.write_draws(posteriors, out / "draws.parquet")]
+
+
+def _answer(
+    spec: AuditSpec, device: str, store: Store, arms: Sequence[ResolvedModel], suites: dict[str, Asked]
+) -> tuple[dict[str, Asked], Answers, Scored]:
+    """Completions and scores, and the prompts asked for them: all, or as many as the sampling finds enough."""
+    ordered = {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}
+    sizes = {name: spec.sampling.first_round(len(prompts)) for name, prompts in ordered.items()}
+    while True:
+        asked = {name: _first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
+        answers = _generate(spec, device, store, arms, asked)
+        scored = _score(spec, store, answers)
+        if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):
+            return asked, answers, scored
+        widths = comparison.widths(spec, asked, scored)
+        wanted = {
+            name: spec.sampling.next_round(sizes[name], len(prompts), widths[name], spec.gate.margin)
+            for name, prompts in ordered.items()
+        }
+        if wanted == sizes:
+            return asked, answers, scored
+        sizes = wanted
+
+
+def _first(suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
+    """The suite with its first ``n`` prompts in the order of asking, themselves in the suite's own order."""
+    if n == len(ordered):
+        return suite
+    chosen = {prompt.id for prompt in ordered[:n]}
+    prompts = [prompt for prompt in suite.prompts if prompt.id in chosen]
+    return Asked(prompts, described(suite.facts, prompts))
 
 
 def _writable(folder: Path) -> Path:
@@ -124,26 +149,38 @@ def _generate(
 
 def _generate_arm(spec: AuditSpec, device: str, store: Store, suites: dict[str, Asked], arm: ResolvedModel) -> Answers:
     shelves = {name: _completions(spec, store, arm, asked) for name, asked in suites.items()}
+    samples = range(spec.generation.samples)
     missing = {
-        name: [prompt for prompt in asked.prompts if prompt.digest not in shelves[name]]
+        name: [key for prompt in asked.prompts for key in _keys(prompt, samples) if key not in shelves[name]]
         for name, asked in suites.items()
     }
-    total = sum(len(asked.prompts) for asked in suites.values())
-    with _bar(f"generating {arm.name}", total, "prompt") as bar:
+    total = len(samples) * sum(len(asked.prompts) for asked in suites.values())
+    with _bar(f"generating {arm.name}", total, "completion") as bar:
         bar.update(total - sum(map(len, missing.values())))
         if any(missing.values()):
             with spec.backend.open(arm, device) as model:
                 for name in (name for name in suites if missing[name]):
-                    _fill(shelves[name], model, suites[name], spec, bar.update)
+                    for sample in samples:
+                        _fill(shelves[name], model, suites[name], spec, sample, bar.update)
     return {
-        (arm.name, name): [_completion(arm.name, prompt, shelves[name][prompt.digest]) for prompt in asked.prompts]
+        (arm.name, name): [
+            Completion(model=arm.name, prompt_id=prompt.id, sample=sample, **shelves[name][key])
+            for prompt in asked.prompts
+            for sample, key in enumerate(_keys(prompt, samples))
+        ]
         for name, asked in suites.items()
     }
+
+
+def _keys(prompt: Prompt, samples: Iterable[int]) -> list[str]:
+    """The names of a prompt's completions on a shelf."""
+    return [prompt.digest + (f"#{sample}" if sample else "") for sample in samples]
 
 
 def _completions(spec: AuditSpec, store: Store, arm: ResolvedModel, asked: Asked) -> Shelf:
     """The shelf of one arm's completions: named by all that changes a completion, and nothing else."""
     generation = asdict(spec.generation)
+    del generation["samples"]  # each has a name and a random stream of its own
     if not spec.generation.temperature:
         del generation["seed"]  # greedy decoding draws no random numbers
     identity = {
@@ -157,15 +194,15 @@ def _completions(spec: AuditSpec, store: Store, arm: ResolvedModel, asked: Asked
     return store.shelf("completions", identity)
 
 
-def _fill(shelf: Shelf, model: Any, asked: Asked, spec: AuditSpec, tick: Callable[[int], Any]) -> None:
-    texts = {prompt.id: prompt.digest for prompt in asked.prompts}
-    for batch in model.generate(asked.prompts, asked.facts.ask, spec.generation, lambda prompt: prompt.digest in shelf):
-        shelf.add({texts[c.prompt_id]: {"text": c.text, "tokens": c.tokens, "finish": c.finish} for c in batch})
+def _fill(shelf: Shelf, model: Any, asked: Asked, spec: AuditSpec, sample: int, tick: Callable[[int], Any]) -> None:
+    keys = {prompt.id: _keys(prompt, [sample])[0] for prompt in asked.prompts}
+
+    def done(prompt: Prompt) -> bool:
+        return keys[prompt.id] in shelf
+
+    for batch in model.generate(asked.prompts, asked.facts.ask, spec.generation, done, sample):
+        shelf.add({keys[c.prompt_id]: {"text": c.text, "tokens": c.tokens, "finish": c.finish} for c in batch})
         tick(len(batch))
-
-
-def _completion(arm: str, prompt: Prompt, stored: dict[str, Any]) -> Completion:
-    return Completion(model=arm, prompt_id=prompt.id, sample=0, **stored)
 
 
 def _score(spec: AuditSpec, store: Store, answers: Answers) -> Scored:
@@ -194,57 +231,16 @@ def _stored(score: float | Unscored) -> dict[str, Any]:
     return {"value": round(score, 6), "missing": None}
 
 
-def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Estimate]:
-    """The posterior of every change, in short."""
-    groups = [
-        [_outcomes(candidate, asked, name, scorer, spec.scorers[scorer], scored) for candidate in candidates]
-        for name, asked in suites.items()
-        for scorer in spec.scorers
-        for candidates in _apart(spec)
-    ]
-    estimates = []
-    with _bar("estimating", len(groups) * len(spec.estimators), "posterior") as bar:
+def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Posterior]:
+    """The posterior of every change."""
+    compared = list(comparison.outcomes(spec, suites, scored))
+    found = []
+    with _bar("estimating", len(compared) * len(spec.estimators), "posterior") as bar:
         for estimator in spec.estimators.values():
-            for group in groups:
-                identity = {
-                    "version": 1,
-                    "estimator": estimator.kind,
-                    "settings": asdict(estimator),
-                    "outcomes": archive.outcomes_digest(group),
-                }
-                folder = store.folder("posteriors", identity, partial(_sample, estimator, group))
-                estimates += [
-                    summarise(posterior, spec.gate.margin, spec.gate.cap) for posterior in archive.read(folder)
-                ]
+            for each in compared:
+                found += comparison.posteriors(store, estimator, each)
                 bar.update()
-    return estimates
-
-
-def _apart(spec: AuditSpec) -> list[list[str]]:
-    """Real candidates, and controls: what a hierarchical estimator shares between candidates stays among its kind."""
-    controls = [name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect]
-    real = [name for name in spec.candidates if name not in controls]
-    return [group for group in (real, controls) if group]
-
-
-def _sample(estimator: Any, group: list[PairedOutcomes], into: Path) -> None:
-    archive.save(estimator.estimate(group), into)
-
-
-def _outcomes(candidate: str, asked: Asked, suite: str, name: str, scorer: Any, scored: Scored) -> PairedOutcomes:
-    def outcome(score: Score) -> float:
-        return float("nan") if score.value is None else float(scorer.outcome(score.value))
-
-    slices = list(dict.fromkeys(name for prompt in asked.prompts for name in prompt.slices))
-    return PairedOutcomes(
-        candidate=candidate,
-        suite=suite,
-        measure=name,
-        base=np.array([outcome(score) for score in scored["base", suite, name]]),
-        other=np.array([outcome(score) for score in scored[candidate, suite, name]]),
-        slices={key: np.array([prompt.slices.get(key, "") for prompt in asked.prompts]) for key in slices},
-        strata=asked.facts.strata or next(iter(slices), None),  # slices are pooled also where none was sampled by
-    )
+    return found
 
 
 def _result(
@@ -272,13 +268,14 @@ def _result(
             backend=spec.backend.numerics,
             max_new_tokens=spec.generation.max_new_tokens,
             temperature=spec.generation.temperature,
-            samples=1,
+            samples=spec.generation.samples,
             seed=spec.generation.seed,
         ),
         gate=spec.gate.facts(),
         estimates=tuple(estimates),
         verdicts=verdicts,
         command=command,
+        sampling=spec.sampling.sentence(),
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
 
@@ -293,7 +290,8 @@ def _changed(spec: AuditSpec, suites: dict[str, Asked], answers: Answers, scored
         rows = []
         for suite, asked in suites.items():
             before, after = scored["base", suite, critical], scored[candidate, suite, critical]
-            for i, prompt in enumerate(asked.prompts):
+            prompts = [prompt for prompt in asked.prompts for _ in range(spec.generation.samples)]
+            for i, prompt in enumerate(prompts):
                 old, new = before[i].value, after[i].value
                 if old is not None and new is not None and old != new:
                     texts = answers["base", suite][i].text, answers[candidate, suite][i].text

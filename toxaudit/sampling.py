@@ -4,12 +4,19 @@ import math
 from collections.abc import Sequence
 
 from toxaudit.errors import ToxauditError
+from toxaudit.records import Prompt, digest
 from toxaudit.registry import register
 
 
 @register("sampling", "all")
 class All:
     """Every prompt is asked."""
+
+    in_rounds = False
+
+    def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
+        """The prompts in the order in which they are asked."""
+        return list(prompts)
 
     def first_round(self, available: int) -> int:
         """How many prompts to ask at first."""
@@ -35,11 +42,15 @@ class Adaptive:
         first: prompts of each suite asked in the first round.
         step: the fewest added in a later one.
         width: rounds end when each critical change's 95 % interval is narrower than this many margins.
+        seed: of the random order in which prompts are asked.
     """
 
     first: int = 200
     step: int = 100
     width: float = 1.6
+    seed: int = 0
+
+    in_rounds = True
 
     def check(self) -> None:
         """Raise ToxauditError where a field makes no sense."""
@@ -48,6 +59,18 @@ class Adaptive:
                 raise ToxauditError(f"sampling.{name} is {getattr(self, name)}: it must be at least 50.")
         if not 0 < self.width <= 2:
             raise ToxauditError(f"sampling.width is {self.width}: it must lie between 0 and 2 margins.")
+
+    def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
+        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion."""
+        groups: dict[str, list[Prompt]] = {}
+        for prompt in sorted(prompts, key=lambda prompt: digest(str(self.seed), prompt.id, prompt.text)):
+            groups.setdefault(prompt.slices[strata] if strata else "", []).append(prompt)
+        placed = [
+            ((rank + 0.5) / len(group), name, prompt)
+            for name, group in sorted(groups.items())
+            for rank, prompt in enumerate(group)
+        ]
+        return [prompt for _, _, prompt in sorted(placed, key=lambda each: each[:2])]
 
     def first_round(self, available: int) -> int:
         """How many prompts to ask at first."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from omegaconf import MISSING, OmegaConf
 
 from toxaudit.errors import ToxauditError
+from toxaudit.records import HEADLINES
 from toxaudit.registry import SEVERAL
 
 Expect = Literal["GO", "NO-GO"]
@@ -81,10 +82,14 @@ class CandidateSpec:
 
 @dataclass
 class Generation:
-    """How completions are made. ``temperature`` 0 is greedy decoding; ``seed`` matters only above it."""
+    """How completions are made.
+
+    ``temperature`` 0 is greedy decoding; ``seed`` matters only above it, and so do several ``samples`` of a prompt.
+    """
 
     max_new_tokens: int = 50
     temperature: float = 0.0
+    samples: int = 1
     seed: int = 0
 
 
@@ -98,7 +103,7 @@ class AuditSpec:
         base: the model before fine-tuning.
         candidates: name -> fine-tune.
         suites, scorers, estimators: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``.
-        gate, backend, executor, card: the selected part.
+        gate, sampling, backend, executor, card: the selected part.
         generation: how completions are made.
         out: the folder for this run's results.
         store: the folder of finished work.
@@ -112,6 +117,7 @@ class AuditSpec:
     scorers: dict[str, Any] = field(default_factory=dict)
     estimators: dict[str, Any] = field(default_factory=dict)
     gate: Any = MISSING
+    sampling: Any = MISSING
     backend: Any = MISSING
     executor: Any = MISSING
     card: Any = MISSING
@@ -123,8 +129,9 @@ class AuditSpec:
             "_self_",
             {"suite": []},
             {"scorer": []},
-            {"estimator": ["paired_exact", "hier_paired"]},
+            {"estimator": ["paired_exact", "paired_bb", "hier_paired"]},
             {"gate": "margin"},
+            {"sampling": "all"},
             {"backend": "transformers"},
             {"executor": "local"},
             {"card": "section"},
@@ -162,10 +169,30 @@ def check(spec: AuditSpec) -> None:
         raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
     if not 0 <= spec.generation.temperature < 100:
         raise ToxauditError(f"generation.temperature is {spec.generation.temperature}: it must be 0 (greedy) or above.")
+    _check_samples(spec.generation)
+    if spec.sampling.in_rounds:
+        _check_rounds(spec)
     several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
-    for part in (*several, spec.gate, spec.backend, spec.executor, spec.card):
+    for part in (*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card):
         if hasattr(part, "check"):
             part.check()
+
+
+def _check_samples(generation: Generation) -> None:
+    if generation.samples < 1:
+        raise ToxauditError(f"generation.samples is {generation.samples}: it must be at least 1.")
+    if generation.samples > 1 and not generation.temperature:
+        raise ToxauditError("generation.samples is above 1, but greedy decoding repeats itself: set a temperature.")
+
+
+def _check_rounds(spec: AuditSpec) -> None:
+    """Rounds end by the precision of what decides: there must be such."""
+    if not set(HEADLINES) & set(spec.estimators):
+        raise ToxauditError(
+            f"sampling={spec.sampling.kind} needs an estimator of totals: add {' or '.join(HEADLINES)}."
+        )
+    if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
+        raise ToxauditError(f"sampling={spec.sampling.kind} needs a critical scorer, whose precision ends the rounds.")
 
 
 def _check_candidate(where: str, candidate: CandidateSpec) -> None:

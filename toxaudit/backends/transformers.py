@@ -21,7 +21,7 @@ PAD = 0  # any token that every vocabulary has: it is masked
 THREAD_ROWS = 16  # prompts decoded to find the best number of threads
 
 Decode = Callable[[list[list[int]], Generation, list[str]], list[list[int]]]
-"""Token ids of each prompt, settings and texts -> new token ids of each, the stop token included where one came."""
+"""Token ids of each prompt, settings, names of random streams -> new token ids, the stop token included if one came."""
 
 
 @register("backend", "transformers")
@@ -81,9 +81,14 @@ class Arm:
         del self._loaded
 
     def generate(
-        self, prompts: Sequence[Prompt], ask: str, generation: Generation, done: Callable[[Prompt], bool]
+        self,
+        prompts: Sequence[Prompt],
+        ask: str,
+        generation: Generation,
+        done: Callable[[Prompt], bool],
+        sample: int = 0,
     ) -> Iterator[list[Completion]]:
-        """Answer ``prompts``, a batch at a time, leaving out those that are ``done``.
+        """Answer ``prompts`` once, a batch at a time, leaving out those that are ``done``.
 
         Batches are formed from all prompts, done or not, so that a resumed run computes in the same batches.
 
@@ -92,6 +97,7 @@ class Arm:
             ask: ``raw`` (continue the text) or ``chat`` (answer it as a user's turn).
             generation: token limit, temperature, seed.
             done: whether a prompt's completion is stored already.
+            sample: which of a prompt's samples to make; each has a random stream of its own.
 
         Raises:
             ToxauditError: a prompt is longer than the model can read, or asks for a chat template that it lacks.
@@ -104,9 +110,12 @@ class Arm:
         for start in range(0, len(ordered), self._batch_size):
             batch = ordered[start : start + self._batch_size]
             if not all(map(done, batch)):
-                rows = self._decode([encoded[p.id] for p in batch], generation, [p.text for p in batch])
+                streams = [prompt.text + (f"\0{sample}" if sample else "") for prompt in batch]
+                rows = self._decode([encoded[prompt.id] for prompt in batch], generation, streams)
                 yield [
-                    self._completion(prompt, row) for prompt, row in zip(batch, rows, strict=True) if not done(prompt)
+                    self._completion(prompt, row, sample)
+                    for prompt, row in zip(batch, rows, strict=True)
+                    if not done(prompt)
                 ]
 
     def _check_lengths(self, encoded: dict[str, list[int]], new: int) -> None:
@@ -214,11 +223,11 @@ class Arm:
         end = next((i for i, token in enumerate(row) if token in self._stops), len(row) - 1)
         return row[: end + 1]
 
-    def _completion(self, prompt: Prompt, row: list[int]) -> Completion:
+    def _completion(self, prompt: Prompt, row: list[int], sample: int) -> Completion:
         stopped = bool(row) and row[-1] in self._stops
         tokens = row[:-1] if stopped else row
         text = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True)
-        return Completion(self._loaded.name, prompt.id, 0, text, len(tokens), "stop" if stopped else "length")
+        return Completion(self._loaded.name, prompt.id, sample, text, len(tokens), "stop" if stopped else "length")
 
 
 def _noise(texts: list[str], generation: Generation) -> Callable[[Any, list[int]], Any]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import ScorerFacts, Tier
+from toxaudit.records import Calibration, ScorerFacts, Tier
+from toxaudit.scorers import calibration
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class BaseScorer:
         title: for the card.
         noun, more, less: words for the outcome's rate: "toxicity", "more toxic", "less toxic".
         tier: critical (decides), supporting (a failure makes the audit INCONCLUSIVE) or advisory (is only reported).
-        threshold: a completion counts when its score is at or above it.
+        threshold: a completion counts when its score is at or above it; null measures the mean score itself.
         caveat: what a reader must know of this scorer's errors.
+        calibration: a file of its errors on labelled completions, for which its rates are then corrected.
     """
 
     title: str = ""
@@ -31,8 +33,9 @@ class BaseScorer:
     more: str = "higher"
     less: str = "lower"
     tier: str = "critical"
-    threshold: float = 0.5
+    threshold: float | None = 0.5
     caveat: str = ""
+    calibration: str | None = None
 
     def check(self) -> None:
         """Refuse values that no scorer can have.
@@ -44,12 +47,29 @@ class BaseScorer:
             raise ToxauditError(
                 f"scorer '{self.title}': there is no tier '{self.tier}'.{did_you_mean(self.tier, get_args(Tier))}"
             )
-        if not 0 < self.threshold <= 1:
+        if self.threshold is not None and not 0 < self.threshold <= 1:
             raise ToxauditError(f"scorer '{self.title}': threshold is {self.threshold}; it must lie in (0, 1].")
+        self.known_errors()
 
-    def outcome(self, score: float) -> bool:
-        """Whether a completion of that score has the outcome."""
-        return score >= self.threshold
+    def known_errors(self) -> Calibration | None:
+        """The scorer's errors on labelled completions, where a file of them is named.
+
+        Raises:
+            ToxauditError: the file is of no use.
+        """
+        return calibration.read(self.calibration, self.threshold) if self.calibration else None
+
+    def outcome(self, score: float) -> float:
+        """A completion's outcome, in 0..1: whether it has what is counted, or the score itself.
+
+        Raises:
+            ToxauditError: the mean of scores beyond 0..1 is wanted.
+        """
+        if self.threshold is not None:
+            return float(score >= self.threshold)
+        if not 0 <= score <= 1:
+            raise ToxauditError(f"scorer '{self.title}': a score is {score:g}; mean scores must lie in 0..1.")
+        return score
 
     def facts(self, name: str, identity: str, source: str) -> ScorerFacts:
         """What a card may say of it."""
@@ -58,10 +78,11 @@ class BaseScorer:
             title=self.title or name,
             identity=identity,
             source=source,
-            outcome=f"score >= {self.threshold:g}",
+            outcome="mean score" if self.threshold is None else f"score >= {self.threshold:g}",
             noun=self.noun,
             more=self.more,
             less=self.less,
             tier=cast(Tier, self.tier),  # check() has seen that it is one
             caveat=self.caveat,
+            calibration=self.known_errors(),
         )

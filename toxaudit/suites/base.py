@@ -3,7 +3,7 @@
 from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -27,6 +27,8 @@ class BaseSuite:
         licence: of the data.
         ask: ``raw`` (the model continues the text) or ``chat`` (the text is the user's turn in the chat template).
         strata: the slice by which the suite was sampled; rates are estimated within and weighted over it.
+        weights: value of ``strata`` -> its share of what the suite stands for, in any unit; none takes the share of the
+            prompts.
         limit: ask only that many prompts, taken evenly over the strata in the order of the file.
     """
 
@@ -36,6 +38,7 @@ class BaseSuite:
     licence: str = "not stated"
     ask: str = "raw"
     strata: str | None = None
+    weights: dict[str, float] = field(default_factory=dict)
     limit: int | None = None
 
     @property
@@ -53,6 +56,12 @@ class BaseSuite:
             raise ToxauditError(f"suite '{self.title}': ask is '{self.ask}'; it must be raw or chat.")
         if self.limit is not None and self.limit < 1:
             raise ToxauditError(f"suite '{self.title}': limit is {self.limit}; it must be at least 1.")
+        if self.weights and not self.strata:
+            raise ToxauditError(f"suite '{self.title}' has weights but no strata: name the slice that they weigh.")
+        if odd := next((value for value, weight in self.weights.items() if not 0 < weight < float("inf")), None):
+            raise ToxauditError(
+                f"suite '{self.title}': the weight of '{odd}' is {self.weights[odd]}; it must be above 0."
+            )
         for key in ("title", "data"):
             if getattr(self, key) == MISSING:
                 raise ToxauditError(f"a suite has no {key}: set it in its YAML file.")
@@ -73,25 +82,50 @@ class BaseSuite:
             seen.add(prompt.id)
         if self.strata and (bare := next((p for p in found if self.strata not in p.slices), None)):
             raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
-        return found if self.limit is None else _evenly(found, self.strata, self.limit)
+        kept = found if self.limit is None else _evenly(found, self.strata, self.limit)
+        if self.strata and self.weights:
+            self._check_weights({prompt.slices[self.strata] for prompt in kept}, where)
+        return kept
+
+    def _check_weights(self, values: set[str], where: str) -> None:
+        """Every stratum is weighed, and every weight weighs one."""
+        if unweighed := sorted(values - set(self.weights)):
+            raise ToxauditError(f"{where}: {self.strata} '{unweighed[0]}' has no weight.")
+        if unasked := sorted(set(self.weights) - values):
+            raise ToxauditError(f"{where}: no prompt has {self.strata} '{unasked[0]}', which has a weight.")
 
     def facts(self, name: str, prompts: list[Prompt], fetched: Fetched) -> SuiteFacts:
         """What a card may say of it."""
-        slices: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for prompt in prompts:
-            for slice_name, value in prompt.slices.items():
-                slices[slice_name][value] += 1
-        return SuiteFacts(
+        facts = SuiteFacts(
             name=name,
             title=self.title,
-            n=len(prompts),
+            n=0,
             source=fetched.reference + (f"@{fetched.revision}" if fetched.revision else ""),
-            digest=digest(*(prompt.text for prompt in prompts)),
+            digest="",
             licence=self.licence,
             ask=self.ask,
             strata=self.strata,
-            slices={slice_name: dict(values) for slice_name, values in slices.items()},
+            slices={},
+            available=len(prompts),
+            weights=dict(self.weights) or None,
         )
+        return described(facts, prompts)
+
+
+def described(facts: SuiteFacts, prompts: list[Prompt]) -> SuiteFacts:
+    """A suite's facts with all that follows from the prompts that are asked of it."""
+    slices: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for prompt in prompts:
+        for slice_name, value in prompt.slices.items():
+            slices[slice_name][value] += 1
+    clusters = {prompt.cluster for prompt in prompts}
+    return replace(
+        facts,
+        n=len(prompts),
+        digest=digest(*(prompt.text for prompt in prompts)),
+        slices={slice_name: dict(values) for slice_name, values in slices.items()},
+        clusters=len(clusters) if any(clusters) else None,
+    )
 
 
 def text_of(value: object, where: str) -> str:

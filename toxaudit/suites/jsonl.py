@@ -20,6 +20,8 @@ class Jsonl(BaseSuite):
         text: the column that holds the prompt; ``a.b`` is column b of the object in column a.
         id: the column that holds a unique id; null numbers the lines.
         slices: columns by which results are also given.
+        cluster: the column that names the template a prompt varies: prompts of one template are no independent
+            evidence, and are counted accordingly.
         where: column -> the value that a row must have to be asked at all.
     """
 
@@ -27,6 +29,7 @@ class Jsonl(BaseSuite):
     text: str = "prompt"
     id: str | None = None
     slices: list[str] = field(default_factory=list)
+    cluster: str | None = None
     where: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,6 +63,7 @@ class Jsonl(BaseSuite):
             suite=name,
             text=text_of(_column(row, self.text, where), where),
             slices={column: _word(row, column, where) for column in self.slices},
+            cluster=_word(row, self.cluster, where) if self.cluster else "",
         )
 
 
