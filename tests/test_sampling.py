@@ -1,4 +1,4 @@
-"""Adaptive sampling asks a fair share of every stratum, stops by precision, and foresees how many prompts that takes."""
+"""Adaptive sampling asks a fair share of every stratum, stops by precision, and foresees how many that takes."""
 
 import numpy as np
 import pytest
