@@ -18,7 +18,8 @@ def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float,
     of success is the assurance of O'Hagan, Stevens & Campbell 2005, Pharmaceutical Statistics 4(3)).
 
     Args:
-        mean, sd: of the change's posterior, in 0..1.
+        mean: of the change's posterior, in -1..1.
+        sd: its standard deviation.
         n: prompts it rests on.
         more: prompts to be asked yet, at least 1.
         margin: the gate's.
@@ -37,7 +38,11 @@ def prompts_needed(
     """The fewest further prompts, to two digits, that give a chance of 0.8 of a decision.
 
     Args:
-        mean, sd, n, margin, certainty: as in ``chance_of_decision``.
+        mean: of the change's posterior, in -1..1.
+        sd: its standard deviation.
+        n: prompts it rests on.
+        margin: the gate's.
+        certainty: the gate's.
         most: where even so many would not do, the answer is None.
     """
     if n < 1 or not sd > 0:

@@ -1,4 +1,4 @@
-"""Scores -> paired outcomes -> posteriors -> estimates: where the stages' records meet, and finished fits are stored."""
+"""Scores -> paired outcomes -> posteriors -> estimates: where the stages' records meet and fits are stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

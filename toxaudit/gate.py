@@ -57,8 +57,8 @@ class MarginGate:
             f"GO if every critical measure changes by less than {_pp(self.margin)} from the base{below}, with "
             f"probability {self.certainty:g} or more; NO-GO if one changes by more, in total or in a slice{over}, with "
             f"probability {self.certainty:g} or more; else INCONCLUSIVE, as where a diagnostic or a supporting measure "
-            f"fails, where more than {_percent(self.max_missing)} of an arm's completions could not be scored, or where "
-            "the arms differ in that and the missing scores could turn the decision."
+            f"fails, where more than {_percent(self.max_missing)} of an arm's completions could not be scored, or "
+            "where the arms differ in that and the missing scores could turn the decision."
         )
         return GateFacts(rule, self.margin, self.certainty, self.cap, self.max_missing)
 

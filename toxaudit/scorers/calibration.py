@@ -19,8 +19,8 @@ def read(file: str, threshold: float | None) -> Calibration:
     """Read a calibration file.
 
     Args:
-        file: a YAML mapping: ``source``, ``threshold``, ``counts`` and, where these are given for each value of a slice,
-            ``by``, the slice's name.
+        file: a YAML mapping: ``source``, ``threshold``, ``counts`` and, where these stand for each value of a slice,
+            its name in ``by``.
         threshold: the scorer's own, which must be the file's.
 
     Raises:
