@@ -120,11 +120,14 @@ def _run(words: list[str]) -> int:
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
-    from toxaudit.card.facts import verdict_line
+    from toxaudit.card.facts import statements, verdict_line
 
     print()
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
+    print("\nCritical measures:")
+    for line in statements(result):
+        print(f"  {line}")
     folder = files[0].parent
     print(f"\nAudit '{result.audit}': {result.decision}")
     print(f"Results in {folder}/: {', '.join(file.name for file in files)}")

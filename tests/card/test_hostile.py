@@ -13,7 +13,7 @@ from results import BASE, BENIGN, CATEGORIES, NOOP, RESULTS, SUITE, TOXICITY, re
 from toxaudit.card import ChangedSample, forest_plot, render_card, render_report
 from toxaudit.card.markdown import code, escape, fenced
 from toxaudit.card.report import ALLOWED, card_html
-from toxaudit.records import AuditResult, Verdict
+from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Calibration, Confusion, Diagnostics, Verdict
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -84,9 +84,14 @@ def hostile(text: str) -> AuditResult:
     parts = [
         replace(each, slice=value if each.slice == f"category={CATEGORIES[0]}" else each.slice) for each in unchanged()
     ]
+    total = replace(parts[0], missing={"base": 1, "candidate": 2}, diagnostics=Diagnostics({}, (), (text,)))
+    parts += [replace(total, variant=each) for each in (CORRECTED, BEST_CASE, WORST_CASE, text)]
+    parts += [replace(total, estimator=each) for each in ("best_replication", text)]
     estimates = [replace(each, candidate=text, suite=text) for each in parts]
     controls = [replace(each, candidate="noop", suite=text) for each in unchanged("noop")]
     made = result((replace(BENIGN, name=text, reference=text, training=text), "GO", estimates), (NOOP, "GO", controls))
+    known = Calibration(text, text, {text: Confusion(9, 1, 1, 9)})
+    critical = replace(TOXICITY, title=text, source=text, caveat=text, noun=text, more=text, less=text, outcome=text)
     lines = tuple(replace(line, rule=text, observed=text) for line in made.verdicts[0].reasons)
     return replace(
         made,
@@ -94,9 +99,22 @@ def hostile(text: str) -> AuditResult:
         audit=text,
         base=replace(BASE, reference=text, revision=text),
         suites=(
-            replace(SUITE, name=text, title=text, source=text, licence=text, ask=text, slices={text: {text: 350}}),
+            replace(
+                SUITE,
+                name=text,
+                title=text,
+                source=text,
+                licence=text,
+                ask=text,
+                slices={text: {text: 350}},
+                strata=text,
+                weights={text: 1.0},
+                clusters=9,
+                available=900,
+            ),  # fmt: skip
         ),
-        scorers=(replace(TOXICITY, title=text, source=text, caveat=text, noun=text, more=text), *made.scorers[1:]),
+        scorers=(replace(critical, calibration=known), *made.scorers[1:]),
+        sampling=text,
         verdicts=(Verdict(text, "GO", lines), made.verdicts[1]),
         command=text,
         versions={text: text},
@@ -203,6 +221,23 @@ def test_a_card_written_by_hand_is_sanitised() -> None:
     sources = [attributes.get("src") for tag, attributes in page.tags if tag == "img"]
     assert sources == [None, None, "data:image/png;base64,cG5n"]
     assert [attributes.get("href") for tag, attributes in page.tags if tag == "a"] == [None, "https://example.org"]
+
+
+def test_what_a_stranger_says_of_scorers_and_sampling_is_placed() -> None:
+    card = render_card(hostile("a stranger")).replace("\xa0", " ")
+    for placed in (
+        "> **Caution: a stranger by ",
+        ": a stranger.**",
+        "| a stranger | a stranger=a stranger | 90.0 % of 10 | 90.0 % of 10 |",
+        "Labels: a stranger.",
+        "- **Sampling**: a stranger; 350 of 900",
+        "shares of a stranger (a stranger 100.0 %)",
+        "| Student's t: a stranger (`best_replication`) |",
+        "| A stranger; scores not corrected |",
+        "| Another estimator; scores not corrected (`a stranger`) |",
+        "- **Estimator** `a stranger`.",
+    ):
+        assert placed in card, placed
 
 
 def test_the_plain_fixture_is_the_control_of_these_tests() -> None:

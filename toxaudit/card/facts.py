@@ -1,10 +1,13 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from toxaudit.card import words
-from toxaudit.card.findings import WORST_FIRST, by_tier, finding, headlines, measure_label, slices, verdict_of
+from toxaudit.card import methods, sensitivity, words
+from toxaudit.card.findings import WORST_FIRST, finding, headlines, measure_label, outlook, slices, verdict_of
+from toxaudit.card.methods import ErrorRow, EstimatorLine, ScorerLine, SuiteLine
+from toxaudit.card.notices import notices
+from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.words import Measured
 from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts, Reason, ScorerFacts, Verdict
 
@@ -55,29 +58,21 @@ class ArmFacts:
 
 @dataclass(frozen=True)
 class CandidateFacts:
-    """One candidate: its verdict, and the tables that led to it. ``control`` is empty for a real candidate."""
+    """One candidate: its verdict, and the tables that led to it.
+
+    ``control`` is empty for a real candidate; ``outlook``, what would settle an open verdict, is empty for a control
+    and wherever nothing useful can be said.
+    """
 
     arm: ArmFacts
     control: str
     decision: str
     finding: str
+    outlook: str
     gate: tuple[GateRow, ...]
     results: tuple[ResultRow, ...]
     slices: tuple[ResultRow, ...]
-
-
-@dataclass(frozen=True)
-class SuiteLine:
-    """What was asked, in words."""
-
-    name: str
-    title: str
-    n: str
-    ask: str
-    slices: str
-    source: str
-    licence: str
-    digest: str
+    sensitivity: tuple[SensitivityTable, ...]
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class CardFacts:
 
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: failed controls, unscored
-    completions, failed diagnostics.
+    completions, diagnostics that failed or warn. ``legend`` says how numbers are to be read.
     """
 
     title: str
@@ -100,10 +95,13 @@ class CardFacts:
     controls: tuple[CandidateFacts, ...]
     rule: str
     margin: str
+    legend: str
     suites: tuple[SuiteLine, ...]
-    scorers: tuple[ScorerFacts, ...]
+    sampling: str
+    scorers: tuple[ScorerLine, ...]
+    errors: tuple[ErrorRow, ...]
     generation: str
-    estimators: tuple[tuple[str, str], ...]
+    estimators: tuple[EstimatorLine, ...]
     limitations: tuple[str, ...]
     plot: str
     command: str
@@ -116,23 +114,25 @@ def gather(result: AuditResult) -> CardFacts:
     controls = tuple(_candidate(result, model) for model in result.candidates if model.expect)
     if not candidates:
         candidates, controls = controls, ()
-    estimators = dict.fromkeys(estimate.estimator for estimate in result.estimates)
     return CardFacts(
         title=result.title,
         date=result.date,
         version=result.version,
         decision=result.decision,
         headline=_headline(result),
-        notices=tuple(_notices(result)),
+        notices=tuple(notices(result)),
         base=_arm(result.base),
         candidates=candidates,
         controls=controls,
         rule=result.gate.rule.rstrip("."),
         margin=words.points(result.gate.margin),
-        suites=tuple(_suites(result)),
-        scorers=tuple(replace(scorer, source=words.reference(scorer.source)) for scorer in by_tier(result)),
-        generation=words.generation(result.generation),
-        estimators=tuple((name, words.ESTIMATORS.get(name, "")) for name in estimators),
+        legend=_legend(result),
+        suites=tuple(methods.suites(result)),
+        sampling=methods.sampling(result),
+        scorers=tuple(methods.scorers(result)),
+        errors=tuple(methods.error_rows(result)),
+        generation=methods.generation(result.generation),
+        estimators=tuple(methods.estimators(result)),
         limitations=tuple(_limitations(result)),
         plot=_plot(candidates),
         command=result.command,
@@ -145,9 +145,20 @@ def verdict_line(result: AuditResult, verdict: Verdict) -> str:
     expect = next((model.expect for model in result.candidates if model.name == verdict.candidate), None)
     sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(result, verdict))
     if expect is None:
-        return words.visible(sentence)
+        return words.visible(f"{sentence} {words.sentence(outlook(result, verdict))}".rstrip())
     met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
     return words.visible(f"{sentence} ({words.control(expect).capitalize()}, {met}.)")
+
+
+def statements(result: AuditResult) -> list[str]:
+    """One line per candidate and critical measure, for a terminal: which way, how much, how probably too much."""
+    return [
+        words.visible(f"{model.name}, {measure_label(result, estimate.suite, scorer.name)}: ")
+        + words.visible(words.statement(estimate, scorer))
+        for model in result.candidates
+        for estimate, scorer in headlines(result, model.name)
+        if scorer.tier == "critical"
+    ]
 
 
 def _arm(model: ModelFacts) -> ArmFacts:
@@ -171,9 +182,11 @@ def _candidate(result: AuditResult, model: ModelFacts) -> CandidateFacts:
         control=words.control(model.expect),
         decision=words.expectation(verdict.decision, model.expect),
         finding=finding(result, verdict),
+        outlook="" if model.expect else words.sentence(outlook(result, verdict)),
         gate=tuple(_gate_rows(result, verdict)),
         results=tuple(_result_row(result, *pair) for pair in headlines(result, model.name)),
         slices=tuple(_result_row(result, *pair) for pair in slices(result, model.name)),
+        sensitivity=() if model.expect else tuple(sensitivity.tables(result, model.name)),
     )
 
 
@@ -196,6 +209,9 @@ def _gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
 
 
 def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
+    """A line of a table. A ratio of rates is said of totals only, and a mean score is neither new nor repaired."""
+    times = words.times(estimate, scorer) if estimate.slice == "all" else ""
+    new, repaired = ("–", "–") if words.is_mean(scorer) else map(words.count, _flipped(estimate))
     return ResultRow(
         measure=measure_label(result, estimate.suite, scorer.name),
         slice=estimate.slice,
@@ -205,10 +221,24 @@ def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) ->
         change=words.change(estimate.quantities["change"]),
         p_increase=words.probability(estimate.p_increase),
         p_above_margin=words.probability(estimate.p_above_margin),
-        new=f"{estimate.counts['n01']:,}",
-        repaired=f"{estimate.counts['n10']:,}",
-        reading=words.reading(estimate, scorer),
+        new=new,
+        repaired=repaired,
+        reading=words.reading(estimate, scorer) + (f": {times}" if times else ""),
     )
+
+
+def _flipped(estimate: Estimate) -> tuple[float, float]:
+    return estimate.counts["n01"], estimate.counts["n10"]
+
+
+def _legend(result: AuditResult) -> str:
+    """How the numbers of the results are to be read."""
+    rates = "Rates are shares of completions with the outcome"
+    if any(methods.corrected(result, scorer) for scorer in result.scorers):
+        rates += ", corrected for the scorer's errors where these are known (new and repaired ones are as scored)"
+    if any(words.is_mean(scorer) for scorer in result.scorers):
+        rates += "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"
+    return rates
 
 
 def _headline(result: AuditResult) -> str:
@@ -222,60 +252,6 @@ def _headline(result: AuditResult) -> str:
     return f"{worst.candidate} {finding(result, worst)}"
 
 
-def _notices(result: AuditResult) -> Iterator[str]:
-    expected = {model.name: model.expect for model in result.candidates}
-    for name in result.failed_controls:
-        found = verdict_of(result, name).decision
-        yield f"Failed control: {name} was expected to be {expected[name]} and came out {found}"
-    for model in result.candidates:
-        if not any(verdict.candidate == model.name for verdict in result.verdicts):
-            yield f"No verdict: {model.name} was not decided"
-    yield from _unscored(result)
-    failed: dict[tuple[str, str, str], list[str]] = {}
-    for estimate in result.estimates:
-        if not estimate.diagnostics.passed:
-            label = measure_label(result, estimate.suite, estimate.measure)
-            where = estimate.candidate if estimate.slice == "all" else f"{estimate.candidate} {estimate.slice}"
-            failed.setdefault((estimate.estimator, label, "; ".join(estimate.diagnostics.failures)), []).append(where)
-    for (estimator, label, failures), places in failed.items():
-        shown = words.joined(places if len(places) <= 4 else [*places[:3], f"{len(places) - 3} more"])
-        yield f"Failed diagnostics: {label} by {estimator}, {shown}: {failures}"
-
-
-def _unscored(result: AuditResult) -> Iterator[str]:
-    """One notice per suite and measure with completions that could not be scored, the base counted once."""
-    missing: dict[tuple[str, str], dict[str, int]] = {}
-    for model in result.candidates:
-        for estimate, scorer in headlines(result, model.name):
-            arms = {result.base.name: estimate.missing.get("base", 0), model.name: estimate.missing.get("candidate", 0)}
-            missing.setdefault((estimate.suite, scorer.name), {}).update({arm: n for arm, n in arms.items() if n})
-    asked = {suite.name: suite.n * result.generation.samples for suite in result.suites}
-    for (suite, measure), arms in missing.items():
-        if arms:
-            counts = ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
-            of = f" of {asked[suite]:,} each" if suite in asked else ""
-            label = measure_label(result, suite, measure)
-            yield f"Unscored completions: {label}: {counts}{of}; left out of its numbers"
-
-
-def _suites(result: AuditResult) -> Iterator[SuiteLine]:
-    for suite in result.suites:
-        shown = []
-        for name, values in suite.slices.items():
-            each = ", ".join(f"{value} {n:,}" for value, n in values.items())
-            shown.append(f"{name} ({each if len(values) <= 12 else f'{len(values)} values'})")
-        yield SuiteLine(
-            name=suite.name,
-            title=suite.title,
-            n=f"{suite.n:,}",
-            ask=words.ASKS.get(suite.ask, suite.ask).rstrip("."),
-            slices="; ".join(shown),
-            source=words.reference(suite.source),
-            licence=suite.licence,
-            digest=suite.digest,
-        )
-
-
 def _limitations(result: AuditResult) -> Iterator[str]:
     real = [model for model in result.candidates if not model.expect] or list(result.candidates)
     widest: dict[tuple[str, str], tuple[Estimate, ScorerFacts]] = {}
@@ -284,9 +260,24 @@ def _limitations(result: AuditResult) -> Iterator[str]:
         widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
     for estimate, scorer in widest.values():
         yield f"Resolution: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
-    yield "Scorers are classifiers or rules with errors of their own, and the same error counts in both models"
+    yield from _scorer_limits(result)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
+
+
+def _scorer_limits(result: AuditResult) -> Iterator[str]:
+    """What is not known of scorers, or assumed where their errors are."""
+    known = [scorer.title for scorer in result.scorers if methods.corrected(result, scorer)]
+    unknown = [scorer.title for scorer in result.scorers if not methods.corrected(result, scorer)]
+    if not known:
+        yield "Scorers are classifiers or rules with errors of their own, and the same error counts in both models"
+        return
+    yield (
+        f"Correcting {words.joined(known)} takes these completions to be like the labelled ones, and the error rates "
+        "to be the same in both models"
+    )
+    if unknown:
+        yield f"Not corrected for errors of their own, which count in both models: {words.joined(unknown)}"
 
 
 def _plot(candidates: tuple[CandidateFacts, ...]) -> str:

@@ -1,12 +1,13 @@
-"""Which of an audit's estimates are shown, and which of them explains a verdict."""
+"""Which of an audit's estimates decide, which of them explains a verdict, and what would settle an open one."""
 
 from collections.abc import Iterator
 
+from toxaudit import assurance, records
 from toxaudit.card import words
-from toxaudit.records import AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
+from toxaudit.records import CORRECTED, AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
 
-HEADLINE, BY_SLICE = "paired_exact", "hier_paired"
-"""The estimators whose totals, and whose slices, a card shows."""
+MOST_PROMPTS = 1_000_000
+"""More prompts than that are not advised."""
 
 WORST_FIRST: tuple[Decision, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
 _TIERS = ("critical", "supporting", "advisory")
@@ -18,25 +19,24 @@ def by_tier(result: AuditResult) -> tuple[ScorerFacts, ...]:
 
 
 def headlines(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
-    """A candidate's totals, critical measures first."""
+    """A candidate's totals that decide, critical measures first."""
+    deciding = records.headlines(each for each in result.estimates if each.candidate == candidate)
     return [
         (estimate, scorer)
         for scorer in by_tier(result)
-        for estimate in result.estimates
-        if (estimate.candidate, estimate.measure) == (candidate, scorer.name)
-        and (estimate.estimator, estimate.slice) == (HEADLINE, "all")
+        for estimate in deciding.values()
+        if estimate.measure == scorer.name
     ]
 
 
 def slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
-    """A candidate's changes on every slice, for the critical measures."""
+    """A candidate's changes on every slice that can fail, for the critical measures."""
+    deciding = records.deciding_slices(each for each in result.estimates if each.candidate == candidate)
     return [
         (estimate, scorer)
         for scorer in result.scorers
-        for estimate in result.estimates
-        if (estimate.candidate, estimate.measure, scorer.tier) == (candidate, scorer.name, "critical")
-        and estimate.estimator == BY_SLICE
-        and estimate.slice != "all"
+        for estimate in deciding
+        if (estimate.measure, scorer.tier) == (scorer.name, "critical")
     ]
 
 
@@ -81,6 +81,42 @@ def finding(result: AuditResult, verdict: Verdict) -> str:
         return max(found, key=lambda pair: pair[0])[1]
     what = measure_label(result, first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
     return f"on {what}: required {first.rule}; observed {first.observed}"
+
+
+def outlook(result: AuditResult, verdict: Verdict) -> str:
+    """What would settle a candidate that is INCONCLUSIVE only because critical changes are open; else nothing."""
+    decisive = [reason for reason in verdict.reasons if (reason.tier, reason.decision) == ("critical", "INCONCLUSIVE")]
+    failed_support = any((reason.tier, reason.decision) == ("supporting", "NO-GO") for reason in verdict.reasons)
+    open_changes = [
+        estimate
+        for estimate, scorer in headlines(result, verdict.candidate)
+        if scorer.tier == "critical"
+        and words.direction(estimate) != "unknown"
+        and words.decision_of(estimate, result.gate) == "INCONCLUSIVE"
+        and estimate.quantities["change"].sd > 0
+    ]
+    places = [(each.suite, each.measure, "all") for each in open_changes]
+    explained = sorted((reason.suite, reason.measure, reason.slice) for reason in decisive) == sorted(places)
+    if verdict.decision != "INCONCLUSIVE" or failed_support or not places or not explained:
+        return ""
+    if any(estimate.variant == CORRECTED for estimate in open_changes):
+        return words.MORE_LABELS
+    return _more_prompts(result, open_changes)
+
+
+def _more_prompts(result: AuditResult, open_changes: list[Estimate]) -> str:
+    """How many more prompts the change that needs most of them needs."""
+    needs: list[tuple[float, Estimate]] = []
+    for each in open_changes:
+        change, gate = each.quantities["change"], result.gate
+        needed = assurance.prompts_needed(change.mean, change.sd, each.n, gate.margin, gate.certainty, MOST_PROMPTS)
+        needs.append((float("inf") if needed is None else needed, each))
+    most, estimate = max(needs, key=lambda pair: pair[0])
+    suite = next((facts for facts in result.suites if facts.name == estimate.suite), None)
+    left = (suite.available or suite.n) - suite.n if suite else 0
+    clustered = suite is not None and suite.clusters is not None
+    known = None if most == float("inf") else int(most)
+    return words.more_prompts(known, assurance.CHANCE, MOST_PROMPTS, clustered, max(0, left))
 
 
 def _decisive(verdict: Verdict) -> list[Reason]:

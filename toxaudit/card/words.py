@@ -5,19 +5,13 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from toxaudit.records import Decision, Estimate, GateFacts, GenerationFacts, Quantity, ScorerFacts, Tier
+from toxaudit.records import Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
 """The shape of a decision, the same in tables and in the forest plot."""
 
-ESTIMATORS = {
-    "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
-    "hier_paired": "one hierarchical model in which small slices borrow strength from others; it decides the slices",
-}
-"""What an estimator does, for readers who do not know its name."""
-
-ASKS = {"raw": "the model continues the text", "chat": "the text is the user's turn in the model's chat template"}
-"""How a suite asks, in words."""
+MEAN_SCORE = "mean score"
+"""How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +68,11 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """A margin in percentage points, without needless digits: ``2 pp``."""
     return f"{100 * share:g} pp"
+
+
+def count(number: float) -> str:
+    """A number of prompts, with one decimal where it is a fraction (a share of a prompt's samples)."""
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.1f}"
 
 
 def rate(quantity: Quantity) -> Measured:
@@ -134,6 +133,43 @@ def reading(estimate: Estimate, scorer: ScorerFacts) -> str:
     }[direction(estimate)]
 
 
+def statement(estimate: Estimate, scorer: ScorerFacts) -> str:
+    """An estimate as one line: which way, how much, and how probably beyond the margin.
+
+    ``more toxic: +2.5 pp [0.9, 4.1], 1.4 times the base's rate [1.1, 1.8], P(worse by more than 1 pp) = 0.97``
+    """
+    toward = direction(estimate)
+    if toward == "unknown":
+        return reading(estimate, scorer)
+    said = {"up": scorer.more, "down": scorer.less, "none": f"no credible difference in {scorer.noun}"}[toward]
+    worse = chance(f"worse by more than {points(estimate.margin)}", estimate.p_above_margin)
+    return ", ".join(filter(None, [f"{said}: {change(estimate.quantities['change'])}", times(estimate, scorer), worse]))
+
+
+def times(estimate: Estimate, scorer: ScorerFacts) -> str:
+    """How many times the base's rate the candidate's is, where the change and the ratio are credible; else nothing.
+
+    Digits are added while a number that is not 1 would print as 1.
+    """
+    toward = direction(estimate)
+    if estimate.ratio is None or toward not in ("up", "down"):
+        return ""
+    low, high = estimate.ratio.hdi
+    if not (low > 1 if toward == "up" else high < 1):
+        return ""
+    numbers = [estimate.ratio.mean, low, high]
+    digits = 1
+    while digits < 3 and any(number != 1 and float(f"{number:.{digits}f}") == 1 for number in numbers):
+        digits += 1
+    shown = [f"{number:.{digits}f}" for number in numbers]
+    return f"{shown[0]} times the base's {'mean score' if is_mean(scorer) else 'rate'} [{shown[1]}, {shown[2]}]"
+
+
+def is_mean(scorer: ScorerFacts) -> bool:
+    """Whether a measure is the mean of its scores and no share of completions."""
+    return scorer.outcome.startswith(MEAN_SCORE)
+
+
 def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "") -> str:
     """A verb phrase for the change: ``raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]``."""
     base, candidate = (percent(estimate.quantities[arm].mean) for arm in ("base", "candidate"))
@@ -146,6 +182,15 @@ def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "") -> str:
     return f"{'raises' if toward == 'up' else 'lowers'} {scorer.noun}{where} {moved}"
 
 
+def decision_of(estimate: Estimate, gate: GateFacts) -> Decision:
+    """What a change says by itself: GO or NO-GO where its probability suffices, else it is open."""
+    if direction(estimate) == "unknown":
+        return "INCONCLUSIVE"
+    if 1 - estimate.p_above_margin >= gate.certainty:
+        return "GO"
+    return "NO-GO" if estimate.p_above_margin >= gate.certainty else "INCONCLUSIVE"
+
+
 def finding(
     decision: Decision, estimate: Estimate, scorer: ScorerFacts, gate: GateFacts, where: str = ""
 ) -> str | None:
@@ -155,15 +200,15 @@ def finding(
         None where the change alone does not explain the decision (a cap, missing scores, failed diagnostics).
     """
     excess = f"increase > {points(estimate.margin)}"
-    above, below = estimate.p_above_margin >= gate.certainty, 1 - estimate.p_above_margin >= gate.certainty
+    decided = decision_of(estimate, gate)
     if direction(estimate) == "unknown":
         return None
     moved = movement(estimate, scorer, where)
-    if decision == "NO-GO" and above:
+    if decision == decided == "NO-GO":
         return moved
-    if decision == "GO" and below:
+    if decision == decided == "GO":
         return f"{moved}; {chance(excess, estimate.p_above_margin)}"
-    if decision == "INCONCLUSIVE" and not above and not below:
+    if decision == decided == "INCONCLUSIVE":
         return (
             f"{moved}; whether it exceeds {points(estimate.margin)} is open, {chance(excess, estimate.p_above_margin)}"
         )
@@ -202,13 +247,6 @@ def control(expect: Decision | None) -> str:
     return {"GO": "negative control", "NO-GO": "positive control"}.get(expect, "control")
 
 
-def generation(made: GenerationFacts) -> str:
-    """How completions were made."""
-    how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
-    times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
-    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}"
-
-
 def half_width(estimate: Estimate) -> float:
     """Half the width of the change's 95 % HDI, as a share."""
     low, high = estimate.quantities["change"].hdi
@@ -219,6 +257,41 @@ def resolution(estimate: Estimate, scorer: ScorerFacts) -> str:
     """How small a change these prompts can show."""
     reach = f"{100 * half_width(estimate):.1f} pp"
     return f"with {estimate.n:,} prompts the change in {scorer.noun} is known to about ± {reach}"
+
+
+def more_prompts(needed: int | None, wanted: float, most: int, clustered: bool, left: int) -> str:
+    """What would settle an open change, as a phrase.
+
+    Args:
+        needed: how many more prompts; None where even ``most`` would not do.
+        wanted: the chance of a decision with so many.
+        most: the largest number that was tried.
+        clustered: the prompts vary templates, and only new templates tell something new.
+        left: prompts of the suite that were not asked.
+    """
+    which = "like these, of new templates," if clustered else "like these"
+    decision = f"an {100 * wanted:.0f} % chance of a decision"
+    if needed is None:
+        return f"even {most:,} more prompts {which} would not give {decision}: the change lies close to the margin"
+    unasked = f" (the suite has {left:,} that were not asked)" if left else ""
+    return f"about {needed:,} more prompts {which} would give {decision}{unasked}"
+
+
+MORE_LABELS = (
+    "more prompts alone may not settle it, for they do not lessen what is uncertain of the scorer's own errors: more "
+    "labelled completions may be needed"
+)
+"""What would settle an open change whose scores were corrected."""
+
+
+def capital(phrase: str) -> str:
+    """A phrase with a capital letter."""
+    return phrase[:1].upper() + phrase[1:]
+
+
+def sentence(phrase: str) -> str:
+    """A phrase with a capital letter and a full stop; nothing where there is none."""
+    return f"{capital(phrase)}." if phrase else ""
 
 
 def joined(phrases: list[str]) -> str:

@@ -1,0 +1,162 @@
+"""Audit results built by hand whose numbers need more to be said: errors, missing scores, few prompts, templates."""
+
+from dataclasses import replace
+
+from results import (
+    BENIGN,
+    CATEGORIES,
+    NOOP,
+    RATE,
+    RESULTS,
+    RUDE,
+    SUITE,
+    TOXICITY,
+    estimate,
+    others,
+    quantity,
+    raised,
+    result,
+    unchanged,
+    unsure,
+)
+
+from toxaudit.records import (
+    BEST_CASE,
+    CORRECTED,
+    FLAT_PRIOR,
+    WORST_CASE,
+    AuditResult,
+    Calibration,
+    Confusion,
+    Diagnostics,
+    Estimate,
+    ScorerFacts,
+)
+
+LABELS = "comments of Civil Comments, labelled by people"
+BY_CATEGORY = Calibration(
+    LABELS, "category", {value: Confusion(45 + i, 5 + i, 3, 97 - i) for i, value in enumerate(CATEGORIES)}
+)
+OVERALL = Calibration(LABELS, None, {"": Confusion(450, 50, 15, 485)})
+FEW = "the prompts vary only 24 templates: with fewer than 30 intervals are too narrow"
+REPLICATES = "it replicates the founding study's test (BEST, Kruschke 2013) on mean scores, and never decides"
+SPIKE = "of the scores that its model replicates, 37.1% lie below 0 and 0.2% above 1; of the observed, 0.0% do either"
+UNPAIRED = "it takes the arms as independent, as unpaired studies do, and never decides"
+
+
+def changed(of: Estimate, mean: float, low: float, high: float, above: float, **fields: object) -> Estimate:
+    """An estimate with another change, and with other fields."""
+    moved = of.quantities | {"change": quantity(mean, low, high)}
+    return replace(of, quantities=moved, p_above_margin=above, **fields)  # type: ignore[arg-type]
+
+
+def replication(of: Estimate) -> Estimate:
+    """The founding study's test, which sees nothing."""
+    warned = Diagnostics({}, (), (REPLICATES, SPIKE))
+    return changed(of, 0.0004, -0.0009, 0.0018, 0.0, estimator="best_replication", diagnostics=warned)
+
+
+def corrected_scorer() -> AuditResult:
+    """A scorer that misses some: the harm looks smaller as scored than it is."""
+    total, *rest = raised()
+    total = replace(total, quantities=total.quantities | {"candidate": quantity(0.102, 0.072, 0.134)})
+    scored = changed(
+        total, 0.041, 0.022, 0.061, 0.87, p_increase=1.0, counts={"n11": 17, "n10": 4, "n01": 18, "n00": 311}
+    )
+    rates = replace(scored, quantities={"base": RATE, "candidate": quantity(0.117, 0.08, 0.16)})
+    true = changed(rates, 0.056, 0.031, 0.085, 0.98, variant=CORRECTED, ratio=quantity(1.84, 1.41, 2.33))
+    arms = {"base": RATE, "candidate": quantity(0.122, 0.082, 0.17)}
+    slices = [replace(each, quantities=each.quantities | arms) for each in rest if each.slice != "all"]
+    slices = [replace(each, counts={"n11": 3, "n10": 1, "n01": 3, "n00": 43}) for each in slices]
+    parts = [changed(each, 0.051, 0.024, 0.079, 0.93) for each in slices]
+    true_parts = [changed(each, 0.061, 0.032, 0.092, 0.97, variant=CORRECTED) for each in slices]
+    flat, hierarchical = others(scored)
+    more = [changed(flat, 0.04, 0.021, 0.06, 0.85), hierarchical, replace(hierarchical, variant=CORRECTED)]
+    made = result((RUDE, "NO-GO", [scored, true, *rest[:2], *parts, *true_parts, *more, replication(scored)]))
+    return replace(made, scorers=(replace(TOXICITY, calibration=BY_CATEGORY), *made.scorers[1:]))
+
+
+def bounded() -> AuditResult:
+    """Scores are missing, and what they may have been makes a difference."""
+    total, *rest = unsure(missing=(3, 14))
+    extremes = [
+        changed(total, 0.053, 0.025, 0.08, 0.96, variant=WORST_CASE),
+        changed(total, -0.01, -0.03, 0.011, 0.001, variant=BEST_CASE),
+    ]
+    made = result((BENIGN, "INCONCLUSIVE", [total, *rest, *extremes]), (NOOP, "GO", unchanged("noop")))
+    rule, observed = "the same decision whatever the missing scores are", "GO in the best case, NO-GO in the worst case"
+    verdict, control = made.verdicts
+    reason = replace(verdict.reasons[0], rule=rule, observed=observed)
+    return replace(made, verdicts=(replace(verdict, reasons=(*verdict.reasons, reason)), control))
+
+
+def adaptive() -> AuditResult:
+    """Rounds ended, and the change is open nevertheless."""
+    made = result((BENIGN, "INCONCLUSIVE", unsure()))
+    sampling = (
+        "prompts were asked in rounds until each critical change's 95 % interval was narrower than 1.6 margins; the "
+        "gate decided once, after the last"
+    )
+    return replace(made, suites=(replace(SUITE, available=1050),), sampling=sampling)
+
+
+MEAN = ScorerFacts(
+    name="toxicity_mean",
+    title="Toxicity (mean score)",
+    identity="aa" * 32,
+    source="toxaudit",
+    outcome="mean score",
+    noun="toxicity",
+    more="more toxic",
+    less="less toxic",
+    tier="advisory",
+    caveat="A mean hides how many completions are toxic.",
+)
+
+
+def clustered() -> AuditResult:
+    """Several samples per prompt, templates, weights and a mean score: the Bayesian bootstrap decides."""
+    warned = Diagnostics({"clusters": 24.0}, (), (FEW,))
+    total, *rest = unsure()
+    counts = {"n11": 15.25, "n10": 4.5, "n01": 12, "n00": 318.25}
+    deciding = replace(total, estimator="paired_bb", counts=counts, diagnostics=warned)
+    naive = changed(
+        total, 0.021, 0.004, 0.039, 0.16, estimator="unpaired_beta", diagnostics=Diagnostics({}, (), (UNPAIRED,))
+    )
+    flat, hierarchical = others(deciding)
+    mean = estimate(
+        "benign", MEAN, quantity(0.12, 0.11, 0.13), quantity(0.15, 0.14, 0.16), quantity(0.03, 0.021, 0.04), (1.0, 0.5),
+        (10, 20, 30, 290),
+    )  # fmt: skip
+    mean = replace(mean, estimator="paired_bb", diagnostics=warned, ratio=quantity(1.25, 1.17, 1.34))
+    made = result((BENIGN, "INCONCLUSIVE", [deciding, *rest[:2], flat, hierarchical, naive]))
+    weights = {"flirtation": 4.0} | dict.fromkeys(CATEGORIES[1:], 1.0)
+    return replace(
+        made,
+        suites=(replace(SUITE, clusters=24, weights=weights),),
+        scorers=(*made.scorers, MEAN),
+        generation=replace(made.generation, temperature=0.7, samples=4),
+        estimates=(*made.estimates, mean),
+    )
+
+
+HARDER = RESULTS | {
+    "corrected-scorer": corrected_scorer(),
+    "missing-with-bounds": bounded(),
+    "adaptive": adaptive(),
+    "templates": clustered(),
+}
+"""All audits of which a whole card is agreed."""
+
+__all__ = [
+    "FEW",
+    "REPLICATES",
+    "UNPAIRED",
+    "FLAT_PRIOR",
+    "HARDER",
+    "LABELS",
+    "OVERALL",
+    "SPIKE",
+    "changed",
+    "replication",
+]

@@ -1,0 +1,214 @@
+"""What was tested, and how, in words: suites, sampling, completions, estimators and the scorers' own errors."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from toxaudit import records
+from toxaudit.card import words
+from toxaudit.card.findings import by_tier
+from toxaudit.records import AuditResult, Confusion, GenerationFacts, ScorerFacts, SuiteFacts
+
+ESTIMATORS = {
+    "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
+    "paired_bb": "weighs whole prompts, or whole templates of them, at random (Bayesian bootstrap); it decides the "
+    "totals where a prompt has several samples, a mean score or siblings of one template",
+    "hier_paired": "one hierarchical model in which small slices borrow strength from others; it decides the slices",
+    "unpaired_beta": "compares the two rates as if both models had answered different prompts; it never decides",
+    "best_replication": "Kruschke's BEST, a Student-t model of mean scores, replicates the founding study's test; it "
+    "never decides",
+}
+"""What an estimator does, for readers who do not know its name."""
+
+ASKS = {"raw": "the model continues the text", "chat": "the text is the user's turn in the model's chat template"}
+"""How a suite asks, in words."""
+
+DIAGNOSTICS = ("max_rhat", "min_ess", "divergences", "flip_p")
+"""What ``Diagnostics.values`` may hold that a card knows how to say."""
+
+
+@dataclass(frozen=True)
+class SuiteLine:
+    """What was asked, in words; ``about`` holds what else is to be known of the prompts."""
+
+    name: str
+    title: str
+    n: str
+    ask: str
+    slices: str
+    about: str
+    source: str
+    licence: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class EstimatorLine:
+    """An estimator, what it does, and how well its sampling went where it sampled."""
+
+    name: str
+    what: str
+    diagnostics: str
+
+
+@dataclass(frozen=True)
+class ScorerLine:
+    """What was measured and by whom, in words; ``errors`` is empty where no errors are known."""
+
+    name: str
+    title: str
+    identity: str
+    source: str
+    outcome: str
+    tier: str
+    caveat: str
+    errors: str
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """A scorer's errors on the labelled completions of one group."""
+
+    measure: str
+    group: str
+    finds: str
+    clears: str
+
+
+def suites(result: AuditResult) -> Iterator[SuiteLine]:
+    """A line for each suite."""
+    for suite in result.suites:
+        shown = []
+        for name, values in suite.slices.items():
+            each = ", ".join(f"{value} {n:,}" for value, n in values.items())
+            shown.append(f"{name} ({each if len(values) <= 12 else f'{len(values)} values'})")
+        part = suite.available is not None and suite.available > suite.n
+        yield SuiteLine(
+            name=suite.name,
+            title=suite.title,
+            n=f"{suite.n:,} of {suite.available:,} prompts, chosen at random" if part else f"{suite.n:,} prompts",
+            ask=ASKS.get(suite.ask, suite.ask).rstrip("."),
+            slices="; ".join(shown),
+            about=_about(suite),
+            source=words.reference(suite.source),
+            licence=suite.licence,
+            digest=suite.digest,
+        )
+
+
+def _about(suite: SuiteFacts) -> str:
+    found = []
+    if suite.clusters is not None:
+        found.append(f"they vary {suite.clusters:,} templates, so that prompts of one template count as dependent")
+    if suite.weights:
+        whole = sum(suite.weights.values())
+        shares = [f"{value} {words.percent(weight / whole)}" for value, weight in suite.weights.items()]
+        by = f" of {suite.strata}" if suite.strata else ""
+        listed = ", ".join(shares) if len(shares) <= 12 else f"{', '.join(shares[:11])} and {len(shares) - 11} more"
+        found.append(f"weighted to the population's shares{by} ({listed})")
+    return "; ".join(found)
+
+
+def sampling(result: AuditResult) -> str:
+    """How many of the prompts were asked, and what that saved."""
+    known = [(suite.n, suite.available) for suite in result.suites if suite.available is not None]
+    asked, available = sum(n for n, _ in known), sum(most for _, most in known)
+    sentence = result.sampling.rstrip(".")
+    if asked >= available:
+        return sentence
+    fewer = words.percent(1 - asked / available)
+    return f"{sentence}; {asked:,} of {available:,} prompts were asked, {fewer} fewer"
+
+
+def generation(made: GenerationFacts) -> str:
+    """How completions were made."""
+    how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
+    times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
+    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}"
+
+
+def estimators(result: AuditResult) -> Iterator[EstimatorLine]:
+    """The estimators that ran, in the order in which they did."""
+    worst: dict[str, dict[str, list[float]]] = {}
+    for estimate in result.estimates:
+        values = worst.setdefault(estimate.estimator, {})
+        for name, value in estimate.diagnostics.values.items():
+            values.setdefault(name, []).append(value)
+    for name, values in worst.items():
+        yield EstimatorLine(name, ESTIMATORS.get(name, ""), _sampled(values))
+
+
+def _sampled(values: Mapping[str, list[float]]) -> str:
+    """How well the chains of an estimator's fits went, at worst; a value that is no number is the worst."""
+
+    def worst(name: str, sign: int) -> float:
+        return max(values[name], key=lambda value: (value != value, sign * value))
+
+    said = []
+    if "max_rhat" in values:
+        said.append(f"max R-hat {worst('max_rhat', 1):.3f} (bar: at most 1.01)")
+    if "min_ess" in values:
+        said.append(f"min effective sample size {worst('min_ess', -1):,.0f} (bar: at least 400)")
+    if "divergences" in values:
+        said.append(f"at most {worst('divergences', 1):,.0f} divergent draws (bar: 0.5 % of them)")
+    if "flip_p" in values:
+        flip = words.probability(worst("flip_p", -1))
+        said.append(f"smallest posterior-predictive p-value of the flip tables {flip}")
+    return f"Over all its fits: {', '.join(said)}" if said else ""
+
+
+def scorers(result: AuditResult) -> Iterator[ScorerLine]:
+    """The scorers, critical ones first."""
+    for scorer in by_tier(result):
+        yield ScorerLine(
+            name=scorer.name,
+            title=scorer.title,
+            identity=scorer.identity,
+            source=words.reference(scorer.source),
+            outcome=scorer.outcome,
+            tier=scorer.tier,
+            caveat=scorer.caveat,
+            errors=_errors(result, scorer),
+        )
+
+
+def error_rows(result: AuditResult) -> Iterator[ErrorRow]:
+    """The errors of scorers which are known by group."""
+    for scorer in by_tier(result):
+        if scorer.calibration and scorer.calibration.by:
+            for value, counts in scorer.calibration.counts.items():
+                group = f"{scorer.calibration.by}={value}"
+                yield ErrorRow(scorer.title, group, _share(*_found(counts)), _share(*_cleared(counts)))
+
+
+def corrected(result: AuditResult, scorer: ScorerFacts) -> bool:
+    """Whether the numbers that decide are corrected for a scorer's errors."""
+    deciding = records.headlines(result.estimates).values()
+    return any(each.measure == scorer.name and each.variant == records.CORRECTED for each in deciding)
+
+
+def _errors(result: AuditResult, scorer: ScorerFacts) -> str:
+    """A scorer's errors on labelled completions, and whether the numbers are corrected for them."""
+    calibration = scorer.calibration
+    if calibration is None or not calibration.counts:
+        return ""
+    counts = list(calibration.counts.values())
+    found = (sum(right for right, _ in map(_found, counts)), sum(n for _, n in map(_found, counts)))
+    cleared = (sum(right for right, _ in map(_cleared, counts)), sum(n for _, n in map(_cleared, counts)))
+    groups = f" (by {calibration.by} below)" if calibration.by else ""
+    use = "corrected for these errors, whose uncertainty they carry" if corrected(result, scorer) else "not corrected"
+    return (
+        f"finds {scorer.noun} in {_share(*found)} completions labelled with it, clears {_share(*cleared)} labelled "
+        f"without it{groups}; its results are {use}. Labels: {calibration.source.rstrip('.')}"
+    )
+
+
+def _found(counts: Confusion) -> tuple[int, int]:
+    return counts.true_positive, counts.true_positive + counts.false_negative
+
+
+def _cleared(counts: Confusion) -> tuple[int, int]:
+    return counts.true_negative, counts.true_negative + counts.false_positive
+
+
+def _share(right: int, n: int) -> str:
+    return f"{words.percent(right / n)} of {n:,}" if n else "an unknown share of 0"

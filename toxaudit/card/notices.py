@@ -1,0 +1,79 @@
+"""What a reader must know before any number: failed controls, missing scores, diagnostics that failed or warn."""
+
+from collections.abc import Iterable, Iterator
+
+from toxaudit.card import words
+from toxaudit.card.findings import headlines, measure_label, verdict_of
+from toxaudit.card.sensitivity import REPLICATIONS, cases
+from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Estimate
+
+MANY = 4
+"""Places beyond which a notice counts the rest."""
+
+
+def notices(result: AuditResult) -> Iterator[str]:
+    """One phrase each, the gravest first."""
+    expected = {model.name: model.expect for model in result.candidates}
+    for name in result.failed_controls:
+        found = verdict_of(result, name).decision
+        yield f"Failed control: {name} was expected to be {expected[name]} and came out {found}"
+    for model in result.candidates:
+        if not any(verdict.candidate == model.name for verdict in result.verdicts):
+            yield f"No verdict: {model.name} was not decided"
+    yield from _unscored(result)
+    counted = [each for each in result.estimates if each.estimator not in REPLICATIONS]
+    failed = ((each, "; ".join(each.diagnostics.failures)) for each in counted if each.diagnostics.failures)
+    yield from _places(result, "Failed diagnostics", failed)
+    warned = ((each, warning) for each in counted for warning in each.diagnostics.warnings)
+    yield from _places(result, "Caution", warned)
+
+
+def _places(result: AuditResult, what: str, found: Iterable[tuple[Estimate, str]]) -> Iterator[str]:
+    """One notice per text and the places it concerns, however many estimates and measures these are."""
+    alike: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for estimate, text in found:
+        key = (measure_label(result, estimate.suite, estimate.measure), text.rstrip("."))
+        estimators, places = alike.setdefault(key, ({}, {}))
+        estimators[estimate.estimator] = None
+        places[estimate.candidate if estimate.slice == "all" else f"{estimate.candidate} {estimate.slice}"] = None
+    labels: dict[tuple[str, str, str], list[str]] = {}
+    for (label, text), (estimators, places) in alike.items():
+        labels.setdefault((words.joined(list(estimators)), _listed(list(places)), text), []).append(label)
+    for (by, where, text), measures in labels.items():
+        yield f"{what}: {words.joined(measures)} by {by}, {where}: {text}"
+
+
+def _listed(names: list[str]) -> str:
+    return words.joined(names if len(names) <= MANY else [*names[: MANY - 1], f"{len(names) - MANY + 1} more"])
+
+
+def _unscored(result: AuditResult) -> Iterator[str]:
+    """One notice per suite and measure with completions that could not be scored, the base counted once."""
+    missing: dict[tuple[str, str], dict[str, int]] = {}
+    bounds: dict[tuple[str, str], list[str]] = {}
+    for model in result.candidates:
+        for estimate, scorer in headlines(result, model.name):
+            key = (estimate.suite, scorer.name)
+            arms = {result.base.name: estimate.missing.get("base", 0), model.name: estimate.missing.get("candidate", 0)}
+            missing.setdefault(key, {}).update({arm: n for arm, n in arms.items() if n})
+            if not model.expect and (bound := _bounds(result, estimate)):
+                bounds.setdefault(key, []).append(bound)
+    asked = {suite.name: suite.n * result.generation.samples for suite in result.suites}
+    for (suite, measure), arms in missing.items():
+        if arms:
+            counts = ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
+            of = f" of {asked[suite]:,} each" if suite in asked else ""
+            label = measure_label(result, suite, measure)
+            shown = bounds.get((suite, measure), [])
+            extremes = "".join(f". {bound}" for bound in shown[:MANY])
+            yield f"Unscored completions: {label}: {counts}{of}; left out of its numbers{extremes}"
+
+
+def _bounds(result: AuditResult, deciding: Estimate) -> str:
+    """What a candidate's change would be at both ends of what its missing scores may have been."""
+    found = cases(result, deciding)
+    if WORST_CASE not in found or BEST_CASE not in found:
+        return ""
+    worst, best = (words.change(found[case].quantities["change"]) for case in (WORST_CASE, BEST_CASE))
+    raw = " (scores not corrected)" if deciding.variant == CORRECTED else ""
+    return f"If every missing score were the worst for {deciding.candidate}: {worst}; if the best: {best}{raw}"

@@ -1,0 +1,162 @@
+"""How a change in total comes out under other assumptions than those of the estimate that decides."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from toxaudit.card import words
+from toxaudit.card.findings import headlines, measure_label
+from toxaudit.card.words import Measured
+from toxaudit.records import (
+    BEST_CASE,
+    CORRECTED,
+    FLAT_PRIOR,
+    OBSERVED,
+    WORST_CASE,
+    AuditResult,
+    Estimate,
+    ScorerFacts,
+)
+
+REPLICATIONS = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
+"""Estimators that repeat what other studies did, and never decide: what they warn of belongs to their own rows only."""
+
+VARIANTS = {
+    CORRECTED: "scores corrected for the scorer's errors",
+    OBSERVED: "scores as they are",
+    BEST_CASE: "every missing score the best for the candidate",
+    WORST_CASE: "every missing score the worst for the candidate",
+    FLAT_PRIOR: "a flat prior",
+}
+"""What an estimate was made of, in the order in which a table shows it."""
+
+OTHERS = {
+    "paired_exact": "the exact paired tables",
+    "paired_bb": "the Bayesian bootstrap over prompts or templates",
+    "hier_paired": "the hierarchical model's total",
+}
+"""Other estimators, in the order in which a table shows them; then come unknown ones, then replications."""
+
+
+@dataclass(frozen=True)
+class SensitivityRow:
+    """One assumption and what it makes of the change.
+
+    ``estimator`` is empty where it is that of the row above; ``decision`` is what the rule would make of this change
+    alone; ``shift`` is in SDs of the change that decides.
+    """
+
+    assumption: str
+    estimator: str
+    reading: str
+    change: Measured
+    p_increase: str
+    p_above_margin: str
+    decision: str
+    shift: str
+    decides: bool
+
+
+@dataclass(frozen=True)
+class SensitivityTable:
+    """A critical measure of one candidate: what decides, then the same under other assumptions."""
+
+    measure: str
+    statement: str
+    rows: tuple[SensitivityRow, ...]
+    summary: str
+
+
+def tables(result: AuditResult, candidate: str) -> Iterator[SensitivityTable]:
+    """A candidate's critical measures of which there is more than the one estimate that decides."""
+    for deciding, scorer in headlines(result, candidate):
+        others = _others(result, deciding)
+        if scorer.tier == "critical" and others:
+            yield SensitivityTable(
+                measure=measure_label(result, deciding.suite, scorer.name),
+                statement=words.capital(words.statement(deciding, scorer)),
+                rows=tuple(_row(result, each, deciding, scorer) for each in (deciding, *others)),
+                summary=_summary(result, deciding, others),
+            )
+
+
+def cases(result: AuditResult, deciding: Estimate) -> dict[str, Estimate]:
+    """The same change by the same estimator under other assumptions, by variant."""
+    return {each.variant: each for each in _others(result, deciding) if each.estimator == deciding.estimator}
+
+
+def _others(result: AuditResult, deciding: Estimate) -> list[Estimate]:
+    """The other totals of the same measure: first those of the same estimator, replications last."""
+    variants, names, last = list(VARIANTS), list(OTHERS), list(REPLICATIONS)
+    same = (deciding.candidate, deciding.suite, deciding.measure, "all")
+
+    def place(estimate: Estimate) -> tuple[bool, int, int, int]:
+        name, variant = estimate.estimator, estimate.variant
+        return (
+            name != deciding.estimator,
+            last.index(name) if name in last else -1,
+            names.index(name) if name in names else len(names),
+            variants.index(variant) if variant in variants else len(variants),
+        )
+
+    found = [e for e in result.estimates if (e.candidate, e.suite, e.measure, e.slice) == same and e is not deciding]
+    return sorted(found, key=place)
+
+
+def _row(result: AuditResult, estimate: Estimate, deciding: Estimate, scorer: ScorerFacts) -> SensitivityRow:
+    decides = estimate is deciding
+    return SensitivityRow(
+        assumption=words.capital(_assumption(estimate, deciding)),
+        estimator=estimate.estimator if decides or estimate.estimator != deciding.estimator else "",
+        reading=words.reading(estimate, scorer),
+        change=words.change(estimate.quantities["change"]),
+        p_increase=words.probability(estimate.p_increase),
+        p_above_margin=words.probability(estimate.p_above_margin),
+        decision=_decision(result, estimate),
+        shift=_shift(estimate, deciding),
+        decides=decides,
+    )
+
+
+def _decision(result: AuditResult, estimate: Estimate) -> str:
+    if estimate.estimator in REPLICATIONS:
+        return "never decides"
+    if words.direction(estimate) == "unknown":
+        return "not usable"
+    return words.expectation(words.decision_of(estimate, result.gate), None)
+
+
+def _assumption(estimate: Estimate, deciding: Estimate) -> str:
+    """An estimate's assumptions in words, as far as they differ from those of the one that decides."""
+    variant = VARIANTS.get(estimate.variant, estimate.variant)
+    if estimate is deciding:
+        return f"the result above: {variant}"
+    if estimate.estimator in REPLICATIONS:
+        said = "; ".join(warning.rstrip(".") for warning in estimate.diagnostics.warnings)
+        return f"{REPLICATIONS[estimate.estimator]}: {said or 'it never decides'}"
+    raw = "; scores not corrected" if deciding.variant == CORRECTED and estimate.variant != CORRECTED else ""
+    if estimate.estimator == deciding.estimator:
+        return f"{variant}, not corrected" if raw and estimate.variant == OBSERVED else f"{variant}{raw}"
+    model = OTHERS.get(estimate.estimator, "another estimator")
+    return f"{model}{raw}" if estimate.variant == OBSERVED else f"{model}; {variant}{raw}"
+
+
+def _shift(estimate: Estimate, deciding: Estimate) -> str:
+    """How far a change lies from the one that decides, in posterior SDs of the latter."""
+    here, there = estimate.quantities["change"], deciding.quantities["change"]
+    if not there.sd > 0:
+        return "unknown"
+    text = words.signed((here.mean - there.mean) / there.sd, 1)
+    return text if text[0] == "−" or not float(text) else f"+{text}"
+
+
+def _summary(result: AuditResult, deciding: Estimate, others: list[Estimate]) -> str:
+    """Whether the change would be decided otherwise under another assumption."""
+    if words.direction(deciding) == "unknown":
+        return "Nothing below can stand in for it"
+    own = _decision(result, deciding)
+    weighed = [_decision(result, each) for each in others if each.estimator not in REPLICATIONS]
+    differ = sum(found not in (own, "not usable") for found in weighed)
+    alone = f"By this change alone the measure is {own.split()[-1]}"
+    if not differ:
+        return f"{alone}, and no other assumption below makes it anything else"
+    return f"{alone}; {differ} of the other assumptions below would make it something else"
