@@ -125,9 +125,9 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     print()
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
-    print("\nCritical measures:")
-    for line in statements(result):
-        print(f"  {line}")
+    lines = statements(result)
+    if len(lines) > len(result.verdicts):  # else the verdicts have said it
+        print("\nCritical measures:\n  " + "\n  ".join(lines))
     folder = files[0].parent
     print(f"\nAudit '{result.audit}': {result.decision}")
     print(f"Results in {folder}/: {', '.join(file.name for file in files)}")
