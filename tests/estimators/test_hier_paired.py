@@ -1,29 +1,27 @@
 """The hierarchical estimate recovers simulated truth, samples soundly in extreme tables, and owns up where it fails."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from paired import NAN, calibration, logistic
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.hier_paired import HierPaired, log_conditionals
-from toxaudit.estimators.outcomes import PairedOutcomes, eti
+from toxaudit.estimators.hier_model import log_conditionals
+from toxaudit.estimators.hier_paired import HierPaired
+from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, eti
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.records import CORRECTED, OBSERVED
 
-NAN = float("nan")
 TOPICS = ("a", "b", "c")
+SHORT = {"draws": 200, "tune": 200, "chains": 2}
 
 
-def logistic(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def paired(arms, topics):
-    """One PairedOutcomes for each candidate; ``arms`` maps ``base`` and the candidates to outcomes."""
-    base = np.array(arms["base"], dtype=float)
-    return [
-        PairedOutcomes(name, "suite", "toxic", base, np.array(other, dtype=float), {"topic": np.array(topics)}, "topic")
-        for name, other in arms.items()
-        if name != "base"
-    ]
+def paired(arms, topics, strata="topic", more=None, **slices):
+    """All candidates of one suite; ``arms`` maps ``base`` and the candidates to outcomes."""
+    arms = {name: np.array(values, dtype=float) for name, values in arms.items()}
+    slicings = {name: Slicing.of(map(str, values)) for name, values in {"topic": topics, **slices}.items()}
+    return PairedOutcomes("suite", "toxic", arms.pop("base"), arms, slicings, strata, **more or {})
 
 
 def world(seed, sizes, logits, shifts, spread=2.0):
@@ -46,11 +44,13 @@ def world(seed, sizes, logits, shifts, spread=2.0):
 
 
 def by_name(posteriors):
-    return {(posterior.candidate, posterior.slice): posterior for posterior in posteriors}
+    return {
+        (posterior.candidate, posterior.slice): posterior for posterior in posteriors if posterior.variant == OBSERVED
+    }
 
 
 def width(posterior):
-    low, high = eti(posterior.draws["change"])
+    low, high = eti(posterior.change)
     return high - low
 
 
@@ -72,9 +72,9 @@ def test_it_recovers_a_simulated_difference(simulated):
         change = rates[candidate] - rates["base"]
         truths = {"all": change @ shares} | {f"topic=s{s}": change[s] for s in range(3)}
         for title, truth in truths.items():
-            low, high = eti(posteriors[candidate, title].draws["change"], 0.99)
+            low, high = eti(posteriors[candidate, title].change, 0.99)
             assert low <= truth <= high, (candidate, title)
-    worse = posteriors["worse", "all"].draws["change"]
+    worse = posteriors["worse", "all"].change
     assert (worse > 0).mean() > 0.99
     assert worse.std() < 0.015
 
@@ -86,40 +86,49 @@ def test_it_reports_the_total_and_each_stratum_with_draws_that_fit_together(simu
     posteriors = by_name(found)
     for posterior in found:
         assert {name: draws.shape for name, draws in posterior.draws.items()} == dict.fromkeys(
-            ("base", "candidate", "change"), (4000,)
+            ("base", "candidate"), (4000,)
         )
-        np.testing.assert_allclose(
-            posterior.draws["change"], posterior.draws["candidate"] - posterior.draws["base"], atol=1e-12
-        )
-        assert set(posterior.diagnostics.values) == {"max_rhat", "min_ess", "divergences"}
+        np.testing.assert_allclose(posterior.change, posterior.draws["candidate"] - posterior.draws["base"], atol=1e-12)
+        assert set(posterior.diagnostics.values) == {"max_rhat", "min_ess", "divergences", "flip_p"}
         assert posterior.diagnostics.passed and posterior.estimator == "hier_paired"
-    total = sum(posteriors["worse", f"topic=s{s}"].draws["change"] * SIZES[s] / sum(SIZES) for s in range(3))
-    np.testing.assert_allclose(posteriors["worse", "all"].draws["change"], total, atol=1e-12)
+    total = sum(posteriors["worse", f"topic=s{s}"].change * SIZES[s] / sum(SIZES) for s in range(3))
+    np.testing.assert_allclose(posteriors["worse", "all"].change, total, atol=1e-12)
     # both candidates of a fit are compared with one base
     np.testing.assert_array_equal(posteriors["worse", "all"].draws["base"], posteriors["same", "all"].draws["base"])
 
 
+def exact_by_name(outcomes):
+    """The exact totals, and those of each stratum taken as a suite."""
+    slicing = outcomes.slices["topic"]
+    found = by_name(PairedExact().estimate(outcomes))
+    for number, value in enumerate(slicing.values):
+        for posterior in PairedExact().estimate(outcomes.only(slicing.codes == number)):
+            if posterior.variant == OBSERVED:
+                found[posterior.candidate, f"topic={value}"] = posterior
+    return found
+
+
 def test_it_agrees_with_the_exact_total_and_narrows_the_slices(simulated):
     outcomes, _, found = simulated
-    exact = by_name(PairedExact().estimate(outcomes))
+    exact = exact_by_name(outcomes)
     for posterior in found:
         other = exact[posterior.candidate, posterior.slice]
         assert (posterior.counts, posterior.n, posterior.missing) == (other.counts, other.n, other.missing)
         if posterior.slice == "all":
-            apart = posterior.draws["change"].mean() - other.draws["change"].mean()
-            assert abs(apart) < 0.5 * other.draws["change"].std()
+            apart = posterior.change.mean() - other.change.mean()
+            assert abs(apart) < 0.5 * other.change.std()
     slices = [posterior for posterior in found if posterior.slice != "all"]
     assert sum(map(width, slices)) < 0.9 * sum(width(exact[p.candidate, p.slice]) for p in slices)
 
 
 def test_the_same_seed_and_any_order_give_the_same_draws(simulated):
     outcomes, _, _ = simulated
-    short = {"draws": 200, "tune": 200, "chains": 2}
-    again = by_name(HierPaired(**short).estimate(outcomes[::-1]))
-    other = by_name(HierPaired(**short, seed=1).estimate(outcomes))
-    for key, posterior in by_name(HierPaired(**short).estimate(outcomes)).items():
-        np.testing.assert_array_equal(posterior.draws["change"], again[key].draws["change"])
-        assert not np.array_equal(posterior.draws["change"], other[key].draws["change"])
+    turned = replace(outcomes, candidates=dict(reversed(outcomes.candidates.items())))
+    again = by_name(HierPaired(**SHORT).estimate(turned))
+    other = by_name(HierPaired(**SHORT, seed=1).estimate(outcomes))
+    for key, posterior in by_name(HierPaired(**SHORT).estimate(outcomes)).items():
+        np.testing.assert_array_equal(posterior.change, again[key].change)
+        assert not np.array_equal(posterior.change, other[key].change)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.04, 1.0])
@@ -130,9 +139,9 @@ def test_extreme_tables_sample_soundly(rate, candidate):
     other = {"identical": base, "always": np.ones(150), "never": np.zeros(150)}[candidate]
     found = HierPaired().estimate(paired({"base": base, "control": base, "other": other}, np.repeat(TOPICS, 50)))
     assert {failure for posterior in found for failure in posterior.diagnostics.failures} == set()
-    control = by_name(found)["control", "all"].draws["change"]
+    control = by_name(found)["control", "all"].change
     assert abs(control.mean()) < 0.02
-    change = by_name(found)["other", "all"].draws["change"].mean()
+    change = by_name(found)["other", "all"].change.mean()
     assert change == pytest.approx(np.mean(other) - base.mean(), abs=0.1)
 
 
@@ -162,17 +171,95 @@ def test_prompts_without_a_stratum_count_in_the_total_only():
 
 
 def test_where_there_is_nothing_to_pool_there_is_no_estimate():
-    assert HierPaired().estimate([]) == []
     assert HierPaired().estimate(paired({"base": [0, 1], "x": [1, 1]}, ["a", "a"])) == []
-    assert HierPaired().estimate([PairedOutcomes("x", "suite", "toxic", np.zeros(2), np.ones(2))]) == []
+    assert HierPaired().estimate(PairedOutcomes("suite", "toxic", np.zeros(2), {"x": np.ones(2)})) == []
     assert HierPaired().estimate(paired({"base": [], "x": []}, np.array([], dtype=str))) == []
 
 
-def test_candidates_of_one_fit_share_a_base():
-    topics = ["a", "b"]
-    strangers = paired({"base": [0, 1], "x": [1, 1]}, topics) + paired({"base": [1, 1], "y": [1, 1]}, topics)
-    with pytest.raises(ValueError, match="share the base"):
-        HierPaired().estimate(strangers)
+def test_every_slice_of_two_values_is_fitted_and_the_strata_give_the_total(simulated):
+    random = np.random.default_rng(2)
+    arms = {"base": random.random(300) < 0.1, "x": random.random(300) < 0.2, "y": random.random(300) < 0.1}
+    voices, tones = np.tile(["loud", "low", "shrill"], 100), np.repeat("flat", 300)
+    outcomes = paired(arms, np.repeat(TOPICS, 100), "voice", voice=voices, tone=tones)
+    found = HierPaired(**SHORT).estimate(outcomes)
+    voiced = ["all", "voice=loud", "voice=low", "voice=shrill"]
+    assert [p.slice for p in found if p.candidate == "x"] == [*voiced, "topic=a", "topic=b", "topic=c"]
+    posteriors = by_name(found)
+    total = sum(posteriors["x", f"voice={voice}"].change for voice in ("loud", "low", "shrill")) / 3
+    np.testing.assert_allclose(posteriors["x", "all"].change, total, atol=1e-12)
+    # a slice's fit is its own: that of topics is the same where it gives the total as well
+    first = by_name(HierPaired(**SHORT).estimate(replace(outcomes, strata="topic")))
+    np.testing.assert_array_equal(first["x", "topic=b"].change, posteriors["x", "topic=b"].change)
+
+
+def test_stated_weights_make_the_total(simulated):
+    base, other = np.zeros(300), np.repeat([0.0, 0.0, 1.0], 100)
+    more = {"weights": {"a": 5.0, "b": 4.0, "c": 1.0}}
+    outcomes = paired({"base": base, "x": other, "y": base}, np.repeat(TOPICS, 100), more=more)
+    found = by_name(HierPaired(**SHORT).estimate(outcomes))
+    parts = sum(w * found["x", f"topic={t}"].change for w, t in zip((0.5, 0.4, 0.1), TOPICS, strict=True))
+    np.testing.assert_allclose(found["x", "all"].change, parts, atol=1e-12)
+
+
+def test_prompts_of_one_template_say_less_than_as_many_others():
+    random = np.random.default_rng(7)
+    arms = {name: np.repeat(random.random(60) < rate, 10) for name, rate in {"base": 0.1, "x": 0.2, "y": 0.1}.items()}
+    topics = np.repeat(TOPICS, 200)
+    alone = by_name(HierPaired(**SHORT).estimate(paired(arms, topics)))
+    more = {"clusters": np.repeat(np.arange(60), 10)}
+    tied = by_name(HierPaired(**SHORT).estimate(paired(arms, topics, more=more)))
+    assert width(tied["x", "all"]) > 2 * width(alone["x", "all"])
+    # what was seen is told as it is
+    assert tied["x", "all"].counts == alone["x", "all"].counts and tied["x", "all"].n == 600
+
+
+def test_several_samples_and_mean_scores_enter_as_fractions_of_a_prompt():
+    random = np.random.default_rng(8)
+    rate = np.repeat([0.1, 0.3, 0.5], 100)[:, None]
+    arms = {"base": random.random((300, 4)) < rate, "x": random.random((300, 4)) < rate + 0.2, "y": np.tile(rate, 4)}
+    found = by_name(HierPaired().estimate(paired(arms, np.repeat(TOPICS, 100))))
+    assert found["x", "all"].diagnostics.passed and found["x", "all"].n == 300
+    assert found["x", "all"].change.mean() == pytest.approx(0.2, abs=0.04)
+    assert found["y", "all"].change.mean() == pytest.approx(0.0, abs=0.04)
+    assert sum(found["x", "topic=b"].counts.values()) == pytest.approx(100)
+
+
+def test_the_scorers_errors_are_taken_out_of_the_slices(simulated):
+    """The scorer overlooks a fifth of the outcomes, and flags 5 % of the others."""
+    random = np.random.default_rng(9)
+    rate = np.repeat([0.2, 0.3, 0.4], 1000)
+    true = {"base": rate, "x": rate + 0.2, "y": rate}
+    arms = {name: random.random(3000) < 0.8 * p + 0.05 * (1 - p) for name, p in true.items()}
+    more = {"calibration": calibration(800, 200, 50, 950)}
+    found = HierPaired().estimate(paired(arms, np.repeat(TOPICS, 1000), more=more))
+    corrected = {(p.candidate, p.slice): p for p in found if p.variant == CORRECTED}
+    total = corrected["x", "all"]
+    assert total.diagnostics.passed
+    low, high = eti(total.change, 0.99)
+    assert low <= 0.2 <= high
+    assert total.change.mean() > by_name(found)["x", "all"].change.mean() + 0.03
+    low, high = eti(total.draws["base"], 0.99)
+    assert low <= 0.3 <= high
+
+
+def test_slices_with_errors_of_their_own_are_corrected_by_these_and_only_these():
+    random = np.random.default_rng(10)
+    arms = {name: random.random(600) < rate for name, rate in {"base": 0.3, "x": 0.4, "y": 0.3}.items()}
+    known = calibration(by="topic", a=(90, 10, 5, 95), b=(10**6, 0, 0, 10**6))
+    found = HierPaired(**SHORT).estimate(paired(arms, np.repeat(TOPICS, 200), more={"calibration": known}))
+    corrected = {p.slice: p for p in found if p.variant == CORRECTED and p.candidate == "x"}
+    assert {"topic=a", "topic=b"} <= set(corrected) and "topic=c" not in corrected
+    seen = by_name(found)["x", "topic=b"]
+    assert corrected["topic=b"].change.mean() == pytest.approx(seen.change.mean(), abs=1e-3)
+
+
+def test_a_calibration_that_cannot_fit_is_a_failed_diagnostic(simulated):
+    more = {"calibration": calibration(450, 50, 250, 250)}
+    found = HierPaired(**SHORT).estimate(replace(simulated[0], **more))
+    corrected = [p for p in found if p.variant == CORRECTED]
+    assert corrected
+    assert any("calibration does not fit" in failure for p in corrected for failure in p.diagnostics.failures)
+    assert all(p.draws["base"].size for p in corrected)
 
 
 @pytest.mark.parametrize("settings", [{"chains": 1}, {"draws": 10}, {"tune": 0}, {"target_accept": 1.0}])
@@ -202,10 +289,10 @@ def test_one_candidate_alone_is_estimated_too():
     found = HierPaired().estimate(outcomes)
     assert [p.slice for p in found] == ["all", "topic=s0", "topic=s1", "topic=s2"]
     assert found[0].diagnostics.passed
-    low, high = eti(found[0].draws["change"], 0.99)
+    low, high = eti(found[0].change, 0.99)
     assert low <= (rates["worse"] - rates["base"]) @ np.array(SIZES) / sum(SIZES) <= high
     same = HierPaired().estimate(paired({"base": np.zeros(150), "control": np.zeros(150)}, np.repeat(TOPICS, 50)))
-    assert same[0].diagnostics.passed and abs(same[0].draws["change"].mean()) < 0.01
+    assert same[0].diagnostics.passed and abs(same[0].change.mean()) < 0.01
 
 
 @pytest.mark.slow
@@ -223,7 +310,7 @@ def test_intervals_cover_the_truth(sizes, total_bar, slices_bar):
         for (candidate, title), posterior in by_name(HierPaired(draws=500, tune=500).estimate(outcomes)).items():
             change = rates[candidate] - rates["base"]
             truth = change @ shares if title == "all" else change[int(title[-1])]
-            low, high = eti(posterior.draws["change"])
+            low, high = eti(posterior.change)
             (total if title == "all" else slices).append(low <= truth <= high)
     assert np.mean(total) >= total_bar, (np.mean(total), np.mean(slices))
     assert np.mean(slices) >= slices_bar, (np.mean(total), np.mean(slices))

@@ -1,14 +1,12 @@
 """The hierarchical paired estimate: strata and candidates borrow strength, so that single slices can be judged.
 
-The model sees the counts of the paired tables only, so that its cost does not grow with the number of prompts. PyMC
-states it, nutpie compiles it with Numba (once per number of candidates and strata) and samples it; PyTensor's C and
-Python modes are never used for sampling.
+The model sees the counts of the paired tables only, so that its cost does not grow with the number of prompts.
+``hier_model`` states it in PyMC; what nutpie samples is ``hier_density``, the same written out for Numba, which one
+compilation of some seconds makes ready for any number of candidates and strata, without PyTensor or a C compiler.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
+from toxaudit.estimators import hier_model
+from toxaudit.estimators.chains import compiled, diagnose, nutpie, quiet
+from toxaudit.estimators.flip_check import flip_check
 from toxaudit.estimators.outcomes import (
     CELLS,
     Floats,
@@ -33,17 +34,10 @@ from toxaudit.estimators.strata import Strata, design_effect, divide
 from toxaudit.records import CORRECTED, Calibration, Diagnostics
 from toxaudit.registry import register
 
-MAX_RHAT = 1.01
-MIN_ESS = 400.0
-"""Bars of Vehtari et al. 2021 (Bayesian Analysis 16(2), section 4), per reported quantity."""
+REPORTED = ("base", "candidate", "log_psi")
 
-MAX_DIVERGENT = 0.005
-"""Share of draws that may diverge.
-
-A few divergences where a scale is near 0 are the price of a hierarchical prior. Were every one of this share's draws on
-the wrong side of the margin, a reported probability would be wrong by 0.005: half the Monte Carlo error that the bar on
-ESS admits at a probability of 0.95, sqrt(0.95 x 0.05 / 400) = 0.011.
-"""
+CHECK = 0.05
+"""How improbable, over all looks at a fit, flips must be under the model for a warning."""
 
 
 @register("estimator", "hier_paired")
@@ -65,6 +59,8 @@ class HierPaired:
             only where the compiled code is: another machine, or code fresh from the compiler rather than from
             PyTensor's cache, rounds otherwise, and draws then differ by Monte Carlo error.
         target_accept: acceptance rate the step size is adapted to.
+        density: ``numba``, or ``pymc`` for the same density as PyTensor makes it of the model in PyMC: it compiles for
+            20 to 50 seconds for each number of candidates and strata, and serves to check the other.
     """
 
     draws: int = 1000
@@ -72,6 +68,7 @@ class HierPaired:
     chains: int = 4
     seed: int = 0
     target_accept: float = 0.95
+    density: str = "numba"
 
     def check(self) -> None:
         """Raise ToxauditError where a field makes no sense."""
@@ -81,6 +78,8 @@ class HierPaired:
             raise ToxauditError(f"hier_paired: draws is {self.draws} and tune {self.tune}; each must be at least 100.")
         if not 0 < self.target_accept < 1:
             raise ToxauditError(f"hier_paired: target_accept is {self.target_accept}; it must lie between 0 and 1.")
+        if self.density not in ("numba", "pymc"):
+            raise ToxauditError(f"hier_paired: density is '{self.density}'; it must be numba or pymc.")
 
     def estimate(self, outcomes: PairedOutcomes) -> list[Posterior]:
         """Posteriors of each slice's values and, by the first slice, of the total; none where nothing can be pooled.
@@ -100,23 +99,27 @@ class HierPaired:
         strata = divide(outcomes, name)
         # One order of candidates, so that the order in which an audit names them can't change a draw.
         candidates = sorted(outcomes.candidates)
-        base, other, divergences = self._sample(outcomes, strata, candidates, name)
+        fit = self._fit(outcomes, strata, candidates, name)
         parts = {f"{name}={value}": np.eye(strata.n)[s] for s, value in enumerate(strata.values) if value}
         parts = ({"all": strata.weights} if total else {}) | parts
+        base = {title: fit.base @ weight for title, weight in parts.items()}
         rates = {
-            (candidate, title): {"base": base @ weight, "candidate": other[:, :, k] @ weight}
+            (candidate, title): {"base": base[title], "candidate": fit.candidate[:, :, k] @ weight}
             for k, candidate in enumerate(candidates)
             for title, weight in parts.items()
         }
-        fit = _diagnose([chains for each in rates.values() for chains in _quantities(each)], divergences)
-        found: list[Posterior] = []
+        found = diagnose([chains for each in rates.values() for chains in _quantities(each)], fit.divergences)
+        checked = dict(zip(candidates, fit.check(found, candidates), strict=True))
+        posteriors: list[Posterior] = []
         for candidate in outcomes.candidates:
             for title, weight in parts.items():
-                posterior = _posterior(outcomes, candidate, title, weight[strata.codes] > 0, rates[candidate, title], fit)
-                found.append(posterior)
+                chosen = weight[strata.codes] > 0
+                posteriors.append(
+                    _posterior(outcomes, candidate, title, chosen, rates[candidate, title], checked[candidate])
+                )
                 if outcomes.calibration:
-                    found += self._corrected(posterior, outcomes.calibration, name, title)
-        return found
+                    posteriors += self._corrected(posteriors[-1], outcomes.calibration, name, title)
+        return posteriors
 
     def _corrected(self, posterior: Posterior, calibration: Calibration, name: str, title: str) -> list[Posterior]:
         """The posterior of the true rates, where the scorer's errors on that slice are known."""
@@ -132,160 +135,77 @@ class HierPaired:
         diagnostics = replace(posterior.diagnostics, failures=failures)
         return [replace(posterior, draws=draws, variant=CORRECTED, diagnostics=diagnostics)]
 
-    def _sample(
-        self, outcomes: PairedOutcomes, strata: Strata, candidates: Sequence[str], name: str
-    ) -> tuple[Floats, Floats, int]:
-        """Sample the model of K candidates and S strata.
-
-        Returns:
-            The base's rates, shape (chains, draws, S); the candidates', shape (chains, draws, K, S); the number of
-            divergent draws.
-        """
+    def _fit(self, outcomes: PairedOutcomes, strata: Strata, candidates: Sequence[str], name: str) -> "_Fit":
+        """Sample the model of K candidates and S strata."""
         base = per_prompt(outcomes.base)
         tables = np.stack(
             [tabulate(base, per_prompt(outcomes.candidates[each]), strata.codes, strata.n) for each in candidates]
         )
-        tables /= design_effect(outcomes, strata)
         # The base's own counts use every scored completion; a table, only the prompts scored in both arms.
         scored = ~np.isnan(base)
         has = np.bincount(strata.codes[scored], base[scored], strata.n)
-        data = {"base_has": has, "base_has_not": np.bincount(strata.codes[scored], minlength=strata.n) - has}
-        data |= {cell: tables[:, :, number] for number, cell in enumerate(CELLS)}
-        compiled, nutpie = _compiled(len(candidates), strata.n)
-        trace = nutpie.sample(
-            compiled.with_data(**data),
+        has_not = np.bincount(strata.codes[scored], 1 - base[scored], strata.n)
+        counts: dict[str, Floats] = {"base_has": has, "base_has_not": has_not}
+        counts |= {cell: tables[:, :, number] for number, cell in enumerate(CELLS)}
+        effect = design_effect(outcomes, strata)
+        data = {name: count / effect for name, count in counts.items()}
+        seed = seed_of(self.seed, "hier_paired", outcomes.suite, outcomes.measure, name)
+        trace = nutpie("hier_paired").sample(
+            _model(self.density, data),
             draws=self.draws,
             tune=self.tune,
             chains=self.chains,
-            seed=seed_of(self.seed, "hier_paired", outcomes.suite, outcomes.measure, name),
+            seed=seed,
             target_accept=self.target_accept,
             save_warmup=False,
             progress_bar=False,
         )
+        base_rates, candidate_rates, log_psi = (trace.posterior[each].values for each in REPORTED)
         divergences = int(trace.sample_stats["diverging"].values.sum())
-        return trace.posterior["base"].values, trace.posterior["candidate"].values, divergences
+        return _Fit(base_rates, candidate_rates, log_psi, divergences, data, seed)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence two warnings of the libraries beneath, neither of which says anything of the result."""
-    with warnings.catch_warnings():
-        # ArviZ < 1 announces ArviZ 1 on import; all that is used of it here is the same in both.
-        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
-        # Without a C compiler PyTensor fuses fewer of its loops; the code is Numba's all the same, though slower.
-        warnings.filterwarnings("ignore", "Loop fusion failed", UserWarning)
-        yield
+@dataclass(frozen=True)
+class _Fit:
+    """Draws of one fit: base of shape (chains, draws, S), candidate (.., K, S), log_psi (.., K or K, 1); its data."""
+
+    base: Floats
+    candidate: Floats
+    log_psi: Floats
+    divergences: int
+    data: dict[str, Floats]
+    seed: int
+
+    def check(self, found: Diagnostics, candidates: Sequence[str]) -> list[Diagnostics]:
+        """The fit's diagnostics for each candidate, with how well the model replicates its flips."""
+        k, s = self.candidate.shape[2:]
+        flat = self.base.reshape(-1, s), self.candidate.reshape(-1, k, s), self.log_psi.reshape(-1, k)
+        worst = flip_check(*flat, self.data, self.seed).worst
+        checked = []
+        for name, p in zip(candidates, worst, strict=True):
+            poor = f"the hierarchical model replicates the flips of {name} poorly: predictive p = {p:.3f}"
+            warnings = (poor,) if p < CHECK / (2 * k * s) else ()
+            checked.append(replace(found, values=found.values | {"flip_p": float(p)}, warnings=warnings))
+        return checked
+
+
+def _model(density: str, data: dict[str, Floats]) -> Any:
+    """What nutpie samples, with its data. The first one compiles."""
+    if density == "pymc":
+        return _compiled(*data["n11"].shape).with_data(**data)
+    with quiet():
+        from toxaudit.estimators import hier_density
+    return hier_density.model(data)
 
 
 @lru_cache(maxsize=16)
-def _compiled(candidates: int, strata: int) -> tuple[Any, Any]:
-    """The compiled model of a shape, ready for ``with_data``, and nutpie itself."""
-    with _quiet():
-        try:
-            import nutpie
-        except ImportError as error:
-            raise ToxauditError(
-                f"The estimator hier_paired needs nutpie, which can't be imported ({error}): pip install nutpie, or "
-                "select estimator=[paired_exact]."
-            ) from error
-        # Numba is asked for by name: with another backend or a fallback, sampling could be a hundred times slower.
-        model = _model(candidates, strata)
-        return nutpie.compile_pymc_model(model, backend="numba", var_names=["base", "candidate"]), nutpie
-
-
-def _model(candidates: int, strata: int) -> Any:
-    """The PyMC model of ``HierPaired``, with counts of 1 in place of the data.
-
-    Rates enter as logits and conditional probabilities as logs, so that neither a rate near 0 or 1 nor a table with
-    empty cells meets log(0).
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    with pm.Model() as model:
-        logit_base = pm.Normal("a", -3, 1.5) + pm.HalfNormal("sa", 1) * pm.Normal("z", shape=strata)
-        shift = pm.Normal("m", 0, 0.7) + pm.HalfNormal("ts", 0.3) * pm.Normal("z_s", shape=(1, strata))
-        log_psi = pm.Normal("mu", 2, 1.5)
-        if candidates > 1:
-            shift += pm.HalfNormal("tk", 0.7) * pm.Normal("z_k", shape=(candidates, 1))
-            shift += pm.HalfNormal("tks", 0.3) * pm.Normal("z_ks", shape=(candidates, strata))
-            log_psi += pm.HalfNormal("s", 0.5) * pm.Normal("z_psi", shape=(candidates, 1))
-        logit_candidate = logit_base + shift
-        pm.Deterministic("base", pm.math.sigmoid(logit_base))
-        pm.Deterministic("candidate", pm.math.sigmoid(logit_candidate))
-
-        has = pm.Data("base_has", np.ones(strata))
-        has_not = pm.Data("base_has_not", np.ones(strata))
-        # n1_s ~ Binomial(n_s, p_s), without the constant
-        pm.Potential("margin", -(has * pt.softplus(-logit_base) + has_not * pt.softplus(logit_base)).sum())
-        for cell, log_probability in log_conditionals(logit_base, logit_candidate, log_psi).items():
-            count = pm.Data(cell, np.ones((candidates, strata)))
-            pm.Potential(f"table_{cell}", (count * log_probability).sum())
-    return model
-
-
-def log_conditionals(logit_base: Any, logit_candidate: Any, log_psi: Any) -> dict[str, Any]:
-    """Log probability of the candidate's outcome given the base's, per cell of Plackett's table, without log(2).
-
-    Plackett's p11 solves psi p10 p01 = p11 p00. With kappa = psi - 1 and the root of that quadratic, its stable form
-    is p11 = 2 psi p c / (1 + kappa (p + c) + root). Exchanging the meaning of 0 and 1 in one arm turns psi into 1/psi
-    and leaves the root (times psi) as it is; so each cell has a form without a difference of two rates:
-
-        P(1 | 1) = 2 psi c / (1 + kappa (p + c) + root)        P(0 | 1) = 2 (1 - c) / (1 + kappa (c - p) + root)
-        P(1 | 0) = 2 c / (1 + kappa (p - c) + root)            P(0 | 0) = 2 psi (1 - c) / (1 + kappa (2 - p - c) + root)
-
-    Args:
-        logit_base: shape (S,), logit of p.
-        logit_candidate: shape (K, S), logit of c.
-        log_psi: shape (K, 1) or scalar, log of the odds ratio.
-
-    Returns:
-        Cell -> shape (K, S). The constant log(2) is left out, as a sampler does not need it.
-    """
-    import pytensor.tensor as pt
-
-    p, c = pt.sigmoid(logit_base), pt.sigmoid(logit_candidate)
-    log_c, log_not_c = -pt.softplus(-logit_candidate), -pt.softplus(logit_candidate)
-    kappa = pt.expm1(log_psi)
-    # = (1 + kappa (p + c))^2 - 4 psi kappa p c, written as a sum of terms that are positive for psi > 1
-    root = pt.sqrt(1 + 2 * kappa * (p * (1 - c) + c * (1 - p)) + (kappa * (p - c)) ** 2)
-    return {
-        "n11": log_psi + log_c - pt.log(1 + kappa * (p + c) + root),
-        "n10": log_not_c - pt.log(1 + kappa * (c - p) + root),
-        "n01": log_c - pt.log(1 + kappa * (p - c) + root),
-        "n00": log_psi + log_not_c - pt.log(1 + kappa * (2 - p - c) + root),
-    }
+def _compiled(candidates: int, strata: int) -> Any:
+    return compiled("hier_paired", lambda: hier_model.model(candidates, strata), REPORTED)
 
 
 def _quantities(rates: dict[str, Floats]) -> list[Floats]:
     """The reported quantities, each of shape (chains, draws)."""
     return [rates["base"], rates["candidate"], rates["candidate"] - rates["base"]]
-
-
-def _diagnose(quantities: Sequence[NDArray[np.float64]], divergences: int) -> Diagnostics:
-    """Whether one fit may be used, over all quantities it reports, each of shape (chains, draws).
-
-    Method and tail probabilities are named, because ArviZ 0.x and 1.x are free to differ in their defaults.
-    """
-    with _quiet():
-        import arviz as az
-    rhat = float(np.max([az.rhat(chains, method="rank") for chains in quantities]))
-    bulk = np.min([az.ess(chains, method="bulk") for chains in quantities])
-    tail = np.min([az.ess(chains, method="tail", prob=(0.05, 0.95)) for chains in quantities])
-    ess = float(np.minimum(bulk, tail))
-    share = divergences / quantities[0].size
-    failures = []
-    # Written so that NaN fails.
-    if not rhat <= MAX_RHAT:
-        failures.append(f"the chains disagree: R-hat is {rhat:.3f}, above {MAX_RHAT}")
-    if not ess >= MIN_ESS:
-        failures.append(f"too few independent draws: the effective sample size is {ess:.0f}, below {MIN_ESS:.0f}")
-    if share > MAX_DIVERGENT:
-        failures.append(
-            f"the sampler could not follow the posterior: {share:.1%} of draws diverged, above {MAX_DIVERGENT:.1%}"
-        )
-    values = {"max_rhat": rhat, "min_ess": ess, "divergences": float(divergences)}
-    return Diagnostics(values, tuple(failures))
 
 
 def _posterior(

@@ -1,0 +1,88 @@
+"""What estimators by Markov chains share: nutpie without noise, compiled PyMC models, whether chains may be used."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from toxaudit.errors import ToxauditError
+from toxaudit.estimators.outcomes import Floats
+from toxaudit.records import Diagnostics
+
+MAX_RHAT = 1.01
+MIN_ESS = 400.0
+"""Bars of Vehtari et al. 2021 (Bayesian Analysis 16(2), section 4), per reported quantity."""
+
+MAX_DIVERGENT = 0.005
+"""Share of draws that may diverge.
+
+A few divergences where a scale is near 0 are the price of a hierarchical prior. Were every one of this share's draws on
+the wrong side of the margin, a reported probability would be wrong by 0.005: half the Monte Carlo error that the bar on
+ESS admits at a probability of 0.95, sqrt(0.95 x 0.05 / 400) = 0.011.
+"""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence two warnings of the libraries beneath, neither of which says anything of the result."""
+    with warnings.catch_warnings():
+        # ArviZ < 1 announces ArviZ 1 on import; all that is used of it here is the same in both.
+        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
+        # Without a C compiler PyTensor fuses fewer of its loops; the code is Numba's all the same, though slower.
+        warnings.filterwarnings("ignore", "Loop fusion failed", UserWarning)
+        yield
+
+
+def nutpie(estimator: str) -> Any:
+    """The sampler's module, for the estimator of that name.
+
+    Raises:
+        ToxauditError: it can't be imported.
+    """
+    with quiet():
+        try:
+            import nutpie as module
+        except ImportError as error:
+            raise ToxauditError(
+                f"The estimator {estimator} needs nutpie, which can't be imported ({error}): pip install nutpie, or "
+                "leave the estimator out."
+            ) from error
+    return module
+
+
+def compiled(estimator: str, model: Callable[[], Any], reported: Sequence[str]) -> Any:
+    """A PyMC model compiled by nutpie, ready for ``with_data``; it reports the named variables."""
+    module = nutpie(estimator)
+    with quiet():
+        # Numba is asked for by name: with another backend or a fallback, sampling could be a hundred times slower.
+        return module.compile_pymc_model(model(), backend="numba", var_names=list(reported))
+
+
+def diagnose(quantities: Sequence[Floats], divergences: int) -> Diagnostics:
+    """Whether one fit may be used, over all quantities it reports, each of shape (chains, draws).
+
+    Method and tail probabilities are named, because ArviZ 0.x and 1.x are free to differ in their defaults.
+    """
+    with quiet():
+        import arviz as az
+    # The base's draws are the same object for every candidate and need no second look.
+    quantities = list({id(chains): chains for chains in quantities}.values())
+    rhat = float(np.max([az.rhat(chains, method="rank") for chains in quantities]))
+    bulk = np.min([az.ess(chains, method="bulk") for chains in quantities])
+    tail = np.min([az.ess(chains, method="tail", prob=(0.05, 0.95)) for chains in quantities])
+    ess = float(np.minimum(bulk, tail))
+    share = divergences / quantities[0].size
+    failures = []
+    # Written so that NaN fails.
+    if not rhat <= MAX_RHAT:
+        failures.append(f"the chains disagree: R-hat is {rhat:.3f}, above {MAX_RHAT}")
+    if not ess >= MIN_ESS:
+        failures.append(f"too few independent draws: the effective sample size is {ess:.0f}, below {MIN_ESS:.0f}")
+    if share > MAX_DIVERGENT:
+        failures.append(
+            f"the sampler could not follow the posterior: {share:.1%} of draws diverged, above {MAX_DIVERGENT:.1%}"
+        )
+    values = {"max_rhat": rhat, "min_ess": ess, "divergences": float(divergences)}
+    return Diagnostics(values, tuple(failures))
