@@ -56,5 +56,5 @@ def prompts_needed(
         middle = (low + high) // 2
         enough = chance_of_decision(mean, sd, n, middle, margin, certainty) >= CHANCE
         low, high = (low, middle) if enough else (middle, high)
-    digits = 10 ** max(0, len(str(high)) - 2)
+    digits: int = 10 ** max(0, len(str(high)) - 2)
     return -(-high // digits) * digits

@@ -314,3 +314,14 @@ def test_intervals_cover_the_truth(sizes, total_bar, slices_bar):
             (total if title == "all" else slices).append(low <= truth <= high)
     assert np.mean(total) >= total_bar, (np.mean(total), np.mean(slices))
     assert np.mean(slices) >= slices_bar, (np.mean(total), np.mean(slices))
+
+
+@pytest.mark.slow
+def test_the_density_that_pytensor_makes_of_the_model_gives_the_same_posterior(simulated):
+    outcomes, _, found = simulated
+    stated = by_name(HierPaired(density="pymc").estimate(outcomes))
+    for key, posterior in by_name(found).items():
+        for arm in ("base", "candidate"):
+            ours, theirs = posterior.draws[arm], stated[key].draws[arm]
+            assert abs(ours.mean() - theirs.mean()) < 0.15 * theirs.std(), (key, arm)
+            assert 0.9 < ours.std() / theirs.std() < 1.1, (key, arm)

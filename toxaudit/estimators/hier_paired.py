@@ -143,9 +143,8 @@ class HierPaired:
         )
         # The base's own counts use every scored completion; a table, only the prompts scored in both arms.
         scored = ~np.isnan(base)
-        has = np.bincount(strata.codes[scored], base[scored], strata.n)
-        has_not = np.bincount(strata.codes[scored], 1 - base[scored], strata.n)
-        counts: dict[str, Floats] = {"base_has": has, "base_has_not": has_not}
+        arms = {"base_has": base[scored], "base_has_not": 1 - base[scored]}
+        counts = {name: np.bincount(strata.codes[scored], each, strata.n).astype(float) for name, each in arms.items()}
         counts |= {cell: tables[:, :, number] for number, cell in enumerate(CELLS)}
         effect = design_effect(outcomes, strata)
         data = {name: count / effect for name, count in counts.items()}
