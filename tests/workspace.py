@@ -9,7 +9,7 @@ AUDIT = """\
 title: A tiny model and its fine-tunes
 suite: [mine]
 scorer: [vowels, degenerate]
-estimator: [paired_exact]
+estimator: [paired_exact, paired_bb]
 base:
   pretrained: ../models/base
 candidates:

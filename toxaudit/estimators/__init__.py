@@ -6,6 +6,6 @@ To add one: a module with a registered class, whose method ``estimate`` takes on
 and its name below, so that importing this package files it. Nothing here may import more than NumPy.
 """
 
-from toxaudit.estimators import hier_paired, paired_exact
+from toxaudit.estimators import best_replication, hier_paired, paired_bb, paired_exact, unpaired_beta
 
-__all__ = ["hier_paired", "paired_exact"]
+__all__ = ["best_replication", "hier_paired", "paired_bb", "paired_exact", "unpaired_beta"]

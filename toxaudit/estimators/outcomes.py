@@ -150,7 +150,8 @@ def per_prompt(values: Floats) -> Floats:
         return values[:, 0]
     scored = ~np.isnan(values)
     total, count = np.where(scored, values, 0).sum(1), scored.sum(1)
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean
 
 
 def tabulate(base: Floats, other: Floats, codes: NDArray[np.intp], groups: int) -> Floats:

@@ -6,29 +6,12 @@ from functools import partial
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators import scorer_error
-from toxaudit.estimators.outcomes import (
-    Floats,
-    PairedOutcomes,
-    Posterior,
-    as_counts,
-    missing,
-    per_prompt,
-    seed_of,
-    tabulate,
-    unscored,
-)
-from toxaudit.estimators.strata import Strata, divide
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
+from toxaudit.estimators.strata import Strata
+from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
 from toxaudit.estimators.variants import cases
-from toxaudit.records import CORRECTED, FLAT_PRIOR, OBSERVED, Diagnostics
+from toxaudit.records import CORRECTED, FLAT_PRIOR, OBSERVED, Calibration, Diagnostics
 from toxaudit.registry import register
-
-SMALLEST_STRATUM = 50
-"""Strata with fewer scored pairs are joined into one: below it, 95 % intervals begin to cover less than 93 %.
-
-In simulation (rates 0.9 % to 20 %, change +3 pp): coverage .935 to .947 with 5 or 7 strata of 50, .923 at worst with 7
-of 20, .80 at worst with 100 of 3; joined, .92 to .97.
-"""
 
 FEWEST = 0.05
 """Draws made of a stratum however small, as a share of those of the total."""
@@ -79,39 +62,32 @@ class PairedExact:
         return [posterior for candidate in outcomes.candidates for posterior in self._candidate(outcomes, candidate)]
 
     def _candidate(self, outcomes: PairedOutcomes, candidate: str) -> Iterator[Posterior]:
-        arms = outcomes.base, outcomes.candidates[candidate]
-        for variant, base, other in cases(*arms):
+        observed = outcomes.base, outcomes.candidates[candidate]
+        failures = Diagnostics(failures=unlearnt(outcomes, candidate))
+        for variant, base, other in cases(*observed):
             random = self._random(outcomes, candidate, variant)
-            strata, table = _tables(outcomes, base, other)
+            strata = strata_of_total(outcomes, base, other)
+            table = _table(base, other, strata)
             draws = recombined(table, self.prior * strata.weights, strata.weights, self.draws, random)
-            failures = _failures(outcomes, base, other) if variant == OBSERVED else []
-            yield _posterior(outcomes, candidate, table, draws, variant, failures)
+            found = failures if variant == OBSERVED else None
+            yield total(outcomes, candidate, "paired_exact", draws, variant, found, (base, other))
             if variant == OBSERVED and self.other_prior:
                 wide = recombined(table, self.other_prior * strata.weights, strata.weights, self.draws // 10, random)
-                yield _posterior(outcomes, candidate, table, wide, FLAT_PRIOR, failures)
+                yield total(outcomes, candidate, "paired_exact", wide, FLAT_PRIOR, failures)
         if outcomes.calibration:
-            yield self._corrected(outcomes, candidate, *arms)
+            yield self._corrected(outcomes, candidate, outcomes.calibration)
 
-    def _corrected(self, outcomes: PairedOutcomes, candidate: str, base: Floats, other: Floats) -> Posterior:
+    def _corrected(self, outcomes: PairedOutcomes, candidate: str, calibration: Calibration) -> Posterior:
         """The estimate of the true rates, where the scorer's errors are known."""
-        calibration, random = outcomes.calibration, self._random(outcomes, candidate, CORRECTED)
-        assert calibration is not None
-        failures = _failures(outcomes, base, other)
-        if calibration.by is None:
-            strata, table = _tables(outcomes, base, other)
-        else:
-            strata, table = _tables(outcomes, base, other, calibration.by)
-            failures += _uncalibrated(strata, calibration.by, set(calibration.counts))
-        if failures:
-            draws = recombined(table, self.prior * strata.weights, strata.weights, self.draws, random)
-            return _posterior(outcomes, candidate, table, draws, CORRECTED, failures)
-        by_stratum = partial(_rates, table, self.prior * strata.weights, random=random)
-        if calibration.by is None:  # one error rate for all strata: what holds of each holds of their total
-            reported, weights, values = lambda n: by_stratum(draws=n) @ strata.weights[:, None], np.ones(1), ("",)
-        else:
-            reported, weights, values = lambda n: by_stratum(draws=n), strata.weights, strata.values
-        draws, share = scorer_error.corrected(reported, weights, calibration, values, self.draws, random)
-        return _posterior(outcomes, candidate, table, draws, CORRECTED, scorer_error.misfit(share))
+        base, other = outcomes.base, outcomes.candidates[candidate]
+        random = self._random(outcomes, candidate, CORRECTED)
+
+        def rates(strata: Strata) -> Rates:
+            return partial(_rates, _table(base, other, strata), self.prior * strata.weights, random)
+
+        strata = strata_of_total(outcomes, base, other)
+        draws, failures = corrected_total(outcomes, candidate, calibration, strata, rates, self.draws, random)
+        return total(outcomes, candidate, "paired_exact", draws, CORRECTED, Diagnostics(failures=failures))
 
     def _random(self, outcomes: PairedOutcomes, candidate: str, variant: str) -> np.random.Generator:
         names = ("paired_exact", outcomes.suite, outcomes.measure, candidate, variant)
@@ -137,17 +113,17 @@ def recombined(
     Returns:
         ``base`` and ``candidate``, each of shape (draws,).
     """
-    total = np.zeros((2, draws))
+    sums = np.zeros((2, draws))
     for group, weight in enumerate(weights):
         each = int(draws * max(weight**2, FEWEST))
-        rates = _rates(table[group : group + 1], prior[group : group + 1], each, random, scaled=True)[:, :, 0].T
+        rates = _rates(table[group : group + 1], prior[group : group + 1], random, each, scaled=True)[:, :, 0].T
         around = np.concatenate([rates, rates], axis=1)
         starts = random.integers(each, size=-(-draws // each))
-        total += weight * np.concatenate([around[:, at : at + each] for at in starts], axis=1)[:, :draws]
-    return {"base": total[0], "candidate": total[1]}
+        sums += weight * np.concatenate([around[:, at : at + each] for at in starts], axis=1)[:, :draws]
+    return {"base": sums[0], "candidate": sums[1]}
 
 
-def _rates(table: Floats, prior: Floats, draws: int, random: np.random.Generator, scaled: bool = False) -> Floats:
+def _rates(table: Floats, prior: Floats, random: np.random.Generator, draws: int, scaled: bool = False) -> Floats:
     """Draws of both arms' rates in each table, shape (draws, 2, G): a Dirichlet variate is gammas over their sum."""
     alpha = table + prior[:, None]
     gamma = np.empty((4, len(table), draws))
@@ -155,59 +131,16 @@ def _rates(table: Floats, prior: Floats, draws: int, random: np.random.Generator
         for cell, shape in enumerate(row):
             random.standard_gamma(shape, out=gamma[cell, group])
     if scaled:
-        gamma *= (alpha.T / gamma.mean(-1))[:, :, None]
-    theta_11, theta_10, theta_01, _ = gamma / gamma.sum(0)
+        mean = gamma.mean(-1)
+        gamma *= np.divide(alpha.T, mean, out=np.ones_like(mean), where=mean > 0)[:, :, None]
+    size = gamma.sum(0)
+    if (none := size == 0).any():  # of hardly any prior and no prompt: by then one cell holds all, whichever
+        gamma[:, none] = random.multinomial(1, [0.25] * 4, int(none.sum())).T
+        size[none] = 1
+    theta_11, theta_10, theta_01, _ = gamma / size
     return np.stack([theta_11 + theta_10, theta_11 + theta_01]).transpose(2, 0, 1)
 
 
-def _tables(outcomes: PairedOutcomes, base: Floats, other: Floats, by: str | None = None) -> tuple[Strata, Floats]:
-    """The strata and their tables, shape (G, 4)."""
-    b, c = per_prompt(base), per_prompt(other)
-    if by is None:
-        strata = divide(outcomes, outcomes.strata, ~np.isnan(b) & ~np.isnan(c), SMALLEST_STRATUM)
-    else:
-        strata = divide(outcomes, by)
-    return strata, tabulate(b, c, strata.codes, strata.n)
-
-
-def _failures(outcomes: PairedOutcomes, base: Floats, other: Floats) -> list[str]:
-    """What stands against the total: nothing scored at all, else the strata with nothing scored."""
-    found = unscored(base, other, f"suite '{outcomes.suite}'")
-    if found or outcomes.strata is None:
-        return found
-    strata = divide(outcomes, outcomes.strata)
-    pairs = ~np.isnan(base).all(1) & ~np.isnan(other).all(1)
-    for number in np.flatnonzero(np.bincount(strata.codes[pairs], minlength=strata.n) == 0):
-        where = f"stratum '{outcomes.strata}={strata.values[number]}' of suite '{outcomes.suite}'"
-        chosen = strata.codes == number
-        found += unscored(base[chosen], other[chosen], where)
-    return found
-
-
-def _uncalibrated(strata: Strata, by: str, known: set[str]) -> list[str]:
-    """The strata of whose scorer errors nothing is known."""
-    unknown = [value or "no value" for value in strata.values if value not in known]
-    return [f"the scorer's calibration has no counts for {by} {', '.join(unknown)}"] if unknown else []
-
-
-def _posterior(
-    outcomes: PairedOutcomes,
-    candidate: str,
-    table: Floats,
-    draws: dict[str, Floats],
-    variant: str,
-    failures: list[str],
-) -> Posterior:
-    return Posterior(
-        candidate=candidate,
-        suite=outcomes.suite,
-        measure=outcomes.measure,
-        slice="all",
-        estimator="paired_exact",
-        variant=variant,
-        n=round(table.sum()),
-        missing=missing(outcomes.base, outcomes.candidates[candidate]),
-        counts=as_counts(table.sum(0)),
-        draws=draws,
-        diagnostics=Diagnostics(failures=tuple(failures)),
-    )
+def _table(base: Floats, other: Floats, strata: Strata) -> Floats:
+    """The strata's tables, shape (G, 4)."""
+    return tabulate(per_prompt(base), per_prompt(other), strata.codes, strata.n)

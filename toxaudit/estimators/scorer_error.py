@@ -109,6 +109,6 @@ def misfit(share: float) -> list[str]:
     if share >= FEWEST_FITTING:
         return []
     return [
-        "the scorer's calibration does not fit what it reported here (a true rate would lie outside 0..1): calibrate it "
-        "on completions like these"
+        "the scorer's calibration does not fit what it reported here (a true rate would lie outside 0..1): calibrate "
+        "it on completions like these"
     ]

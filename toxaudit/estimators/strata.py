@@ -28,6 +28,21 @@ class Strata:
         return len(self.values)
 
 
+@dataclass(frozen=True)
+class Groups:
+    """The groups with scorer errors of their own, G of them, as mixtures of some strata.
+
+    Attributes:
+        values: the calibration's slice value of each group.
+        weights: shape (G,), each group's share of the total.
+        shares: shape (strata, G), of what strata a group is made; each column adds up to 1.
+    """
+
+    values: tuple[str, ...]
+    weights: Floats
+    shares: Floats
+
+
 def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] | None = None, least: int = 0) -> Strata:
     """The strata of a suite by one of its slices; a single one where ``by`` is None.
 
@@ -61,6 +76,34 @@ def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] |
         return Strata(values, codes, np.bincount(codes, minlength=len(values)) / n)
     weights = np.array([known.get(value, 0.0) for value in values])
     return Strata(values, codes, weights / weights.sum())
+
+
+def grouped(outcomes: PairedOutcomes, by: str, strata: Strata) -> tuple[Strata, Groups]:
+    """The groups of a slice, and strata fine enough to be a part of one group each.
+
+    Where the suite states weights of another slice, its strata are crossed with the groups, so that the total keeps
+    to them.
+
+    Args:
+        outcomes: the suite's.
+        by: the slice whose values are the groups; empty for one group of all.
+        strata: the strata of the total, which one group of all is made of.
+    """
+    if not by:
+        return strata, Groups(("",), np.ones(1), strata.weights[:, None])
+    groups = divide(outcomes, by)
+    if outcomes.weights is None or by == outcomes.strata:
+        return groups, Groups(groups.values, groups.weights, np.identity(groups.n))
+    sampled = divide(outcomes, outcomes.strata)
+    cells, codes = np.unique(groups.codes * sampled.n + sampled.codes, return_inverse=True)
+    of_group, of_stratum = np.divmod(cells, sampled.n)
+    part = np.bincount(codes) / np.bincount(sampled.codes)[of_stratum]
+    weights = sampled.weights[of_stratum] * part
+    whole: Floats = np.bincount(of_group, weights, groups.n).astype(np.float64)
+    shares: Floats = np.zeros((len(cells), groups.n))
+    shares[np.arange(len(cells)), of_group] = weights / np.where(whole > 0, whole, 1)[of_group]
+    values = tuple(groups.values[number] for number in of_group)
+    return Strata(values, codes, weights), Groups(groups.values, whole, shares)
 
 
 def design_effect(outcomes: PairedOutcomes, strata: Strata) -> float:

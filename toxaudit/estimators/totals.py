@@ -1,0 +1,134 @@
+"""What all estimators of a suite's total share: its posterior as a record, what stands against it, its correction."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from toxaudit.estimators import scorer_error
+from toxaudit.estimators.outcomes import (
+    Floats,
+    PairedOutcomes,
+    Posterior,
+    as_counts,
+    missing,
+    per_prompt,
+    tabulate,
+    unscored,
+)
+from toxaudit.estimators.strata import Strata, divide, grouped
+from toxaudit.records import OBSERVED, Calibration, Diagnostics
+
+Rates = Callable[[int], Floats]
+"""Number -> that many fresh draws of both arms' rates by stratum, shape (number, 2, strata)."""
+
+
+SMALLEST_STRATUM = 50
+"""Strata with fewer scored pairs are joined into one: below it, 95 % intervals begin to cover less than 93 %.
+
+In simulation (rates 0.9 % to 20 %, change +3 pp): coverage .935 to .947 with 5 or 7 strata of 50, .923 at worst with 7
+of 20, .80 at worst with 100 of 3; joined, .92 to .97.
+"""
+
+
+def strata_of_total(outcomes: PairedOutcomes, base: Floats, other: Floats) -> Strata:
+    """The strata by which the suite was sampled, small ones joined; both arms' outcomes have shape (n, m)."""
+    scored = ~np.isnan(per_prompt(base)) & ~np.isnan(per_prompt(other))
+    return divide(outcomes, outcomes.strata, scored, SMALLEST_STRATUM)
+
+
+def total(
+    outcomes: PairedOutcomes,
+    candidate: str,
+    estimator: str,
+    draws: dict[str, Floats],
+    variant: str = OBSERVED,
+    diagnostics: Diagnostics | None = None,
+    arms: tuple[Floats, Floats] | None = None,
+) -> Posterior:
+    """The posterior of a suite's total from its draws.
+
+    Args:
+        outcomes: the suite's.
+        candidate: whose total it is.
+        estimator: who drew it.
+        draws: ``base`` and ``candidate``, each of shape (draws,).
+        variant: what it was made of.
+        diagnostics: none failed where None.
+        arms: both arms' outcomes, shape (n, m), where they are not those of ``outcomes`` (a best or worst case).
+    """
+    own = outcomes.base, outcomes.candidates[candidate]
+    base, other = map(per_prompt, arms or own)
+    table = tabulate(base, other, np.zeros(len(base), dtype=np.intp), 1)[0]
+    return Posterior(
+        candidate=candidate,
+        suite=outcomes.suite,
+        measure=outcomes.measure,
+        slice="all",
+        estimator=estimator,
+        variant=variant,
+        n=round(table.sum()),
+        missing=missing(*own),
+        counts=as_counts(table),
+        draws=draws,
+        diagnostics=diagnostics or Diagnostics(),
+    )
+
+
+def unlearnt(outcomes: PairedOutcomes, candidate: str) -> tuple[str, ...]:
+    """What stands against a total, in words: nothing scored at all, else the strata with nothing scored."""
+    base, other = outcomes.base, outcomes.candidates[candidate]
+    found = unscored(base, other, f"suite '{outcomes.suite}'")
+    if found or outcomes.strata is None:
+        return tuple(found)
+    strata = divide(outcomes, outcomes.strata)
+    pairs = ~np.isnan(base).all(1) & ~np.isnan(other).all(1)
+    for number in np.flatnonzero(np.bincount(strata.codes[pairs], minlength=strata.n) == 0):
+        where = f"stratum '{outcomes.strata}={strata.values[number]}' of suite '{outcomes.suite}'"
+        chosen = strata.codes == number
+        found += unscored(base[chosen], other[chosen], where)
+    return tuple(found)
+
+
+def weighted(rates: Floats, weights: Floats) -> dict[str, Floats]:
+    """Draws of the total from those of its strata, shapes (draws, 2, G) and (G,)."""
+    sums = rates @ weights
+    return {"base": sums[:, 0], "candidate": sums[:, 1]}
+
+
+def corrected_total(
+    outcomes: PairedOutcomes,
+    candidate: str,
+    calibration: Calibration,
+    strata: Strata,
+    rates: Callable[[Strata], Rates],
+    draws: int,
+    random: np.random.Generator,
+) -> tuple[dict[str, Floats], tuple[str, ...]]:
+    """Draws of the true rates, where the scorer's errors are known, and what stands against them.
+
+    Where the correction can't be made, the draws are those of the reported rates: they may not be used, but still show
+    what was reported.
+
+    Args:
+        outcomes: the suite's.
+        candidate: whose total it is.
+        calibration: the scorer's labelled counts.
+        strata: those of the uncorrected total.
+        rates: strata -> draws of the rates reported in them.
+        draws: how many.
+        random: the source of random numbers.
+    """
+    by = calibration.by or ""
+    cells, groups = grouped(outcomes, by, strata)
+    failures = unlearnt(outcomes, candidate)
+    if unknown := [value or "no value" for value in groups.values if value not in calibration.counts]:
+        failures += (f"the scorer's calibration has no counts for {by} {', '.join(unknown)}",)
+    if not failures:
+        by_cell = rates(cells)
+        found, share = scorer_error.corrected(
+            lambda number: by_cell(number) @ groups.shares, groups.weights, calibration, groups.values, draws, random
+        )
+        failures = tuple(scorer_error.misfit(share))
+        if found["base"].size:
+            return found, failures
+    return weighted(rates(strata)(draws), strata.weights), failures
