@@ -7,6 +7,7 @@ import pytest
 
 from toxaudit.estimators import hier_model
 from toxaudit.estimators.flip_check import flip_check
+from toxaudit.estimators.hier_start import known
 from toxaudit.estimators.outcomes import CELLS
 
 
@@ -40,6 +41,44 @@ def compiled_density(data):
     return density, rates, model.n_dim
 
 
+def standard_scores(x, data):
+    """The point of the PyMC model that x stands for, and what the change of variables adds to the log density."""
+    candidates, strata = data["n11"].shape
+    weights = [np.asarray(each) for each in known(data)[1]]
+    rest, found, added = list(x), [], 0.0
+
+    def take(number):
+        taken, rest[:] = np.array(rest[:number]), rest[number:]
+        return taken
+
+    def scores(mean, log_scale, weight):
+        nonlocal added
+        added -= weight.sum() * log_scale
+        z = (take(len(weight)) - weight * mean) * np.exp(-weight * log_scale)
+        found.append(z)
+        return mean + np.exp(log_scale) * z
+
+    def scalars(number):
+        taken = take(number)
+        found.extend(taken)
+        return taken
+
+    a, sa = scalars(2)
+    scores(a, sa, weights[0])
+    m, ts = scalars(2)
+    by_stratum = scores(m, ts, weights[1])
+    (mu,) = scalars(1)
+    if candidates > 1:
+        (tk,) = scalars(1)
+        by_candidate = scores(0.0, tk, np.zeros(candidates))
+        (tks,) = scalars(1)
+        scores((by_candidate[:, None] + by_stratum).ravel(), tks, weights[2])
+        (spread,) = scalars(1)
+        scores(mu, spread, weights[3])
+    assert not rest
+    return np.concatenate([np.ravel(each) for each in found]), added
+
+
 @pytest.mark.parametrize("candidates, strata", [(1, 2), (1, 3), (3, 4), (10, 5)])
 def test_the_density_and_its_gradient_are_those_of_the_pymc_model(candidates, strata):
     import pymc as pm
@@ -50,23 +89,37 @@ def test_the_density_and_its_gradient_are_those_of_the_pymc_model(candidates, st
     density, rates, size = compiled_density(data)
     model = hier_model.model(candidates, strata)
     pm.set_data(data, model=model)
-    inputs = model.value_vars
     outputs = model.replace_rvs_by_values([model["base"], model["candidate"], model["log_psi"]])
-    stated = pytensor.function(inputs, [model.logp(), model.dlogp(), *outputs], mode="FAST_COMPILE")
+    stated = pytensor.function(model.value_vars, [model.logp(), *outputs], mode="FAST_COMPILE")
     shapes = [each.shape for each in model.initial_point().values()]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     assert ends[-1] == size
+    assert any((each > 0.1).any() for each in known(data)[1])
     apart = []
     for scale in (0.1, 0.5, 1.0, 2.0):
         x = random.normal(size=size) * scale
-        parts = [part.reshape(shape) for part, shape in zip(np.split(x, ends[:-1]), shapes, strict=True)]
-        value, gradient, *expected = stated(*parts)
+        point, added = standard_scores(x, data)
+        parts = [part.reshape(shape) for part, shape in zip(np.split(point, ends[:-1]), shapes, strict=True)]
+        value, *expected = stated(*parts)
         status, found, slopes = density(x)
         assert status == 0
-        apart.append(found - value)
-        np.testing.assert_allclose(slopes, gradient, rtol=1e-8, atol=1e-8)
-        np.testing.assert_allclose(rates(x), np.concatenate([each.ravel() for each in expected]), rtol=1e-10)
+        apart.append(found - value - added)
+        steps = 1e-6 * np.eye(size)
+        numeric = [(density(x + step)[1] - density(x - step)[1]) / 2e-6 for step in steps]
+        np.testing.assert_allclose(slopes, numeric, rtol=1e-4, atol=1e-4 * max(1, abs(slopes).max()))
+        np.testing.assert_allclose(rates(x), np.concatenate([each.ravel() for each in expected]), rtol=1e-9)
     np.testing.assert_allclose(apart, apart[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("times", [0, 1e-3, 1, 1e6])
+def test_effects_are_sampled_as_themselves_where_the_data_know_them(times):
+    data = {name: times * counts for name, counts in tables_of(np.random.default_rng(1), 3, 4).items()}
+    for weights in known(data)[1]:
+        assert ((weights >= 0) & (weights <= 1)).all()
+    if times > 1:
+        assert all((known(data)[1][number] > 0.9).all() for number in (0, 3))
+    if times < 1e-2:
+        assert all((weights < 0.1).all() for weights in known(data)[1])
 
 
 def test_a_density_that_is_not_finite_is_reported_and_not_raised():

@@ -1,5 +1,6 @@
 """What estimators by Markov chains share: nutpie without noise, compiled PyMC models, whether chains may be used."""
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,14 @@ ESS admits at a probability of 0.95, sqrt(0.95 x 0.05 / 400) = 0.011.
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence two warnings of the libraries beneath, neither of which says anything of the result."""
+    """Silence three warnings of the libraries beneath, none of which says anything of the result."""
     with warnings.catch_warnings():
         # ArviZ < 1 announces ArviZ 1 on import; all that is used of it here is the same in both.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
         # Without a C compiler PyTensor fuses fewer of its loops; the code is Numba's all the same, though slower.
         warnings.filterwarnings("ignore", "Loop fusion failed", UserWarning)
+        # PyTensor's log says which BLAS it would call for matrix products, of which there are none.
+        logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
         yield
 
 
