@@ -164,7 +164,7 @@ def test_the_closed_form_foretells_what_the_pilot_s_own_posterior_brings():
 
 def test_a_form_that_promises_too_much_misses_its_bars(monkeypatch):
     monkeypatch.setattr(foresight, "chance_of_decision", lambda *numbers: 0.95)
-    assert len(missed(foresight.foresight(25, 2))) == 2
+    assert len(missed(foresight.foresight(25, 2))) == 1
 
 
 def test_sbc_passes_what_is_calibrated_and_finds_what_is_biased(monkeypatch):

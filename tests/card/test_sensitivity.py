@@ -104,7 +104,7 @@ def test_a_decision_that_more_prompts_would_give_is_foreseen() -> None:
     assert outlook(made, made.verdicts[0]).startswith("about 9,400 more prompts like these would")
     assert gather(made).candidates[0].outlook.startswith("About 9,400 more")
     (clustered,) = gather(HARDER["templates"]).candidates
-    assert ", of new templates, would give" in clustered.outlook
+    assert ", of new templates, would, as far as these tell, give" in clustered.outlook
     at_margin = audit(changed(TOTAL, 0.03, 0.029999, 0.030001, 0.5))
     assert "more prompts" in outlook(at_margin, at_margin.verdicts[0])
 

@@ -274,7 +274,7 @@ def more_prompts(needed: int | None, wanted: float, most: int, clustered: bool, 
     if needed is None:
         return f"even {most:,} more prompts {which} would not give {decision}: the change lies close to the margin"
     unasked = f" (the suite has {left:,} that were not asked)" if left else ""
-    return f"about {needed:,} more prompts {which} would give {decision}{unasked}"
+    return f"about {needed:,} more prompts {which} would, as far as these tell, give {decision}{unasked}"
 
 
 MORE_LABELS = (

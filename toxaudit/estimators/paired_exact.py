@@ -13,7 +13,7 @@ from toxaudit.estimators.variants import cases
 from toxaudit.records import CORRECTED, FLAT_PRIOR, OBSERVED, Calibration, Diagnostics
 from toxaudit.registry import register
 
-FEWEST = 0.05
+FEWEST = 0.0625
 """Draws made of a stratum however small, as a share of those of the total."""
 
 
@@ -38,7 +38,8 @@ class PairedExact:
         draws: posterior draws per posterior.
         seed: a posterior's draws follow from it and from the names of candidate, suite and measure.
         prior: a, the prior observations per cell; 1/2 is Jeffreys' prior.
-        other_prior: another a, under which the estimate is given beside; null for none.
+        other_prior: another a, under which the estimate is given beside; null for none. Its draws are those under a,
+            moved and stretched to the exact means and standard deviations under the other prior.
     """
 
     draws: int = 20_000
@@ -72,8 +73,8 @@ class PairedExact:
             found = failures if variant == OBSERVED else None
             yield total(outcomes, candidate, "paired_exact", draws, variant, found, (base, other))
             if variant == OBSERVED and self.other_prior:
-                wide = recombined(table, self.other_prior * strata.weights, strata.weights, self.draws // 10, random)
-                yield total(outcomes, candidate, "paired_exact", wide, FLAT_PRIOR, failures)
+                own, wide = (moments(table, a * strata.weights, strata.weights) for a in (self.prior, self.other_prior))
+                yield total(outcomes, candidate, "paired_exact", _moved(draws, own, wide), FLAT_PRIOR, failures)
         if outcomes.calibration:
             yield self._corrected(outcomes, candidate, outcomes.calibration)
 
@@ -100,8 +101,8 @@ def recombined(
     """Posterior draws of the weighted total of several tables, with little Monte Carlo error for their cost.
 
     Each table's gamma variates are scaled to their exact mean; the strata, which are independent a posteriori, are
-    then recombined by rotating their draws against each other. At P = 0.5 and 20,000 draws, ten seeds agree within
-    0.008, as 60,000 plain draws would.
+    then recombined by rotating their draws against each other. Ten seeds agree on P(increase) within 0.009 on average
+    where it is 0.5, and within 0.005 where it is 0.96: as of three times as many plain draws.
 
     Args:
         table: shape (G, 4).
@@ -114,13 +115,46 @@ def recombined(
         ``base`` and ``candidate``, each of shape (draws,).
     """
     sums = np.zeros((2, draws))
-    for group, weight in enumerate(weights):
-        each = int(draws * max(weight**2, FEWEST))
-        rates = _rates(table[group : group + 1], prior[group : group + 1], random, each, scaled=True)[:, :, 0].T
-        around = np.concatenate([rates, rates], axis=1)
-        starts = random.integers(each, size=-(-draws // each))
-        sums += weight * np.concatenate([around[:, at : at + each] for at in starts], axis=1)[:, :draws]
+    small = weights**2 < FEWEST
+    for groups in (np.flatnonzero(small), *np.flatnonzero(~small)[:, None]):
+        each = int(draws * max(FEWEST, weights[groups].max(initial=0) ** 2))
+        rates = _rates(table[groups], prior[groups], random, each, scaled=True) * weights[groups]
+        for around in np.concatenate([rates, rates]).transpose(2, 1, 0):
+            for turn, at in enumerate(random.integers(each, size=-(-draws // each)).tolist()):
+                part = sums[:, turn * each : (turn + 1) * each]
+                part += around[:, at : at + part.shape[1]]
     return {"base": sums[0], "candidate": sums[1]}
+
+
+def moments(table: Floats, prior: Floats, weights: Floats) -> Floats:
+    """Exact posterior means and standard deviations of the total of several tables.
+
+    Args:
+        table: shape (G, 4).
+        prior: shape (G,), prior observations per cell of each table.
+        weights: shape (G,).
+
+    Returns:
+        Shape (2, 2): of the base's rate and of the change, mean and standard deviation.
+    """
+    alpha = table + prior[:, None]
+    size = alpha.sum(1)
+    both, base_only, other_only, _ = alpha.T / size
+    found = []
+    for mean, square in ((both + base_only, both + base_only), (other_only - base_only, other_only + base_only)):
+        variance = (square - mean**2) / (size + 1)
+        found.append([weights @ mean, np.sqrt(weights**2 @ variance)])
+    return np.array(found)
+
+
+def _moved(draws: dict[str, Floats], own: Floats, wanted: Floats) -> dict[str, Floats]:
+    """Every fourth draw of the given moments, base's and change's, as one of the wanted moments."""
+    base, candidate = draws["base"][::4], draws["candidate"][::4]
+    rate, change = (
+        to[0] + (part - of[0]) * to[1] / of[1]
+        for part, of, to in zip((base, candidate - base), own, wanted, strict=True)
+    )
+    return {"base": rate.clip(0, 1), "candidate": (rate + change).clip(0, 1)}
 
 
 def _rates(table: Floats, prior: Floats, random: np.random.Generator, draws: int, scaled: bool = False) -> Floats:
@@ -137,7 +171,8 @@ def _rates(table: Floats, prior: Floats, random: np.random.Generator, draws: int
     if (none := size == 0).any():  # of hardly any prior and no prompt: by then one cell holds all, whichever
         gamma[:, none] = random.multinomial(1, [0.25] * 4, int(none.sum())).T
         size[none] = 1
-    theta_11, theta_10, theta_01, _ = gamma / size
+    gamma /= size
+    theta_11, theta_10, theta_01, _ = gamma
     return np.stack([theta_11 + theta_10, theta_11 + theta_01]).transpose(2, 0, 1)
 
 
