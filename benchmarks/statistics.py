@@ -1,7 +1,7 @@
 """What the statistics cost: exact and hierarchical estimates, cold and warm, with and without a C compiler, at scale.
 
-    python benchmarks/statistics.py            # everything, some minutes
-    python benchmarks/statistics.py exact      # one of: exact, seeds, cold, bare, scale
+python benchmarks/statistics.py            # everything, some minutes
+python benchmarks/statistics.py exact      # one of: exact, seeds, cold, bare, scale
 """
 
 import argparse
@@ -52,7 +52,9 @@ def exact() -> None:
         for posterior in found:
             summarise(posterior, MARGIN)
         with_summary.append(time.perf_counter() - start)
-    row("exact, 10 candidates x 5 strata x 3 scorers", f"{1000 * min(best):.0f} ms, median {1000 * np.median(best):.0f}")
+    row(
+        "exact, 10 candidates x 5 strata x 3 scorers", f"{1000 * min(best):.0f} ms, median {1000 * np.median(best):.0f}"
+    )
     row("  with intervals and probabilities", f"{1000 * min(with_summary):.0f} ms")
 
 

@@ -202,16 +202,13 @@ def test_settings_that_make_no_sense_are_refused(settings):
 
 @pytest.mark.parametrize("strata", [1, 5])
 def test_ten_seeds_agree_on_the_probability_of_an_increase(strata):
-    """2,400 prompts, strata of unequal size: always where the probability is near 0.95, on average where near a half."""
-    spreads = {}
+    """2,400 prompts, strata of unequal size, probabilities from a half to 0.95."""
     for n01, n10 in ((70, 51), *((52 + more, 50) for more in range(6))):
         base, other = from_table(20, n10, n01, 2400 - 20 - n10 - n01)
         topics = np.random.default_rng(0).choice(strata, 2400, p=np.arange(1, strata + 1) / (strata * (strata + 1) / 2))
         outcomes = paired(base, other, strata="topic", topic=topics)
         found = [(headline(outcomes, seed=seed, other_prior=None).change > 0).mean() for seed in range(10)]
-        spreads[n01] = max(found) - min(found)
-    assert spreads.pop(70) <= 0.01
-    assert np.mean(list(spreads.values())) <= 0.01, spreads
+        assert max(found) - min(found) <= 0.01, found
 
 
 @pytest.mark.parametrize(

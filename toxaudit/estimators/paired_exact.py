@@ -13,7 +13,7 @@ from toxaudit.estimators.variants import cases
 from toxaudit.records import CORRECTED, FLAT_PRIOR, OBSERVED, Calibration, Diagnostics
 from toxaudit.registry import register
 
-FEWEST = 0.0625
+FEWEST = 0.05
 """Draws made of a stratum however small, as a share of those of the total."""
 
 
@@ -35,7 +35,7 @@ class PairedExact:
     other. ``paired_bb`` takes the others.
 
     Attributes:
-        draws: posterior draws per posterior.
+        draws: posterior draws of the total of one stratum; that of several has twice as many.
         seed: a posterior's draws follow from it and from the names of candidate, suite and measure.
         prior: a, the prior observations per cell; 1/2 is Jeffreys' prior.
         other_prior: another a, under which the estimate is given beside; null for none. Its draws are those under a,
@@ -101,23 +101,27 @@ def recombined(
     """Posterior draws of the weighted total of several tables, with little Monte Carlo error for their cost.
 
     Each table's gamma variates are scaled to their exact mean; the strata, which are independent a posteriori, are
-    then recombined by rotating their draws against each other. Ten seeds agree on P(increase) within 0.009 on average
-    where it is 0.5, and within 0.005 where it is 0.96: as of three times as many plain draws.
+    then recombined by rotating their draws against each other. Ten seeds agree on P(increase) within 0.008 on average
+    where it is 0.5, and within 0.006 where it is 0.96, as those of 60,000 plain draws.
 
     Args:
         table: shape (G, 4).
         prior: shape (G,), prior observations per cell of each table.
         weights: shape (G,).
-        draws: how many.
+        draws: how many of one table; the total of several has twice as many.
         random: the source of random numbers.
 
     Returns:
-        ``base`` and ``candidate``, each of shape (draws,).
+        ``base`` and ``candidate``, each of shape (draws,) or (2 draws,).
     """
+    if len(table) == 1:
+        (sums,) = _rates(table, prior, random, draws, scaled=True).transpose(2, 1, 0)
+        return {"base": sums[0], "candidate": sums[1]}
+    draws, single = 2 * draws, draws
     sums = np.zeros((2, draws))
-    small = weights**2 < FEWEST
+    small = weights**2 / 2 < FEWEST
     for groups in (np.flatnonzero(small), *np.flatnonzero(~small)[:, None]):
-        each = int(draws * max(FEWEST, weights[groups].max(initial=0) ** 2))
+        each = int(single * max(FEWEST, weights[groups].max(initial=0) ** 2 / 2))
         rates = _rates(table[groups], prior[groups], random, each, scaled=True) * weights[groups]
         for around in np.concatenate([rates, rates]).transpose(2, 1, 0):
             for turn, at in enumerate(random.integers(each, size=-(-draws // each)).tolist()):
