@@ -138,6 +138,7 @@ def scale() -> None:
 
 
 def row(what: str, figures: str) -> None:
+    """One line of the table."""
     print(f"{what:<72} {figures}", flush=True)
 
 
