@@ -61,12 +61,15 @@ class Adaptive:
             raise ToxauditError(f"sampling.width is {self.width}: it must lie between 0 and 2 margins.")
 
     def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
-        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion."""
+        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion.
+
+        One of each stratum comes first.
+        """
         groups: dict[str, list[Prompt]] = {}
         for prompt in sorted(prompts, key=lambda prompt: digest(str(self.seed), prompt.id, prompt.text)):
             groups.setdefault(prompt.slices[strata] if strata else "", []).append(prompt)
         placed = [
-            ((rank + 0.5) / len(group), name, prompt)
+            (rank / len(group), name, prompt)
             for name, group in sorted(groups.items())
             for rank, prompt in enumerate(group)
         ]

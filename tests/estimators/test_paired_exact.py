@@ -1,5 +1,7 @@
 """The exact estimate recovers simulated truth, and says so where it has nothing to go by."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from paired import NAN, calibration, cells, from_table, paired
@@ -242,3 +244,9 @@ def test_intervals_cover_the_truth(rates, size, change):
     assert covered["change"] / 400 >= 0.93, covered
     # one rate is a single binomial: at 0.9 % of 50 prompts, two events (7 % of audits) put any interval above the truth
     assert min(covered["base"], covered["candidate"]) / 400 >= 0.90, covered
+
+
+def test_a_weighted_stratum_without_a_prompt_fails_in_words():
+    outcomes = paired([0, 1] * 30, [0, 0] * 30, strata="topic", topic=["a"] * 60)
+    found = headline(replace(outcomes, weights={"a": 0.5, "b": 0.5}))
+    assert found.diagnostics.failures == ("stratum 'topic=b' of suite 'suite' has a weight but no prompt",)

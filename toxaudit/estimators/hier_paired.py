@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import hier_model
@@ -113,9 +112,9 @@ class HierPaired:
         posteriors: list[Posterior] = []
         for candidate in outcomes.candidates:
             for title, weight in parts.items():
-                chosen = weight[strata.codes] > 0
+                table = fit.tables[candidates.index(candidate)][weight > 0].sum(0)
                 posteriors.append(
-                    _posterior(outcomes, candidate, title, chosen, rates[candidate, title], checked[candidate])
+                    _posterior(outcomes, candidate, name, title, table, rates[candidate, title], checked[candidate])
                 )
                 if outcomes.calibration:
                     posteriors += self._corrected(posteriors[-1], outcomes.calibration, name, title)
@@ -161,17 +160,21 @@ class HierPaired:
         )
         base_rates, candidate_rates, log_psi = (trace.posterior[each].values for each in REPORTED)
         divergences = int(trace.sample_stats["diverging"].values.sum())
-        return _Fit(base_rates, candidate_rates, log_psi, divergences, data, seed)
+        return _Fit(base_rates, candidate_rates, log_psi, divergences, tables, data, seed)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Draws of one fit: base of shape (chains, draws, S), candidate (.., K, S), log_psi (.., K or K, 1); its data."""
+    """Draws of one fit: base of shape (chains, draws, S), candidate (.., K, S), log_psi (.., K or K, 1).
+
+    ``tables``, of shape (K, S, 4), are those of the prompts; ``data`` is what of them the model was given.
+    """
 
     base: Floats
     candidate: Floats
     log_psi: Floats
     divergences: int
+    tables: Floats
     data: dict[str, Floats]
     seed: int
 
@@ -210,14 +213,17 @@ def _quantities(rates: dict[str, Floats]) -> list[Floats]:
 def _posterior(
     outcomes: PairedOutcomes,
     candidate: str,
+    name: str,
     title: str,
-    chosen: NDArray[np.bool_],
+    table: Floats,
     rates: dict[str, Floats],
     fit: Diagnostics,
 ) -> Posterior:
-    base, other = outcomes.base[chosen], outcomes.candidates[candidate][chosen]
-    table = tabulate(per_prompt(base), per_prompt(other), np.zeros(len(base), dtype=np.intp), 1)
-    where = f"suite '{outcomes.suite}'" if title == "all" else f"slice '{title}' of suite '{outcomes.suite}'"
+    base, other = outcomes.base, outcomes.candidates[candidate]
+    where = f"suite '{outcomes.suite}'"
+    if title != "all":
+        chosen = outcomes.slices[name].codes == outcomes.slices[name].values.index(title.removeprefix(f"{name}="))
+        base, other, where = base[chosen], other[chosen], f"slice '{title}' of {where}"
     return Posterior(
         candidate=candidate,
         suite=outcomes.suite,
@@ -226,7 +232,7 @@ def _posterior(
         estimator="hier_paired",
         n=round(table.sum()),
         missing=missing(base, other),
-        counts=as_counts(table[0]),
+        counts=as_counts(table),
         draws={arm: chains.ravel() for arm, chains in rates.items()},
-        diagnostics=replace(fit, failures=(*fit.failures, *unscored(base, other, where))),
+        diagnostics=replace(fit, failures=(*fit.failures, *(() if table.any() else unscored(base, other, where)))),
     )

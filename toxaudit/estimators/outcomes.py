@@ -170,12 +170,14 @@ def tabulate(base: Floats, other: Floats, codes: NDArray[np.intp], groups: int) 
         Shape (G, 4), numbers of prompts in the order of ``CELLS``.
     """
     used = ~np.isnan(base) & ~np.isnan(other) & (codes >= 0)
-    b, c, group = base[used], other[used], codes[used]
-    both = np.bincount(group, b * c, groups)
-    in_base, in_other = np.bincount(group, b, groups), np.bincount(group, c, groups)
-    size = np.bincount(group, minlength=groups)
-    table = np.stack([both, in_base - both, in_other - both, size - in_base - in_other + both], axis=1)
-    return np.maximum(table, 0)  # a rounding error of fractions may lie below
+    b, c, group = (base, other, codes) if used.all() else (base[used], other[used], codes[used])
+    if groups == 1:
+        both, in_base, in_other, size = (np.array([float(each)]) for each in (b @ c, b.sum(), c.sum(), len(b)))
+    else:
+        both, in_base, in_other = (np.bincount(group, each, groups) for each in (b * c, b, c))
+        size = np.bincount(group, minlength=groups).astype(float)
+    table: Floats = np.stack([both, in_base - both, in_other - both, size - in_base - in_other + both], axis=1)
+    return table.clip(0)  # a rounding error of fractions may lie below
 
 
 def as_counts(table: Floats) -> dict[str, float]:

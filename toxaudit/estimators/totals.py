@@ -81,6 +81,8 @@ def unlearnt(outcomes: PairedOutcomes, candidate: str) -> tuple[str, ...]:
     if found or outcomes.strata is None:
         return tuple(found)
     strata = divide(outcomes, outcomes.strata)
+    for value in sorted(set(outcomes.weights or ()) - set(strata.values)):
+        found.append(f"stratum '{outcomes.strata}={value}' of suite '{outcomes.suite}' has a weight but no prompt")
     pairs = ~np.isnan(base).all(1) & ~np.isnan(other).all(1)
     for number in np.flatnonzero(np.bincount(strata.codes[pairs], minlength=strata.n) == 0):
         where = f"stratum '{outcomes.strata}={strata.values[number]}' of suite '{outcomes.suite}'"
