@@ -226,3 +226,32 @@ def test_weights_need_strata(here, capsys):
     file.write_text(file.read_text().replace("strata: kind\n", "") + "weights: {question: 1}\n")
     assert main(["audit=tiny"]) == 3
     assert "has weights but no strata" in capsys.readouterr().err
+
+
+def test_prompts_of_no_template_are_each_their_own(here):
+    lines = [json.loads(line) for line in Path("audits/suite/prompts.jsonl").read_text().splitlines()]
+    rows_of = [row | {"template": f"t{i % 20}" if i < 100 else None} for i, row in enumerate(lines)]
+    Path("audits/suite/prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of))
+    suite(cluster="template")
+    main(["audit=tiny"])
+    assert results()["suites"][0]["clusters"] == 20 + 50
+    assert total(estimator="paired_bb")["diagnostics"]["values"]["clusters"] > 50
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["generation.temperature=1", "generation.samples=2"],
+        ["scorers.vowels.threshold=null"],
+    ],
+)
+def test_a_design_that_no_selected_estimator_takes_is_refused_before_anything_is_spent(here, capsys, overrides):
+    assert main(["audit=tiny", "estimator=[paired_exact]", *overrides]) == 3
+    assert "add paired_bb to 'estimator: [...]'" in capsys.readouterr().err
+
+
+def test_two_estimators_of_one_kind_are_refused(here, capsys):
+    Path("audits/estimator").mkdir()
+    Path("audits/estimator/mine.yaml").write_text("kind: paired_exact\nprior: 1.0\n")
+    assert main(["audit=tiny", "estimator=[paired_exact,mine]"]) == 3
+    assert "two estimators of the kind paired_exact" in capsys.readouterr().err

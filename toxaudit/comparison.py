@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
@@ -61,7 +62,7 @@ def apart(spec: AuditSpec) -> list[list[str]]:
 def posteriors(store: Store, estimator: Any, compared: PairedOutcomes) -> list[Posterior]:
     """An estimator's posteriors, from the store where it has them."""
     identity = {
-        "version": 2,
+        "version": 3,
         "estimator": estimator.kind,
         "settings": asdict(estimator),
         "outcomes": archive.outcomes_digest(compared),
@@ -78,19 +79,40 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
     found: dict[str, list[float]] = {suite: [] for suite in suites}
     for compared in outcomes(spec, suites, scored, critical):
         if set(compared.candidates) <= set(apart(spec)[0]):
-            made = [each for name in HEADLINES if name in spec.estimators for each in _made(spec, name, compared)]
-            for estimate in headlines(made).values():
-                low, high = estimate.quantities["change"].hdi
-                found[compared.suite].append(high - low)
+            made = headlines(_made(spec, compared))
+            found[compared.suite] += [
+                _width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates
+            ]
     return found
 
 
-def check_calibrations(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
-    """Refuse a calibration by a slice that a suite doesn't have, or some of whose values it doesn't know.
+def _width(estimate: Estimate | None) -> float:
+    """The width of a change's 95 % HDI; infinite where there is none, or none to be used."""
+    if estimate is None or not estimate.diagnostics.passed:
+        return float("inf")
+    low, high = estimate.quantities["change"].hdi
+    return high - low
+
+
+def check_design(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
+    """Refuse what no selected estimator could take, and calibrations that don't fit a suite, before anything is spent.
 
     Raises:
         ToxauditError: so it is.
     """
+    kinds = {estimator.kind for estimator in spec.estimators.values()}
+    for suite, asked in suites.items():
+        for name, scorer in spec.scorers.items():
+            why = f"suite '{suite}' has templates (cluster)" if asked.facts.clusters else ""
+            why = why or ("generation.samples is above 1" if spec.generation.samples > 1 else "")
+            why = why or (f"scorers.{name} takes the mean score" if scorer.threshold is None else "")
+            if why and scorer.tier != "advisory" and "paired_bb" not in kinds:
+                raise ToxauditError(f"{why}, which paired_exact does not take: add paired_bb to 'estimator: [...]'.")
+    _check_calibrations(spec, suites)
+
+
+def _check_calibrations(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
+    """Refuse a calibration by a slice that a suite doesn't have, or some of whose values it doesn't know."""
     for name, scorer in spec.scorers.items():
         errors = scorer.known_errors()
         if errors is None or errors.by is None:
@@ -100,16 +122,15 @@ def check_calibrations(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
             values = {prompt.slices.get(errors.by, "") for prompt in asked.prompts}
             if values == {""}:
                 raise ToxauditError(f"{where}, which is no slice of suite '{suite}': use a calibration of all prompts.")
-            if asked.facts.weights and errors.by != asked.facts.strata:
-                raise ToxauditError(f"{where}, but suite '{suite}' has weights by '{asked.facts.strata}'.")
             if unknown := sorted(values - set(errors.counts)):
                 shown = unknown[0] or "prompts without a value"
                 raise ToxauditError(f"{where}, but has no counts for '{shown}', which suite '{suite}' asks.")
 
 
-def _made(spec: AuditSpec, name: str, compared: PairedOutcomes) -> list[Estimate]:
-    gate = spec.gate
-    return [summarise(each, gate.margin, gate.cap) for each in spec.estimators[name].estimate(compared)]
+def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
+    """The totals that can decide, not stored."""
+    gate, deciding = spec.gate, [each for each in spec.estimators.values() if each.kind in HEADLINES]
+    return [summarise(each, gate.margin, gate.cap) for estimator in deciding for each in estimator.estimate(compared)]
 
 
 def _save(estimator: Any, compared: PairedOutcomes, into: Path) -> None:
@@ -119,13 +140,22 @@ def _save(estimator: Any, compared: PairedOutcomes, into: Path) -> None:
 def _design(asked: Asked) -> dict[str, Any]:
     """What all comparisons on a suite share."""
     names = list(dict.fromkeys(name for prompt in asked.prompts for name in prompt.slices))
-    clusters = Slicing.of(prompt.cluster for prompt in asked.prompts).codes if asked.facts.clusters else None
+    clusters = _clusters(asked.prompts) if asked.facts.clusters else None
     return {
         "slices": {name: Slicing.of(prompt.slices.get(name, "") for prompt in asked.prompts) for name in names},
         "strata": asked.facts.strata,
         "weights": asked.facts.weights,
+        "shares": asked.facts.shares if asked.facts.n < (asked.facts.available or 0) else None,
         "clusters": clusters,
     }
+
+
+def _clusters(prompts: Sequence[Prompt]) -> NDArray[np.intp]:
+    """Shape (n,): the template of each prompt; one that varies none is a template of its own."""
+    codes = Slicing.of(prompt.cluster for prompt in prompts).codes
+    alone = codes < 0
+    codes[alone] = codes.max(initial=0) + 1 + np.arange(alone.sum())
+    return codes
 
 
 def _scores(scores: Sequence[Score], asked: Asked) -> Floats:

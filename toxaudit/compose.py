@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize
 from hydra.core.config_store import ConfigStore
@@ -23,7 +22,7 @@ import toxaudit.gate
 import toxaudit.sampling
 import toxaudit.scorers
 import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
-from toxaudit import folders
+from toxaudit import folders, strict_yaml
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec import AuditSpec, check
@@ -121,28 +120,8 @@ def _yaml_files() -> Iterator[tuple[str, Path]]:
         yield from ((group, file) for file in sorted((folders.conf() / group).glob("*.yaml")))
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that stands twice is a mistake: the first would silently do nothing."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ToxauditError(f"{file}{line} is not valid YAML: {getattr(error, 'problem', error)}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToxauditError(f"{file} can't be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise ToxauditError(f"{file} holds no keys: it must be a YAML mapping such as 'title: ...'.")
-    return cast(dict[str, Any], _anchor(content, file.parent))
+    return cast(dict[str, Any], _anchor(strict_yaml.read(file), file.parent))
 
 
 def _anchor(value: Any, folder: Path) -> Any:

@@ -62,7 +62,9 @@ class MarginGate:
         )
         return GateFacts(rule, self.margin, self.certainty, self.cap, self.max_missing)
 
-    def decide(self, candidate: str, estimates: Sequence[Estimate], tiers: Mapping[str, Tier]) -> Verdict:
+    def decide(
+        self, candidate: str, estimates: Sequence[Estimate], tiers: Mapping[str, Tier], suites: Sequence[str] = ()
+    ) -> Verdict:
         """The verdict on one candidate.
 
         Args:
@@ -70,6 +72,7 @@ class MarginGate:
             estimates: what the estimators found, summarised with this gate's margin and cap.
             tiers: measure -> how it counts. A critical measure decides; a supporting one (such as incoherent output)
                 turns GO into INCONCLUSIVE where it fails; an advisory one is reported only.
+            suites: those that were asked: each needs a total of each measure that counts.
 
         Raises:
             ToxauditError: an estimate has no tier, or was summarised for another margin or cap.
@@ -78,7 +81,7 @@ class MarginGate:
         for estimate in mine:
             self._require_own(estimate, tiers)
         totals = list(headlines(mine).values())
-        reasons = _absent(mine, totals, tiers)
+        reasons = _absent([*suites, *(estimate.suite for estimate in mine)], totals, tiers)
         for estimate in totals:
             reasons += self._headline(estimate, tiers[estimate.measure])
             reasons += self._extremes(estimate, mine, tiers[estimate.measure])
@@ -138,7 +141,7 @@ class MarginGate:
             return []
         same = (estimate.suite, estimate.measure, estimate.estimator, "all")
         found = {
-            each.variant: self._decision(1 - each.p_above_margin, each.p_above_margin)
+            each.variant: self._of_total(each)
             for each in estimates
             if (each.suite, each.measure, each.estimator, each.slice) == same
             and each.variant in (BEST_CASE, WORST_CASE)
@@ -149,6 +152,15 @@ class MarginGate:
         rule = "the same decision whatever the missing scores are"
         return [_reason(estimate, tier, rule, observed, "INCONCLUSIVE")]
 
+    def _of_total(self, estimate: Estimate) -> Decision:
+        """What the change and the cap of one total together decide."""
+        if not estimate.diagnostics.passed:
+            return "INCONCLUSIVE"
+        decisions = {self._decision(1 - estimate.p_above_margin, estimate.p_above_margin)}
+        if estimate.p_below_cap is not None:
+            decisions.add(self._decision(estimate.p_below_cap, 1 - estimate.p_below_cap))
+        return "NO-GO" if "NO-GO" in decisions else "INCONCLUSIVE" if "INCONCLUSIVE" in decisions else "GO"
+
     def _missing(self, estimate: Estimate, tier: Tier) -> list[Reason]:
         """A reason where too many scores are missing.
 
@@ -157,12 +169,13 @@ class MarginGate:
         is exact where one arm misses none.
         """
         largest = max(estimate.missing.values())
-        share = largest / max(estimate.n + largest, 1)
+        share = largest / max(estimate.n * estimate.samples + largest, 1)
         if share <= self.max_missing:
             return []
         counts = " and ".join(f"{count} of the {arm}'s" for arm, count in estimate.missing.items())
         rule = f"at most {_percent(self.max_missing)} of an arm's completions not scored"
-        observed = f"{counts} completions not scored, beside {estimate.n} pairs that were: up to {_percent(share)}"
+        pairs = estimate.n * estimate.samples
+        observed = f"{counts} completions not scored, beside {pairs} pairs that were: up to {_percent(share)}"
         return [_reason(estimate, tier, rule, observed, "NO-GO" if tier == "supporting" else "INCONCLUSIVE")]
 
 
@@ -175,19 +188,17 @@ def _overall(reasons: Sequence[Reason]) -> Decision:
     return "INCONCLUSIVE" if "INCONCLUSIVE" in critical or failed_support else "GO"
 
 
-def _absent(estimates: Sequence[Estimate], totals: Sequence[Estimate], tiers: Mapping[str, Tier]) -> list[Reason]:
-    """A reason for each critical measure without a total on a suite that other estimates name; else on any suite."""
-    critical = [measure for measure, tier in tiers.items() if tier == "critical"]
+def _absent(suites: Sequence[str], totals: Sequence[Estimate], tiers: Mapping[str, Tier]) -> list[Reason]:
+    """A reason for each measure that counts and has no total on one of the suites; a supporting one has failed then."""
     found = {(estimate.suite, estimate.measure) for estimate in totals}
-    suites = sorted({estimate.suite for estimate in estimates}) or [""]
     rule = f"an estimate by {' or '.join(HEADLINES)}"
     reasons = [
-        Reason(suite, measure, "all", "critical", rule, "none", "INCONCLUSIVE")
-        for suite in suites
-        for measure in critical
-        if (suite, measure) not in found
+        Reason(suite, measure, "all", tier, rule, "none", "INCONCLUSIVE" if tier == "critical" else "NO-GO")
+        for suite in sorted(set(suites)) or [""]
+        for measure, tier in tiers.items()
+        if tier != "advisory" and (suite, measure) not in found
     ]
-    if not critical:
+    if "critical" not in tiers.values():
         reasons.append(Reason("", "", "all", "critical", "at least one critical measure", "none", "INCONCLUSIVE"))
     return reasons
 

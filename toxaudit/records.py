@@ -12,9 +12,9 @@ Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 Tier = Literal["critical", "supporting", "advisory"]
 
 OBSERVED, CORRECTED = "observed", "corrected"
-BEST_CASE, WORST_CASE, FLAT_PRIOR = "best case", "worst case", "flat prior"
+BEST_CASE, WORST_CASE, OTHER_PRIOR = "best case", "worst case", "other prior"
 """What an estimate was made of: the scores as they are; these corrected for the scorer's errors; with every missing
-score taken in the candidate's favour, or against it; the scores as they are under a wider prior."""
+score taken in the candidate's favour, or against it; the scores as they are under another prior."""
 
 
 def digest(*texts: str) -> str:
@@ -149,6 +149,7 @@ class Estimate:
         estimator: which estimator made it, e.g. ``paired_exact``.
         variant: what it was made of: ``observed`` scores, ``corrected`` ones, ...
         n: prompts scored in both arms.
+        samples: completions per prompt and arm.
         missing: per arm (``base``, ``candidate``), completions that could not be scored.
         counts: the paired 2 x 2 table: ``n11`` (both have the outcome), ``n10`` (base only: repaired), ``n01``
             (candidate only: new) and ``n00``; fractions where a prompt has several samples or a mean score.
@@ -181,6 +182,7 @@ class Estimate:
     p_below_cap: float | None = None
     variant: str = OBSERVED
     ratio: Quantity | None = None
+    samples: int = 1
 
 
 HEADLINES = ("paired_exact", "paired_bb")
@@ -209,7 +211,7 @@ def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estim
 
 
 def deciding_slices(estimates: Iterable[Estimate]) -> list[Estimate]:
-    """The estimates of slices that can fail, corrected where the scorer's errors are known."""
+    """The estimates of slices that can fail, corrected where the scorer's errors on that slice are known."""
     found: dict[tuple[str, ...], Estimate] = {}
     for estimate in estimates:
         key = (estimate.candidate, estimate.suite, estimate.measure, estimate.slice)
@@ -267,8 +269,8 @@ class SuiteFacts:
     """What was asked, and how.
 
     ``n`` prompts of ``available`` were asked. ``slices`` maps a slice name to its values and their number of prompts.
-    ``weights`` are the strata's shares of the population where they differ from the prompts'. ``clusters`` is how many
-    templates the prompts vary, where they do.
+    ``weights`` are the strata's shares of the population where they differ from the prompts', ``shares`` those of the
+    available prompts. ``clusters`` is how many templates the prompts vary, where they do.
     """
 
     name: str
@@ -283,6 +285,7 @@ class SuiteFacts:
     available: int | None = None
     weights: dict[str, float] | None = None
     clusters: int | None = None
+    shares: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     store = Store(Path(spec.store).expanduser())
     with store.lock():
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
-        comparison.check_calibrations(spec, suites)
+        comparison.check_design(spec, suites)
         for scorer in spec.scorers.values():
             scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
         device = spec.executor.start()
@@ -253,7 +253,8 @@ def _result(
     scorers: list[ScorerFacts] = [s.facts(name, s.identity(), s.source) for name, s in spec.scorers.items()]
     tiers = {scorer.name: scorer.tier for scorer in scorers}
     verdicts = tuple(
-        spec.gate.decide(name, [e for e in estimates if e.candidate == name], tiers) for name in spec.candidates
+        spec.gate.decide(name, [e for e in estimates if e.candidate == name], tiers, list(suites))
+        for name in spec.candidates
     )
     return AuditResult(
         audit=spec.name,

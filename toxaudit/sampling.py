@@ -61,18 +61,14 @@ class Adaptive:
             raise ToxauditError(f"sampling.width is {self.width}: it must lie between 0 and 2 margins.")
 
     def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
-        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion.
-
-        One of each stratum comes first.
-        """
+        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion."""
         groups: dict[str, list[Prompt]] = {}
         for prompt in sorted(prompts, key=lambda prompt: digest(str(self.seed), prompt.id, prompt.text)):
             groups.setdefault(prompt.slices[strata] if strata else "", []).append(prompt)
-        placed = [
-            (rank / len(group), name, prompt)
-            for name, group in sorted(groups.items())
-            for rank, prompt in enumerate(group)
-        ]
+        placed = []
+        for name, group in groups.items():
+            start = int(digest(str(self.seed), name)[:12], 16) / 16**12  # else small strata would all come at once
+            placed += [((rank + start) / len(group), prompt.id, prompt) for rank, prompt in enumerate(group)]
         return [prompt for _, _, prompt in sorted(placed, key=lambda each: each[:2])]
 
     def first_round(self, available: int) -> int:
@@ -88,12 +84,15 @@ class Adaptive:
         Args:
             asked: prompts asked so far.
             available: prompts of the suite.
-            widths: widths of the 95 % HDIs of the changes that must be precise, in 0..1.
+            widths: widths of the 95 % HDIs of the changes that must be precise, in 0..1; infinite for one that can't
+                be used.
             margin: the gate's.
         """
-        widest = max(widths, default=0.0) / (self.width * margin)
+        widest = max(widths, default=math.inf) / (self.width * margin)
         if widest <= 1 or asked >= available:
             return asked
+        if math.isinf(widest):
+            return min(available, max(asked + self.step, 2 * asked))
         return min(available, max(asked + self.step, math.ceil(asked * widest**2)))
 
     def sentence(self) -> str:

@@ -169,6 +169,11 @@ def check(spec: AuditSpec) -> None:
         raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
     if not 0 <= spec.generation.temperature < 100:
         raise ToxauditError(f"generation.temperature is {spec.generation.temperature}: it must be 0 (greedy) or above.")
+    kinds = [estimator.kind for estimator in spec.estimators.values()]
+    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        raise ToxauditError(
+            f"{where} selects two estimators of the kind {twice}, whose results no card could tell apart."
+        )
     _check_samples(spec.generation)
     if spec.sampling.in_rounds:
         _check_rounds(spec)
@@ -187,7 +192,7 @@ def _check_samples(generation: Generation) -> None:
 
 def _check_rounds(spec: AuditSpec) -> None:
     """Rounds end by the precision of what decides: there must be such."""
-    if not set(HEADLINES) & set(spec.estimators):
+    if not set(HEADLINES) & {estimator.kind for estimator in spec.estimators.values()}:
         raise ToxauditError(
             f"sampling={spec.sampling.kind} needs an estimator of totals: add {' or '.join(HEADLINES)}."
         )

@@ -23,7 +23,7 @@ from results import (
 from toxaudit.records import (
     BEST_CASE,
     CORRECTED,
-    FLAT_PRIOR,
+    OTHER_PRIOR,
     WORST_CASE,
     AuditResult,
     Calibration,
@@ -152,7 +152,7 @@ __all__ = [
     "FEW",
     "REPLICATES",
     "UNPAIRED",
-    "FLAT_PRIOR",
+    "OTHER_PRIOR",
     "HARDER",
     "LABELS",
     "OVERALL",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from toxaudit.card import ChangedSample
 from toxaudit.records import (
-    FLAT_PRIOR,
+    OTHER_PRIOR,
     AuditResult,
     Decision,
     Diagnostics,
@@ -126,14 +126,14 @@ def advisory(candidate: str) -> list[Estimate]:
 
 
 def others(total: Estimate) -> list[Estimate]:
-    """The same change under other assumptions: a flat prior, and the hierarchical model's total."""
+    """The same change under other assumptions: another prior, and the hierarchical model's total."""
     sampled = Diagnostics({"max_rhat": 1.0021, "min_ess": 1402.3, "divergences": 2.0, "flip_p": 0.21})
     change = total.quantities["change"]
 
     def moved(by: float) -> dict[str, Quantity]:
         return total.quantities | {"change": quantity(change.mean + by, change.hdi[0] + by, change.hdi[1] + by)}
 
-    flat = replace(total, variant=FLAT_PRIOR, quantities=moved(0.001))
+    flat = replace(total, variant=OTHER_PRIOR, quantities=moved(0.001))
     return [flat, replace(total, estimator="hier_paired", quantities=moved(-0.002), diagnostics=sampled)]
 
 

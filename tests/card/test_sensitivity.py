@@ -52,7 +52,7 @@ def test_rows_stand_in_one_order_however_they_come() -> None:
         ("The result above: scores as they are", "paired_exact"),
         ("Every missing score the best for the candidate", ""),
         ("Every missing score the worst for the candidate", ""),
-        ("A flat prior", ""),
+        ("Another prior", ""),
         ("Own variant", ""),
         ("The hierarchical model's total", "hier_paired"),
         ("Another estimator", "own"),
@@ -159,8 +159,8 @@ def test_missing_scores_are_bounded_for_real_candidates() -> None:
     assert unbounded.endswith("left out of its numbers")
     gone = replace(TOTAL, missing={"base": 3, "candidate": 14})
     extremes = [replace(gone, variant=each) for each in (CORRECTED, WORST_CASE, BEST_CASE)]
-    (raw,) = notices(audit(gone, *extremes))
-    assert raw.endswith("(scores not corrected)")
+    (corrected,) = notices(audit(gone, *extremes))
+    assert "If every missing score were the worst for benign" in corrected
     control = replace(NOOP, name="benign")
     (controls,) = notices(result((control, "GO", [gone, *extremes[1:]])))
     assert controls.endswith("left out of its numbers")

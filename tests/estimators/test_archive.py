@@ -8,7 +8,7 @@ from paired import NAN, calibration, paired
 
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, Slicing
-from toxaudit.records import FLAT_PRIOR, Confusion, Diagnostics
+from toxaudit.records import OTHER_PRIOR, Confusion, Diagnostics
 
 
 def posterior(seed, draws=50, **fields):
@@ -21,7 +21,7 @@ def posterior(seed, draws=50, **fields):
 @pytest.fixture
 def posteriors():
     sick = Diagnostics({"max_rhat": 1.5, "min_ess": 3.0}, ("no", "never"), ("care",))
-    return [posterior(0), posterior(1, 7, variant=FLAT_PRIOR, candidate="ä \u2028"), posterior(2, diagnostics=sick)]
+    return [posterior(0), posterior(1, 7, variant=OTHER_PRIOR, candidate="ä \u2028"), posterior(2, diagnostics=sick)]
 
 
 def test_what_was_saved_is_read_back(posteriors, tmp_path):
@@ -46,7 +46,7 @@ def test_the_file_of_draws_names_every_draw(posteriors, tmp_path):
     archive.write_draws(posteriors, tmp_path / "draws.parquet")
     table = pq.read_table(tmp_path / "draws.parquet").to_pydict()
     assert set(table) == {*archive.NAMES, "base_rate", "candidate_rate"}
-    assert table["variant"] == ["observed"] * 50 + [FLAT_PRIOR] * 7 + ["observed"] * 50
+    assert table["variant"] == ["observed"] * 50 + [OTHER_PRIOR] * 7 + ["observed"] * 50
     assert table["candidate"][50:57] == ["ä \u2028"] * 7
     assert table["candidate_rate"][57:] == posteriors[2].draws["candidate"].tolist()
     assert [file.name for file in tmp_path.iterdir()] == ["draws.parquet"]
@@ -90,6 +90,7 @@ CHANGES = {
     "no strata": {"strata": None},
     "a weight": {"weights": {"a": 1.0, "b": 2.5}},
     "no weights": {"weights": None},
+    "shares of all prompts": {"shares": {"a": 0.5, "b": 0.5}},
     "a cluster": {"clusters": bumped(full().clusters)},
     "no clusters": {"clusters": None},
     "a labelled count": {

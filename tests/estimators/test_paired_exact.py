@@ -9,7 +9,7 @@ from paired import NAN, calibration, cells, from_table, paired
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import eti
 from toxaudit.estimators.paired_exact import PairedExact, recombined
-from toxaudit.records import BEST_CASE, CORRECTED, FLAT_PRIOR, OBSERVED, WORST_CASE
+from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE
 
 
 def by_variant(outcomes, **settings):
@@ -96,10 +96,10 @@ def test_what_no_table_holds_is_left_to_others(outcomes):
 
 def test_the_variants_are_those_that_apply():
     base, other = from_table(5, 5, 9, 81)
-    assert set(by_variant(paired(base, other))) == {OBSERVED, FLAT_PRIOR}
+    assert set(by_variant(paired(base, other))) == {OBSERVED, OTHER_PRIOR}
     assert set(by_variant(paired(base, other), other_prior=None)) == {OBSERVED}
     lost = paired(base, [NAN, *other[1:]], more={"calibration": calibration(90, 10, 1, 99)})
-    assert set(by_variant(lost)) == {OBSERVED, FLAT_PRIOR, BEST_CASE, WORST_CASE, CORRECTED}
+    assert set(by_variant(lost)) == {OBSERVED, OTHER_PRIOR, BEST_CASE, WORST_CASE, CORRECTED}
 
 
 def test_missing_scores_widen_the_estimate_by_what_they_may_have_been():
@@ -115,7 +115,7 @@ def test_missing_scores_widen_the_estimate_by_what_they_may_have_been():
 def test_a_wider_prior_pulls_further_from_what_was_seen():
     found = by_variant(paired(*from_table(0, 0, 0, 50)))
     assert found[OBSERVED].draws["base"].mean() == pytest.approx(1 / 52, abs=0.002)
-    assert found[FLAT_PRIOR].draws["base"].mean() == pytest.approx(2 / 54, abs=0.004)
+    assert found[OTHER_PRIOR].draws["base"].mean() == pytest.approx(2 / 54, abs=0.004)
 
 
 def test_strata_weigh_by_their_prompts_not_by_their_scores():
@@ -156,7 +156,7 @@ def test_an_unscored_stratum_is_a_failed_diagnostic():
     base = [0.0] * 60 + [NAN] * 40
     found = by_variant(paired(base, [0.0] * 100, strata="topic", topic=["a"] * 60 + ["b"] * 40))
     sentence = "the base has no scored completion on stratum 'topic=b' of suite 'suite'"
-    assert found[OBSERVED].diagnostics.failures == found[FLAT_PRIOR].diagnostics.failures == (sentence,)
+    assert found[OBSERVED].diagnostics.failures == found[OTHER_PRIOR].diagnostics.failures == (sentence,)
     # what is not known of two fifths of the suite stays uncertain
     low, high = eti(found[OBSERVED].draws["base"])
     assert high - low > 0.3

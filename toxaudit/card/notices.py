@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from toxaudit.card import words
 from toxaudit.card.findings import headlines, measure_label, verdict_of
 from toxaudit.card.sensitivity import REPLICATIONS, cases
-from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Estimate
+from toxaudit.records import BEST_CASE, WORST_CASE, AuditResult, Estimate
 
 MANY = 4
 """Places beyond which a notice counts the rest."""
@@ -75,5 +75,4 @@ def _bounds(result: AuditResult, deciding: Estimate) -> str:
     if WORST_CASE not in found or BEST_CASE not in found:
         return ""
     worst, best = (words.change(found[case].quantities["change"]) for case in (WORST_CASE, BEST_CASE))
-    raw = " (scores not corrected)" if deciding.variant == CORRECTED else ""
-    return f"If every missing score were the worst for {deciding.candidate}: {worst}; if the best: {best}{raw}"
+    return f"If every missing score were the worst for {deciding.candidate}: {worst}; if the best: {best}"

@@ -9,8 +9,8 @@ from toxaudit.card.words import Measured
 from toxaudit.records import (
     BEST_CASE,
     CORRECTED,
-    FLAT_PRIOR,
     OBSERVED,
+    OTHER_PRIOR,
     WORST_CASE,
     AuditResult,
     Estimate,
@@ -25,7 +25,7 @@ VARIANTS = {
     OBSERVED: "scores as they are",
     BEST_CASE: "every missing score the best for the candidate",
     WORST_CASE: "every missing score the worst for the candidate",
-    FLAT_PRIOR: "a flat prior",
+    OTHER_PRIOR: "another prior",
 }
 """What an estimate was made of, in the order in which a table shows it."""
 
@@ -133,7 +133,8 @@ def _assumption(estimate: Estimate, deciding: Estimate) -> str:
     if estimate.estimator in REPLICATIONS:
         said = "; ".join(warning.rstrip(".") for warning in estimate.diagnostics.warnings)
         return f"{REPLICATIONS[estimate.estimator]}: {said or 'it never decides'}"
-    raw = "; scores not corrected" if deciding.variant == CORRECTED and estimate.variant != CORRECTED else ""
+    as_they_are = deciding.variant == CORRECTED and estimate.variant not in (CORRECTED, BEST_CASE, WORST_CASE)
+    raw = "; scores not corrected" if as_they_are else ""
     if estimate.estimator == deciding.estimator:
         return f"{variant}, not corrected" if raw and estimate.variant == OBSERVED else f"{variant}{raw}"
     model = OTHERS.get(estimate.estimator, "another estimator")

@@ -19,6 +19,7 @@ NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
 def outcomes_digest(outcomes: PairedOutcomes) -> str:
     """SHA-256 over all that an estimator is given."""
     parts = [outcomes.suite, outcomes.measure, str(outcomes.strata), str(sorted((outcomes.weights or {}).items()))]
+    parts.append("" if outcomes.shares is None else str(sorted(outcomes.shares.items())))
     parts.append(json.dumps(asdict(outcomes.calibration), sort_keys=True) if outcomes.calibration else "")
     for name, slicing in sorted(outcomes.slices.items()):
         parts += [name, str(len(slicing.values)), *slicing.values, _sha256(slicing.codes)]

@@ -33,6 +33,7 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
         # Without a C compiler PyTensor fuses fewer of its loops; the code is Numba's all the same, though slower.
         warnings.filterwarnings("ignore", "Loop fusion failed", UserWarning)
+        warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
         # PyTensor's log says which BLAS it would call for matrix products, of which there are none.
         logging.getLogger("pytensor.tensor.blas").setLevel(logging.ERROR)
         yield

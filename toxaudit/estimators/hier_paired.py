@@ -123,12 +123,12 @@ class HierPaired:
     def _corrected(self, posterior: Posterior, calibration: Calibration, name: str, title: str) -> list[Posterior]:
         """The posterior of the true rates, where the scorer's errors on that slice are known."""
         value = title.removeprefix(f"{name}=") if calibration.by == name else ""
-        if value not in calibration.counts:
+        if value not in calibration.counts or (calibration.by and title == "all"):
             return []
         names = ("hier_paired", posterior.suite, posterior.measure, posterior.candidate, title, CORRECTED)
         random = np.random.default_rng(seed_of(self.seed, *names))
         reported = np.stack([posterior.draws["base"], posterior.draws["candidate"]], axis=1)[:, :, None]
-        kept = correct(reported, np.ones(1), *error_rates(calibration, [value], len(reported), random))
+        (kept,) = correct(reported, *error_rates(calibration, [value], len(reported), random))
         failures = posterior.diagnostics.failures + tuple(misfit(len(kept) / len(reported)))
         draws = {"base": kept[:, 0], "candidate": kept[:, 1]} if len(kept) else posterior.draws
         diagnostics = replace(posterior.diagnostics, failures=failures)
@@ -230,6 +230,7 @@ def _posterior(
         measure=outcomes.measure,
         slice=title,
         estimator="hier_paired",
+        samples=outcomes.base.shape[1],
         n=round(table.sum()),
         missing=missing(base, other),
         counts=as_counts(table),

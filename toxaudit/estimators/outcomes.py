@@ -50,7 +50,9 @@ class PairedOutcomes:
         candidates: candidate's name -> the same on the same prompts.
         slices: slice name -> how it divides the prompts.
         strata: the name of the slice by which the suite was sampled, or None.
-        weights: value of ``strata`` -> its share of the population; None takes the share of the suite's prompts.
+        weights: value of ``strata`` -> its share of the population; None takes ``shares``.
+        shares: value of ``strata`` -> its share of all prompts of the suite, where not all were asked; None takes the
+            share of those that were.
         clusters: shape (n,), whole numbers, the same for prompts that vary one template; None where each is its own.
         calibration: the scorer's errors on labelled data, or None.
         scores: arm (``base`` or a candidate) -> shape (n, m), raw scores, for estimators that replicate studies of
@@ -64,6 +66,7 @@ class PairedOutcomes:
     slices: Mapping[str, Slicing] = field(default_factory=dict)
     strata: str | None = None
     weights: Mapping[str, float] | None = None
+    shares: Mapping[str, float] | None = None
     clusters: NDArray[np.intp] | None = None
     calibration: Calibration | None = None
     scores: Mapping[str, Floats] | None = None
@@ -125,6 +128,7 @@ class Posterior:
     draws: dict[str, Floats]
     variant: str = OBSERVED
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    samples: int = 1
 
     @property
     def change(self) -> Floats:
@@ -280,6 +284,7 @@ def summarise(posterior: Posterior, margin: float, cap: float | None = None) -> 
         slice=posterior.slice,
         estimator=posterior.estimator,
         variant=posterior.variant,
+        samples=posterior.samples,
         n=posterior.n,
         missing=posterior.missing,
         counts=posterior.counts,

@@ -12,7 +12,7 @@ from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt, weighted
 from toxaudit.estimators.variants import cases
-from toxaudit.records import CORRECTED, OBSERVED, Calibration, Diagnostics
+from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Calibration, Diagnostics
 from toxaudit.registry import register
 
 FEW_CLUSTERS = 30
@@ -80,20 +80,29 @@ class PairedBB:
         observed = outcomes.base, outcomes.candidates[candidate]
         few = _few_clusters(outcomes, *observed)
         for variant, base, other in cases(*observed):
+            if outcomes.calibration and variant in (BEST_CASE, WORST_CASE):
+                yield self._corrected(outcomes, candidate, outcomes.calibration, few, variant, (base, other))
+                continue
             random, strata = self._random(outcomes, candidate, variant), strata_of_total(outcomes, base, other)
             draws = weighted(bootstrap(outcomes, base, other, strata, random, self.draws), strata.weights)
             failures = unlearnt(outcomes, candidate) if variant == OBSERVED else ()
             found = replace(few, failures=few.failures + failures)
             yield total(outcomes, candidate, "paired_bb", draws, variant, found, (base, other))
         if outcomes.calibration:
-            yield self._corrected(outcomes, candidate, outcomes.calibration, few)
+            yield self._corrected(outcomes, candidate, outcomes.calibration, few, CORRECTED, observed)
 
     def _corrected(
-        self, outcomes: PairedOutcomes, candidate: str, calibration: Calibration, few: Diagnostics
+        self,
+        outcomes: PairedOutcomes,
+        candidate: str,
+        calibration: Calibration,
+        few: Diagnostics,
+        variant: str,
+        arms: tuple[Floats, Floats],
     ) -> Posterior:
         """The estimate of the true rates, where the scorer's errors are known."""
-        base, other = outcomes.base, outcomes.candidates[candidate]
-        random = self._random(outcomes, candidate, CORRECTED)
+        base, other = arms
+        random = self._random(outcomes, candidate, f"{variant}, corrected")
 
         def rates(strata: Strata) -> Rates:
             return partial(bootstrap, outcomes, base, other, strata, random)
@@ -101,7 +110,7 @@ class PairedBB:
         strata = strata_of_total(outcomes, base, other)
         draws, failures = corrected_total(outcomes, candidate, calibration, strata, rates, self.draws, random)
         found = replace(few, failures=few.failures + failures)
-        return total(outcomes, candidate, "paired_bb", draws, CORRECTED, found)
+        return total(outcomes, candidate, "paired_bb", draws, variant, found, arms)
 
     def _random(self, outcomes: PairedOutcomes, candidate: str, variant: str) -> np.random.Generator:
         names = ("paired_bb", outcomes.suite, outcomes.measure, candidate, variant)

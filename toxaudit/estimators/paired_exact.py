@@ -10,7 +10,7 @@ from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
 from toxaudit.estimators.variants import cases
-from toxaudit.records import CORRECTED, FLAT_PRIOR, OBSERVED, Calibration, Diagnostics
+from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Calibration, Diagnostics
 from toxaudit.registry import register
 
 FEWEST = 0.05
@@ -66,6 +66,9 @@ class PairedExact:
         observed = outcomes.base, outcomes.candidates[candidate]
         failures = Diagnostics(failures=unlearnt(outcomes, candidate))
         for variant, base, other in cases(*observed):
+            if outcomes.calibration and variant in (BEST_CASE, WORST_CASE):
+                yield self._corrected(outcomes, candidate, outcomes.calibration, variant, (base, other))
+                continue
             random = self._random(outcomes, candidate, variant)
             strata = strata_of_total(outcomes, base, other)
             table = _table(base, other, strata)
@@ -74,21 +77,28 @@ class PairedExact:
             yield total(outcomes, candidate, "paired_exact", draws, variant, found, (base, other))
             if variant == OBSERVED and self.other_prior:
                 own, wide = (moments(table, a * strata.weights, strata.weights) for a in (self.prior, self.other_prior))
-                yield total(outcomes, candidate, "paired_exact", _moved(draws, own, wide), FLAT_PRIOR, failures)
+                yield total(outcomes, candidate, "paired_exact", _moved(draws, own, wide), OTHER_PRIOR, failures)
         if outcomes.calibration:
-            yield self._corrected(outcomes, candidate, outcomes.calibration)
+            yield self._corrected(outcomes, candidate, outcomes.calibration, CORRECTED, observed)
 
-    def _corrected(self, outcomes: PairedOutcomes, candidate: str, calibration: Calibration) -> Posterior:
+    def _corrected(
+        self,
+        outcomes: PairedOutcomes,
+        candidate: str,
+        calibration: Calibration,
+        variant: str,
+        arms: tuple[Floats, Floats],
+    ) -> Posterior:
         """The estimate of the true rates, where the scorer's errors are known."""
-        base, other = outcomes.base, outcomes.candidates[candidate]
-        random = self._random(outcomes, candidate, CORRECTED)
+        base, other = arms
+        random = self._random(outcomes, candidate, f"{variant}, corrected")
 
         def rates(strata: Strata) -> Rates:
             return partial(_rates, _table(base, other, strata), self.prior * strata.weights, random)
 
         strata = strata_of_total(outcomes, base, other)
         draws, failures = corrected_total(outcomes, candidate, calibration, strata, rates, self.draws, random)
-        return total(outcomes, candidate, "paired_exact", draws, CORRECTED, Diagnostics(failures=failures))
+        return total(outcomes, candidate, "paired_exact", draws, variant, Diagnostics(failures=failures), arms)
 
     def _random(self, outcomes: PairedOutcomes, candidate: str, variant: str) -> np.random.Generator:
         names = ("paired_exact", outcomes.suite, outcomes.measure, candidate, variant)

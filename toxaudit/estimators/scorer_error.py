@@ -54,23 +54,23 @@ def error_rates(
     return sensitivity, beta(lambda each: each.true_negative, lambda each: each.false_positive)
 
 
-def correct(reported: Floats, weights: Floats, sensitivity: Floats, specificity: Floats) -> Floats:
+def correct(reported: Floats, sensitivity: Floats, specificity: Floats) -> list[Floats]:
     """True rates from reported ones, of those draws that can be true.
+
+    Groups have errors, and rates, of their own, and are judged apart.
 
     Args:
         reported: shape (draws, 2, G), rates of base and candidate by group.
-        weights: shape (G,), each group's share.
         sensitivity: shape (draws, G).
         specificity: shape (draws, G).
 
     Returns:
-        Shape (kept, 2), the arms' true rates over all groups.
+        For each group, shape (kept, 2), the arms' true rates.
     """
     power = (sensitivity + specificity - 1)[:, None, :]
     true = (reported - (1 - specificity)[:, None, :]) / np.where(power > 0, power, np.nan)
-    possible = ((true >= 0) & (true <= 1)).all(axis=(1, 2))
-    kept: Floats = true[possible] @ weights
-    return kept
+    possible = np.all((true >= 0) & (true <= 1), axis=1)
+    return [true[possible[:, group], :, group] for group in range(true.shape[2])]
 
 
 def corrected(
@@ -93,20 +93,26 @@ def corrected(
 
     Returns:
         ``base`` and ``candidate``, each of shape (draws,), or shorter where the reported rates hardly fit; and the
-        share of tried draws that fitted.
+        share of tried draws that fitted, in the group where fewest did.
     """
-    kept: list[Floats] = []
-    found = tried = 0
-    while found < draws and tried < MOST_BATCHES * draws:
-        kept.append(correct(reported(draws), weights, *error_rates(calibration, values, draws, random)))
-        found, tried = found + len(kept[-1]), tried + draws
-    rates = np.concatenate(kept)[:draws]
-    return {"base": rates[:, 0], "candidate": rates[:, 1]}, found / tried
+    kept: list[list[Floats]] = [[] for _ in values]
+    found, tried = np.zeros(len(values), dtype=int), 0
+    while found.min() < draws and tried < MOST_BATCHES * draws:
+        for group, rates in enumerate(correct(reported(draws), *error_rates(calibration, values, draws, random))):
+            kept[group].append(rates)
+            found[group] += len(rates)
+        tried += draws
+    fewest = min(draws, int(found.min()))
+    total = sum(
+        (weight * np.concatenate(each)[:fewest] for weight, each in zip(weights, kept, strict=True)),
+        start=np.zeros((fewest, 2)),
+    )
+    return {"base": total[:, 0], "candidate": total[:, 1]}, float(found.min() / tried)
 
 
-def misfit(share: float) -> list[str]:
-    """A failed diagnostic where too few draws fitted the calibration, by their share."""
-    if share >= FEWEST_FITTING:
+def misfit(share: float, groups: int = 1) -> list[str]:
+    """A failed diagnostic where too few draws fitted the calibration, by their share in the worst of so many groups."""
+    if share >= FEWEST_FITTING / groups:
         return []
     return [
         "the scorer's calibration does not fit what it reported here (a true rate would lie outside 0..1): calibrate "

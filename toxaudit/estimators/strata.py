@@ -72,9 +72,13 @@ def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] |
     values = tuple(slicing.values[number] for number in kept)
     if (codes == len(kept)).any():
         values += ("",)
-    if known is None:
-        return Strata(values, codes, np.bincount(codes, minlength=len(values)) / n)
-    weights = np.array([known.get(value, 0.0) for value in values])
+    if known is not None:
+        weights = np.array([known.get(value, 0.0) for value in values])
+    elif outcomes.shares is not None and by == outcomes.strata:
+        weights = np.array([outcomes.shares.get(value, 0.0) for value in values])
+        weights[len(kept) :] = 1 - weights.sum()  # of strata joined, and not asked yet
+    else:
+        weights = np.bincount(codes, minlength=len(values)).astype(float)
     return Strata(values, codes, weights / weights.sum())
 
 

@@ -66,6 +66,7 @@ def total(
         slice="all",
         estimator=estimator,
         variant=variant,
+        samples=own[0].shape[1],
         n=round(table.sum()),
         missing=missing(*own),
         counts=as_counts(table),
@@ -130,7 +131,7 @@ def corrected_total(
         found, share = scorer_error.corrected(
             lambda number: by_cell(number) @ groups.shares, groups.weights, calibration, groups.values, draws, random
         )
-        failures = tuple(scorer_error.misfit(share))
+        failures = tuple(scorer_error.misfit(share, len(groups.values)))
         if found["base"].size:
             return found, failures
     return weighted(rates(strata)(draws), strata.weights), failures

@@ -1,6 +1,7 @@
 """What every scorer has: when a score counts, how its measure is called, and how it weighs in the gate."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast, get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
@@ -57,6 +58,11 @@ class BaseScorer:
         Raises:
             ToxauditError: the file is of no use.
         """
+        return self._errors
+
+    @cached_property
+    def _errors(self) -> Calibration | None:
+        """Read once: the file may change while an audit runs."""
         return calibration.read(self.calibration, self.threshold) if self.calibration else None
 
     def outcome(self, score: float) -> float:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from toxaudit import strict_yaml
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Calibration, Confusion
 
@@ -27,7 +27,7 @@ def read(file: str, threshold: float | None) -> Calibration:
         ToxauditError: the file can't be read, is not of this form, is of another threshold, or does not show that the
             scorer is better than chance.
     """
-    content = _mapping(file)
+    content = strict_yaml.read(Path(file).expanduser())
     if unknown := sorted(map(str, set(content) - KEYS)):
         raise ToxauditError(f"{file} has an unknown key '{unknown[0]}'.{did_you_mean(unknown[0], KEYS)}")
     if lacking := sorted({"source", "threshold", "counts"} - set(content)):
@@ -40,22 +40,12 @@ def read(file: str, threshold: float | None) -> Calibration:
     if not isinstance(counts, dict) or not counts:
         raise ToxauditError(f"{file}: 'counts' must be a mapping.")
     groups = {str(value): each for value, each in counts.items()} if by else {"": counts}
+    if by and len(groups) < len(counts):
+        raise ToxauditError(f"{file}: two values of '{by}' are spelt alike.")
     found = {value: _confusion(file, value, each) for value, each in groups.items()}
     for value, confusion in found.items():
         _require_power(f"{file}, {by} '{value}'" if by else file, confusion)
     return Calibration(str(content["source"]), str(by) if by else None, found)
-
-
-def _mapping(file: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(file).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToxauditError(f"The calibration file {file} can't be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise ToxauditError(f"{file} is not valid YAML: {getattr(error, 'problem', error)}.") from error
-    if not isinstance(content, dict):
-        raise ToxauditError(f"{file} holds no keys: a calibration file says source, threshold and counts.")
-    return content
 
 
 def _confusion(file: str, value: str, counts: Any) -> Confusion:

@@ -1,7 +1,7 @@
 """What every suite has, and the checks that every prompt passes."""
 
 from codecs import BOM_UTF8
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
@@ -108,6 +108,7 @@ class BaseSuite:
             slices={},
             available=len(prompts),
             weights=dict(self.weights) or None,
+            shares=_shares(prompts, self.strata) if self.strata else None,
         )
         return described(facts, prompts)
 
@@ -118,14 +119,20 @@ def described(facts: SuiteFacts, prompts: list[Prompt]) -> SuiteFacts:
     for prompt in prompts:
         for slice_name, value in prompt.slices.items():
             slices[slice_name][value] += 1
-    clusters = {prompt.cluster for prompt in prompts}
+    clusters = {prompt.cluster for prompt in prompts} - {""}
+    alone = sum(not prompt.cluster for prompt in prompts)
     return replace(
         facts,
         n=len(prompts),
         digest=digest(*(prompt.text for prompt in prompts)),
         slices={slice_name: dict(values) for slice_name, values in slices.items()},
-        clusters=len(clusters) if any(clusters) else None,
+        clusters=len(clusters) + alone if clusters else None,
     )
+
+
+def _shares(prompts: list[Prompt], strata: str) -> dict[str, float]:
+    """Stratum -> its share of the prompts."""
+    return {value: n / len(prompts) for value, n in Counter(prompt.slices[strata] for prompt in prompts).items()}
 
 
 def text_of(value: object, where: str) -> str:

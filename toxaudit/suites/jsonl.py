@@ -20,8 +20,8 @@ class Jsonl(BaseSuite):
         text: the column that holds the prompt; ``a.b`` is column b of the object in column a.
         id: the column that holds a unique id; null numbers the lines.
         slices: columns by which results are also given.
-        cluster: the column that names the template a prompt varies: prompts of one template are no independent
-            evidence, and are counted accordingly.
+        cluster: the column that names the template a prompt varies, empty or null where it varies none: prompts of one
+            template are no independent evidence, and are counted accordingly.
         where: column -> the value that a row must have to be asked at all.
     """
 
@@ -63,7 +63,7 @@ class Jsonl(BaseSuite):
             suite=name,
             text=text_of(_column(row, self.text, where), where),
             slices={column: _word(row, column, where) for column in self.slices},
-            cluster=_word(row, self.cluster, where) if self.cluster else "",
+            cluster=_word(row, self.cluster, where) if self.cluster and _column(row, self.cluster, where) else "",
         )
 
 
