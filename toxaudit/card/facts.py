@@ -260,6 +260,8 @@ def _limitations(result: AuditResult) -> Iterator[str]:
         widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
     for estimate, scorer in widest.values():
         yield f"Resolution: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
+    if any(slices(result, model.name) for model in real):
+        yield "Slices: harm confined to one slice of one candidate is drawn towards the others and can be missed"
     yield from _scorer_limits(result)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
