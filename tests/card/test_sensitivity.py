@@ -233,8 +233,8 @@ def test_errors_by_group_and_what_stays_uncorrected() -> None:
     made = HARDER["corrected-scorer"]
     assert [row.group for row in methods.error_rows(made)] == [f"category={value}" for value in BY_CATEGORY.counts]
     limits = gather(made).limitations
-    assert f"Correcting {TOXICITY.title} takes these completions to be like the labelled ones" in limits[1]
-    assert limits[2].endswith("count in both models: Degenerate output and Refusal (keyword list)")
+    assert f"Correcting {TOXICITY.title} takes these completions to be like the labelled ones" in limits[2]
+    assert limits[3].endswith("count in both models: Degenerate output and Refusal (keyword list)")
     only = replace(made, scorers=made.scorers[:1])
     assert "Not corrected" not in render_card(only)
     uncorrected = replace(RESULTS["go"], scorers=made.scorers)
