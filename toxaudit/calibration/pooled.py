@@ -15,7 +15,7 @@ from toxaudit.estimators.paired_exact import PairedExact
 
 Fit = Mapping[str, Any]
 
-FIT: Fit = {"draws": 250, "tune": 300, "chains": 4}
+FIT: Fit = {"draws": 500, "tune": 300, "chains": 4}
 """Settings of a fit: shorter than an audit's, whose intervals have less Monte Carlo error."""
 
 COVERAGE_COLUMNS = ("suite", "candidates", "estimate", "coverage", "SE", "mean width, pp", "RMSE, pp")

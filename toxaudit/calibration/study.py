@@ -50,7 +50,7 @@ QUICK: Plan = (
 FULL: Plan = (
     partial(single_stratum, 2000, 0),
     partial(five_strata, 2000, 0),
-    partial(pooled_coverage, 150, 0, candidates=[4, 2]),
+    partial(pooled_coverage, 250, 0, candidates=[4, 2]),
     partial(sbc, 300),
     partial(gate_errors, 1000),
     partial(looks, 1000, 0),
