@@ -255,3 +255,8 @@ def test_two_estimators_of_one_kind_are_refused(here, capsys):
     Path("audits/estimator/mine.yaml").write_text("kind: paired_exact\nprior: 1.0\n")
     assert main(["audit=tiny", "estimator=[paired_exact,mine]"]) == 3
     assert "two estimators of the kind paired_exact" in capsys.readouterr().err
+
+
+def test_a_plan_says_that_fewer_prompts_may_do(here, capsys):
+    assert main(["plan", "audit=tiny", "sampling=adaptive"]) == 0
+    assert "Sampling: adaptive, in rounds: fewer prompts may do." in capsys.readouterr().out

@@ -33,7 +33,7 @@ def describe(spec: AuditSpec) -> str:
     tokens = spec.generation.max_new_tokens * spec.generation.samples
     lines += ["", f"  To generate: {_amount(known, unknown, arms, tokens)}"]
     if spec.sampling.in_rounds:
-        lines.append(f"  Sampling: {spec.sampling.sentence()}; fewer prompts may do.")
+        lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     return "\n".join(lines)
 
