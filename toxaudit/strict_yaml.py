@@ -29,7 +29,7 @@ def read(file: Path) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark else ""
         raise ToxauditError(f"{file}{line} is not valid YAML: {getattr(error, 'problem', error)}.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ToxauditError(f"{file} can't be read: {error}.") from error
+        raise ToxauditError(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if not isinstance(content, dict):
         raise ToxauditError(f"{file} holds no keys: it must be a YAML mapping such as 'title: ...'.")
     return content
