@@ -36,7 +36,7 @@ class Adaptive:
     """Prompts are asked in rounds until every change is known precisely; then the gate decides, once.
 
     What ends the rounds is the width of the 95 % interval and never what it says: stopping as soon as a verdict is
-    reached would pass a model that is exactly at the margin 23 times in 100, this 5 times (docs/calibration.md).
+    reached passes a model that is exactly at the margin 21 to 26 times in 100, this 5 to 7 times (docs/calibration.md).
 
     Attributes:
         first: prompts of each suite asked in the first round.
