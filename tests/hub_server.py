@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+))?")
 FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
@@ -19,13 +20,14 @@ class Repository:
     """Revision (branch or tag) -> files.
 
     ``refused`` maps a kind of call (info, tree or file) to a status and code; where ``torn``, the connection breaks off
-    within every file.
+    within every file. ``about`` is what the Hub says of it beside: tags, gated, downloads, cardData, safetensors.
     """
 
     revisions: dict[str, dict[str, bytes]]
     kind: str = "models"
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     torn: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
 
     def commit(self, revision: str) -> str:
         """The hash that stands for a revision's content."""
@@ -61,7 +63,9 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
             hub.asked.append(f"{self.command} {path}")
-            if call := API.fullmatch(path):
+            if path == "/api/models":
+                self.listing(parse_qs(urlsplit(self.path).query))
+            elif call := API.fullmatch(path):
                 self.api(*call.groups())
             elif call := FILE.fullmatch(path):
                 self.file(*call.groups())
@@ -80,8 +84,17 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
                 self.reply(json.dumps(listed).encode())
             else:
                 sha = revision if revision not in repository.revisions else repository.commit(revision)
-                siblings = [{"rfilename": path} for path in files]
-                self.reply(json.dumps({"id": name, "sha": sha, "siblings": siblings}).encode())
+                self.reply(json.dumps(described(name, repository, files) | {"sha": sha}).encode())
+
+        def listing(self, query: dict[str, list[str]]) -> None:
+            """What carries all tags asked for, the most downloaded first."""
+            rows = [
+                described(name, repository, repository.revisions["main"]) | {"sha": repository.commit("main")}
+                for name, repository in hub.repositories.items()
+                if repository.kind == "models" and set(query.get("filter", [])) <= set(repository.about.get("tags", []))
+            ]
+            rows.sort(key=lambda row: -row["downloads"])
+            self.reply(json.dumps(rows[: int(query.get("limit", ["1000"])[0])]).encode())
 
         def file(self, kind: str | None, name: str, revision: str, path: str) -> None:
             found = self.found("datasets" if kind else "models", name, revision, "file")
@@ -129,6 +142,13 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def described(name: str, repository: Repository, files: dict[str, bytes]) -> dict[str, Any]:
+    """A repository as the Hub's API tells of it."""
+    siblings = [{"rfilename": path, "size": len(data), "blobId": etag(data)} for path, data in files.items()]
+    about = {"downloads": 0, "tags": [], "gated": False, "private": False, "cardData": {}} | repository.about
+    return {"id": name, "modelId": name, "siblings": siblings} | about
 
 
 def etag(data: bytes) -> str:

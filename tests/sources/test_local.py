@@ -30,8 +30,13 @@ def test_a_folder_is_pinned_by_its_files_in_the_order_of_their_names(folder):
     assert parse(str(folder)).fetch().digest == signed(FILES)
 
 
-def test_only_files_that_match_count(folder):
-    assert parse(str(folder)).fetch(("*.txt", "b")).digest == signed(["a.txt", "a/b"])
+def test_only_files_that_match_count_each_as_deep_as_its_pattern(folder):
+    assert parse(str(folder)).fetch(("*.txt", "a/b", "d")).digest == signed(["a.txt", "a/b"])
+
+
+def test_what_a_folder_tells_of_itself_does_not_count(folder):
+    (folder / "README.md").write_text("Words.")
+    assert parse(str(folder)).fetch().digest == signed(FILES)
 
 
 def test_a_file_is_pinned_by_its_own_sha256(folder):

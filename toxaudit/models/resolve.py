@@ -7,12 +7,21 @@ from typing import Literal
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.models.gguf import as_safetensors
 from toxaudit.records import ModelFacts, digest
-from toxaudit.sources import Fetched, manifest_digest, parse
-from toxaudit.sources.base import WEIGHTS
-from toxaudit.spec import CandidateSpec, ModelSpec
+from toxaudit.sources import Fetched, manifest, parse
+from toxaudit.sources.base import TOLD, WEIGHTS
+from toxaudit.spec import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store import Store
 
 DTYPES = ("float32", "bfloat16", "float16")
+TOKENIZER = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
+"""The files of a tokenizer that is named apart from the weights."""
+
+
+def weight_files(spec: WeightsSpec) -> tuple[str, ...]:
+    """Which files of ``pretrained`` are fetched."""
+    if spec.gguf_file:
+        return (spec.gguf_file, *TOLD)
+    return (*WEIGHTS, "*.py") if spec.trust_remote_code else WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, store
 
 def tuned(name: str, spec: CandidateSpec, base: ResolvedModel, folder: Path, sentence: str) -> ResolvedModel:
     """A candidate whose adapter was tuned within the audit and lies in ``folder``."""
-    adapter = Fetched(f"tuned in this audit ({name})", None, folder, manifest_digest(folder, WEIGHTS))
+    adapter = Fetched(f"tuned in this audit ({name})", None, folder, manifest(folder, WEIGHTS))
     return replace(base, name=name, kind="trained", adapter=adapter, training=sentence, expect=spec.expect)
 
 

@@ -4,18 +4,18 @@ A reference is one string, and the same in every field that takes one:
 
 * ``pkg:pypi/NAME@VERSION?checksum=sha256:HEX#PATH``: a package URL (purl); PATH inside the wheel, a file or a folder,
 * a path: begins with ``/``, ``./``, ``../`` or ``~``, or exists,
-* otherwise ``ORG/NAME``: a Hub id.
+* otherwise ``ORG/NAME`` or ``ORG/NAME@REVISION``: a Hub id.
 """
 
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
-from toxaudit.sources.base import Fetched, Source, file_digest, manifest_digest
-from toxaudit.sources.hub import HubSource
+from toxaudit.sources.base import Fetched, Source, file_digest, manifest
+from toxaudit.sources.hub import HubSource, RepositoryFacts
 from toxaudit.sources.local import LocalSource
 from toxaudit.sources.package import PackageSource
 
-__all__ = ["Fetched", "Source", "file_digest", "manifest_digest", "parse"]
+__all__ = ["Fetched", "HubSource", "LocalSource", "RepositoryFacts", "Source", "file_digest", "manifest", "parse"]
 
 
 def parse(reference: str, revision: str | None = None, repo_type: str = "model") -> Source:
@@ -31,7 +31,10 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
     elif reference.startswith(("/", "./", "../", "~")) or Path(reference).exists():
         source = LocalSource(reference)
     elif reference.count("/") == 1 and not reference.endswith((".jsonl", ".txt", ".gguf")):
-        return HubSource(reference, revision, repo_type)
+        name, _, at = reference.partition("@")
+        if at and revision and at != revision:
+            raise ToxauditError(f"'{reference}' names another revision than '{revision}', which is given beside it.")
+        return HubSource(name, revision or at or None, repo_type)
     else:
         raise ToxauditError(
             f"'{reference}' is neither an existing path nor a Hub id (ORG/NAME) nor a package file (pkg:pypi/...)."

@@ -1,12 +1,20 @@
 """What every source can do, and the digests by which fetched files are known."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
-WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.gguf")
-"""The only files ever fetched for a model: no pickles, no code."""
+TOLD = ("README.md", "mergekit_config.yml")
+"""What a repository tells of itself: read, but no part of what is loaded, nor of its digest."""
+
+WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", *TOLD)
+"""The only files ever fetched for a model: no pickles, no code. Only those of the top folder are read."""
+
+DOUBLES = "consolidated*.safetensors"
+"""The same weights once more, in a form that transformers does not read."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +25,24 @@ class Fetched:
         reference: what the spec named, fit for publishing (a local path is shortened to its last two parts).
         revision: the Hub commit, where there is one.
         path: the file or folder.
-        digest: SHA-256 identity of the content.
+        files: each file's name within the folder (a single file's own name) and the SHA-256 of its content, in the
+            order of the names.
     """
 
     reference: str
     revision: str | None
     path: Path
-    digest: str
+    files: Mapping[str, str] = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the concatenated SHA-256s of the files in the order of their names (OpenSSF model signing).
+
+        A single file's is its own.
+        """
+        if self.path.is_file():
+            return next(iter(self.files.values()))
+        return hashlib.sha256(b"".join(map(bytes.fromhex, self.files.values()))).hexdigest()
 
 
 class Source(Protocol):
@@ -50,16 +69,26 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def manifest_digest(path: Path, patterns: tuple[str, ...] = ()) -> str:
-    """SHA-256 over the concatenated SHA-256s of a folder's files in the order of their names (OpenSSF model signing).
+def wanted(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a file is one of those that ``patterns`` name, all where there are none.
 
-    A single file's is its own SHA-256. ``patterns`` limit which files of a folder count.
+    ``name`` is relative, with forward slashes. A pattern takes files as deep as itself: ``*.json`` isn't ``a/b.json``.
     """
+    if not patterns:
+        return True
+    fits = (fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for pattern in patterns)
+    return any(fits) and not fnmatchcase(name, DOUBLES)
+
+
+def manifest(
+    path: Path, patterns: tuple[str, ...] = (), digest_of: Callable[[Path], str] = file_digest
+) -> dict[str, str]:
+    """The SHA-256 of each file under ``path`` that ``patterns`` name, by its name; names are ordered part by part."""
     if path.is_file():
-        return file_digest(path)
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and (not patterns or any(file.match(pattern) for pattern in patterns))
-    )
-    return hashlib.sha256(b"".join(bytes.fromhex(file_digest(file)) for file in files)).hexdigest()
+        return {path.name: digest_of(path)}
+    files = {file.relative_to(path): file for file in sorted(path.rglob("*")) if file.is_file()}
+    return {
+        inside.as_posix(): digest_of(file)
+        for inside, file in files.items()
+        if inside.name not in TOLD and wanted(inside.as_posix(), patterns)
+    }

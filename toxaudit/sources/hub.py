@@ -1,14 +1,40 @@
 """Repositories on the Hugging Face Hub, read at one commit."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from toxaudit import folders
 from toxaudit.errors import ToxauditError
 from toxaudit.records import digest
-from toxaudit.sources.base import Fetched
+from toxaudit.sources.base import DOUBLES, Fetched, file_digest, manifest, wanted
+from toxaudit.store import write_atomically
+
+LARGE = 2**24  # bytes; the digest of a larger file of the Hub cache, which never changes, is computed once
+
+
+@dataclass(frozen=True)
+class RepositoryFacts:
+    """What the Hub says of a repository at one commit, before any of its files is fetched.
+
+    Attributes:
+        commit: the commit.
+        sizes: file -> bytes.
+        tags: as on its page, e.g. ``base_model:adapter:ORG/NAME``.
+        licence: by its Hub name, where the card states one.
+        gated: whether its terms must be accepted first.
+        parameters: how many its safetensors hold, where the Hub has counted them.
+    """
+
+    commit: str
+    sizes: dict[str, int]
+    tags: tuple[str, ...]
+    licence: str | None
+    gated: bool
+    parameters: int | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,28 @@ class HubSource:
             resolved = HfApi().resolve_revision(self.reference, repo_type=self.repo_type, revision=self.revision)
         return resolved.resolved
 
+    def facts(self, timeout: float | None = None) -> RepositoryFacts:
+        """What the Hub says of the repository; ``timeout`` in seconds.
+
+        Raises:
+            ToxauditError: as ``resolve``; also for every cached repository, where the Hub is out of reach.
+        """
+        from huggingface_hub import HfApi
+
+        with _sentences(self.reference, self.revision):
+            info: Any = HfApi().repo_info(
+                self.reference, repo_type=self.repo_type, revision=self.revision, files_metadata=True, timeout=timeout
+            )
+        counted = getattr(info, "safetensors", None)
+        return RepositoryFacts(
+            commit=info.sha,
+            sizes={file.rfilename: file.size or 0 for file in info.siblings or ()},
+            tags=tuple(info.tags or ()),
+            licence=_licence(info),
+            gated=bool(info.gated),
+            parameters=counted.total if counted else None,
+        )
+
     def cached(self, patterns: tuple[str, ...] = ()) -> bool:
         """Whether the files of the revision that match ``patterns`` lie in the Hub cache."""
         from huggingface_hub import snapshot_download
@@ -46,7 +94,7 @@ class HubSource:
                 self.reference,
                 repo_type=self.repo_type,
                 revision=self.revision,
-                allow_patterns=list(patterns) or None,
+                **_filters(patterns),
                 local_files_only=True,
             )
         except (LocalEntryNotFoundError, HFValidationError):
@@ -57,16 +105,69 @@ class HubSource:
         """Download the files that match ``patterns`` at the resolved commit.
 
         Raises:
-            ToxauditError: as ``resolve``.
+            ToxauditError: as ``resolve``, or the disk has no room for them.
         """
         from huggingface_hub import snapshot_download
 
-        commit = self.resolve()
+        pinned = HubSource(self.reference, self.resolve(), self.repo_type)
+        if not pinned.cached(patterns):
+            pinned.check_disk(patterns)
         with _sentences(self.reference, self.revision):
-            path = snapshot_download(
-                self.reference, repo_type=self.repo_type, revision=commit, allow_patterns=list(patterns) or None
+            path = Path(
+                snapshot_download(
+                    self.reference, repo_type=self.repo_type, revision=pinned.revision, **_filters(patterns)
+                )
             )
-        return Fetched(self.reference, commit, Path(path), digest(self.repo_type, self.reference, commit))
+        return Fetched(self.reference, pinned.revision, path, manifest(path, patterns, _digest_once))
+
+    def check_disk(self, patterns: tuple[str, ...] = ()) -> None:
+        """Refuse a download for which the Hub cache's disk has no room.
+
+        Raises:
+            ToxauditError: so it is; or as ``facts``.
+        """
+        from huggingface_hub import constants
+
+        needed = sum(size for name, size in self.facts().sizes.items() if wanted(name, patterns))
+        cache = Path(constants.HF_HUB_CACHE)
+        free = shutil.disk_usage(next(path for path in (cache, *cache.absolute().parents) if path.exists())).free
+        if needed > free:
+            raise ToxauditError(
+                f"{self.reference} is {needed / 1e9:.1f} GB to download, but {cache} has {free / 1e9:.1f} GB left: "
+                "free some, or set HF_HOME to a larger disk."
+            )
+
+
+def _filters(patterns: tuple[str, ...]) -> dict[str, Any]:
+    """The same choice as ``wanted``'s, in the words of the Hub client, whose ``*`` takes slashes too."""
+    if not patterns:
+        return {}
+    shallow = not any("/" in pattern for pattern in patterns)
+    return {"allow_patterns": list(patterns), "ignore_patterns": [DOUBLES, *(["*/*"] if shallow else [])]}
+
+
+def _licence(info: Any) -> str | None:
+    card = info.card_data.to_dict() if info.card_data else {}
+    return next((str(card[key]) for key in ("license_name", "license") if card.get(key)), None)
+
+
+def _digest_once(file: Path) -> str:
+    """The file's SHA-256, kept where the file is large."""
+    blob = file.resolve()
+    found = blob.stat()
+    if found.st_size < LARGE:
+        return file_digest(blob)
+    kept = folders.home() / "digests" / digest(str(blob), str(found.st_size), str(found.st_mtime_ns))
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, file_digest(blob))
+    return kept.read_text()
+
+
+def _page(reference: str) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{reference}"
 
 
 @contextmanager
@@ -80,7 +181,7 @@ def _sentences(reference: str, revision: str | None) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:  # a subclass of RepositoryNotFoundError, so it comes first
         raise ToxauditError(
-            f"{reference} is gated: accept its terms on its Hub page, then run `hf auth login`."
+            f"{reference} is gated: accept its terms at {_page(reference)}, then run `hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise ToxauditError(
