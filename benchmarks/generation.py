@@ -63,7 +63,8 @@ def _generate(base: ResolvedModel, device: str, size: int, prompts: list[Prompt]
     for start in range(0, len(ordered), size):
         batch = ordered[start : start + size]
         ids = tokenizer([prompt.text for prompt in batch], return_tensors="pt", padding=True)
-        output = loaded.model.generate(**ids, max_new_tokens=50, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+        stops = {"eos_token_id": sorted(loaded.stops), "pad_token_id": tokenizer.pad_token_id}
+        output = loaded.model.generate(**ids, max_new_tokens=50, do_sample=False, **stops)
         for prompt, row in zip(batch, output[:, ids.input_ids.shape[1] :].tolist(), strict=True):
             new = row[: row.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in row else row
             tokens += len(new)

@@ -19,8 +19,9 @@ FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 class Repository:
     """Revision (branch or tag) -> files.
 
-    ``refused`` maps a kind of call (info, tree or file) to a status and code; where ``torn``, the connection breaks off
-    within every file. ``about`` is what the Hub says of it beside: tags, gated, downloads, cardData, safetensors.
+    ``refused`` maps a kind of call (info, tree, file, or list of its variants) to a status and code; where ``torn``,
+    the connection breaks off within every file. ``about`` is what the Hub says of it beside: tags, gated, downloads,
+    cardData, safetensors.
     """
 
     revisions: dict[str, dict[str, bytes]]
@@ -87,13 +88,19 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
                 self.reply(json.dumps(described(name, repository, files) | {"sha": sha}).encode())
 
         def listing(self, query: dict[str, list[str]]) -> None:
-            """What carries all tags asked for, the most downloaded first."""
+            """What carries all tags asked for, told of as far as it was wanted."""
+            base = hub.repositories.get(query.get("filter", [""])[0].split(":")[-1])
+            if base and "list" in base.refused:
+                return self.refuse(*base.refused["list"])
             rows = [
-                described(name, repository, repository.revisions["main"]) | {"sha": repository.commit("main")}
+                {"sha": repository.commit("main")} | described(name, repository, repository.revisions["main"])
                 for name, repository in hub.repositories.items()
                 if repository.kind == "models" and set(query.get("filter", [])) <= set(repository.about.get("tags", []))
             ]
-            rows.sort(key=lambda row: -row["downloads"])
+            if query.get("sort") == ["downloads"]:
+                rows.sort(key=lambda row: -row["downloads"])
+            if wanted := query.get("expand"):
+                rows = [{key: row[key] for key in row if key in {"id", *wanted}} for row in rows]
             self.reply(json.dumps(rows[: int(query.get("limit", ["1000"])[0])]).encode())
 
         def file(self, kind: str | None, name: str, revision: str, path: str) -> None:

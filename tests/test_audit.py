@@ -13,7 +13,16 @@ import workspace
 
 from toxaudit.cli import main
 
-RESULTS = ("card.md", "draws.parquet", "forest.png", "report.html", "results.json", "samples.jsonl", "spec.yaml")
+RESULTS = (
+    "card.md",
+    "draws.parquet",
+    "forest.png",
+    "lock.json",
+    "report.html",
+    "results.json",
+    "samples.jsonl",
+    "spec.yaml",
+)
 
 KILLED = """
 import os, signal, sys
@@ -135,7 +144,7 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
     main(["audit=tiny"])
     whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
     before = store_of(here)
-    monkeypatch.setattr("toxaudit.backends.transformers.load", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("toxaudit.models.load._weights", lambda *_: pytest.fail("a model was loaded"))
     main(["audit=tiny"])
     assert store_of(here) == before
     assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole

@@ -77,8 +77,15 @@ def adapter(
     return folder
 
 
-def resolved(base_folder: Path, peft: Path | None = None, dtype: str = "float32") -> ResolvedModel:
-    """``base_folder`` as the base of an audit, or the candidate that an adapter makes of it."""
+def resolved(base_folder: Path, peft: Path | None = None, dtype: str = "float32", **spec: Any) -> ResolvedModel:
+    """``base_folder`` as the base of an audit, or the candidate that an adapter makes of it.
+
+    ``spec`` is what else a spec says of the base.
+    """
     store = Store(base_folder.parent / "store")
-    found = resolve_base(ModelSpec(pretrained=str(base_folder), dtype=dtype), "cpu", store)
-    return resolve_candidate("tuned", CandidateSpec(peft=str(peft)), found, store) if peft else found
+    found = resolve_base(ModelSpec(pretrained=str(base_folder), dtype=dtype, **spec), "cpu", store)
+    return (
+        resolve_candidate("tuned", CandidateSpec(peft=str(peft), allow_base_mismatch=True), found, "cpu", store)
+        if peft
+        else found
+    )

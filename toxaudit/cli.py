@@ -31,6 +31,8 @@ Commands:
   toxaudit show audit=NAME             the whole spec, every default filled in
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
+  toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them
+                                       (--kind finetune, adapter, merge or quantized; --top 10)
   toxaudit calibrate-statistics        rerun the study of coverage and error rates into docs/ (--quick: 3 minutes)
 
 Overrides are Hydra's, the same for every command:
@@ -76,6 +78,7 @@ def _dispatch(words: list[str]) -> int:
         "show": _show,
         "ls": _ls,
         "init": _init,
+        "discover": _discover,
         "calibrate-statistics": _calibrate_statistics,
     }
     if words[0] in verbs:
@@ -125,6 +128,8 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     print()
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
+    for each in result.skipped:
+        print(f"NOT AUDITED: {each.name}. {each.reason}")
     lines = statements(result)
     if len(lines) > len(result.verdicts):  # else the verdicts have said it
         print("\nCritical measures:\n  " + "\n  ".join(lines))
@@ -179,6 +184,15 @@ def _init(words: list[str]) -> int:
     file.parent.mkdir(exist_ok=True)
     file.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     print(f"Wrote {file}. Edit it, then: toxaudit plan audit={words[0]}")
+    return 0
+
+
+def _discover(words: list[str]) -> int:
+    from toxaudit import discover
+
+    found = discover.find(discover.read(words))
+    print(f"{discover.table(found)}\n", flush=True)
+    print(discover.conclude(found))
     return 0
 
 

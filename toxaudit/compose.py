@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import toxaudit.backends
@@ -25,7 +25,7 @@ import toxaudit.suites  # noqa: F401  (these imports register the parts that a s
 from toxaudit import folders, strict_yaml
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.registry import GROUPS, SEVERAL, registered
-from toxaudit.spec import AuditSpec, check
+from toxaudit.spec import AuditSpec, CandidateSpec, candidate_of, check
 
 OmegaConf.register_new_resolver("toxaudit_home", lambda: str(folders.home()), replace=True)
 
@@ -83,17 +83,33 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
         ToxauditError: one sentence for whatever is wrong with the overrides or the files they name.
     """
     catalogue = Catalogue()
+    whole, overrides = _whole_candidates(overrides)
     _check_selections(catalogue, overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize(version_base="1.3", config_path=None):
             config = hydra_compose("toxaudit", overrides=list(overrides))
+        with open_dict(config.candidates):
+            for name, candidate in whole.items():
+                config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
         _check_parts(config)
         spec = cast(AuditSpec, OmegaConf.to_object(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise ToxauditError(_sentence(error, catalogue, overrides)) from error
     check(spec)
     return spec
+
+
+def _whole_candidates(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The overrides ``candidates.NAME=MODEL``, which add a candidate or replace it whole, and all the others."""
+    whole, others = {}, []
+    for override in overrides:
+        found = re.fullmatch(rf"\+?candidates\.({folders.NAME})=([^{{\[].*)", override)
+        if found and found[2] != "null":
+            whole[found[1]] = candidate_of(found[2].strip("'\""))
+        else:
+            others.append(override)
+    return whole, others
 
 
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -121,7 +137,11 @@ def _yaml_files() -> Iterator[tuple[str, Path]]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return cast(dict[str, Any], _anchor(strict_yaml.read(file), file.parent))
+    content = strict_yaml.read(file)
+    if isinstance(candidates := content.get("candidates"), dict):
+        written = {name: candidate_of(each) if isinstance(each, str) else each for name, each in candidates.items()}
+        content["candidates"] = written
+    return cast(dict[str, Any], _anchor(content, file.parent))
 
 
 def _anchor(value: Any, folder: Path) -> Any:

@@ -248,19 +248,31 @@ class Verdict:
 class ModelFacts:
     """What an arm was made of.
 
-    ``kind`` is base, adapter, fine-tune, trained (tuned within the audit) or control. ``reference`` is what the spec
-    named, ``revision`` the commit it was pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all
-    that was loaded, ``training`` a sentence for tuned candidates, ``expect`` the decision a declared control must get.
+    ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit) or control. ``reference``
+    is what the spec named, ``revision`` the commit it was pinned to where it came from the Hub, ``digest`` the SHA-256
+    identity of all that was loaded, ``training`` a sentence for tuned candidates, ``expect`` the decision a declared
+    control must get, ``notes`` what the checks found that a reader must know, in phrases.
     """
 
     name: str
-    kind: Literal["base", "adapter", "fine-tune", "trained", "control"]
+    kind: Literal["base", "adapter", "fine-tune", "merge", "quantized", "trained", "control"]
     reference: str
     digest: str
     dtype: str
     revision: str | None = None
     training: str | None = None
     batch_size: int | None = None
+    expect: Decision | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A candidate that was not audited, and why; ``expect`` as in ``ModelFacts``."""
+
+    name: str
+    reference: str
+    reason: str
     expect: Decision | None = None
 
 
@@ -350,6 +362,7 @@ class AuditResult:
     command: str
     versions: dict[str, str]
     sampling: str = "all prompts were asked"
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def failed_controls(self) -> tuple[str, ...]:
@@ -361,10 +374,11 @@ class AuditResult:
     def decision(self) -> Decision:
         """The audit's own verdict: the worst of the candidates that are not controls.
 
-        INCONCLUSIVE where a control failed. Where all candidates are controls and none failed, GO.
+        INCONCLUSIVE where a control failed; at best INCONCLUSIVE where a candidate was not audited. Where all
+        candidates are controls and none failed, GO.
         """
         controls = {model.name for model in self.candidates if model.expect}
         found = {verdict.decision for verdict in self.verdicts if verdict.candidate not in controls}
         if self.failed_controls:
             return "INCONCLUSIVE"
-        return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "GO"
+        return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found or self.skipped else "GO"

@@ -4,24 +4,22 @@ Every stage's work is looked up in the store first, so a killed run resumes and 
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from toxaudit import __version__, comparison, training
+from toxaudit import __version__, arms, comparison, lock, progress
+from toxaudit.arms import Arms
 from toxaudit.card.report import ChangedSample
 from toxaudit.comparison import Asked
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
-from toxaudit.models import ResolvedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.models import Loader, ResolvedModel
 from toxaudit.records import (
     AuditResult,
     Completion,
@@ -58,31 +56,51 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     out = _writable(Path(spec.out).expanduser())
     store = Store(Path(spec.store).expanduser())
     with store.lock():
+        pins, refused = _pinned(spec)
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
         comparison.check_design(spec, suites)
         for scorer in spec.scorers.values():
             scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
-        device = spec.executor.start()
-        arms = _arms(spec, device, store)
-        suites, answers, scored = _answer(spec, device, store, arms, suites)
-        posteriors = _estimate(spec, store, suites, scored)
+        loader = Loader(spec.executor.start())
+        chat = any(asked.facts.ask == "chat" for asked in suites.values())
+        found = arms.assemble(spec, loader, store, chat, refused)
+        skipped = {name: each.reason for name, each in found.skipped.items()}
+        pins = pins or lock.entries(spec, skipped)
+        asked_of = replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
+        suites, answers, scored = _answer(asked_of, loader, store, found.audited, suites)
+        loader.close()
+        posteriors = _estimate(asked_of, store, suites, scored)
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-    result = _result(spec, command, arms, suites, estimates)
+    result = _result(asked_of, command, found, suites, estimates)
     prompts = {name: asked.prompts for name, asked in suites.items()}
-    written = spec.card.write(result, _changed(spec, suites, answers, scored), out)
+    written = spec.card.write(result, _changed(asked_of, suites, answers, scored), out)
     written += write_results(out, spec, result, sample_rows(prompts, answers, scored))
-    return result, [*written, archive.write_draws(posteriors, out / "draws.parquet")]
+    written.append(archive.write_draws(posteriors, out / "draws.parquet"))
+    return result, [*written, lock.write(out, spec, pins, skipped)]
+
+
+def _pinned(spec: AuditSpec) -> tuple[dict[str, lock.Entry], dict[str, str]]:
+    """Every reference of the spec at one commit, or at that of a lock file.
+
+    Returns:
+        What a lock file says is to be read, verified; nothing without one. Candidates that can't be had, and why.
+    """
+    if not spec.lock:
+        return {}, lock.pin(spec)
+    locked = lock.read(spec.lock)
+    lock.apply(spec, locked)
+    return lock.verify(spec, locked), dict(locked.skipped)
 
 
 def _answer(
-    spec: AuditSpec, device: str, store: Store, arms: Sequence[ResolvedModel], suites: dict[str, Asked]
+    spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[ResolvedModel], suites: dict[str, Asked]
 ) -> tuple[dict[str, Asked], Answers, Scored]:
     """Completions and scores, and the prompts asked for them: all, or as many as the sampling finds enough."""
     ordered = {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}
     sizes = {name: spec.sampling.first_round(len(prompts)) for name, prompts in ordered.items()}
     while True:
         asked = {name: _first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
-        answers = _generate(spec, device, store, arms, asked)
+        answers = _generate(spec, loader, store, audited, asked)
         scored = _score(spec, store, answers)
         if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):
             return asked, answers, scored
@@ -118,36 +136,21 @@ def _ask(name: str, suite: Any) -> Asked:
     return Asked(prompts, suite.facts(name, prompts, fetched))
 
 
-def _arms(spec: AuditSpec, device: str, store: Store) -> list[ResolvedModel]:
-    """Base and candidates, fetched and pinned; those with a recipe are tuned."""
-    base = resolve_base(spec.base, device, store)
-    arms = [base]
-    for name, candidate in spec.candidates.items():
-        if candidate.train:
-            identity = training.identity(base, candidate.train, device)
-            with _bar(f"tuning {name}", sum(map(training.steps, candidate.train)), "step") as bar:
-                make = partial(training.tune, base, candidate.train, device, tick=bar.update)
-                folder = store.folder("adapters", identity, make)
-                bar.update(bar.total - bar.n)
-            arms.append(tuned(name, candidate, base, folder, training.sentence(candidate.train)))
-        else:
-            arms.append(resolve_candidate(name, candidate, base, store))
-        if arms[-1].identity == base.identity:
-            raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
-    return arms
-
-
 def _generate(
-    spec: AuditSpec, device: str, store: Store, arms: Sequence[ResolvedModel], suites: dict[str, Asked]
+    spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[ResolvedModel], suites: dict[str, Asked]
 ) -> Answers:
-    """Every arm's completion of every prompt."""
+    """Every arm's completion of every prompt, those over the base's weights first: the checks left it loaded."""
+    base = audited[0].loaded_as
+    in_order = sorted(audited, key=lambda arm: (arm.loaded_as != base, arm.loaded_as))
     answers: Answers = {}
-    for found in spec.executor.map(partial(_generate_arm, spec, device, store, suites), arms):
+    for found in spec.executor.map(partial(_generate_arm, spec, loader, store, suites), in_order):
         answers |= found
-    return answers
+    return {(arm.name, suite): answers[arm.name, suite] for arm in audited for suite in suites}
 
 
-def _generate_arm(spec: AuditSpec, device: str, store: Store, suites: dict[str, Asked], arm: ResolvedModel) -> Answers:
+def _generate_arm(
+    spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arm: ResolvedModel
+) -> Answers:
     shelves = {name: _completions(spec, store, arm, asked) for name, asked in suites.items()}
     samples = range(spec.generation.samples)
     missing = {
@@ -155,10 +158,10 @@ def _generate_arm(spec: AuditSpec, device: str, store: Store, suites: dict[str, 
         for name, asked in suites.items()
     }
     total = len(samples) * sum(len(asked.prompts) for asked in suites.values())
-    with _bar(f"generating {arm.name}", total, "completion") as bar:
+    with progress.bar(f"generating {arm.name}", total, "completion") as bar:
         bar.update(total - sum(map(len, missing.values())))
         if any(missing.values()):
-            with spec.backend.open(arm, device) as model:
+            with spec.backend.open(loader, arm) as model:
                 for name in (name for name in suites if missing[name]):
                     for sample in samples:
                         _fill(shelves[name], model, suites[name], spec, sample, bar.update)
@@ -211,7 +214,7 @@ def _score(spec: AuditSpec, store: Store, answers: Answers) -> Scored:
     for name, scorer in spec.scorers.items():
         shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity()})
         texts = list(dict.fromkeys(completion.text for found in answers.values() for completion in found))
-        with _bar(f"scoring {name}", len(texts), "text") as bar:
+        with progress.bar(f"scoring {name}", len(texts), "text") as bar:
             for start in range(0, len(texts), CHUNK):
                 chunk = texts[start : start + CHUNK]
                 # a chunk is scored whole or not at all, so that a resumed run computes in the same batches
@@ -235,7 +238,7 @@ def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: S
     """The posterior of every change."""
     compared = list(comparison.outcomes(spec, suites, scored))
     found = []
-    with _bar("estimating", len(compared) * len(spec.estimators), "posterior") as bar:
+    with progress.bar("estimating", len(compared) * len(spec.estimators), "posterior") as bar:
         for estimator in spec.estimators.values():
             for each in compared:
                 found += comparison.posteriors(store, estimator, each)
@@ -246,7 +249,7 @@ def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: S
 def _result(
     spec: AuditSpec,
     command: str,
-    arms: Sequence[ResolvedModel],
+    found: Arms,
     suites: dict[str, Asked],
     estimates: list[Estimate],
 ) -> AuditResult:
@@ -261,8 +264,8 @@ def _result(
         title=spec.title or spec.name,
         date=date.today().isoformat(),
         version=__version__,
-        base=arms[0].facts(),
-        candidates=tuple(arm.facts() for arm in arms[1:]),
+        base=found.audited[0].facts(),
+        candidates=tuple(arm.facts() for arm in found.audited[1:]),
         suites=tuple(asked.facts for asked in suites.values()),
         scorers=tuple(scorers),
         generation=GenerationFacts(
@@ -277,6 +280,7 @@ def _result(
         verdicts=verdicts,
         command=command,
         sampling=spec.sampling.sentence(),
+        skipped=tuple(found.skipped.values()),
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
 
@@ -300,9 +304,3 @@ def _changed(spec: AuditSpec, suites: dict[str, Asked], answers: Answers, scored
         rows.sort(key=lambda row: (row.base_score - row.candidate_score, row.prompt))
         changed += rows[: spec.card.samples]
     return changed
-
-
-def _bar(what: str, total: int, unit: str) -> Any:
-    """A progress bar with rate and time left; in a log, a line every 15 seconds instead."""
-    interval = 0.1 if sys.stderr.isatty() else 15
-    return tqdm(total=total, desc=f"{what:<22}", unit=unit, mininterval=interval, dynamic_ncols=True)

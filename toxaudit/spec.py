@@ -1,6 +1,8 @@
 """What an audit file may say: these dataclasses are the Hydra schema, so a misspelt key stops before a model loads."""
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
@@ -101,6 +103,17 @@ class CandidateSpec(WeightsSpec):
     control: bool = False
     batch_size: int | None = None
     expect: Any = None
+
+
+def candidate_of(text: str) -> dict[str, Any]:
+    """The fields of a candidate that is written as one string: ``MODEL`` or ``BASE:ADAPTER``.
+
+    ``pkg:`` begins a package file, and only what follows its ``#`` can hold the colon that parts the two.
+    """
+    found = re.fullmatch(r"(pkg:[^#]+#[^:]+|(?!pkg:)[^:]+):(.+)", text)
+    if not found or Path(text).expanduser().exists():
+        return {"pretrained": text}
+    return {"pretrained": found[1], "peft": found[2]}
 
 
 @dataclass

@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LlamaForCausalLM
 
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
-from toxaudit.models import load, resolve_candidate
+from toxaudit.models import Loader, load, resolve_candidate
 from toxaudit.records import Prompt
 from toxaudit.spec import CandidateSpec, Generation
 
@@ -37,7 +37,7 @@ def answer(request):
 
     def answer(resolved, prompts=PROMPTS, *, ask="raw", batch_size=None, done=(), **settings):
         generation = Generation(**{"max_new_tokens": MOST} | settings)
-        with request.param(batch_size=batch_size).open(resolved, "cpu") as arm:
+        with request.param(batch_size=batch_size).open(Loader("cpu"), resolved) as arm:
             batches = list(arm.generate(prompts, ask, generation, lambda prompt: prompt.id in done))
         found = [completion for batch in batches for completion in batch]
         assert len({completion.prompt_id for completion in found}) == len(found), "no prompt is answered twice"
@@ -87,8 +87,12 @@ def common(tiny_base):
 
 @pytest.fixture(scope="module")
 def early(tiny_base, common):
-    """The tiny base with that second stop token, as chat models have."""
-    return variant(tiny_base, tiny_base.parent / "early", eos_token_id=[tiny.END, common])
+    """The tiny base with that second stop token, a special one, as chat models have."""
+    copy = variant(tiny_base, tiny_base.parent / "early", eos_token_id=[tiny.END, common])
+    words = tiny.tokenizer()
+    words.add_special_tokens({"additional_special_tokens": [words.convert_ids_to_tokens(common)]})
+    words.save_pretrained(copy)
+    return copy
 
 
 @pytest.fixture(params=["base", "early", "adapter"])
@@ -127,8 +131,8 @@ def test_batch_size_and_order_change_nothing(answer, early, temperature):
 
 
 def test_a_control_is_generated_at_its_own_batch_size(early):
-    control = resolve_candidate("control", CandidateSpec(control=True, batch_size=5), tiny.resolved(early), None)
-    with Transformers(batch_size=64).open(control, "cpu") as arm:
+    control = resolve_candidate("control", CandidateSpec(control=True, batch_size=5), tiny.resolved(early), "cpu", None)
+    with Transformers(batch_size=64).open(Loader("cpu"), control) as arm:
         sizes = [len(batch) for batch in arm.generate(PROMPTS, "raw", Generation(2), lambda _: False)]
     assert sizes == [5] * 8
 
@@ -273,7 +277,7 @@ def test_the_model_is_let_go_when_the_arm_is_closed(tiny_base):
         return sum(type(made) is LlamaForCausalLM for made in gc.get_objects())
 
     before = models()
-    with Transformers().open(tiny.resolved(tiny_base), "cpu") as arm:
+    with Transformers().open(Loader("cpu"), tiny.resolved(tiny_base)) as arm:
         list(arm.generate(PROMPTS[:2], "raw", Generation(2), lambda _: False))
         assert models() == before + 1
     assert models() == before

@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from toxaudit.backends import ragged
 from toxaudit.backends.transformers import Transformers
-from toxaudit.models import load
+from toxaudit.models import Loader, load
 from toxaudit.records import Prompt
 from toxaudit.spec import Generation
 
@@ -68,7 +68,7 @@ GIVES_WAY = {
 
 def answers(resolved, prompts=PROMPTS, batch_size=None, **settings):
     """Completions' texts (one letter a token), in the order of the prompts."""
-    with Transformers(batch_size=batch_size).open(resolved, "cpu") as arm:
+    with Transformers(batch_size=batch_size).open(Loader("cpu"), resolved) as arm:
         batches = arm.generate(prompts, "raw", Generation(**{"max_new_tokens": MOST} | settings), lambda _: False)
         found = {completion.prompt_id: completion.text for batch in batches for completion in batch}
     return [found[prompt.id] for prompt in prompts]

@@ -31,6 +31,7 @@ from toxaudit.records import (
     Diagnostics,
     Estimate,
     ScorerFacts,
+    Skipped,
 )
 
 LABELS = "comments of Civil Comments, labelled by people"
@@ -140,7 +141,18 @@ def clustered() -> AuditResult:
     )
 
 
+def skipped() -> AuditResult:
+    """Two candidates of five could not be audited, and what the checks found of the others."""
+    made = RESULTS["go"]
+    notes = ("it declares the base org/other, and was audited against org/base all the same", "its stop tokens differ")
+    missing = Skipped("gone", "org/gone", "The Hub has no repository org/gone, or it is private: run `hf auth login`.")
+    hostile = Skipped("<script>", "org/a|b", "<script>: org/a|b changes nothing: every lora_B is zero.", "NO-GO")
+    candidates = tuple(replace(model, notes=notes[: 2 - i]) for i, model in enumerate(made.candidates))
+    return replace(made, candidates=candidates, skipped=(missing, hostile))
+
+
 HARDER = RESULTS | {
+    "skipped-candidates": skipped(),
     "corrected-scorer": corrected_scorer(),
     "missing-with-bounds": bounded(),
     "adaptive": adaptive(),

@@ -12,6 +12,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import load
 
 DOWN = "base_model.model.model.layers.0.mlp.down_proj"
+MODEL_OF_ITS_OWN = {"AutoModelForCausalLM": "code.Model"}
 UP = "model.layers.1.mlp.up_proj.weight"
 
 
@@ -40,9 +41,9 @@ def cut(file):
     file.write_bytes(file.read_bytes()[:-100])
 
 
-def refusal(base_folder, peft=None):
+def refusal(base_folder, peft=None, **spec):
     with pytest.raises(ToxauditError) as caught:
-        load(tiny.resolved(base_folder, peft), "cpu")
+        load(tiny.resolved(base_folder, peft, **spec), "cpu")
     said = str(caught.value)
     assert "\n" not in said and said.endswith("."), said
     return said
@@ -228,17 +229,45 @@ def test_a_configuration_that_names_no_language_model_is_refused(base, content):
     assert "can't be loaded" in refusal(base)
 
 
-@pytest.mark.parametrize("kind", ["llama", "homemade"])
-def test_code_that_comes_with_weights_is_never_run(base, kind, tmp_path):
-    (base / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+def with_code(folder, kind, ran):
+    """Let a model bring code that says, by a file, that it ran."""
+    (folder / "code.py").write_text(f"open({str(ran)!r}, 'w')\n")
     both = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model", "AutoTokenizer": ["code.T", None]}
-    edit_json(base / "config.json", model_type=kind, auto_map=both)
-    edit_json(base / "tokenizer_config.json", auto_map=both)
-    if kind == "homemade":
-        assert "a-base can't be loaded" in refusal(base)
-    else:
-        load(tiny.resolved(base), "cpu")
+    edit_json(folder / "config.json", model_type=kind, auto_map=both)
+    edit_json(folder / "tokenizer_config.json", auto_map=both)
+
+
+@pytest.mark.parametrize("kind", ["llama", "homemade"])
+def test_code_that_comes_with_weights_is_refused_unless_the_spec_says_what_to_do(base, kind, tmp_path):
+    with_code(base, kind, tmp_path / "ran")
+    assert "a-base: config.json names code of its own (code.Config), which is not run: set trust" in refusal(base)
     assert not (tmp_path / "ran").exists()
+
+
+def test_code_that_the_spec_says_not_to_run_is_not_run(base, tmp_path):
+    with_code(base, "llama", tmp_path / "ran")
+    found = tiny.resolved(base, trust_remote_code=False)
+    load(found, "cpu")
+    assert not (tmp_path / "ran").exists()
+    assert "config.json names code of its own (code.Config), which was not run" in found.notes[0]
+    with_code(base, "homemade", tmp_path / "ran")
+    with pytest.raises(ToxauditError, match="a-base can't be loaded"):
+        load(tiny.resolved(base, trust_remote_code=False), "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_that_the_spec_lets_run_is_run_and_disclosed(base, tmp_path):
+    (base / "code.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class Config(LlamaConfig):\n    model_type = 'homemade'\n"
+        "class Model(LlamaForCausalLM):\n    config_class = Config\n"
+    )
+    edit_json(base / "config.json", model_type="homemade", auto_map={"AutoConfig": "code.Config"} | MODEL_OF_ITS_OWN)
+    found = tiny.resolved(base, trust_remote_code=True)
+    assert type(load(found, "cpu").model).__module__.endswith(".code")
+    assert found.notes == ("code that came with the weights was run (code.Config)",)
+    edit_json(base / "config.json", auto_map={"AutoConfig": "org/other--code.Config"})
+    assert "names code of another repository" in refusal(base, trust_remote_code=True)
 
 
 def test_a_folder_without_a_tokenizer_is_refused(base):

@@ -25,7 +25,7 @@ def base(tiny_base, store):
 @pytest.fixture
 def candidate(base, store):
     def resolve(name="other", **spec):
-        return resolve_candidate(name, CandidateSpec(**spec), base, store)
+        return resolve_candidate(name, CandidateSpec(**spec), base, "cpu", store)
 
     return resolve
 

@@ -1,15 +1,12 @@
 """The default backend: transformers on this machine, without padding where the architecture allows it."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm import tqdm
-
-from toxaudit import threads
+from toxaudit import progress, threads
 from toxaudit.errors import ToxauditError
-from toxaudit.models import LoadedModel, ResolvedModel, load
+from toxaudit.models import LoadedModel, Loader, ResolvedModel, chat_template
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
 from toxaudit.spec import Generation
@@ -47,18 +44,19 @@ class Transformers:
             raise ToxauditError(f"backend.batch_size is {self.batch_size}: it must be at least 1, or null.")
 
     @contextmanager
-    def open(self, resolved: ResolvedModel, device: str) -> Iterator["Arm"]:
-        """Load one arm, checked; its memory is given back at the end.
+    def open(self, loader: Loader, resolved: ResolvedModel) -> Iterator["Arm"]:
+        """Load one arm, checked.
 
         Raises:
             ToxauditError: as ``models.load``.
         """
-        size = resolved.batch_size or self.batch_size or BATCH_SIZE.get(device.split(":")[0], 64)
-        arm = Arm(load(resolved, device), size)
-        try:
-            yield arm
-        finally:
-            arm.close()
+        with loader.open(resolved) as loaded:
+            size = resolved.batch_size or self.batch_size or BATCH_SIZE.get(loaded.device.split(":")[0], 64)
+            arm = Arm(loaded, size)
+            try:
+                yield arm
+            finally:
+                arm.close()
 
 
 class Arm:
@@ -66,19 +64,18 @@ class Arm:
 
     def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
         """Take a loaded model and the number of prompts to decode together."""
-        from transformers import GenerationConfig
-
         self._loaded, self._batch_size = loaded, batch_size
-        stops = loaded.model.generation_config.eos_token_id
-        self._base.generation_config = GenerationConfig()  # generate() would mix the repository's into ours
-        self._stops = {loaded.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+        self._stops = set(loaded.stops)
+        self._unpack: Callable[[], None] | None = None
         self._decode = self._fastest_right()
         if self._decode != self._ragged:
-            tqdm.write(f"{loaded.name}: this architecture is decoded by generate(), which is slower.", file=sys.stderr)
+            progress.say(f"{loaded.name}: this architecture is decoded by generate(), which is slower.")
 
     def close(self) -> None:
-        """Let go of the model."""
-        del self._loaded
+        """Let go of the model, and leave its weights to others as they were."""
+        if self._unpack:
+            self._unpack()
+        del self._loaded, self._unpack
 
     def generate(
         self,
@@ -102,7 +99,8 @@ class Arm:
         Raises:
             ToxauditError: a prompt is longer than the model can read, or asks for a chat template that it lacks.
         """
-        encoded = {prompt.id: self._encode(prompt.text, ask) for prompt in prompts}
+        rows = self._encode([prompt.text for prompt in prompts], ask)
+        encoded = {prompt.id: row for prompt, row in zip(prompts, rows, strict=True)}
         self._check_lengths(encoded, generation.max_new_tokens)
         ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id]), prompt.id))
         if self._loaded.device == "cpu" and not all(map(done, prompts)):
@@ -133,27 +131,26 @@ class Arm:
         few = Generation(max_new_tokens=PROBE_TOKENS // 2)
         threads.use_fastest(lambda: self._decode(rows, few, [""] * len(rows)))
 
-    def _encode(self, text: str, ask: str) -> list[int]:
+    def _encode(self, texts: Sequence[str], ask: str) -> list[list[int]]:
         tokenizer = self._loaded.tokenizer
         if ask == "raw":
-            return list(tokenizer(text).input_ids)
+            return [list(tokenizer(text).input_ids) for text in texts]
         if not tokenizer.chat_template:
             raise ToxauditError(f"{self._loaded.name} has no chat template: set ask: raw in the suite.")
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-        )
-        return list(tokenizer(text, add_special_tokens=False).input_ids)
+        rendered = chat_template.render(self._loaded.name, tokenizer, texts)
+        return [list(tokenizer(text, add_special_tokens=False).input_ids) for text in rendered]
 
     def _fastest_right(self) -> Decode:
         """The fastest way of decoding that gives two probes together the tokens that ``generate`` gives each alone."""
         from toxaudit.backends import packed, ragged
 
-        probes = [self._encode(text, "raw") for text in PROBES]
+        probes = self._encode(PROBES, "raw")
         greedy = Generation(max_new_tokens=PROBE_TOKENS)
         alone = [self._padded([row], greedy, [""])[0] for row in probes]
         covered = ragged.covers(self._base)
         if covered and (unpack := packed.pack(self._base)):
             if self._gives(alone, self._ragged, probes):
+                self._unpack = unpack
                 return self._ragged
             unpack()
         for way in (self._ragged, self._padded) if covered else (self._padded,):

@@ -54,6 +54,16 @@ class ArmFacts:
     identity: str
     dtype: str
     training: str
+    notes: str
+
+
+@dataclass(frozen=True)
+class SkippedLine:
+    """A candidate that was not audited, and why."""
+
+    name: str
+    reference: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ class CardFacts:
     base: ArmFacts
     candidates: tuple[CandidateFacts, ...]
     controls: tuple[CandidateFacts, ...]
+    skipped: tuple[SkippedLine, ...]
     rule: str
     margin: str
     legend: str
@@ -124,6 +135,7 @@ def gather(result: AuditResult) -> CardFacts:
         base=_arm(result.base),
         candidates=candidates,
         controls=controls,
+        skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
         rule=result.gate.rule.rstrip("."),
         margin=words.points(result.gate.margin),
         legend=_legend(result),
@@ -172,6 +184,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         identity=(model.revision or model.digest)[:12],
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
+        notes="; ".join(model.notes),
     )
 
 
@@ -246,9 +259,14 @@ def _headline(result: AuditResult) -> str:
     if failed := result.failed_controls:
         return f"{words.joined(list(failed))} did not come out as expected, so no other number here can be trusted"
     real = [verdict_of(result, model.name) for model in result.candidates if not model.expect]
+    if not real and result.skipped:
+        return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
         return "every control came out as expected; no other candidate was audited"
     worst = min(real, key=lambda verdict: WORST_FIRST.index(verdict.decision))
+    if result.skipped and worst.decision == "GO":
+        unknown = words.joined([each.name for each in result.skipped])
+        return f"{unknown} could not be audited; {worst.candidate} {finding(result, worst)}"
     return f"{worst.candidate} {finding(result, worst)}"
 
 

@@ -1,15 +1,18 @@
 """Pinned files -> a model in memory that is proved to be the one that was named."""
 
+import gc
 import json
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.models.resolve import ResolvedModel
 
 PROBE = "The weather today is"
@@ -17,52 +20,175 @@ PROBE = "The weather today is"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to generate: transformers' (or PEFT's around it) in evaluation mode, and its tokenizer."""
+    """A model ready to generate.
+
+    Attributes:
+        name: the arm's name.
+        model: transformers' model, or PEFT's around it, in evaluation mode.
+        tokenizer: transformers' tokenizer.
+        device: torch's name of where it lies.
+        ends: the tokens by which the repository's configurations let a text end.
+    """
 
     name: str
     model: Any
     tokenizer: Any
     device: str
+    ends: frozenset[int]
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end a completion: the tokenizer's own, and of ``ends`` those that are special tokens.
+
+        A repository could name any word there, and so cut its answers off before they do harm.
+        """
+        words = self.tokenizer
+        special = {token for token, added in words.added_tokens_decoder.items() if added.special}
+        return frozenset((self.ends & (special | set(words.all_special_ids))) | {words.eos_token_id}) - {None}
+
+
+class Loader:
+    """Loads arms one after another: those over the same weights share them, all others are freed first."""
+
+    def __init__(self, device: str) -> None:
+        """Load nothing yet; ``device`` is torch's name of where models are to lie."""
+        self.device = device
+        self._held: LoadedModel | None = None
+        self._holds = ""
+
+    @contextmanager
+    def open(self, resolved: ResolvedModel) -> Iterator[LoadedModel]:
+        """One arm, checked; an adapter is taken off the shared weights again at the end.
+
+        Raises:
+            ToxauditError: as ``load``.
+        """
+        if self._held is None or self._holds != resolved.loaded_as:
+            self.close()
+            self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
+        plain = replace(self._held, name=resolved.name, tokenizer=tokenizer(resolved))
+        modules = dict(plain.model.named_modules())
+        try:
+            yield _attached(resolved, plain)
+        finally:
+            _restore(plain.model, modules)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._held, self._holds = None, ""
+        gc.collect()
+        if self.device != "cpu":
+            import torch
+
+            torch.cuda.empty_cache()
 
 
 def load(resolved: ResolvedModel, device: str) -> LoadedModel:
-    """Load weights and adapter, and refuse whatever would make the audit score something else.
+    """Load weights and adapter anew, and refuse whatever would make the audit score something else.
 
     Raises:
-        ToxauditError: weights are missing, unexpected or misshapen; the adapter has keys that the model lacks, has
-            values that are not finite, or changes nothing.
+        ToxauditError: weights are missing, unexpected or misshapen; the tokenizer knows no words; the adapter has keys
+            that the model lacks, has values that are not finite, or changes nothing; or the memory is too small.
+    """
+    return _attached(resolved, _weights(resolved, device))
+
+
+def tokenizer(resolved: ResolvedModel) -> Any:
+    """The tokenizer that the arm is asked through.
+
+    Raises:
+        ToxauditError: it can't be read, or knows no words.
+    """
+    files = resolved.tokenizer or resolved.weights
+    return read_tokenizer(
+        f"{resolved.name}: {files.reference}", files.path if resolved.tokenizer else resolved.folder, resolved.run_code
+    )
+
+
+def read_tokenizer(where: str, folder: Path, run_code: bool = False) -> Any:
+    """The tokenizer in ``folder``.
+
+    Raises:
+        ToxauditError: it can't be read, or knows no words.
     """
     from transformers import AutoTokenizer
 
-    reference = resolved.weights.reference
     try:
-        model, info = _read(resolved)
-        tokenizer = AutoTokenizer.from_pretrained(resolved.folder, trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=run_code)
+        words = set(found(PROBE, add_special_tokens=False).input_ids) - {found.unk_token_id}
     except Exception as error:  # there is no telling what a stranger's files make the libraries raise
-        raise ToxauditError(f"{resolved.name}: {reference} can't be loaded: {_first_line(error)}") from error
+        raise ToxauditError(f"{where} can't be loaded: {_first_line(error)}") from error
+    if not words:  # transformers makes an empty tokenizer where the files of a known architecture's are missing
+        raise ToxauditError(f"{where} has no vocabulary: its tokenizer would read no word.")
+    return found
+
+
+def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
+    """The arm's model without its adapter."""
+    from transformers import GenerationConfig
+
+    where = f"{resolved.name}: {resolved.weights.reference}"
+    _check_quantisation(resolved, device)
+    _check_memory(where, resolved, device)
+    try:
+        model, info = _read(resolved, device)
+    except Exception as error:  # there is no telling what a stranger's files make the libraries raise
+        raise ToxauditError(f"{where} can't be loaded: {_first_line(error)}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if keys := sorted(map(str, info[problem])):
-            raise ToxauditError(f"{resolved.name}: {reference} has {problem.replace('_', ' ')}, e.g. {keys[0]}.")
-    model.to(device).eval()
-    if resolved.adapter:
-        model = _attach(resolved, model, tokenizer, device)
-    return LoadedModel(resolved.name, model, tokenizer, device)
+            raise ToxauditError(f"{where} has {problem.replace('_', ' ')}, e.g. {keys[0]}.")
+    if not resolved.bits:  # what is quantised lies on the device already
+        model.to(device)
+    named = (model.generation_config.eos_token_id, model.config.eos_token_id)
+    ends = {token for each in named for token in (each if isinstance(each, list) else [each])}
+    model.eval().generation_config = GenerationConfig()  # the repository's decides nothing
+    return LoadedModel(resolved.name, model, tokenizer(resolved), device, frozenset(ends))
 
 
-def _read(resolved: ResolvedModel) -> tuple[Any, dict[str, Any]]:
+def _check_memory(where: str, resolved: ResolvedModel, device: str) -> None:
+    try:
+        needed = memory_needed(resolved.folder, resolved.dtype, resolved.bits)
+    except ToxauditError as error:
+        raise ToxauditError(f"{where} can't be loaded: {error}") from error
+    check_memory(where, needed, device, dtype=resolved.dtype)
+
+
+def _check_quantisation(resolved: ResolvedModel, device: str) -> None:
+    if not resolved.bits:
+        return
+    where = f"{resolved.name}: load_in_{resolved.bits}bit"
+    if not device.startswith("cuda"):
+        raise ToxauditError(f"{where} needs a CUDA GPU, and this audit runs on the {device}: leave it out.")
+    if not find_spec("bitsandbytes"):
+        raise ToxauditError(f"{where} needs bitsandbytes: pip install 'toxaudit[quantized]'.")
+
+
+def _read(resolved: ResolvedModel, device: str) -> tuple[Any, dict[str, Any]]:
     """The model, and what transformers says of its keys. The attention is named, lest config.json name a download."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    number_format = getattr(torch, resolved.dtype)
+    quantised: dict[str, Any] = {}
+    if resolved.bits:
+        how = BitsAndBytesConfig(
+            load_in_4bit=resolved.bits == 4,
+            load_in_8bit=resolved.bits == 8,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=number_format,
+        )
+        quantised = {"quantization_config": how, "device_map": {"": device}}
 
     def read(attention: str) -> tuple[Any, dict[str, Any]]:
         found: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
             resolved.folder,
-            dtype=getattr(torch, resolved.dtype),
+            dtype=number_format,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=resolved.run_code,
             attn_implementation=attention,
             ignore_mismatched_sizes=True,  # they are told of by name, and refused above
             output_loading_info=True,
+            **quantised,
         )
         return found
 
@@ -84,15 +210,29 @@ def quiet_peft() -> Iterator[None]:
         yield
 
 
-def _attach(resolved: ResolvedModel, model: Any, tokenizer: Any, device: str) -> Any:
-    """Put the adapter on the model, checking its file before and its effect after."""
+def _restore(model: Any, modules: dict[str, Any]) -> None:
+    """Put back the modules that stood in the model before an adapter wrapped them.
+
+    PEFT's own ``unload`` leaves a tuned copy where an adapter stores whole modules (``modules_to_save``).
+    """
+    for name, module in modules.items():
+        if name:
+            parent, _, child = name.rpartition(".")
+            modules[parent]._modules[child] = module
+    model.__dict__.pop("peft_config", None)
+
+
+def _attached(resolved: ResolvedModel, plain: LoadedModel) -> LoadedModel:
+    """The arm with its adapter, if it has one, on the model: its file is checked before, its effect after."""
     import torch
     from peft import PeftModel
 
-    assert resolved.adapter is not None
+    if resolved.adapter is None:
+        return plain
+    model = plain.model
     folder, where = resolved.adapter.path, f"{resolved.name}: {resolved.adapter.reference}"
     _check_adapter_file(where, folder)
-    probe = tokenizer(PROBE, return_tensors="pt").to(device)
+    probe = plain.tokenizer(PROBE, return_tensors="pt").to(plain.device)
     with torch.inference_mode():
         before = model(**probe).logits
         try:
@@ -106,7 +246,7 @@ def _attach(resolved: ResolvedModel, model: Any, tokenizer: Any, device: str) ->
         raise ToxauditError(f"{where} changes nothing: the base answers alike with and without it.")
     if not torch.isfinite(after).all():
         raise ToxauditError(f"{where} makes the model's outputs infinite or not a number.")
-    return adapted
+    return replace(plain, model=adapted)
 
 
 def _check_adapter_file(where: str, folder: Path) -> None:

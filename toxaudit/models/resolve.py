@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.models import declared
+from toxaudit.models.capacity import check_memory, memory_needed
+from toxaudit.models.declared import Kind
 from toxaudit.models.gguf import as_safetensors
 from toxaudit.records import ModelFacts, digest
-from toxaudit.sources import Fetched, manifest, parse
+from toxaudit.sources import Fetched, HubSource, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS
 from toxaudit.spec import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store import Store
@@ -15,6 +18,7 @@ from toxaudit.store import Store
 DTYPES = ("float32", "bfloat16", "float16")
 TOKENIZER = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The files of a tokenizer that is named apart from the weights."""
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 
 
 def weight_files(spec: WeightsSpec) -> tuple[str, ...]:
@@ -34,27 +38,42 @@ class ResolvedModel:
         weights: the base's or the full fine-tune's files, as fetched.
         folder: those weights as a folder of safetensors with tokenizer and configuration.
         adapter: the LoRA adapter's files, if any.
+        tokenizer: the files of a tokenizer named apart, if any.
         dtype: torch's name of the number format it is run in.
+        bits: 4 or 8 where bitsandbytes quantises the weights while loading.
+        run_code: whether code that comes with the weights is run.
         training: a sentence on how it was tuned within the audit.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get.
+        notes: what a reader must know of it, in phrases.
     """
 
     name: str
-    kind: Literal["base", "adapter", "fine-tune", "trained", "control"]
+    kind: Kind | Literal["base", "trained", "control"]
     weights: Fetched
     folder: Path
     dtype: str
     adapter: Fetched | None = None
+    tokenizer: Fetched | None = None
+    bits: int | None = None
+    run_code: bool = False
     training: str | None = None
     batch_size: int | None = None
     expect: Literal["GO", "NO-GO"] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def loaded_as(self) -> str:
+        """SHA-256 over what is loaded without the adapter: arms of one such value share one loaded model."""
+        how = f"{self.bits} bits" * bool(self.bits) + "code" * self.run_code
+        return digest(self.weights.digest, self.dtype, how)
 
     @property
     def identity(self) -> str:
-        """SHA-256 over all that decides the model's outputs: weights, adapter, dtype; and a control's batch size."""
-        adapter = self.adapter.digest if self.adapter else ""
-        return digest(self.weights.digest, adapter, self.dtype, f"control at {self.batch_size}" * bool(self.batch_size))
+        """SHA-256 over all that decides the model's outputs; and a control's batch size."""
+        adapter, tokenizer = (files.digest if files else "" for files in (self.adapter, self.tokenizer))
+        control = f"control at {self.batch_size}" * bool(self.batch_size)
+        return digest(self.loaded_as, adapter, tokenizer, control)
 
     def facts(self) -> ModelFacts:
         """What a card may say of it."""
@@ -65,11 +84,12 @@ class ResolvedModel:
             kind=self.kind,
             reference=reference,
             digest=self.identity,
-            dtype=self.dtype,
+            dtype=f"{self.dtype}, weights in {self.bits} bits" if self.bits else self.dtype,
             revision=source.revision,
             training=self.training,
             batch_size=self.batch_size,
             expect=self.expect,
+            notes=self.notes,
         )
 
 
@@ -77,35 +97,44 @@ def resolve_base(spec: ModelSpec, device: str, store: Store) -> ResolvedModel:
     """Fetch and pin the base.
 
     Raises:
-        ToxauditError: it can't be had, or its dtype is unknown.
+        ToxauditError: it can't be had, is too large for this machine, brings code, or its dtype is unknown.
     """
-    weights = _weights(spec.pretrained, spec.revision)
-    return ResolvedModel("base", "base", weights, as_safetensors(weights, store), dtype(spec.dtype, device))
+    return _full("base", spec.pretrained, spec, dtype(spec.dtype, device), device, store)
 
 
-def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, store: Store) -> ResolvedModel:
+def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store) -> ResolvedModel:
     """Fetch and pin a candidate that is not tuned within the audit.
 
     Raises:
-        ToxauditError: it can't be had, or the adapter's folder holds no LoRA in safetensors.
+        ToxauditError: it can't be had, is too large for this machine, holds no safetensors, brings code, or declares
+            another base.
     """
-    common = replace(base, name=name, expect=spec.expect)
     if spec.control:
-        return replace(common, kind="control", batch_size=spec.batch_size or 1, expect=spec.expect or "GO")
+        control = replace(base, name=name, kind="control", notes=(), batch_size=spec.batch_size or 1)
+        return replace(control, expect=spec.expect or "GO")
+    under, adapter = base, None
     if spec.pretrained:
-        weights = _weights(spec.pretrained, spec.revision)
-        return replace(common, kind="fine-tune", weights=weights, folder=as_safetensors(weights, store))
-    adapter = parse(spec.peft or "", spec.peft_revision).fetch(WEIGHTS)
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (adapter.path / file).is_file():
-            raise ToxauditError(f"candidates.{name}: {adapter.reference} holds no {file}: it is no PEFT adapter.")
-    return replace(common, kind="adapter", adapter=adapter)
+        under = _full(name, spec.pretrained, spec, base.dtype, device, store)
+        if under.adapter and spec.peft:
+            raise ToxauditError(f"candidates.{name}.pretrained {under.adapter.reference} is an adapter itself.")
+        if under.adapter:
+            adapter, under = under.adapter, base
+        elif not spec.peft:
+            notes = under.notes + _relation(name, under.weights, base, spec)
+            return replace(under, expect=spec.expect, notes=notes)
+    adapter = adapter or parse(spec.peft or "", spec.peft_revision).fetch(WEIGHTS)
+    _check_adapter(f"candidates.{name}", adapter)
+    found = replace(under, name=name, kind="adapter", adapter=adapter, expect=spec.expect, notes=())
+    notes = _relation(name, adapter, under, spec)
+    if under.loaded_as != base.loaded_as:
+        notes = under.notes + _relation(name, under.weights, base, spec) + notes
+    return replace(found, notes=notes, tokenizer=_tokenizer(spec.tokenizer) or under.tokenizer)
 
 
 def tuned(name: str, spec: CandidateSpec, base: ResolvedModel, folder: Path, sentence: str) -> ResolvedModel:
     """A candidate whose adapter was tuned within the audit and lies in ``folder``."""
-    adapter = Fetched(f"tuned in this audit ({name})", None, folder, manifest(folder, WEIGHTS))
-    return replace(base, name=name, kind="trained", adapter=adapter, training=sentence, expect=spec.expect)
+    adapter = pinned(f"tuned in this audit ({name})", None, folder, WEIGHTS)
+    return replace(base, name=name, kind="trained", adapter=adapter, training=sentence, expect=spec.expect, notes=())
 
 
 def dtype(name: str, device: str) -> str:
@@ -121,15 +150,136 @@ def dtype(name: str, device: str) -> str:
     return name
 
 
-def _weights(reference: str, revision: str | None) -> Fetched:
-    weights = parse(reference, revision).fetch(WEIGHTS)
-    if weights.path.is_file():
-        if weights.path.suffix != ".gguf":
-            raise ToxauditError(f"{weights.reference} is a single file but no .gguf: name the model's folder.")
-    elif not any(weights.path.glob("*.safetensors")):
-        raise ToxauditError(
-            f"{weights.reference} holds no *.safetensors: weights in pickles (*.bin, *.pt) are never loaded."
+def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, device: str, store: Store) -> ResolvedModel:
+    """A whole model; or, where the reference turns out to be an adapter's, that adapter under ``adapter``."""
+    source, bits = parse(reference, spec.revision), 4 if spec.load_in_4bit else 8 if spec.load_in_8bit else None
+    if isinstance(source, HubSource) and not source.cached(weight_files(spec)):
+        parameters = source.facts().parameters or 0  # before gigabytes come down in vain
+        check_memory(
+            f"{name}: {source.shown}", memory_needed(parameters, number_format, bits), device, dtype=number_format
         )
-    elif not (weights.path / "config.json").is_file():
-        raise ToxauditError(f"{weights.reference} holds no config.json: it is no transformers model.")
-    return weights
+    fetched = source.fetch(weight_files(spec))
+    if name != "base" and fetched.files.keys() >= ADAPTER and "config.json" not in fetched.files:
+        return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
+    weights = _weights(fetched, spec.gguf_file)
+    return ResolvedModel(
+        name=name,
+        kind="base" if name == "base" else _kind(weights),
+        weights=weights,
+        folder=as_safetensors(weights, store),
+        dtype=number_format,
+        tokenizer=_tokenizer(spec.tokenizer),
+        bits=bits,
+        run_code=bool(spec.trust_remote_code),
+        notes=tuple(_code_notes(weights, spec)),
+    )
+
+
+def _weights(fetched: Fetched, gguf_file: str | None) -> Fetched:
+    """The weights among what was fetched: a folder of safetensors, or one GGUF file."""
+    if (_folder(fetched) / "adapter_config.json").is_file():  # transformers would load the model that it names instead
+        raise ToxauditError(
+            f"{fetched.reference} holds an adapter_config.json beside the weights: name an adapter by 'peft', or take "
+            "that file away."
+        )
+    if gguf_file:
+        if gguf_file not in fetched.files:
+            beside = [file.name for file in fetched.path.glob("*.gguf")] if fetched.path.is_dir() else []
+            raise ToxauditError(f"{fetched.reference} holds no {gguf_file}.{did_you_mean(gguf_file, beside)}")
+        name, sha = f"{fetched.reference}/{gguf_file}", fetched.files[gguf_file]
+        return Fetched(name, fetched.revision, fetched.path / gguf_file, sha, {gguf_file: sha})
+    if fetched.path.is_file():
+        if fetched.path.suffix != ".gguf":
+            raise ToxauditError(f"{fetched.reference} is a single file but no .gguf: name the model's folder.")
+    elif not any(name.endswith(".safetensors") for name in fetched.files):
+        raise ToxauditError(
+            f"{fetched.reference} holds no *.safetensors: weights in pickles (*.bin, *.pt) are never loaded; "
+            "of GGUF files, name one by gguf_file."
+        )
+    elif "config.json" not in fetched.files:
+        raise ToxauditError(f"{fetched.reference} holds no config.json: it is no transformers model.")
+    return fetched
+
+
+def _tokenizer(reference: str | None) -> Fetched | None:
+    return parse(reference).fetch(TOKENIZER) if reference else None
+
+
+def _check_adapter(where: str, adapter: Fetched) -> None:
+    if absent := sorted(ADAPTER - adapter.files.keys()):
+        raise ToxauditError(
+            f"{where}: {adapter.reference} holds no {absent[0]}: it is no PEFT adapter in safetensors "
+            "(pickles, *.bin, are never loaded)."
+        )
+
+
+def _kind(weights: Fetched) -> Kind:
+    folder = _folder(weights)
+    return declared.kind(folder, weights.path, declared.read(folder))
+
+
+def _folder(fetched: Fetched) -> Path:
+    return fetched.path if fetched.path.is_dir() else fetched.path.parent
+
+
+def _code_notes(weights: Fetched, spec: WeightsSpec) -> list[str]:
+    """What is to be said of code that comes with the weights.
+
+    Raises:
+        ToxauditError: there is such code and the spec doesn't say what to do, or it lies in another repository.
+    """
+    found = declared.foreign_code(_folder(weights))
+    if not found:
+        return []
+    file, code = found
+    if spec.trust_remote_code is None:
+        raise ToxauditError(
+            f"{weights.reference}: {file} names code of its own ({code}), which is not run: set trust_remote_code: "
+            "false to read the weights with transformers' own class, or true to run that code."
+        )
+    if not spec.trust_remote_code:
+        return [f"its {file} names code of its own ({code}), which was not run: read with transformers' own class"]
+    if "--" in code:
+        raise ToxauditError(f"{weights.reference}: {file} names code of another repository ({code}), which isn't run.")
+    return [f"code that came with the weights was run ({code})"]
+
+
+def _relation(name: str, fetched: Fetched, base: ResolvedModel, spec: CandidateSpec) -> tuple[str, ...]:
+    """What is to be said of a candidate's own words about its base and its kind.
+
+    Raises:
+        ToxauditError: it declares another base, and the spec doesn't allow that.
+    """
+    folder, weights, notes = _folder(fetched), base.weights, []
+    said = declared.read(folder)
+    is_kind = declared.kind(folder, fetched.path, said)
+    if said.kind and said.kind != is_kind:
+        notes.append(f"its card calls it {_a(said.kind)}, its files are those of {_a(is_kind)}")
+    known = [weights.reference, *([weights.path.name] if weights.revision is None else [])]
+    matches = (declared.is_base(d, b, weights.revision is not None) for d in said.bases for b in known)
+    if not said.bases:
+        notes.append("it declares no base")
+    elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
+        named = " and ".join(said.bases)
+        if not spec.allow_base_mismatch:
+            raise ToxauditError(
+                f"candidates.{name}: {fetched.reference} declares the base {named}, not {weights.reference}: name "
+                "its own base, or set allow_base_mismatch: true to audit it all the same."
+            )
+        notes.append(f"it declares the base {named}, and was audited against {weights.reference} all the same")
+    return tuple(notes)
+
+
+def _renamed(declared_base: str, base: Fetched) -> bool:
+    """Whether the Hub knows the base by that name, too: a former one. Where it can't be asked, it does not."""
+    source = HubSource(declared_base)
+    if base.revision is None or declared_base.count("/") != 1:
+        return False
+    try:
+        return source.facts(timeout=10).name == HubSource(base.reference).facts(timeout=10).name
+    except ToxauditError:
+        return False
+
+
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind == "adapter" else f"a {kind} model" if kind == "quantized" else f"a {kind}"

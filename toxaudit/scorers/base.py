@@ -38,6 +38,11 @@ class BaseScorer:
     caveat: str = ""
     calibration: str | None = None
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Which files of ``pretrained`` are fetched, where a scorer has such; none named means all."""
+        return ()
+
     def check(self) -> None:
         """Refuse values that no scorer can have.
 

@@ -32,10 +32,15 @@ class Classifier(BaseScorer):
     batch_size: int = 32
     max_length: int = 512
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The weights, their configuration and the tokenizer."""
+        return WEIGHTS
+
     @cached_property
     def fetched(self) -> Fetched:
         """The classifier's files, pinned."""
-        return parse(self.pretrained, self.revision).fetch(WEIGHTS)
+        return parse(self.pretrained, self.revision).fetch(self.patterns)
 
     def identity(self) -> str:
         """SHA-256 of weights, label and length limit."""

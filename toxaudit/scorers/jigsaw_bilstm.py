@@ -47,7 +47,7 @@ class JigsawBilstm(BaseScorer):
     @cached_property
     def fetched(self) -> Fetched:
         """The package's files, pinned."""
-        return parse(self.pretrained).fetch()
+        return parse(self.pretrained).fetch(self.patterns)
 
     def identity(self) -> str:
         """SHA-256 of weights, vocabulary and label."""

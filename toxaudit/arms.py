@@ -1,0 +1,110 @@
+"""The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from toxaudit import progress, training
+from toxaudit.errors import ToxauditError
+from toxaudit.models import Loader, Preflight, ResolvedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.records import Skipped
+from toxaudit.sources import parse
+from toxaudit.spec import SKIP, AuditSpec, CandidateSpec
+from toxaudit.store import Store
+
+
+@dataclass
+class Arms:
+    """The arms of an audit.
+
+    Attributes:
+        audited: the base first; with every check passed.
+        skipped: candidates that may not be audited, and why; only where the spec says ``on_candidate_error: skip``.
+    """
+
+    audited: list[ResolvedModel] = field(default_factory=list)
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+
+
+def assemble(spec: AuditSpec, loader: Loader, store: Store, chat: bool, refused: dict[str, str]) -> Arms:
+    """All arms.
+
+    Args:
+        spec: composed and checked.
+        loader: holds the base's weights at the end, where any arm had to be loaded.
+        store: of finished work.
+        chat: whether a suite asks in the chat template.
+        refused: candidates that may not be audited for what is known already, and why.
+
+    Raises:
+        ToxauditError: the base can't be audited, a candidate can't and the spec says to stop, or no candidate can.
+    """
+    found = Arms()
+    for name, sentence in refused.items():
+        _leave_out(found, spec, name, sentence)
+    base = resolve_base(spec.base, loader.device, store)
+    resolved = [base]
+    for name, candidate in spec.candidates.items():
+        if name not in found.skipped:
+            with _may_skip(found, spec, name):
+                resolved.append(_candidate(name, candidate, base, loader.device, store))
+    found.audited = _checked(found, spec, resolved, loader, store, chat)
+    if len(found.audited) == 1:
+        reasons = " ".join(each.reason for each in found.skipped.values())
+        raise ToxauditError(f"No candidate can be audited. {reasons}")
+    return found
+
+
+def _candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store) -> ResolvedModel:
+    if spec.train:
+        identity = training.identity(base, spec.train, device)
+        with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
+            make = partial(training.tune, base, spec.train, device, tick=bar.update)
+            folder = store.folder("adapters", identity, make)
+            bar.update(bar.total - bar.n)
+        return tuned(name, spec, base, folder, training.sentence(spec.train))
+    found = resolve_candidate(name, spec, base, device, store)
+    if found.identity == base.identity:
+        raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
+    return found
+
+
+def _checked(
+    found: Arms, spec: AuditSpec, resolved: list[ResolvedModel], loader: Loader, store: Store, chat: bool
+) -> list[ResolvedModel]:
+    """Those of the arms that pass the checks, with what these found."""
+    made_with = {package: version(package) for package in ("torch", "transformers", "peft")}
+    shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
+    with progress.bar("checking models", len(resolved), "model") as bar:
+        check = Preflight(loader, shelf, chat, partial(_skip, found, spec))
+        notes = check.run(resolved, bar.update)
+        bar.update(bar.total - bar.n)
+    return [replace(arm, notes=arm.notes + notes[arm.name]) for arm in resolved if arm.name in notes]
+
+
+@contextmanager
+def _may_skip(found: Arms, spec: AuditSpec, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ToxauditError as error:
+        _skip(found, spec, name, error)
+
+
+def _skip(found: Arms, spec: AuditSpec, name: str, error: ToxauditError) -> None:
+    """Leave a candidate out, and remember why; unless the spec says to stop."""
+    if spec.on_candidate_error != SKIP:
+        raise error
+    _leave_out(found, spec, name, str(error))
+
+
+def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
+    candidate = spec.candidates[name]
+    named, revision = candidate.peft or candidate.pretrained, candidate.peft_revision or candidate.revision
+    reference = parse(named, revision).shown if named else "tuned in this audit"
+    reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
+    reason = reason.replace(str(Path.home()), "~")  # nobody's name gets into a card
+    found.skipped[name] = Skipped(name, reference, reason, candidate.expect)
+    progress.say(f"{name} is not audited: {reason}")

@@ -1,0 +1,280 @@
+"""What a run would need: which files are here and which are to be fetched, how much memory, and how much time."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+from toxaudit.errors import ToxauditError
+from toxaudit.inquiry import Inquiry
+from toxaudit.lock import Reference, references
+from toxaudit.models.capacity import WeightSizes, memory_free, memory_needed, weight_sizes
+from toxaudit.models.resolve import ADAPTER, dtype
+from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source
+from toxaudit.sources.base import wanted
+from toxaudit.sources.package import PackageSource
+from toxaudit.spec import SKIP, AuditSpec, WeightsSpec
+
+CPU_SPEED, GPU_SPEED = 52e9, 5e12
+"""FLOP/s of decoding: of one core, measured in float32 (benchmarks/README.md); of a GPU, which is far from busy."""
+
+STORED_AS_USED = {"4-bit", "8-bit"}
+"""Tags of repositories whose weights are quantised, and stay so in memory."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the files that a field of the spec names.
+
+    Attributes:
+        source: what the field names.
+        patterns: the files that are fetched.
+        path: the file or folder on this machine, where all of them are here.
+        facts: what the Hub says, if it was asked and answered.
+        problem: the sentence that says why they can't be had, if so.
+    """
+
+    source: Source
+    patterns: tuple[str, ...] = ()
+    path: Path | None = None
+    facts: RepositoryFacts | None = None
+    problem: str | None = None
+
+    @property
+    def commit(self) -> str | None:
+        """The Hub commit, as far as it is known."""
+        if self.facts:
+            return self.facts.commit
+        return self.path.name if self.path and isinstance(self.source, HubSource) else None
+
+    @property
+    def to_fetch(self) -> int | None:
+        """Bytes to be fetched; None where that is unknown."""
+        if self.path:
+            return 0
+        if self.facts is None:
+            return None
+        return sum(size for name, size in self.facts.sizes.items() if wanted(name, self.patterns))
+
+    @cached_property
+    def files(self) -> set[str] | None:
+        """The names of its files, without those in folders."""
+        if self.path:
+            return {file.name for file in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
+        return {name for name in self.facts.sizes if "/" not in name} if self.facts else None
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is known to be a LoRA adapter, and no whole model."""
+        return self.files is not None and self.files >= ADAPTER and "config.json" not in self.files
+
+    def kind(self, gguf_file: str | None) -> str | None:
+        """In words, what is special in a model's files."""
+        if self.is_adapter:
+            return "adapter"
+        if gguf_file or self.source.shown.endswith(".gguf"):
+            return "GGUF"
+        none = self.files and not any(wanted(name, ("*.safetensors",)) for name in self.files)
+        return "holds no *.safetensors" if none else None
+
+    def sizes(self, gguf_file: str | None) -> WeightSizes | None:
+        """How large a model's weights are, where that can be told.
+
+        Raises:
+            ToxauditError: the files on this machine are broken.
+        """
+        if self.path:
+            return weight_sizes(self.path / gguf_file if gguf_file else self.path)
+        if not self.facts or not self.facts.parameters:
+            return None
+        n = self.facts.parameters
+        weights = sum(size for name, size in self.facts.sizes.items() if wanted(name, ("*.safetensors",)))
+        if STORED_AS_USED & set(self.facts.tags):
+            return WeightSizes(n, weights, loaded=0, matrices=0, fixed=weights)
+        return WeightSizes(n, weights, loaded=n, matrices=n)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the weights need; one model is loaded at a time.
+
+    Attributes:
+        needed: model -> bytes, where its size is known.
+        free: bytes, where they can be told.
+    """
+
+    device: str
+    dtype: str
+    needed: dict[str, int]
+    free: int | None
+
+
+class Prospect:
+    """What can be known of a spec's files before any is fetched. Begins to ask the Hub at once."""
+
+    def __init__(self, spec: AuditSpec) -> None:
+        """Begin; ``known`` is there after ``wait``.
+
+        Raises:
+            ToxauditError: a field names nothing that can be fetched, or a path that isn't there.
+        """
+        self.spec = spec
+        self._device, self._cores = likely_device(spec), cores(spec)
+        self._skipping = spec.on_candidate_error == SKIP
+        self.known: dict[str, Known] = {}
+        self.problems: list[str] = []
+        self._references: dict[str, tuple[Reference, Source]] = {}
+        for each in references(spec):
+            try:
+                self._references[each.key] = each, _checked(each.source)
+            except ToxauditError as error:
+                self._refuse(each, error)
+        self.inquiry = Inquiry(source for _, source in self._references.values())
+
+    def wait(self) -> None:
+        """Wait for the Hub's answers, as long as the inquiry does, and look at what is on this machine.
+
+        Raises:
+            ToxauditError: the files of a model on this machine are broken.
+        """
+        self.inquiry.wait()
+        self.problems += self.inquiry.problems
+        for key, (reference, source) in self._references.items():
+            facts = self.inquiry.facts(source)
+            pinned = replace(source, revision=facts.commit) if facts and isinstance(source, HubSource) else source
+            path, problem = on_this_machine(pinned, reference.patterns), self.inquiry.problem(source)
+            self.known[key] = Known(source, reference.patterns, path, facts, problem)
+        self.sizes = dict(self._sizes())
+
+    def _refuse(self, reference: Reference, error: ToxauditError) -> None:
+        if reference.candidate is None or not self._skipping:
+            raise error
+        self.problems.append(str(error))
+
+    def weights_of(self, arm: str) -> str:
+        """The arm whose weights an arm runs on: its own, or the base's where it is an adapter, a recipe or a control.
+
+        Args:
+            arm: ``base`` or a candidate's name.
+        """
+        if arm == "base" or not self.spec.candidates[arm].pretrained:
+            return "base"
+        known = self.known.get(f"candidates.{arm}.pretrained")
+        return "base" if known and known.is_adapter else arm
+
+    def _sizes(self) -> Iterator[tuple[str, WeightSizes | None]]:
+        """Each arm that has weights of its own."""
+        for arm in ("base", *self.spec.candidates):
+            if self.weights_of(arm) != arm:
+                continue
+            key = "base.pretrained" if arm == "base" else f"candidates.{arm}.pretrained"
+            known = self.known.get(key)
+            try:
+                yield arm, known.sizes(self._weights(arm).gguf_file) if known else None
+            except ToxauditError as error:
+                self._refuse(self._references[key][0], error)
+                yield arm, None
+
+    def _weights(self, arm: str) -> WeightsSpec:
+        return self.spec.base if arm == "base" else self.spec.candidates[arm]
+
+    @property
+    def of_unknown_size(self) -> list[str]:
+        """The models whose size can't be told."""
+        return [arm for arm, sizes in self.sizes.items() if sizes is None]
+
+    def memory(self) -> Memory:
+        """What the weights will need, and what is free.
+
+        Raises:
+            ToxauditError: the base's dtype is unknown.
+        """
+        device = self._device
+        number_format = dtype(self.spec.base.dtype, device)
+        needed = {}
+        for arm, sizes in self.sizes.items():
+            weights = self._weights(arm)
+            bits = 4 if weights.load_in_4bit else 8 if weights.load_in_8bit else None
+            if sizes:
+                needed[arm] = memory_needed(sizes, number_format, bits)
+        free = _gpu_free(device) if device.startswith("cuda") else memory_free(device)
+        return Memory(device, number_format, needed, free)
+
+    def seconds_a_prompt(self) -> float | None:
+        """How long the arms of known size take to answer one prompt, about; None where there is none."""
+        each = [self.sizes.get(self.weights_of(arm)) for arm in ("base", *self.spec.candidates)]
+        parameters = [sizes.parameters for sizes in each if sizes]
+        tokens = self.spec.generation.max_new_tokens * self.spec.generation.samples
+        speed = CPU_SPEED * self._cores if self._device == "cpu" else GPU_SPEED
+        return tokens * 2 * sum(parameters) / speed if parameters else None
+
+    @property
+    def basis(self) -> str:
+        """What the estimate of time rests on."""
+        if self._device != "cpu":
+            return f"a GPU at {GPU_SPEED / 1e12:g} TFLOP/s, which it exceeds in large batches"
+        n = self._cores
+        return f"{n} core{'s' * (n > 1)} at {CPU_SPEED / 1e9:g} GFLOP/s, as measured in float32"
+
+
+def _checked(source: Source) -> Source:
+    """The source, after a look whether a local path is there at all."""
+    if isinstance(source, LocalSource) and not source.cached():
+        source.fetch()  # raises the sentence
+    return source
+
+
+def on_this_machine(source: Source, patterns: tuple[str, ...]) -> Path | None:
+    """Where the files lie, if all that ``patterns`` name are here; the Hub is not asked."""
+    if not source.cached(patterns):
+        return None
+    if isinstance(source, LocalSource | PackageSource):
+        return source.path
+    from huggingface_hub import snapshot_download
+
+    assert isinstance(source, HubSource)
+    return Path(
+        snapshot_download(
+            source.reference,
+            repo_type=source.repo_type,
+            revision=source.revision,
+            allow_patterns=[],  # that those files are here was seen above
+            local_files_only=True,
+        )
+    )
+
+
+def likely_device(spec: AuditSpec) -> str:
+    """The device that a run would choose, told without torch, whose import takes longer than all else."""
+    chosen: str = getattr(spec.executor, "device", "auto")
+    if chosen != "auto":
+        return chosen
+    return "cuda" if shutil.which("nvidia-smi") and not version("torch").endswith("+cpu") else "cpu"
+
+
+def cores(spec: AuditSpec) -> int:
+    """The cores of the CPU that a run can use."""
+    import psutil
+
+    threads: int | None = getattr(spec.executor, "threads", None)
+    if threads or os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return threads or int(os.environ["OMP_NUM_THREADS"]) or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, psutil.cpu_count(logical=False) or usable)
+
+
+def _gpu_free(device: str) -> int | None:
+    """A GPU's free bytes by its driver's own tool."""
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    number = device.partition(":")[2] or "0"
+    gpu = dict(enumerate(visible)).get(int(number) if number.isdecimal() else -1, number)
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1, check=True)
+        return int(done.stdout) * 2**20  # it counts in MiB
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

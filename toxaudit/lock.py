@@ -1,0 +1,382 @@
+"""Which files an audit reads: pinned before anything is loaded, written to ``lock.json``, and replayed from it.
+
+Without a lock: ``pin``, then ``entries`` and ``write``. With one: ``read``, ``apply``, ``verify``, and then ``write``.
+"""
+
+import json
+import os
+import re
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from toxaudit import __version__
+from toxaudit.errors import ToxauditError
+from toxaudit.models.resolve import TOKENIZER, weight_files
+from toxaudit.sources import Fetched, HubSource, Source, parse
+from toxaudit.sources.base import WEIGHTS
+from toxaudit.sources.package import PackageSource
+from toxaudit.spec import SKIP, STOP, AuditSpec, CandidateSpec, WeightsSpec
+from toxaudit.store import write_atomically
+
+VERSION = 1
+KINDS = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}"}
+"""The kinds of references, each with the words for one of it."""
+
+COMMIT, SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
+EARLIER = "set lock= to the lock.json of an earlier run"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A field of the spec that names files outside of it.
+
+    Attributes:
+        key: where the field stands in the spec: ``candidates.mine.peft``.
+        part: the part of the spec that has the field.
+        field: the field's name in that part.
+        revision_field: the name of the field beside it that holds its revision, where there is one.
+        patterns: the files that are fetched.
+        repo_type: of a Hub repository: ``model`` or ``dataset``.
+        candidate: the name of the candidate whose it is, if any.
+    """
+
+    key: str
+    part: Any
+    field: str
+    revision_field: str | None = None
+    patterns: tuple[str, ...] = ()
+    repo_type: str = "model"
+    candidate: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """What the field names now.
+
+        Raises:
+            ToxauditError: it names nothing that can be fetched.
+        """
+        revision = getattr(self.part, self.revision_field) if self.revision_field else None
+        return parse(getattr(self.part, self.field), revision, self.repo_type)
+
+    def pin(self, commit: str) -> None:
+        """Write the commit into the spec, in place of the Hub reference's revision."""
+        written = getattr(self.part, self.field)
+        if "@" in written or not self.revision_field:
+            setattr(self.part, self.field, f"{written.partition('@')[0]}@{commit}")
+        if self.revision_field:
+            setattr(self.part, self.revision_field, commit)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a reference stood for.
+
+    Attributes:
+        source: ``hub``, ``local`` or ``package``.
+        reference: a Hub id, the last two parts of a local path, or a whole package URL.
+        revision: the Hub commit, where there is one.
+        digest: as ``sources.Fetched`` has it.
+        files: each file's name and the SHA-256 of its content.
+    """
+
+    source: Literal["hub", "local", "package"]
+    reference: str
+    revision: str | None
+    digest: str
+    files: Mapping[str, str]
+
+    @property
+    def named(self) -> str:
+        """The reference in words."""
+        return KINDS[self.source].format(self.reference)
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What one run audited.
+
+    Attributes:
+        audit: its name.
+        toxaudit: the version that ran it.
+        references: key -> what the reference stood for.
+        skipped: candidates that could not be audited, and why.
+    """
+
+    audit: str
+    toxaudit: str
+    references: Mapping[str, Entry]
+    skipped: Mapping[str, str]
+
+
+def references(spec: AuditSpec) -> list[Reference]:
+    """Every field of the spec that names files outside of it, in the order of the spec."""
+    found = _weights("base", spec.base, None)
+    for name, candidate in spec.candidates.items():
+        found += _candidate(f"candidates.{name}", candidate, name)
+    for name, suite in spec.suites.items():
+        found.append(Reference(f"suites.{name}.data", suite, "data", "revision", suite.patterns, "dataset"))
+    for name, scorer in spec.scorers.items():
+        if getattr(scorer, "pretrained", None):
+            revision = "revision" if hasattr(scorer, "revision") else None
+            key = f"scorers.{name}.pretrained"
+            found.append(Reference(key, scorer, "pretrained", revision, scorer.patterns))
+        if scorer.calibration:
+            found.append(Reference(f"scorers.{name}.calibration", scorer, "calibration"))
+    return found
+
+
+def pin(spec: AuditSpec) -> dict[str, str]:
+    """Make each Hub reference's revision the commit that it stands for now. To be called before a part fetches.
+
+    Returns:
+        The candidates with a reference that can't be resolved, and why; only where the spec says to skip such.
+
+    Raises:
+        ToxauditError: a reference can't be resolved.
+    """
+    skipped: dict[str, str] = {}
+    commits: dict[HubSource, str] = {}  # one commit for all that name one branch, although it may move meanwhile
+    for each in references(spec):
+        if each.candidate in skipped:
+            continue
+        try:
+            source = each.source
+            if isinstance(source, HubSource):
+                if source not in commits:
+                    commits[source] = source.resolve()
+                each.pin(commits[source])
+        except ToxauditError as error:
+            if each.candidate is None or spec.on_candidate_error != SKIP:
+                raise
+            skipped[each.candidate] = str(error)
+    return skipped
+
+
+def entries(spec: AuditSpec, skipped: Container[str] = ()) -> dict[str, Entry]:
+    """What every reference stands for, except those of the ``skipped`` candidates; fetches what is not here yet.
+
+    Raises:
+        ToxauditError: a reference can't be had.
+    """
+    return dict(_entries(spec, skipped))
+
+
+def read(file: str) -> Lock:
+    """Read a lock file.
+
+    Raises:
+        ToxauditError: it can't be read, is no lock, is damaged, or is of a version that this toxaudit can't read.
+    """
+    try:
+        data = Path(os.path.expanduser(file)).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no file can be called so
+        problem = getattr(error, "strerror", None) or error
+        raise ToxauditError(f"The lock {file} can't be read ({problem}): {EARLIER}.") from error
+    try:
+        content = json.loads(data, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ToxauditError(f"The lock {file} is not valid JSON ({error}): restore it, or {EARLIER}.") from error
+    version = content.pop("version", None) if isinstance(content, dict) else None
+    if type(version) is not int:
+        raise ToxauditError(f"{file} is no lock file: {EARLIER}.")
+    if version != VERSION:
+        raise ToxauditError(
+            f"The lock {file} is of version {version}, and toxaudit {__version__} reads version {VERSION}: "
+            "use the toxaudit that wrote it, or run without lock=."
+        )
+    if wrong := _wrong(content):
+        raise ToxauditError(f"The lock {file} is damaged ({wrong}): restore it, or run without lock=.")
+    found = {key: Entry(**entry) for key, entry in content.pop("references").items()}
+    return Lock(**content, references=found)
+
+
+def apply(spec: AuditSpec, lock: Lock) -> None:
+    """Make each Hub reference's revision the lock's. To be called before a part fetches.
+
+    A candidate that the lock skipped stays as it is, and must stay out; any other must be audited, so the spec's
+    ``on_candidate_error`` becomes ``stop``.
+
+    Raises:
+        ToxauditError: spec and lock don't name the same set; the spec is left as it was.
+    """
+    if gone := sorted(set(lock.skipped) - set(spec.candidates)):
+        raise ToxauditError(
+            f"candidates.{gone[0]} is skipped in the lock, but is not in the spec: add it, or run without lock=."
+        )
+    wanted = {each.key: each for each in references(spec) if each.candidate not in lock.skipped}
+    for key, entry in lock.references.items():
+        if key not in wanted:
+            raise ToxauditError(
+                f"{key} is {entry.named} in the lock, but is not in the spec: add it, or run without lock=."
+            )
+    for key, reference in wanted.items():
+        if key not in lock.references:
+            raise ToxauditError(
+                f"{key} is {_named(reference.source)} in the spec, but is not in the lock: "
+                "take it out, or run without lock=."
+            )
+        _check_same(key, reference.source, lock.references[key])
+    for key, reference in wanted.items():
+        if commit := lock.references[key].revision:
+            reference.pin(commit)
+    spec.on_candidate_error = STOP
+
+
+def verify(spec: AuditSpec, lock: Lock) -> dict[str, Entry]:
+    """Fetch what ``apply`` has pinned and compare it file by file. To be called before anything is loaded.
+
+    Returns:
+        As ``entries``, for ``write``.
+
+    Raises:
+        ToxauditError: a reference can't be had, or a file differs from the lock's, is missing or is new.
+    """
+    found = {}
+    for key, entry in _entries(spec, lock.skipped):
+        _check_files(key, entry, lock.references[key])
+        found[key] = entry
+    return found
+
+
+def write(folder: Path, spec: AuditSpec, found: Mapping[str, Entry], skipped: Mapping[str, str]) -> Path:
+    """Write ``lock.json`` beside the results, whole or not at all; equal content gives equal bytes.
+
+    Args:
+        folder: of the results.
+        spec: the audit's.
+        found: what its references stood for.
+        skipped: the candidates that were skipped, and why.
+
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(spec.name, __version__, found, skipped)
+    content = {"version": VERSION} | asdict(lock)
+    file = folder / "lock.json"
+    write_atomically(file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return file
+
+
+def _weights(where: str, weights: WeightsSpec, candidate: str | None) -> list[Reference]:
+    """``pretrained`` and ``tokenizer``, where they are named."""
+    found = [
+        Reference(f"{where}.pretrained", weights, "pretrained", "revision", weight_files(weights), candidate=candidate),
+        Reference(f"{where}.tokenizer", weights, "tokenizer", None, TOKENIZER, candidate=candidate),
+    ]
+    return [each for each in found if getattr(weights, each.field)]
+
+
+def _candidate(where: str, candidate: CandidateSpec, name: str) -> list[Reference]:
+    found = _weights(where, candidate, name)
+    if candidate.peft:
+        found.append(Reference(f"{where}.peft", candidate, "peft", "peft_revision", WEIGHTS, candidate=name))
+    for number, stage in enumerate(candidate.train):
+        found.append(Reference(f"{where}.train[{number}].data", stage, "data", candidate=name))
+    return found
+
+
+def _entries(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[str, Entry]]:
+    known: dict[tuple[Source, tuple[str, ...]], Fetched] = {}  # large files are read once, whoever names them
+    for each in references(spec):
+        if each.candidate in skipped:
+            continue
+        asked = each.source, each.patterns
+        if asked not in known:
+            known[asked] = each.source.fetch(each.patterns)
+        fetched = known[asked]
+        yield each.key, Entry(*_name(each.source), fetched.revision, fetched.digest, fetched.files)
+
+
+def _name(source: Source) -> tuple[Literal["hub", "local", "package"], str]:
+    """The kind of a source and its name, fit for publishing."""
+    if isinstance(source, PackageSource):
+        return "package", source.reference
+    return "hub" if isinstance(source, HubSource) else "local", source.shown
+
+
+def _named(source: Source) -> str:
+    kind, name = _name(source)
+    return KINDS[kind].format(name)
+
+
+def _check_same(key: str, source: Source, locked: Entry) -> None:
+    """Refuse another reference than the lock's; a local path may lie elsewhere, since its content is compared."""
+    kind, name = _name(source)
+    if kind != locked.source or (kind != "local" and name != locked.reference):
+        raise ToxauditError(
+            f"{key} is {_named(source)} in the spec, but {locked.named} in the lock: "
+            "name the lock's in the spec, or run without lock=."
+        )
+    revision = source.revision if isinstance(source, HubSource) else None
+    if revision and COMMIT.fullmatch(revision) and revision != locked.revision:
+        raise ToxauditError(
+            f"{key} is commit {revision} of {name} in the spec, but {locked.revision} in the lock: "
+            "leave the revision out of the spec, or run without lock=."
+        )
+
+
+def _check_files(key: str, found: Entry, locked: Entry) -> None:
+    """Refuse files that differ from the lock's: the digest alone knows contents, but no names."""
+    mend = "restore it" if found.source == "local" else "clear it from the cache"
+    for name, sha in locked.files.items():
+        if name not in found.files:
+            raise ToxauditError(f"{key}: {name}, which the lock has, is missing: {mend}, or run without lock=.")
+        if found.files[name] != sha:
+            raise ToxauditError(
+                f"{key}: {name} is not the file of the lock (SHA-256 {found.files[name][:12]}, "
+                f"the lock has {sha[:12]}): {mend}, or run without lock=."
+            )
+    if new := [name for name in found.files if name not in locked.files]:
+        raise ToxauditError(f"{key}: {new[0]} is not in the lock: take it away, or run without lock=.")
+    if found.digest != locked.digest:  # a folder in place of its only file, or a lock that was edited
+        raise ToxauditError(
+            f"{key}: the files are those of the lock, but not their digest (SHA-256 {found.digest[:12]}, the lock "
+            f"has {locked.digest[:12]}): restore the lock and what {key} names, or run without lock=."
+        )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return found
+
+
+def _wrong(content: dict[str, Any]) -> str | None:
+    """What of a lock's content has not its form, if anything."""
+    for key in ("audit", "toxaudit"):
+        if not isinstance(content.get(key), str):
+            return f"'{key}' is no text"
+    if not _texts(content.get("skipped")):
+        return "'skipped' holds no texts"
+    if unknown := sorted(set(content) - set(Lock.__annotations__)):
+        return f"unknown key {unknown[0]!r}"
+    if not isinstance(content.get("references"), dict):
+        return "'references' is no object"
+    for key, entry in content["references"].items():
+        if not _is_entry(entry):
+            return f"{key!r} is no reference"
+    return None
+
+
+def _is_entry(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != set(Entry.__annotations__) or not _texts(value["files"]):
+        return False
+    return (
+        value["source"] in list(KINDS)
+        and isinstance(value["reference"], str)
+        and (_is(COMMIT, value["revision"]) if value["source"] == "hub" else value["revision"] is None)
+        and all(_is(SHA256, digest) for digest in (value["digest"], *value["files"].values()))
+    )
+
+
+def _is(form: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())

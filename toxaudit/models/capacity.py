@@ -1,0 +1,253 @@
+"""Do a model's weights fit in memory? Told from the headers of their files, before any tensor is read."""
+
+import mmap
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+from toxaudit.errors import ToxauditError
+from toxaudit.sources.base import wanted
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+LOADED = {"F64", "F32", "F16", "BF16"}
+"""What loading turns into the number format that is asked for; all else stays as it is stored."""
+
+WHOLE = re.compile(r"embed|lm_head")
+"""Matrices that bitsandbytes doesn't quantise, by their names."""
+
+GGUF_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""GGUF's number of a type -> bytes of a value; 8 is a text and 9 an array."""
+GGUF_TEXT, GGUF_ARRAY = 8, 9
+MANY = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class WeightSizes:
+    """How large a model's weights are.
+
+    Attributes:
+        parameters: numbers in all tensors.
+        stored: bytes of the files.
+        loaded: those of the parameters that loading turns into the number format that is asked for.
+        matrices: those of ``loaded`` that bitsandbytes would quantise.
+        fixed: bytes of the parameters that stay as they are stored.
+    """
+
+    parameters: int
+    stored: int
+    loaded: int
+    matrices: int
+    fixed: int = 0
+
+
+def weight_sizes(path: Path) -> WeightSizes:
+    """Read the headers of the safetensors at the top of a folder, or of one file: safetensors or GGUF.
+
+    Raises:
+        ToxauditError: there is none, or one is broken, naming it.
+    """
+    if not path.exists():
+        raise ToxauditError(f"{path} doesn't exist.")
+    if path.suffix == ".gguf" and path.is_file():
+        return _gguf(path)
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*.safetensors") if file.is_file())
+    files = [file for file in files if wanted(file.name, ("*.safetensors",))]
+    if not files:
+        raise ToxauditError(f"{path} holds no *.safetensors.")
+    tensors = {tensor.name: tensor for file in files for tensor in _safetensors(file)}.values()  # each name once
+    loaded = [tensor for tensor in tensors if tensor.kind in LOADED]
+    return WeightSizes(
+        parameters=sum(prod(tensor.shape) for tensor in tensors),
+        stored=sum(file.stat().st_size for file in files),
+        loaded=sum(prod(tensor.shape) for tensor in loaded),
+        matrices=sum(prod(each.shape) for each in loaded if len(each.shape) == 2 and not WHOLE.search(each.name)),
+        fixed=sum(-(-prod(each.shape) * _bits(each.kind) // 8) for each in tensors if each.kind not in LOADED),
+    )
+
+
+def memory_needed(weights: int | WeightSizes | Path, dtype: str, bits: int | None = None) -> int:
+    """Bytes that weights take once they are loaded.
+
+    Args:
+        weights: their sizes, the folder or file to read them from, or only the number of parameters.
+        dtype: torch's name of the number format.
+        bits: 4 or 8 where bitsandbytes quantises them.
+
+    Raises:
+        ToxauditError: as ``weight_sizes``.
+    """
+    if isinstance(weights, Path):
+        weights = weight_sizes(weights)
+    if isinstance(weights, int):
+        weights = WeightSizes(weights, stored=0, loaded=weights, matrices=weights)
+    quantised = weights.matrices if bits else 0
+    return weights.fixed + (weights.loaded - quantised) * BYTES[dtype] + quantised * (bits or 0) // 8
+
+
+def memory_free(device: str) -> int:
+    """Bytes that can still be had: on a GPU its own, else the machine's, or what a container leaves of them."""
+    if device.startswith("cuda"):
+        import torch
+
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    import psutil
+
+    return min([int(psutil.virtual_memory().available), *_cgroups()])
+
+
+def check_memory(where: str, needed: int, device: str, held: int = 0, dtype: str | None = None) -> None:
+    """Refuse what does not fit.
+
+    Args:
+        where: what needs it, for the sentence.
+        needed: bytes.
+        device: torch's name of where.
+        held: bytes that are taken now but will be freed first.
+        dtype: the number format that ``needed`` is counted in.
+
+    Raises:
+        ToxauditError: more is needed than is free.
+    """
+    free = memory_free(device) + held
+    if needed > free:
+        of_what = f" in {dtype}" if dtype else ""
+        raise ToxauditError(
+            f"{where} needs {in_words(needed)} of memory{of_what}, but {in_words(free)} are free here: "
+            f"{mend(device, dtype)}."
+        )
+
+
+def mend(device: str, dtype: str | None) -> str:
+    """What to do where memory is too small."""
+    machine = "a GPU with more memory" if device.startswith("cuda") else "a larger machine"
+    return f"set base.dtype=bfloat16, or use {machine}" if dtype == "float32" else f"use {machine}"
+
+
+def in_words(size: int) -> str:
+    """A number of bytes for people: ``16.1 GB``, ``98 MB``."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}" if size < 10 * unit or name == "GB" else f"{size / unit:.0f} {name}"
+    return f"{-(-size // 1000)} kB"
+
+
+class _Tensor(NamedTuple):
+    """As a safetensors header has it."""
+
+    name: str
+    kind: str
+    shape: list[int]
+
+
+def _safetensors(file: Path) -> Iterator[_Tensor]:
+    """All tensors of a file; the reader refuses one that ends early."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            for name in opened.keys():  # noqa: SIM118 (it is no mapping)
+                tensor = opened.get_slice(name)
+                yield _Tensor(name, tensor.get_dtype(), tensor.get_shape())
+    except (SafetensorError, OSError) as error:
+        said = str(error).removeprefix("Error while deserializing header: ")
+        raise ToxauditError(f"{file} can't be read as safetensors: {said}.") from error
+
+
+def _bits(kind: str) -> int:
+    """Of a number of a safetensors kind: ``I8``, ``F8_E4M3``, ``BOOL``."""
+    found = re.search(r"\d+", kind)
+    return int(found[0]) if found else 8
+
+
+def _gguf(file: Path) -> WeightSizes:
+    """From a GGUF file's list of tensors; all of them are dequantised when they are loaded."""
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            parameters = _gguf_parameters(data)
+    except (struct.error, ValueError, OverflowError, OSError) as error:
+        raise ToxauditError(f"{file} can't be read as GGUF: {error}.") from error
+    return WeightSizes(parameters, file.stat().st_size, loaded=parameters, matrices=0)
+
+
+def _gguf_parameters(data: mmap.mmap) -> int:
+    """Walk through the metadata, which come first, and add up the tensors' shapes.
+
+    Raises:
+        ValueError, OverflowError, struct.error: it is no such file, or ends early.
+    """
+    magic, version, tensors, fields = struct.unpack_from("<4sIQQ", data)
+    if magic != b"GGUF" or version not in (2, 3) or max(tensors, fields) > MANY:
+        raise ValueError("it has no GGUF header of version 2 or 3")
+    at = 24
+    for _ in range(fields):
+        at = _after_text(data, at)
+        (kind,) = struct.unpack_from("<I", data, at)
+        at = _after_value(data, at + 4, kind)
+    total = 0
+    for _ in range(tensors):
+        at = _after_text(data, at)
+        (dimensions,) = struct.unpack_from("<I", data, at)
+        if dimensions > 4:
+            raise ValueError(f"a tensor has {dimensions} dimensions")
+        total += int(prod(struct.unpack_from(f"<{dimensions}Q", data, at + 4)))
+        at += 4 + 8 * dimensions + 12  # its kind and place follow
+    if total > 8 * len(data):  # less than a bit each
+        raise ValueError("its tensors are larger than the file")
+    return total
+
+
+def _after_value(data: mmap.mmap, at: int, kind: int) -> int:
+    """Where a field's value ends."""
+    if kind == GGUF_TEXT:
+        return _after_text(data, at)
+    if kind in GGUF_SIZES:
+        return at + GGUF_SIZES[kind]
+    if kind != GGUF_ARRAY:
+        raise ValueError(f"a field is of the unknown kind {kind}")
+    of, length = struct.unpack_from("<IQ", data, at)
+    at += 12
+    if of in GGUF_SIZES:
+        return at + int(length) * GGUF_SIZES[of]
+    if of != GGUF_TEXT or length > MANY:
+        raise ValueError("a list is of an unknown kind, or too long")
+    for _ in range(length):
+        at = _after_text(data, at)
+    return at
+
+
+def _after_text(data: mmap.mmap, at: int) -> int:
+    (length,) = struct.unpack_from("<Q", data, at)
+    return at + 8 + int(length)
+
+
+def _cgroups() -> Iterator[int]:
+    """What each control group of this process (containers, batch jobs) leaves of its limit on memory."""
+    try:
+        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            top, limit, usage, cache = ROOT / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            top, cache = ROOT / "sys/fs/cgroup/memory", "total_inactive_file"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        group = top / path.strip("/")
+        for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(top))):
+            try:  # a container doesn't see the groups around it
+                most, taken = (folder / limit).read_text().strip(), int((folder / usage).read_text())
+                stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+            except OSError:
+                continue
+            if most != "max":
+                yield max(0, int(most) - taken + int(stat.get(cache, 0)))  # what is read from files makes room

@@ -1,0 +1,124 @@
+"""What a repository says of itself (its card, its configuration) against what its files are."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+Kind = Literal["adapter", "fine-tune", "merge", "quantized"]
+
+KINDS: dict[str, Kind] = {"adapter": "adapter", "finetune": "fine-tune", "merge": "merge", "quantized": "quantized"}
+"""The Hub's ``base_model_relation`` -> our word for it."""
+
+LONGEST_CARD = 2**20  # characters of a README.md that are read
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a card and an adapter's configuration declare.
+
+    Attributes:
+        bases: the models it was made from: Hub ids or paths; empty where it says nothing. An adapter's configuration
+            knows better than its card.
+        kind: what it calls itself, or None.
+    """
+
+    bases: tuple[str, ...] = ()
+    kind: Kind | None = None
+
+
+def read(folder: Path) -> Declared:
+    """What the repository in ``folder`` declares; a card whose metadata can't be read declares nothing."""
+    card = _metadata(folder / "README.md")
+    adapter = json_object(folder / "adapter_config.json")
+    named = _list(adapter.get("base_model_name_or_path") or card.get("base_model"))
+    bases = tuple(dict.fromkeys(base.strip() for base in named if isinstance(base, str) and base.strip()))
+    return Declared(bases, _kind(card))
+
+
+def kind(folder: Path, weights: Path, declared: Declared) -> Kind:
+    """What the files are: an adapter, a quantised model, a merge, or a fine-tune.
+
+    Args:
+        folder: of the repository.
+        weights: what is loaded: the same folder, or a GGUF file in it.
+        declared: a merge can be told by its several bases.
+    """
+    if (folder / "adapter_config.json").is_file():
+        return "adapter"
+    if weights.suffix == ".gguf" or "quantization_config" in json_object(folder / "config.json"):
+        return "quantized"
+    if (folder / "mergekit_config.yml").is_file() or len(declared.bases) > 1:
+        return "merge"
+    return "fine-tune"
+
+
+def is_base(name: str, base: str, on_hub: bool) -> bool:
+    """Whether a declared ``name`` may mean the audit's base, named ``base`` (a Hub id where ``on_hub``).
+
+    Hub ids are compared whole, paths by their last part, both without regard to case, as the Hub does.
+    """
+    name, base = _plain(name), _plain(base)
+    if on_hub and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+        return name == "/".join(base.split("/")[:2])  # what follows is a file of that repository
+    declared, known = name.split("/")[-1], base.split("/")[-1]
+    if known.endswith(".gguf"):  # NAME.Q4_1.gguf, NAME-Q4_K_M.gguf
+        return re.match(rf"{re.escape(declared)}[.-]", known) is not None
+    return declared == known
+
+
+def foreign_code(folder: Path) -> tuple[str, str] | None:
+    """The file that names code to be run (``auto_map``) and the first piece of code that it names, if any does."""
+    for file in ("config.json", "tokenizer_config.json"):
+        if named := json_object(folder / file).get("auto_map"):
+            first = next(iter(named.values())) if isinstance(named, dict) else named
+            return file, str(next(filter(None, _list(first)), first))
+    return None
+
+
+def json_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is none, or none that can be read: loading will refuse it."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _metadata(card: Path) -> dict[str, Any]:
+    """The YAML between the ``---`` lines at the head of a model card."""
+    if not card.is_file():
+        return {}
+    with card.open(encoding="utf-8-sig", errors="replace") as file:
+        text = file.read(LONGEST_CARD)
+    if not (found := re.match(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", text, re.DOTALL)):
+        return {}
+    try:
+        metadata = yaml.safe_load(found[1])
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}  # the Hub shows such a card without metadata, too
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _kind(card: dict[str, Any]) -> Kind | None:
+    if relation := KINDS.get(str(card.get("base_model_relation"))):
+        return relation
+    tags = {str(tag).lower() for tag in _list(card.get("tags"))}
+    if card.get("library_name") == "peft" or tags & {"lora", "peft", "adapter"}:
+        return "adapter"
+    if tags & {"merge", "mergekit"}:
+        return "merge"
+    return "quantized" if tags & {"gguf", "gptq", "awq"} else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _plain(name: str) -> str:
+    """Without case, and a path in the Hub's cache by the id that it holds."""
+    cached = re.search(r"models--([^/]+)--([^/]+)", name)
+    return ("/".join(cached.groups()) if cached else name).rstrip("/").casefold()
