@@ -144,7 +144,7 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
     main(["audit=tiny"])
     whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
     before = store_of(here)
-    monkeypatch.setattr("toxaudit.models.load._weights", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("toxaudit.models.Loader.open", lambda *_: pytest.fail("a model was loaded"))
     main(["audit=tiny"])
     assert store_of(here) == before
     assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole
@@ -164,9 +164,9 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
         ("estimators.paired_exact.seed=1", {"posteriors"}),
         ("generation.temperature=0.7", {"completions", "scores", "posteriors"}),
         ("generation.max_new_tokens=9", {"completions", "scores", "posteriors"}),
-        ("suites.mine.ask=chat", {"completions", "scores", "posteriors"}),
+        ("suites.mine.ask=chat", {"checks", "completions", "scores", "posteriors"}),
         ("suites.mine.limit=30", {"posteriors"}),
-        ("base.dtype=bfloat16", {"completions", "scores", "posteriors"}),
+        ("base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}),
     ],
 )
 def test_only_what_a_setting_changes_is_made_anew(here, override, made_anew):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toxaudit import training
+from toxaudit import lock, training
 from toxaudit.expected import Known, Prospect, on_this_machine
 from toxaudit.models.capacity import in_words, mend
 from toxaudit.records import Prompt
@@ -26,6 +26,8 @@ def describe(spec: AuditSpec) -> str:
     Raises:
         ToxauditError: a local file that the spec names is missing or broken.
     """
+    if spec.lock:
+        lock.apply(spec, lock.read(spec.lock))
     prospect = Prospect(spec)
     prompts = {name: _prompts(name, suite) for name, suite in spec.suites.items()}  # while the Hub is asked
     prospect.wait()

@@ -59,7 +59,7 @@ def weight_sizes(path: Path) -> WeightSizes:
     files = [path] if path.is_file() else sorted(file for file in path.glob("*.safetensors") if file.is_file())
     files = [file for file in files if wanted(file.name, ("*.safetensors",))]
     if not files:
-        raise ToxauditError(f"{path} holds no *.safetensors.")
+        raise ToxauditError(f"{path} holds no *.safetensors: weights in pickles (*.bin, *.pt) are never loaded.")
     tensors = {tensor.name: tensor for file in files for tensor in _safetensors(file)}.values()  # each name once
     loaded = [tensor for tensor in tensors if tensor.kind in LOADED]
     return WeightSizes(

@@ -192,7 +192,7 @@ def sentences(reference: str, revision: str | None) -> Iterator[None]:
         raise ToxauditError(f"{reference} has no revision '{revision}' on the Hub.") from error
     except errors.HFValidationError as error:
         raise ToxauditError(f"'{reference}' is neither a Hub id (ORG/NAME) nor an existing path.") from error
-    except (http_error, errors.LocalEntryNotFoundError, errors.RevisionResolutionError, OSError) as error:
+    except (http_error, errors.LocalEntryNotFoundError, errors.RevisionResolutionError, OSError, ValueError) as error:
         if is_offline_mode():
             raise ToxauditError(
                 f"{reference} is not in the Hub cache, and HF_HUB_OFFLINE forbids to fetch it: unset it."
