@@ -135,3 +135,96 @@ def test_an_adapter_folder_that_lacks_a_file_is_refused_by_its_name(candidate, t
 def test_a_revision_of_a_folder_is_refused(candidate, tiny_adapter):
     with pytest.raises(ToxauditError, match="only a Hub id has revisions"):
         candidate(peft=str(tiny_adapter), peft_revision="main")
+
+
+def test_a_file_among_gguf_files_is_named_by_gguf_file(tiny_base, store, tmp_path):
+    from test_gguf import gguf
+
+    (tmp_path / "many").mkdir()
+    gguf(tiny_base, tmp_path / "many" / "a.Q8_0.gguf")
+    found = resolve_base(ModelSpec(pretrained=str(tmp_path / "many"), gguf_file="a.Q8_0.gguf"), "cpu", store)
+    assert found.weights.path == tmp_path / "many" / "a.Q8_0.gguf"
+    assert found.identity == resolve_base(ModelSpec(pretrained=str(found.weights.path)), "cpu", store).identity
+    with pytest.raises(ToxauditError, match=r"many holds no a.Q4_0.gguf. Did you mean 'a.Q8_0.gguf'\?"):
+        resolve_base(ModelSpec(pretrained=str(tmp_path / "many"), gguf_file="a.Q4_0.gguf"), "cpu", store)
+    with pytest.raises(ToxauditError, match="of GGUF files, name one by gguf_file"):
+        resolve_base(ModelSpec(pretrained=str(tmp_path / "many")), "cpu", store)
+
+
+def test_the_kind_is_told_from_the_files_and_a_card_that_says_otherwise_is_reported(candidate, tiny_base, tmp_path):
+    def of(card, **files):
+        folder = shutil.copytree(tiny_base, tmp_path / str(len(list(tmp_path.iterdir()))))
+        (folder / "README.md").write_text(f"---\n{card}\n---\n# Words\n")
+        for name, text in files.items():
+            (folder / f"{name}.yml").write_text(text)
+        found = candidate(pretrained=str(folder))
+        return found.kind, found.notes
+
+    assert of("base_model: org/base") == ("fine-tune", ())
+    assert of("base_model: [org/base, org/other]") == ("merge", ())
+    assert of("base_model: org/base", mergekit_config="models: []") == ("merge", ())
+    said = ("its card calls it a quantized model, its files are those of a fine-tune",)
+    assert of("base_model: org/base\nbase_model_relation: quantized") == ("fine-tune", said)
+    assert of("base_model: base\nlibrary_name: peft")[1] == (
+        "its card calls it an adapter, its files are those of a fine-tune",
+    )
+    assert of("license: mit") == ("fine-tune", ("it declares no base",))
+
+
+def test_a_candidate_that_declares_another_base_is_refused_unless_the_spec_allows_it(candidate, tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "copy")
+    (folder / "README.md").write_text("---\nbase_model: org/another\n---\n")
+    with pytest.raises(ToxauditError, match="copy declares the base org/another, not .*/base: name its own base"):
+        candidate(pretrained=str(folder))
+    found = candidate(pretrained=str(folder), allow_base_mismatch=True)
+    assert found.notes[0].startswith("it declares the base org/another, and was audited against ")
+
+
+def test_an_adapter_that_is_given_as_a_whole_model_is_taken_for_what_it_is(candidate, base, tiny_adapter):
+    found = candidate(pretrained=str(tiny_adapter))
+    assert (found.kind, found.identity) == ("adapter", candidate(peft=str(tiny_adapter)).identity)
+
+
+def test_an_adapter_may_go_over_another_model_than_the_base(candidate, base, tmp_path):
+    other = tiny.base(tmp_path / "other", seed=7)
+    peft = tiny.adapter(other, tmp_path / "over-other")
+    found = candidate(pretrained=str(other), peft=str(peft))
+    assert (found.kind, found.weights.path, found.adapter.path) == ("adapter", other, peft)
+    assert found.loaded_as != base.loaded_as and found.notes == ("it declares no base",)
+    with pytest.raises(ToxauditError, match="over-other is an adapter itself"):
+        candidate(pretrained=str(peft), peft=str(peft))
+
+
+def test_weights_beside_an_adapters_configuration_are_refused_since_other_weights_would_be_loaded(
+    candidate, tiny_base, store, tmp_path
+):
+    copy = shutil.copytree(tiny_base, tmp_path / "both")
+    (copy / "adapter_config.json").write_text('{"base_model_name_or_path": "org/other", "peft_type": "LORA"}')
+    for resolve in (
+        lambda: candidate(pretrained=str(copy)),
+        lambda: resolve_base(ModelSpec(pretrained=str(copy)), "cpu", store),
+    ):
+        with pytest.raises(ToxauditError, match="holds an adapter_config.json beside the weights"):
+            resolve()
+
+
+def test_a_tokenizer_named_apart_is_part_of_the_identity(candidate, base, tiny_base, tiny_adapter, tmp_path):
+    words = tiny.tokenizer()
+    words.chat_template = "{{ messages[0].content }}"
+    words.save_pretrained(tmp_path / "words")
+    plain, other = (
+        candidate(peft=str(tiny_adapter)),
+        candidate(peft=str(tiny_adapter), tokenizer=str(tmp_path / "words")),
+    )
+    assert plain.identity != other.identity and plain.loaded_as == other.loaded_as
+    assert other.tokenizer.path == tmp_path / "words"
+
+
+def test_quantising_while_loading_needs_a_gpu_and_says_so(tiny_base):
+    from toxaudit.models import load
+
+    four, eight = (tiny.resolved(tiny_base, **{key: True}) for key in ("load_in_4bit", "load_in_8bit"))
+    assert len({four.identity, eight.identity, tiny.resolved(tiny_base).identity}) == 3
+    assert four.facts().dtype == "float32, weights in 4 bits"
+    with pytest.raises(ToxauditError, match="base: load_in_4bit needs a CUDA GPU, and this audit runs on the cpu"):
+        load(four, "cpu")

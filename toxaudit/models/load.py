@@ -67,11 +67,13 @@ class Loader:
             self.close()
             self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
         plain = replace(self._held, name=resolved.name, tokenizer=tokenizer(resolved))
-        modules = dict(plain.model.named_modules())
+        modules, before = dict(plain.model.named_modules()), _state(plain.model)
         try:
             yield _attached(resolved, plain)
         finally:
             _restore(plain.model, modules)
+            if _state(plain.model) != before:  # e.g. PiSSA, which takes its part out of the base's own weights
+                self.close()
 
     def close(self) -> None:
         """Give the memory back."""
@@ -222,6 +224,12 @@ def _restore(model: Any, modules: dict[str, Any]) -> None:
     model.__dict__.pop("peft_config", None)
 
 
+def _state(model: Any) -> tuple[list[Any], dict[str, Any]]:
+    """What changes when a model's weights are exchanged, or its configuration is."""
+    weights = [(name, weight.data_ptr(), weight._version) for name, weight in model.named_parameters()]
+    return weights, model.config.to_dict()
+
+
 def _attached(resolved: ResolvedModel, plain: LoadedModel) -> LoadedModel:
     """The arm with its adapter, if it has one, on the model: its file is checked before, its effect after."""
     import torch
@@ -264,6 +272,13 @@ def _check_adapter_file(where: str, folder: Path) -> None:
         raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
     if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
         raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
+    ranks = {
+        tensor.shape[0]: name for name, tensor in tensors.items() if "lora_A" in name or "lora_embedding_A" in name
+    }
+    by_name = config.get("rank_pattern")
+    said = [config.get("r"), *(by_name.values() if isinstance(by_name, dict) else ())]
+    if ranks and (huge := [rank for rank in said if isinstance(rank, int) and rank > max(ranks)]):  # costs memory
+        raise ToxauditError(f"{where} says rank {huge[0]}, but {ranks[max(ranks)]} has rank {max(ranks)}.")
     if not any(tensor.any() for name, tensor in tensors.items() if not re.search("lora_A|magnitude", name)):
         raise ToxauditError(f"{where} changes nothing: every lora_B is zero.")
 

@@ -57,6 +57,8 @@ class Classifier(BaseScorer):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         folder = self.fetched.path
+        if "adapter_config.json" in self.fetched.files:  # transformers would load the model that it names instead
+            raise ToxauditError(f"The classifier {self.fetched.reference} is an adapter: name a whole model.")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, info = AutoModelForSequenceClassification.from_pretrained(
