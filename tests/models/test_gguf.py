@@ -112,3 +112,15 @@ def test_a_damaged_gguf_file_is_one_sentence_and_leaves_nothing_finished(base, t
 def test_a_gguf_file_that_lacks_a_weight_is_refused_by_its_name(base, tmp_path):
     with pytest.raises(ToxauditError, match=r"leaves weights unset, e.g. model.layers.1.mlp.up_proj.weight"):
         tiny.resolved(gguf(base, tmp_path / "tiny.gguf", without={"blk.1.ffn_up.weight"}))
+
+
+def test_a_file_among_gguf_files_is_named_by_gguf_file(base, tmp_path):
+    many = tmp_path / "many"
+    many.mkdir()
+    file = gguf(base, many / "a.Q8_0.gguf")
+    found = tiny.resolved(many, gguf_file="a.Q8_0.gguf")
+    assert found.weights.path == file and found.identity == tiny.resolved(file).identity
+    with pytest.raises(ToxauditError, match=r"many holds no a.Q4_0.gguf. Did you mean 'a.Q8_0.gguf'\?"):
+        tiny.resolved(many, gguf_file="a.Q4_0.gguf")
+    with pytest.raises(ToxauditError, match="of GGUF files, name one by gguf_file"):
+        tiny.resolved(many)

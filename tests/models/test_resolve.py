@@ -137,20 +137,6 @@ def test_a_revision_of_a_folder_is_refused(candidate, tiny_adapter):
         candidate(peft=str(tiny_adapter), peft_revision="main")
 
 
-def test_a_file_among_gguf_files_is_named_by_gguf_file(tiny_base, store, tmp_path):
-    from test_gguf import gguf
-
-    (tmp_path / "many").mkdir()
-    gguf(tiny_base, tmp_path / "many" / "a.Q8_0.gguf")
-    found = resolve_base(ModelSpec(pretrained=str(tmp_path / "many"), gguf_file="a.Q8_0.gguf"), "cpu", store)
-    assert found.weights.path == tmp_path / "many" / "a.Q8_0.gguf"
-    assert found.identity == resolve_base(ModelSpec(pretrained=str(found.weights.path)), "cpu", store).identity
-    with pytest.raises(ToxauditError, match=r"many holds no a.Q4_0.gguf. Did you mean 'a.Q8_0.gguf'\?"):
-        resolve_base(ModelSpec(pretrained=str(tmp_path / "many"), gguf_file="a.Q4_0.gguf"), "cpu", store)
-    with pytest.raises(ToxauditError, match="of GGUF files, name one by gguf_file"):
-        resolve_base(ModelSpec(pretrained=str(tmp_path / "many")), "cpu", store)
-
-
 def test_the_kind_is_told_from_the_files_and_a_card_that_says_otherwise_is_reported(candidate, tiny_base, tmp_path):
     def of(card, **files):
         folder = shutil.copytree(tiny_base, tmp_path / str(len(list(tmp_path.iterdir()))))
