@@ -121,14 +121,16 @@ def test_the_unspoilt_candidates_pass(here):
 def test_what_can_not_be_audited_is_skipped_where_the_spec_says_so_and_the_card_says_why(here, capsys):
     zero_adapter(here / "models")
     more = ["candidates.full=./models/full", "candidates.gone=./models/no"]
-    assert main(["audit=tiny", "on_candidate_error=skip", *more]) in (1, 2)  # never GO: nothing is known of what was skipped
+    code = main(["audit=tiny", "on_candidate_error=skip", *more])
+    assert code in (1, 2)  # never GO: nothing is known of what was skipped
     results = json.loads(Path("runs/tiny/results.json").read_text())
     assert [model["name"] for model in results["candidates"]] == ["noop", "full"]
     assert {each["candidate"] for each in results["estimates"]} == {"noop", "full"}
     skipped = {each["name"]: each["reason"] for each in results["skipped"]}
     assert skipped["tuned"].endswith("changes nothing: every lora_B is zero.") and "doesn't exist" in skipped["gone"]
     card, out = Path("runs/tiny/card.md").read_text(), capsys.readouterr().out
-    assert "Not audited: tuned (models/adapter)." in card and "| gone | **not audited** |" in card
+    assert "Not audited: tuned (models/adapter) and gone (models/no)." in card and "| gone | **not audited** |" in card
+    assert str(here) not in card and "models/no doesn't exist" in card
     assert "NOT AUDITED: tuned." in out and "NOT AUDITED: gone." in out
     assert {json.loads(row)["model"] for row in Path("runs/tiny/samples.jsonl").read_text().splitlines()} == {
         "base",

@@ -11,7 +11,7 @@ from toxaudit import progress, training
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, ResolvedModel, resolve_base, resolve_candidate, tuned
 from toxaudit.records import Skipped
-from toxaudit.sources import parse
+from toxaudit.sources import LocalSource, parse
 from toxaudit.spec import SKIP, AuditSpec, CandidateSpec
 from toxaudit.store import Store
 
@@ -102,9 +102,13 @@ def _skip(found: Arms, spec: AuditSpec, name: str, error: ToxauditError) -> None
 
 def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
     candidate = spec.candidates[name]
-    named, revision = candidate.peft or candidate.pretrained, candidate.peft_revision or candidate.revision
-    reference = parse(named, revision).shown if named else "tuned in this audit"
     reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
-    reason = reason.replace(str(Path.home()), "~")  # nobody's name gets into a card
+    reference = "tuned in this audit"
+    if named := candidate.peft or candidate.pretrained:
+        source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
+        reference = source.shown
+        if isinstance(source, LocalSource):  # nobody's folders get into a card
+            reason = reason.replace(str(source.path), source.shown)
+    reason = reason.replace(str(Path.home()), "~")
     found.skipped[name] = Skipped(name, reference, reason, candidate.expect)
     progress.say(f"{name} is not audited: {reason}")

@@ -270,6 +270,25 @@ def test_code_that_the_spec_lets_run_is_run_and_disclosed(base, tmp_path):
     assert "names code of another repository" in refusal(base, trust_remote_code=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_hidden_layers": 10**6}, "config.json describes 1,000,000 layers, more than any model has."),
+        ({"hidden_size": 2**20}, "config.json describes "),
+        ({"vocab_size": 2**40}, "config.json describes "),
+    ],
+    ids=["layers", "width", "vocabulary"],
+)
+def test_a_configuration_that_would_fill_the_memory_is_refused_before_it_does(base, changes, said):
+    edit_json(base / "config.json", **changes)
+    assert f"a-base can't be loaded: {said}" in refusal(base)
+
+
+def test_a_rank_that_would_fill_the_memory_is_refused_before_it_does(tiny_base, adapter):
+    edit_json(adapter / "adapter_config.json", rank_pattern={"q_proj": 10**9})
+    assert "says rank 1000000000, but base_model" in refusal(tiny_base, adapter)
+
+
 def test_a_folder_without_a_tokenizer_is_refused(base):
     for file in base.glob("*token*"):
         file.unlink()

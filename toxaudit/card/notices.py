@@ -17,8 +17,8 @@ def notices(result: AuditResult) -> Iterator[str]:
     for name in result.failed_controls:
         found = verdict_of(result, name).decision
         yield f"Failed control: {name} was expected to be {expected[name]} and came out {found}"
-    for each in result.skipped:
-        yield f"Not audited: {each.name} ({each.reference}). {each.reason.rstrip('.')}"
+    if result.skipped:
+        yield "Not audited: " + words.joined([f"{each.name} ({each.reference})" for each in result.skipped])
     for model in result.candidates:
         if not any(verdict.candidate == model.name for verdict in result.verdicts):
             yield f"No verdict: {model.name} was not decided"

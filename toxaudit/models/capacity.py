@@ -24,6 +24,8 @@ GGUF_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 
 GGUF_TEXT, GGUF_ARRAY = 8, 9
 MANY = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
 
+MOST_LAYERS = 1000  # of a model
+
 ROOT = Path("/")
 
 
@@ -121,6 +123,33 @@ def check_memory(where: str, needed: int, device: str, held: int = 0, dtype: str
         raise ToxauditError(
             f"{where} needs {in_words(needed)} of memory{of_what}, but {in_words(free)} are free here: "
             f"{mend(device, dtype)}."
+        )
+
+
+def check_described(folder: Path, weights: WeightSizes, run_code: bool) -> None:
+    """Refuse a configuration of a model far larger than its weights: what they lack would be made, and fill the memory.
+
+    Args:
+        folder: of weights that are not quantised.
+        weights: their sizes.
+        run_code: whether code that comes with them may run.
+
+    Raises:
+        ToxauditError: so it is.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=run_code)
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 0) or 0
+    if layers > MOST_LAYERS:
+        raise ToxauditError(f"config.json describes {layers:,} layers, more than any model has.")
+    with torch.device("meta"):  # where numbers take no room
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=run_code, attn_implementation="eager")
+    described = sum(weight.numel() for weight in model.parameters())
+    if described > 2 * weights.parameters:
+        raise ToxauditError(
+            f"config.json describes {described:,} parameters, but the weights hold {weights.parameters:,}."
         )
 
 

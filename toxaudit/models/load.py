@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.models.capacity import check_memory, memory_needed
+from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.resolve import ResolvedModel
 
 PROBE = "The weather today is"
@@ -149,10 +149,12 @@ def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
 
 def _check_memory(where: str, resolved: ResolvedModel, device: str) -> None:
     try:
-        needed = memory_needed(resolved.folder, resolved.dtype, resolved.bits)
-    except ToxauditError as error:
-        raise ToxauditError(f"{where} can't be loaded: {error}") from error
-    check_memory(where, needed, device, dtype=resolved.dtype)
+        stored = weight_sizes(resolved.folder)
+        if resolved.kind != "quantized":
+            check_described(resolved.folder, stored, resolved.run_code)
+    except Exception as error:  # there is no telling what a stranger's files make the libraries raise
+        raise ToxauditError(f"{where} can't be loaded: {_first_line(error)}") from error
+    check_memory(where, memory_needed(stored, resolved.dtype, resolved.bits), device, dtype=resolved.dtype)
 
 
 def _check_quantisation(resolved: ResolvedModel, device: str) -> None:
@@ -162,7 +164,7 @@ def _check_quantisation(resolved: ResolvedModel, device: str) -> None:
     if not device.startswith("cuda"):
         raise ToxauditError(f"{where} needs a CUDA GPU, and this audit runs on the {device}: leave it out.")
     if not find_spec("bitsandbytes"):
-        raise ToxauditError(f"{where} needs bitsandbytes: pip install 'toxaudit[quantized]'.")
+        raise ToxauditError(f"{where} needs bitsandbytes: pip install bitsandbytes.")
 
 
 def _read(resolved: ResolvedModel, device: str) -> tuple[Any, dict[str, Any]]:
