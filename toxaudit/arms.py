@@ -55,6 +55,7 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chat: bool, refused:
     if len(found.audited) == 1:
         reasons = " ".join(each.reason for each in found.skipped.values())
         raise ToxauditError(f"No candidate can be audited. {reasons}")
+    found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
     return found
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,10 @@ WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", *TO
 
 DOUBLES = "consolidated*.safetensors"
 """The same weights once more, in a form that transformers does not read."""
+
+
+LARGE = 2**24
+"""Bytes of a file whose digest is worth keeping."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,13 @@ class Source(Protocol):
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
+    """SHA-256 (hex) of a file's bytes; a large file that has not changed is read once in a process."""
+    found = file.stat()
+    return _digest(file, found.st_mtime_ns) if found.st_size >= LARGE else _digest.__wrapped__(file, 0)
+
+
+@cache
+def _digest(file: Path, changed: int) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

@@ -10,10 +10,8 @@ from typing import Any, cast
 from toxaudit import folders
 from toxaudit.errors import ToxauditError
 from toxaudit.records import digest
-from toxaudit.sources.base import DOUBLES, Fetched, file_digest, pinned, wanted
+from toxaudit.sources.base import DOUBLES, LARGE, Fetched, file_digest, pinned, wanted
 from toxaudit.store import write_atomically
-
-LARGE = 2**24  # bytes; the digest of a larger file of the Hub cache, which never changes, is computed once
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ def _licence(info: Any) -> str | None:
 
 
 def _digest_once(file: Path) -> str:
-    """The file's SHA-256, kept where the file is large."""
+    """The file's SHA-256; that of a large file is kept for later runs: files of the Hub cache never change."""
     blob = file.resolve()
     found = blob.stat()
     if found.st_size < LARGE:
