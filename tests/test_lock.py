@@ -19,6 +19,7 @@ from toxaudit import __version__, lock
 from toxaudit.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.models.resolve import TOKENIZER
+from toxaudit.references import pin, references
 from toxaudit.sources import parse
 from toxaudit.sources.base import TOLD, WEIGHTS
 
@@ -72,7 +73,7 @@ def here(made, tmp_path, monkeypatch):
 def locked(folder, *overrides):
     """The lock of a run without one."""
     spec = compose(["audit=tiny", *overrides])
-    skipped = lock.pin(spec)
+    skipped = pin(spec)
     return lock.write(Path(folder), spec, lock.entries(spec, skipped), skipped)
 
 
@@ -96,7 +97,7 @@ def hub(reference="org/model", revision=ONE, files=None):
 
 
 def test_all_that_is_named_outside_of_the_spec_has_a_key(here):
-    found = {each.key: each for each in lock.references(compose(["audit=tiny"]))}
+    found = {each.key: each for each in references(compose(["audit=tiny"]))}
     assert list(found) == LOCAL
     assert found["base.pretrained"].patterns == found["candidates.tuned.peft"].patterns == WEIGHTS
     assert found["candidates.tuned.tokenizer"].patterns == TOKENIZER
@@ -109,7 +110,7 @@ def test_what_is_fetched_depends_on_what_reads_it(here):
     tuned = ["candidates.tuned.pretrained=org/tuned", "candidates.tuned.trust_remote_code=true"]
     parts = ["suites.mine.file=a.jsonl", "scorer=[toxicity_bilstm,roberta_hate,degenerate]"]
     spec = compose(["audit=tiny", "base.gguf_file=q4.gguf", *tuned, *parts])
-    found = {each.key: each.patterns for each in lock.references(spec)}
+    found = {each.key: each.patterns for each in references(spec)}
     assert found["base.pretrained"] == ("q4.gguf", *TOLD)
     assert found["candidates.tuned.pretrained"] == (*WEIGHTS, "*.py")
     assert found["suites.mine.data"] == ("a.jsonl",)
@@ -245,7 +246,7 @@ def test_a_lock_pins_every_form_of_reference(remote):
     assert (tuned.peft, tuned.peft_revision) == (f"org/adapter@{ONE}", ONE)
     assert tuned.tokenizer == f"org/words@{ONE}"
     assert spec.suites["mine"].revision == ONE
-    pins = [each.source.revision for each in lock.references(spec) if "org/" in each.source.shown]
+    pins = [each.source.revision for each in references(spec) if "org/" in each.source.shown]
     assert pins == [ONE] * 4
     lock.apply(spec, known)  # a pinned spec fits its lock
 
@@ -261,7 +262,7 @@ def test_a_pinned_hub_reference_stays_one_where_a_folder_has_its_name(remote):
     spec, known = remote
     Path("org/adapter").mkdir(parents=True)
     lock.apply(spec, known)
-    assert next(each for each in lock.references(spec) if each.field == "peft").source.revision == ONE
+    assert next(each for each in references(spec) if each.field == "peft").source.revision == ONE
 
 
 PACKAGE = "pkg:pypi/name@1?checksum=sha256:{}#a/b"
@@ -332,7 +333,7 @@ def test_all_that_name_one_branch_get_one_commit(here, monkeypatch):
     commits = iter([ONE, OTHER])
     monkeypatch.setattr("toxaudit.sources.HubSource.resolve", lambda self: next(commits))
     spec = compose(["audit=tiny", "base.pretrained=org/model", "base.tokenizer=org/model", *HUB[1:2]])
-    assert lock.pin(spec) == {}
+    assert pin(spec) == {}
     tuned = spec.candidates["tuned"]
     assert (spec.base.revision, spec.base.tokenizer, tuned.peft_revision) == (ONE, f"org/model@{ONE}", OTHER)
 
@@ -363,7 +364,7 @@ def test_a_base_that_can_not_be_resolved_is_never_skipped(here):
 
 def test_a_reference_of_no_form_is_skipped_with_its_candidate(here):
     spec = compose(["audit=tiny", "on_candidate_error=skip", "candidates.tuned.peft=nowhere"])
-    assert lock.pin(spec)["tuned"].startswith("'nowhere' is neither an existing path nor a Hub id")
+    assert pin(spec)["tuned"].startswith("'nowhere' is neither an existing path nor a Hub id")
 
 
 def test_a_skipped_candidate_that_the_spec_lacks_is_refused(remote):
@@ -504,10 +505,11 @@ before = {name: repository.commit("main") for name, repository in held.items()}
 with serve(**held) as hub:
     os.environ["HF_ENDPOINT"] = hub.url  # read when the client is imported
     from toxaudit import lock
+    from toxaudit.references import pin, references
     from toxaudit.compose import compose
 
     spec = compose(["audit=far"])
-    assert lock.pin(spec) == {}
+    assert pin(spec) == {}
     assert not hub.downloaded
     first = lock.write(Path("first"), spec, lock.entries(spec), {})
     for repository in held.values():  # the branch moves on; the old commit stays
@@ -518,14 +520,14 @@ with serve(**held) as hub:
     lock.apply(spec, known)
     again = lock.write(Path("again"), spec, lock.verify(spec, known), {})
     pinned = compose(["audit=far"])
-    lock.pin(pinned)
+    pin(pinned)
 print(json.dumps({
     "before": before,
     "after": {name: repository.commit("main") for name, repository in held.items()},
     "same": first.read_bytes() == again.read_bytes(),
     "lock": json.loads(first.read_text()),
-    "replayed": {each.key: each.source.revision for each in lock.references(spec)},
-    "unlocked": {each.key: each.source.revision for each in lock.references(pinned)},
+    "replayed": {each.key: each.source.revision for each in references(spec)},
+    "unlocked": {each.key: each.source.revision for each in references(pinned)},
     "downloaded": hub.downloaded,
 }))
 """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from toxaudit.errors import ToxauditError
 from toxaudit.inquiry import Inquiry
-from toxaudit.lock import Reference, references
 from toxaudit.models.capacity import WeightSizes, memory_free, memory_needed, weight_sizes
 from toxaudit.models.resolve import ADAPTER, dtype
+from toxaudit.references import Reference, references
 from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source
 from toxaudit.sources.base import wanted
 from toxaudit.sources.package import PackageSource

@@ -30,6 +30,7 @@ from toxaudit.records import (
     ScorerFacts,
     digest,
 )
+from toxaudit.references import pin
 from toxaudit.results import Answers, Scored, sample_rows, write_results
 from toxaudit.scorers.base import Unscored
 from toxaudit.spec import AuditSpec
@@ -86,7 +87,7 @@ def _pinned(spec: AuditSpec) -> tuple[dict[str, lock.Entry], dict[str, str]]:
         What a lock file says is to be read, verified; nothing without one. Candidates that can't be had, and why.
     """
     if not spec.lock:
-        return {}, lock.pin(spec)
+        return {}, pin(spec)
     locked = lock.read(spec.lock)
     lock.apply(spec, locked)
     return lock.verify(spec, locked), dict(locked.skipped)
