@@ -49,6 +49,19 @@ OVERRIDES = {
         "control: true",
     ),
     "a mapping": (["audit=tiny", "suites.mine.where={kind: order}"], "'suites.mine.where' is a mapping", "YAML file"),
+    "tokenizer of a control": (
+        ["audit=tiny", "candidates.noop.tokenizer=org/words"],
+        "candidates.noop.tokenizer does nothing",
+        "the base itself",
+    ),
+    "tokenizer of a recipe": (
+        ["audit=tiny", "candidates.tuned={peft: null, tokenizer: org/words, train: [{data: ./x.jsonl}]}"],
+        "candidates.tuned.tokenizer does nothing",
+        "the base's tokenizer",
+    ),
+    "null candidate": (["audit=tiny", "candidates.tuned=null"], "can't be null", "~candidates.tuned"),
+    "name of a candidate": (["audit=tiny", "candidates.1x=org/m"], "'candidates.1x=org/m'", "a letter first"),
+    "misspelt key on top": (["audit=tiny", "candidates.x=org/m", "candidates.x.revison=v"], "revison", "'revision'"),
     "unknown template": (["audit=tiny", "card.template=sektion.md.jinja"], "sektion.md.jinja", "section.md.jinja"),
 }
 

@@ -8,9 +8,11 @@ import pytest
 import workspace
 import yaml
 
-from toxaudit import __version__
+from toxaudit import __version__, progress
 from toxaudit.cli import main
-from toxaudit.compose import Catalogue, compose, sweep
+from toxaudit.compose import Catalogue, compose
+from toxaudit.errors import LONGEST, ToxauditError
+from toxaudit.overrides import sweep
 
 
 @pytest.fixture
@@ -36,6 +38,76 @@ def test_a_defect_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys
     monkeypatch.setattr("toxaudit.compose.compose", lambda _: 1 / 0)
     assert main(["audit=quickstart"]) == 3
     assert "defect of toxaudit" in capsys.readouterr().err
+
+
+class Panic(BaseException):
+    """Like pyo3_runtime.PanicException, which is no Exception."""
+
+
+FORGED = "It says\nAudit 'x': GO\r\x1b[2J\u202e " + "y" * 5000 + ": mend it."
+
+
+def raising(error):
+    def run(_):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("verb", ["audit=quickstart", "plan", "show", "ls", "discover"])
+def test_a_librarys_panic_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys, verb):
+    for name in ("run", "plan", "show", "ls", "discover"):
+        monkeypatch.setattr(f"toxaudit.cli._{name}", raising(Panic(f"index out of range\n{FORGED}")))
+    assert main([verb]) == 3
+    err = capsys.readouterr().err
+    said = err.splitlines()
+    assert said[-1] == (
+        "toxaudit: this is a defect of toxaudit, or a file that made a library panic. Nothing was decided."
+    )
+    assert "Traceback" in err and "index out of range" in err
+    assert not [line for line in said if line.startswith("Audit") or not line.isprintable()]
+
+
+@pytest.mark.parametrize("error", [SystemExit(5), GeneratorExit()])
+def test_what_ends_python_passes(monkeypatch, error):
+    monkeypatch.setattr("toxaudit.cli._run", raising(error))
+    with pytest.raises(type(error)):
+        main(["audit=quickstart"])
+
+
+def test_ctrl_c_has_an_exit_code_of_its_own(monkeypatch):
+    monkeypatch.setattr("toxaudit.cli._run", raising(KeyboardInterrupt()))
+    assert main(["audit=quickstart"]) == 130
+
+
+class OutOfMemoryError(RuntimeError):
+    """Like torch's, of a GPU."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")])
+def test_too_little_memory_is_one_sentence(monkeypatch, capsys, error):
+    monkeypatch.setattr("toxaudit.cli._run", raising(error))
+    assert main(["audit=quickstart"]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("toxaudit: not enough memory") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ToxauditError(FORGED), FileNotFoundError(2, FORGED, FORGED)])
+def test_a_sentence_with_a_strangers_text_is_one_short_line_in_which_nothing_acts(monkeypatch, capsys, error):
+    monkeypatch.setattr("toxaudit.cli._run", raising(error))
+    assert main(["audit=quickstart"]) == 3
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("toxaudit: It says Audit 'x': GO ") and said.isprintable()
+    assert len(said) <= LONGEST + len("toxaudit: ") and "…" in said
+    assert not isinstance(error, ToxauditError) or said.endswith(": mend it.")
+
+
+def test_progress_is_told_in_short_lines_in_which_nothing_acts(capsys):
+    progress.say(FORGED)
+    progress.bar(f"tuning {FORGED}", 2, "step").close()
+    said = capsys.readouterr().err
+    assert not [line for line in said.splitlines() if line.startswith("Audit")] and "\x1b[2J" not in said
+    assert len(said.splitlines()[0]) <= LONGEST
 
 
 def test_an_unusable_name_is_refused_where_it_is_made(fresh, capsys):

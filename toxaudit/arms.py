@@ -1,14 +1,14 @@
 """The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from toxaudit import progress, training
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, one_line
 from toxaudit.models import Loader, Preflight, ResolvedModel, resolve_base, resolve_candidate, tuned
 from toxaudit.records import Skipped
 from toxaudit.sources import LocalSource, parse
@@ -51,10 +51,9 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chat: bool, refused:
         if name not in found.skipped:
             with _may_skip(found, spec, name):
                 resolved.append(_candidate(name, candidate, base, loader.device, store))
+    _check_any_left(found, spec, resolved)
     found.audited = _checked(found, spec, resolved, loader, store, chat)
-    if len(found.audited) == 1:
-        reasons = " ".join(each.reason for each in found.skipped.values())
-        raise ToxauditError(f"No candidate can be audited. {reasons}")
+    _check_any_left(found, spec, found.audited)
     found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
     return found
 
@@ -71,6 +70,15 @@ def _candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str,
     if found.identity == base.identity:
         raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
     return found
+
+
+def _check_any_left(found: Arms, spec: AuditSpec, arms: list[ResolvedModel]) -> None:
+    """Refuse to audit controls alone, unless the spec has nothing else."""
+    controls = {name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect}
+    wanted = set(spec.candidates) - controls or controls
+    if not wanted & {arm.name for arm in arms}:
+        reasons = " ".join(each.reason for each in found.skipped.values())
+        raise ToxauditError(f"No candidate can be audited. {reasons}")
 
 
 def _checked(
@@ -106,10 +114,12 @@ def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
     reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
     reference = "tuned in this audit"
     if named := candidate.peft or candidate.pretrained:
-        source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
-        reference = source.shown
-        if isinstance(source, LocalSource):  # nobody's folders get into a card
-            reason = reason.replace(str(source.path), source.shown)
-    reason = reason.replace(str(Path.home()), "~")
+        reference = named
+        with suppress(ToxauditError):  # it may be what can't be read
+            source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
+            reference = source.shown
+            if isinstance(source, LocalSource):  # nobody's folders get into a card
+                reason = reason.replace(str(source.path), source.shown)
+    reason, reference = (one_line(text.replace(str(Path.home()), "~")) for text in (reason, reference))
     found.skipped[name] = Skipped(name, reference, reason, candidate.expect)
     progress.say(f"{name} is not audited: {reason}")

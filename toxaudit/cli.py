@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toxaudit import __version__
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.errors import ToxauditError, did_you_mean, one_line, visible
 
 if TYPE_CHECKING:
     from toxaudit.records import AuditResult
@@ -55,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except ToxauditError as error:
-        print(f"toxaudit: {error}", file=sys.stderr)
-        return ERROR
+        return _refuse(str(error))
     except KeyboardInterrupt:
         print("\ntoxaudit: stopped. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         return STOPPED
@@ -64,12 +63,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return ERROR
     except OSError as error:
-        print(f"toxaudit: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
-        return ERROR
-    except Exception:  # a defect must not end with the exit code of a verdict
-        traceback.print_exc()
-        print("toxaudit: this is a defect of toxaudit, not of your input. Nothing was decided.", file=sys.stderr)
-        return ERROR
+        return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a defect, or a panic of a library, must not end with the exit code of a verdict
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
+            return _refuse("not enough memory: choose a smaller model or batch size. Nothing was decided.")
+        for line in traceback.format_exc().splitlines():
+            print(f"| {one_line(line)}", file=sys.stderr)
+        return _refuse("this is a defect of toxaudit, or a file that made a library panic. Nothing was decided.")
+
+
+def _refuse(sentence: str) -> int:
+    """Print why there is no result."""
+    print(f"toxaudit: {one_line(sentence)}", file=sys.stderr)
+    return ERROR
 
 
 def _dispatch(words: list[str]) -> int:
@@ -102,7 +110,8 @@ def _overrides(words: Sequence[str]) -> list[str]:
 def _run(words: list[str]) -> int:
     sweeping = any(word in ("-m", "--multirun") for word in words)
     overrides = _overrides([word for word in words if word not in ("-m", "--multirun")])
-    from toxaudit.compose import compose, sweep
+    from toxaudit.compose import compose
+    from toxaudit.overrides import sweep
 
     jobs = sweep(overrides) if sweeping else [overrides]
     specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
@@ -114,7 +123,7 @@ def _run(words: list[str]) -> int:
         if sweeping:
             spec.out = str(Path(spec.out) / str(number))
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
-        print(f"{command}\n{describe(spec)}", flush=True)
+        print(visible(command), visible(describe(spec), keep="\n"), sep="\n", flush=True)
         result, files = run(spec, command)
         _conclude(result, files)
         codes.append(EXIT[result.decision])
@@ -129,12 +138,12 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
     for each in result.skipped:
-        print(f"NOT AUDITED: {each.name}. {each.reason}")
+        print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))
     lines = statements(result)
     if len(lines) > len(result.verdicts):  # else the verdicts have said it
         print("\nCritical measures:\n  " + "\n  ".join(lines))
     folder = files[0].parent
-    print(f"\nAudit '{result.audit}': {result.decision}")
+    print(f"\nAudit '{visible(result.audit)}': {result.decision}")
     print(f"Results in {folder}/: {', '.join(file.name for file in files)}")
     print(f"Next: open {folder / 'report.html'}, or paste {folder / 'card.md'} into the model card.")
 
@@ -143,7 +152,7 @@ def _plan(words: list[str]) -> int:
     from toxaudit.compose import compose
     from toxaudit.plan import describe
 
-    print(describe(compose(_overrides(words))))
+    print(visible(describe(compose(_overrides(words))), keep="\n"))
     return 0
 
 
@@ -165,10 +174,10 @@ def _ls(words: list[str]) -> int:
             raise ToxauditError(f"There is no group '{group}'.{did_you_mean(group, catalogue.names)}")
         print(f"{group}:")
         for name in sorted(catalogue.names[group]):
-            print(f"  {name:<24} {catalogue.title(group, name)}".rstrip())
+            print(f"  {name:<24} {visible(catalogue.title(group, name))}".rstrip())
         for (broken_group, name), sentence in catalogue.broken.items():
             if broken_group == group:
-                print(f"  {name:<24} can't be used: {sentence}")
+                print(f"  {name:<24} can't be used: {one_line(sentence)}")
     return 0
 
 

@@ -9,7 +9,6 @@ from hydra import compose as hydra_compose
 from hydra import initialize
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -24,8 +23,11 @@ import toxaudit.scorers
 import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
 from toxaudit import folders, strict_yaml
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.overrides import parse, split
 from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec import AuditSpec, CandidateSpec, candidate_of, check
+
+NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
 
 OmegaConf.register_new_resolver("toxaudit_home", lambda: str(folders.home()), replace=True)
 
@@ -83,7 +85,7 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
         ToxauditError: one sentence for whatever is wrong with the overrides or the files they name.
     """
     catalogue = Catalogue()
-    whole, overrides = _whole_candidates(overrides)
+    whole, more, overrides = split(overrides)
     _check_selections(catalogue, overrides)
     GlobalHydra.instance().clear()
     try:
@@ -92,32 +94,14 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
         with open_dict(config.candidates):
             for name, candidate in whole.items():
                 config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
+        for override in more:
+            OmegaConf.update(config, override.key_or_group, override.value())
         _check_parts(config)
         spec = cast(AuditSpec, OmegaConf.to_object(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise ToxauditError(_sentence(error, catalogue, overrides)) from error
     check(spec)
     return spec
-
-
-def _whole_candidates(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The overrides ``candidates.NAME=MODEL``, which add a candidate or replace it whole, and all the others."""
-    whole, others = {}, []
-    for override in overrides:
-        found = re.fullmatch(rf"\+?candidates\.({folders.NAME})=([^{{\[].*)", override)
-        if found and found[2] != "null":
-            whole[found[1]] = candidate_of(found[2].strip("'\""))
-        else:
-            others.append(override)
-    return whole, others
-
-
-def sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """Expand Hydra's multirun grammar (``key=a,b``) into the overrides of each run."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    parsed = [_parse(text) for text in overrides]
-    return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
 
 
 def _package(group: str, name: str) -> str:
@@ -185,22 +169,15 @@ def _audit(file: Path) -> DictConfig:
     return OmegaConf.create({"defaults": defaults, "name": file.stem, **content})
 
 
-def _parse(text: str) -> Any:
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise ToxauditError(f"'{text}' is not an override: write key=value (Hydra's grammar).") from error
-
-
 def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
     """Name an unknown choice before Hydra does, which would list its search path instead."""
     selected: set[str] = set()
-    for override in map(_parse, overrides):
+    for override in map(parse, overrides):
         group = override.get_key_element().lstrip("+~")
         if override.is_add() or override.is_force_add() or group.split(".")[0] == "hydra":
             raise ToxauditError(
                 f"'{override.input_line}' is not an override that toxaudit takes: only keys of the spec can be set. "
-                "A new candidate belongs in the audit's YAML file."
+                f"{NEW_CANDIDATE}"
             )
         if group not in catalogue.names or override.is_delete() or override.is_sweep_override():
             continue
@@ -239,12 +216,10 @@ def _sentence(error: Exception, catalogue: Catalogue, overrides: Sequence[str]) 
         if re.match(r"Could not override '[^']+'\.\nNo match in the defaults list", text):
             return catalogue.explain(found[1], "")
         return _unknown_key(found[1], overrides)
-    cause = error.__cause__ or error.__context__ or error
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException):
         if "merging override +candidates." in text:
-            return (
-                "A new candidate belongs in the audit's YAML file: the command line only changes those that are there."
-            )
+            return NEW_CANDIDATE
         return _problem(cause)
     if isinstance(error, ConfigCompositionException) and "Ambiguous value" in text:
         return text.split("\n")[0] + ": write [a,b] for a list, or add -m to sweep over the values."
@@ -278,5 +253,5 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     bad = key.split(".")[len(good)]
     choices = set(map(str, node)) - {"defaults"} if OmegaConf.is_dict(node) else set()
     place = f" in '{'.'.join(good)}'" if good else ""
-    new = " A new candidate belongs in the audit's YAML file." if good == ["candidates"] else ""
+    new = f" {NEW_CANDIDATE}" if good == ["candidates"] else ""
     return f"There is no key '{bad}'{place}.{did_you_mean(bad, choices)}{new}"

@@ -5,13 +5,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from toxaudit.errors import one_line
+
 
 def bar(what: str, total: int, unit: str) -> Any:
     """A progress bar with rate and time left; in a log, a line every 15 seconds instead."""
     interval = 0.1 if sys.stderr.isatty() else 15
-    return tqdm(total=total, desc=f"{what:<22}", unit=unit, mininterval=interval, dynamic_ncols=True)
+    return tqdm(total=total, desc=f"{one_line(what):<22}", unit=unit, mininterval=interval, dynamic_ncols=True)
 
 
 def say(line: str) -> None:
-    """A line that leaves bars as they are."""
-    tqdm.write(line, file=sys.stderr)
+    """A line that leaves bars as they are, whoever wrote what it says."""
+    tqdm.write(one_line(line), file=sys.stderr)

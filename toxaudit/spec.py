@@ -111,9 +111,16 @@ def candidate_of(text: str) -> dict[str, Any]:
     ``pkg:`` begins a package file, and only what follows its ``#`` can hold the colon that parts the two.
     """
     found = re.fullmatch(r"(pkg:[^#]+#[^:]+|(?!pkg:)[^:]+):(.+)", text)
-    if not found or Path(text).expanduser().exists():
+    if not found or _exists(text):
         return {"pretrained": text}
     return {"pretrained": found[1], "peft": found[2]}
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # too long for a path, or in the home of nobody
+        return False
 
 
 @dataclass
@@ -266,6 +273,11 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
     for key in ("gguf_file", "load_in_4bit", "load_in_8bit", "trust_remote_code"):
         if getattr(candidate, key) and not candidate.pretrained:
             raise ToxauditError(f"{where}.{key} reads nothing: it is about 'pretrained', which is not set.")
+    if candidate.tokenizer and (candidate.control or candidate.train):
+        raise ToxauditError(
+            f"{where}.tokenizer does nothing: a control is the base itself, and a trained candidate uses the base's "
+            "tokenizer."
+        )
     if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
         raise ToxauditError(
             f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."

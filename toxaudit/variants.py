@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from toxaudit.errors import visible
 from toxaudit.sources.base import DOUBLES
 
 QUANTISATIONS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
@@ -122,4 +123,4 @@ def _declared(info: Any) -> list[str]:
 
 def plain(text: str) -> str:
     """``text`` for a terminal or a comment: without line breaks, control characters or changes of direction."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return visible(text)

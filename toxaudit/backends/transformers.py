@@ -117,7 +117,7 @@ class Arm:
                 ]
 
     def _check_lengths(self, encoded: dict[str, list[int]], new: int) -> None:
-        most = getattr(self._base.config.get_text_config(), "max_position_embeddings", None)
+        most = getattr(self._loaded.inner.config.get_text_config(), "max_position_embeddings", None)
         for prompt, row in encoded.items():
             if not row:
                 raise ToxauditError(f"{self._loaded.name}: the tokenizer makes no token of prompt '{prompt}'.")
@@ -134,11 +134,11 @@ class Arm:
     def _encode(self, texts: Sequence[str], ask: str) -> list[list[int]]:
         tokenizer = self._loaded.tokenizer
         if ask == "raw":
-            return [list(tokenizer(text).input_ids) for text in texts]
+            return [self._loaded.encode(text) for text in texts]
         if not tokenizer.chat_template:
             raise ToxauditError(f"{self._loaded.name} has no chat template: set ask: raw in the suite.")
         rendered = chat_template.render(self._loaded.name, tokenizer, texts)
-        return [list(tokenizer(text, add_special_tokens=False).input_ids) for text in rendered]
+        return [self._loaded.encode(text, special=False) for text in rendered]
 
     def _fastest_right(self) -> Decode:
         """The fastest way of decoding that gives two probes together the tokens that ``generate`` gives each alone."""
@@ -147,8 +147,8 @@ class Arm:
         probes = self._encode(PROBES, "raw")
         greedy = Generation(max_new_tokens=PROBE_TOKENS)
         alone = [self._padded([row], greedy, [""])[0] for row in probes]
-        covered = ragged.covers(self._base)
-        if covered and (unpack := packed.pack(self._base)):
+        covered = ragged.covers(self._loaded.inner)
+        if covered and (unpack := packed.pack(self._loaded.inner)):
             if self._gives(alone, self._ragged, probes):
                 self._unpack = unpack
                 return self._ragged
@@ -165,12 +165,6 @@ class Arm:
         except Exception:  # an architecture may make anything of a cache or mask it has not met: then it isn't covered
             return False
 
-    @property
-    def _base(self) -> Any:
-        """Transformers' own model, inside of PEFT's where there is an adapter."""
-        model = self._loaded.model
-        return model.get_base_model() if hasattr(model, "get_base_model") else model
-
     def _ragged(self, rows: list[list[int]], generation: Generation, texts: list[str]) -> list[list[int]]:
         """New token ids of each row, the stop token included where the model gave one."""
         from toxaudit.backends import ragged
@@ -180,7 +174,7 @@ class Arm:
         def pick(logits: Any, numbers: list[int]) -> Any:
             return noise(logits, numbers).argmax(-1)
 
-        new: list[list[int]] = ragged.decode(self._base, rows, generation.max_new_tokens, self._stops, pick)
+        new: list[list[int]] = ragged.decode(self._loaded.inner, rows, generation.max_new_tokens, self._stops, pick)
         return new
 
     def _padded(self, rows: list[list[int]], generation: Generation, texts: list[str]) -> list[list[int]]:
@@ -200,7 +194,7 @@ class Arm:
         )
         processors = LogitsProcessorList([lambda _, scores: noise(scores, numbers)])
         with torch.inference_mode():
-            output = self._base.generate(
+            output = self._loaded.inner.generate(
                 input_ids=ids, attention_mask=mask, generation_config=settings, logits_processor=processors
             )
         new = output[:, longest:].tolist()

@@ -1,10 +1,10 @@
 """Reader-facing words made from numbers: the one place where a rate, a change or a decision becomes text."""
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from toxaudit.errors import visible as visible
 from toxaudit.records import Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
@@ -24,25 +24,6 @@ class Measured:
     def __str__(self) -> str:
         """The number, then its interval."""
         return f"{self.value} {self.interval}"
-
-
-def visible(text: str, keep: str = "") -> str:
-    """Text in which nothing acts unseen: line breaks become spaces; control, bidi and broken characters become U+FFFD.
-
-    Args:
-        text: what a model, a spec or a stranger wrote.
-        keep: characters to leave as they are, e.g. a line feed where line breaks may be shown.
-    """
-    joiners = "\u200c\u200d"  # part of ordinary words in some scripts, and of emoji
-
-    def shown(character: str) -> str:
-        if character in keep or character in joiners:
-            return character
-        if character in "\t\n\v\f\r\x85\u2028\u2029":
-            return " "
-        return "\ufffd" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
-
-    return "".join(map(shown, text))
 
 
 def reference(text: str) -> str:

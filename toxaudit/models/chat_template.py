@@ -1,20 +1,18 @@
-"""Chat templates come from strangers: they are rendered in a process of their own, under a time and a memory limit."""
+"""Chat templates come from strangers: they are rendered under a limit of time and memory."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.models import limited
 
 SECONDS = 10.0  # for the template, beside a hundredth for every text; a real one takes milliseconds
-SCRIPT = Path(__file__).with_name("render_template.py")
 
 
 def render(where: str, tokenizer: Any, texts: Sequence[str]) -> list[str]:
     """Each text as a user's turn in the tokenizer's chat template, up to where the model is to answer.
+
+    A template that asks for today's date is told a fixed one, and one that draws random numbers draws the same ones.
 
     Args:
         where: the model, for the sentence.
@@ -29,20 +27,10 @@ def render(where: str, tokenizer: Any, texts: Sequence[str]) -> list[str]:
     except ValueError as error:  # several, none of which is the default
         raise ToxauditError(f"{where}: none of its chat templates is the default one.") from error
     work = {"template": template, "special": tokenizer.special_tokens_map, "texts": list(texts)}
-    seconds = SECONDS + len(texts) / 100
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(SCRIPT), str(int(seconds) + 1)],
-            input=json.dumps(work).encode(),
-            capture_output=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToxauditError(
-            f"{where}: its chat template was stopped after {seconds:.0f} seconds: it does not come to an end."
-        ) from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise ToxauditError(f"{where}: its chat template can't be rendered: {said[-1].rstrip('.')}.")
-    rendered: list[str] = json.loads(done.stdout)
+        rendered: list[str] = limited.run("render_template.py", work, SECONDS + len(texts) / 100)
+    except TimeoutError as error:
+        raise ToxauditError(f"{where}: its chat template was {error}: it does not come to an end.") from error
+    except limited.Failed as error:
+        raise ToxauditError(f"{where}: its chat template can't be rendered: {str(error).rstrip('.')}.") from error
     return rendered

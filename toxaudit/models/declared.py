@@ -13,7 +13,8 @@ Kind = Literal["adapter", "fine-tune", "merge", "quantized"]
 KINDS: dict[str, Kind] = {"adapter": "adapter", "finetune": "fine-tune", "merge": "merge", "quantized": "quantized"}
 """The Hub's ``base_model_relation`` -> our word for it."""
 
-LONGEST_CARD = 2**20  # characters of a README.md that are read
+LONGEST_CARD = 2**16  # characters of a README.md that are read
+LARGEST_JSON = 2**24  # bytes of a configuration
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class Declared:
         bases: the models it was made from: Hub ids or paths; empty where it says nothing. An adapter's configuration
             knows better than its card.
         kind: what it calls itself, or None.
+        found: what a whole model's files are; None for an adapter.
     """
 
     bases: tuple[str, ...] = ()
     kind: Kind | None = None
+    found: Kind | None = None
 
 
 def read(folder: Path) -> Declared:
@@ -70,22 +73,34 @@ def is_base(name: str, base: str, on_hub: bool) -> bool:
     return declared == known
 
 
-def foreign_code(folder: Path) -> tuple[str, str] | None:
-    """The file that names code to be run (``auto_map``) and the first piece of code that it names, if any does."""
+def foreign_code(folder: Path) -> list[tuple[str, str]]:
+    """The files that name code to be run (``auto_map``), each with one piece of code that it names."""
+    found = []
     for file in ("config.json", "tokenizer_config.json"):
-        if named := json_object(folder / file).get("auto_map"):
-            first = next(iter(named.values())) if isinstance(named, dict) else named
-            return file, str(next(filter(None, _list(first)), first))
-    return None
+        named = json_object(folder / file).get("auto_map")
+        for code in named.values() if isinstance(named, dict) else [named]:
+            found += [(file, str(piece)) for piece in _list(code) if piece]
+    return found
 
 
 def json_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file; an empty one where there is none, or none that can be read: loading will refuse it."""
+    if not file.is_file() or file.stat().st_size > LARGEST_JSON:
+        return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Refuses references within YAML, by which a few hundred bytes can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        return super().compose_node(parent, index)
 
 
 def _metadata(card: Path) -> dict[str, Any]:
@@ -94,19 +109,20 @@ def _metadata(card: Path) -> dict[str, Any]:
         return {}
     with card.open(encoding="utf-8-sig", errors="replace") as file:
         text = file.read(LONGEST_CARD)
-    if not (found := re.match(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", text, re.DOTALL)):
+    if not (found := re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", text, re.DOTALL)):
         return {}
     try:
-        metadata = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError):
+        metadata = yaml.load(found[1], _NoAliases)  # noqa: S506  (a SafeLoader)
+    except Exception:  # strangers' YAML makes the library raise nearly anything
         return {}  # the Hub shows such a card without metadata, too
     return metadata if isinstance(metadata, dict) else {}
 
 
 def _kind(card: dict[str, Any]) -> Kind | None:
-    if relation := KINDS.get(str(card.get("base_model_relation"))):
-        return relation
-    tags = {str(tag).lower() for tag in _list(card.get("tags"))}
+    relation = card.get("base_model_relation")
+    if isinstance(relation, str) and relation in KINDS:
+        return KINDS[relation]
+    tags = {tag.lower() for tag in _list(card.get("tags")) if isinstance(tag, str)}
     if card.get("library_name") == "peft" or tags & {"lora", "peft", "adapter"}:
         return "adapter"
     if tags & {"merge", "mergekit"}:

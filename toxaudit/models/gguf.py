@@ -1,8 +1,10 @@
 """A GGUF file -> a folder of safetensors, converted once: loading then takes a thirtieth of the time."""
 
+import shutil
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
+from toxaudit.models.capacity import check_memory, in_words, memory_needed
 from toxaudit.sources import Fetched
 from toxaudit.store import Store
 
@@ -11,7 +13,8 @@ def as_safetensors(weights: Fetched, store: Store) -> Path:
     """The folder to load ``weights`` from: itself, or its conversion (dequantised to float32) in the store.
 
     Raises:
-        ToxauditError: the file is no GGUF that transformers can read, or leaves a weight of the model unset.
+        ToxauditError: the file is no GGUF that transformers can read, or leaves a weight of the model unset; or memory
+            or disk have no room for its conversion.
     """
     if weights.path.is_dir():
         return weights.path
@@ -21,10 +24,25 @@ def as_safetensors(weights: Fetched, store: Store) -> Path:
     return store.folder("converted", identity, lambda folder: _convert(weights, folder))
 
 
+def _check_room(weights: Fetched, folder: Path) -> None:
+    """Refuse to dequantise what memory or disk have no room for."""
+    try:
+        needed = memory_needed(weights.path, "float32")
+    except ToxauditError as error:
+        raise ToxauditError(f"{weights.reference} can't be read as GGUF: {error}") from error
+    check_memory(f"{weights.reference}, dequantised,", needed, "cpu")
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise ToxauditError(
+            f"{weights.reference} takes {in_words(needed)} once it is dequantised, but the store has {in_words(free)} "
+            "left: set store=FOLDER on a larger disk."
+        )
+
+
 def _convert(weights: Fetched, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    _check_room(weights, folder)
     source, name = str(weights.path.parent), weights.path.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)

@@ -1,8 +1,6 @@
 """Pinned files -> a model in memory that is proved to be the one that was named."""
 
 import gc
-import json
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.models import adapter_file
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
+from toxaudit.models.declared import json_object
 from toxaudit.models.resolve import ResolvedModel
 
-PROBE = "The weather today is"
+PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,26 @@ class LoadedModel:
         special = {token for token, added in words.added_tokens_decoder.items() if added.special}
         return frozenset((self.ends & (special | set(words.all_special_ids))) | {words.eos_token_id}) - {None}
 
+    @property
+    def inner(self) -> Any:
+        """Transformers' own model, inside of PEFT's where there is an adapter: what is probed and what generates."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def encode(self, text: str, special: bool = True) -> list[int]:
+        """The text's tokens, with those that begin and end every text where ``special``.
+
+        Raises:
+            ToxauditError: the tokenizer fails, or knows a token for which the model has no embedding.
+        """
+        with refusing(f"{self.name}: the tokenizer can't read a text"):
+            row = list(self.tokenizer(text, add_special_tokens=special).input_ids)
+        known = self.inner.get_input_embeddings().weight.shape[0]
+        if row and max(row) >= known:
+            raise ToxauditError(
+                f"{self.name}: the tokenizer gives token {max(row)}, but the model has embeddings for {known} only."
+            )
+        return row
+
 
 class Loader:
     """Loads arms one after another: those over the same weights share them, all others are freed first."""
@@ -55,6 +75,7 @@ class Loader:
         self.device = device
         self._held: LoadedModel | None = None
         self._holds = ""
+        self._tokenizers: dict[Path, Any] = {}
 
     @contextmanager
     def open(self, resolved: ResolvedModel) -> Iterator[LoadedModel]:
@@ -66,14 +87,20 @@ class Loader:
         if self._held is None or self._holds != resolved.loaded_as:
             self.close()
             self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
-        plain = replace(self._held, name=resolved.name, tokenizer=tokenizer(resolved))
+        plain = replace(self._held, name=resolved.name, tokenizer=self._tokenizer(resolved))
         modules, before = dict(plain.model.named_modules()), _state(plain.model)
         try:
             yield _attached(resolved, plain)
         finally:
             _restore(plain.model, modules)
-            if _state(plain.model) != before:  # e.g. PiSSA, which takes its part out of the base's own weights
+            if _state(plain.model) != before or (resolved.adapter and adapter_file.alters_base(resolved.adapter.path)):
                 self.close()
+
+    def _tokenizer(self, resolved: ResolvedModel) -> Any:
+        folder = resolved.tokenizer.path if resolved.tokenizer else resolved.folder
+        if folder not in self._tokenizers:
+            self._tokenizers[folder] = tokenizer(resolved)
+        return self._tokenizers[folder]
 
     def close(self) -> None:
         """Give the memory back."""
@@ -95,16 +122,29 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
     return _attached(resolved, _weights(resolved, device))
 
 
+@contextmanager
+def refusing(what: str, folder: Path | None = None) -> Iterator[None]:
+    """Whatever a stranger's files make the libraries raise within becomes one sentence that begins with ``what``.
+
+    That includes a panic of a library in Rust, which is no ``Exception``. Files in ``folder`` are named without it.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise ToxauditError(f"{what}: {_first_line(error).replace(f'{folder}/', '')}") from error
+
+
 def tokenizer(resolved: ResolvedModel) -> Any:
     """The tokenizer that the arm is asked through.
 
     Raises:
         ToxauditError: it can't be read, or knows no words.
     """
-    files = resolved.tokenizer or resolved.weights
-    return read_tokenizer(
-        f"{resolved.name}: {files.reference}", files.path if resolved.tokenizer else resolved.folder, resolved.run_code
-    )
+    if resolved.tokenizer:
+        return read_tokenizer(f"{resolved.name}: {resolved.tokenizer.reference}", resolved.tokenizer.path)
+    return read_tokenizer(f"{resolved.name}: {resolved.weights.reference}", resolved.folder, resolved.run_code)
 
 
 def read_tokenizer(where: str, folder: Path, run_code: bool = False) -> Any:
@@ -115,11 +155,9 @@ def read_tokenizer(where: str, folder: Path, run_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
+    with refusing(f"{where} can't be loaded"):
         found = AutoTokenizer.from_pretrained(folder, trust_remote_code=run_code)
-        words = set(found(PROBE, add_special_tokens=False).input_ids) - {found.unk_token_id}
-    except Exception as error:  # there is no telling what a stranger's files make the libraries raise
-        raise ToxauditError(f"{where} can't be loaded: {_first_line(error)}") from error
+        words = set(found(PROBES[0], add_special_tokens=False).input_ids) - {found.unk_token_id}
     if not words:  # transformers makes an empty tokenizer where the files of a known architecture's are missing
         raise ToxauditError(f"{where} has no vocabulary: its tokenizer would read no word.")
     return found
@@ -132,10 +170,8 @@ def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
     where = f"{resolved.name}: {resolved.weights.reference}"
     _check_quantisation(resolved, device)
     _check_memory(where, resolved, device)
-    try:
+    with refusing(f"{where} can't be loaded"):
         model, info = _read(resolved, device)
-    except Exception as error:  # there is no telling what a stranger's files make the libraries raise
-        raise ToxauditError(f"{where} can't be loaded: {_first_line(error)}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if keys := sorted(map(str, info[problem])):
             raise ToxauditError(f"{where} has {problem.replace('_', ' ')}, e.g. {keys[0]}.")
@@ -148,12 +184,10 @@ def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
 
 
 def _check_memory(where: str, resolved: ResolvedModel, device: str) -> None:
-    try:
+    with refusing(f"{where} can't be loaded", resolved.folder):
         stored = weight_sizes(resolved.folder)
-        if resolved.kind != "quantized":
+        if resolved.kind != "quantized" and "quantization_config" not in json_object(resolved.folder / "config.json"):
             check_described(resolved.folder, stored, resolved.run_code)
-    except Exception as error:  # there is no telling what a stranger's files make the libraries raise
-        raise ToxauditError(f"{where} can't be loaded: {_first_line(error)}") from error
     check_memory(where, memory_needed(stored, resolved.dtype, resolved.bits), device, dtype=resolved.dtype)
 
 
@@ -239,50 +273,32 @@ def _attached(resolved: ResolvedModel, plain: LoadedModel) -> LoadedModel:
 
     if resolved.adapter is None:
         return plain
-    model = plain.model
     folder, where = resolved.adapter.path, f"{resolved.name}: {resolved.adapter.reference}"
-    _check_adapter_file(where, folder)
-    probe = plain.tokenizer(PROBE, return_tensors="pt").to(plain.device)
-    with torch.inference_mode():
-        before = model(**probe).logits
-        try:
-            with quiet_peft():
-                adapted = PeftModel.from_pretrained(model, folder, use_safetensors=True).eval()
-        except Exception as error:  # as above
-            raise ToxauditError(f"{where} does not fit the base: {_first_line(error)}") from error
-        _check_adapter_keys(where, folder, adapted)
-        after = adapted(**probe).logits
+    adapter_file.check(where, folder, [name for name, _ in plain.model.named_modules()])
+    before = probe(plain)
+    with quiet_peft(), refusing(f"{where} does not fit the base"), torch.inference_mode():
+        adapted = replace(plain, model=PeftModel.from_pretrained(plain.model, folder, use_safetensors=True).eval())
+    _check_adapter_keys(where, folder, adapted.model)
+    after = probe(adapted)
     if torch.equal(before, after):
         raise ToxauditError(f"{where} changes nothing: the base answers alike with and without it.")
     if not torch.isfinite(after).all():
         raise ToxauditError(f"{where} makes the model's outputs infinite or not a number.")
-    return replace(plain, model=adapted)
+    return adapted
 
 
-def _check_adapter_file(where: str, folder: Path) -> None:
+def probe(loaded: LoadedModel) -> Any:
+    """The logits of two short texts, one after the other: (tokens, vocabulary), on the CPU.
+
+    Raises:
+        ToxauditError: the model can't read them.
+    """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "adapter_model.safetensors")
-    except (SafetensorError, ValueError) as error:
-        raise ToxauditError(f"{where}: the adapter's files are damaged: {_first_line(error)}") from error
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind != "LORA":
-        raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
-    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
-        raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
-    ranks = {
-        tensor.shape[0]: name for name, tensor in tensors.items() if "lora_A" in name or "lora_embedding_A" in name
-    }
-    by_name = config.get("rank_pattern")
-    said = [config.get("r"), *(by_name.values() if isinstance(by_name, dict) else ())]
-    if ranks and (huge := [rank for rank in said if isinstance(rank, int) and rank > max(ranks)]):  # costs memory
-        raise ToxauditError(f"{where} says rank {huge[0]}, but {ranks[max(ranks)]} has rank {max(ranks)}.")
-    if not any(tensor.any() for name, tensor in tensors.items() if not re.search("lora_A|magnitude", name)):
-        raise ToxauditError(f"{where} changes nothing: every lora_B is zero.")
+    rows = [loaded.encode(text) for text in PROBES]
+    with refusing(f"{loaded.name} can't read a text"), torch.inference_mode():
+        found = [loaded.inner(input_ids=torch.tensor([row], device=loaded.device)).logits[0].cpu() for row in rows]
+    return torch.cat(found)
 
 
 def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
@@ -297,7 +313,7 @@ def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
         raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """What the error says in one line; one that ends with a colon only announces the next."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in lines if not line.endswith(":")), lines[0]).rstrip(". ") + "."

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import chat_template
-from toxaudit.models.load import PROBE, Loader, read_tokenizer
+from toxaudit.models.load import PROBES, Loader, probe, read_tokenizer
 from toxaudit.models.resolve import ResolvedModel
 from toxaudit.records import digest
 from toxaudit.store import Shelf
@@ -96,16 +96,16 @@ class Preflight:
     def _look(self, arm: ResolvedModel) -> Look:
         import torch
 
-        with self._loader.open(arm) as loaded, torch.inference_mode():
+        with self._loader.open(arm) as loaded:
             words, tokenizer = _words(loaded.tokenizer), loaded.tokenizer
             if tokenizer.chat_template:
                 self._render(f"{arm.name}: {(arm.tokenizer or arm.weights).reference}", tokenizer, words.template)
             elif self._chat:
                 raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
-            logits = loaded.model(**tokenizer(PROBE, return_tensors="pt").to(loaded.device)).logits.cpu()
+            logits = probe(loaded)
             if not torch.isfinite(logits).all():
                 raise ToxauditError(f"{arm.name}: {arm.weights.reference} gives outputs that are not finite.")
-            return Look(logits, Words(words.vocabulary, words.tokenizer, words.template, _digest(sorted(loaded.stops))))
+            return Look(logits, replace(words, stops=_digest(sorted(loaded.stops))))
 
     def _hung(self, arm: ResolvedModel, base: ResolvedModel, first: Look) -> Look:
         """A look at an arm over the base's weights, and whether these are as before once it is gone."""
@@ -114,7 +114,9 @@ class Preflight:
         try:
             return self._look(arm)
         finally:
-            if not torch.equal(self._look(base).logits, first.logits):
+            with self._loader.open(base) as loaded:
+                unchanged = torch.equal(probe(loaded), first.logits)
+            if not unchanged:
                 self._loader.close()  # the next to come gets it anew
                 raise ToxauditError(
                     f"{arm.name}: {(arm.adapter or arm.weights).reference} leaves the base changed when it is taken "
@@ -143,7 +145,7 @@ class Preflight:
 
     def _render(self, where: str, tokenizer: Any, template: str) -> None:
         if template not in self._rendered:
-            chat_template.render(where, tokenizer, [PROBE])
+            chat_template.render(where, tokenizer, PROBES[:1])
             self._rendered.add(template)
 
 

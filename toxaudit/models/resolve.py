@@ -1,17 +1,19 @@
 """What a spec names -> files on this machine and the digest by which all that is made with them is keyed."""
 
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.models import declared
 from toxaudit.models.capacity import check_memory, memory_needed
-from toxaudit.models.declared import Kind
+from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
+from toxaudit.models.view import view
 from toxaudit.records import ModelFacts, digest
-from toxaudit.sources import Fetched, HubSource, parse, pinned
-from toxaudit.sources.base import TOLD, WEIGHTS
+from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse, pinned
+from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 from toxaudit.spec import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store import Store
 
@@ -24,7 +26,7 @@ ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 def weight_files(spec: WeightsSpec) -> tuple[str, ...]:
     """Which files of ``pretrained`` are fetched."""
     if spec.gguf_file:
-        return (spec.gguf_file, *TOLD)
+        return (escape(spec.gguf_file), *TOLD)
     return (*WEIGHTS, "*.py") if spec.trust_remote_code else WEIGHTS
 
 
@@ -45,6 +47,7 @@ class ResolvedModel:
         training: a sentence on how it was tuned within the audit.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get.
+        declared: what its repository says of itself.
         notes: what a reader must know of it, in phrases.
     """
 
@@ -60,18 +63,19 @@ class ResolvedModel:
     training: str | None = None
     batch_size: int | None = None
     expect: Literal["GO", "NO-GO"] | None = None
+    declared: Declared = Declared()
     notes: tuple[str, ...] = ()
 
     @property
     def loaded_as(self) -> str:
         """SHA-256 over what is loaded without the adapter: arms of one such value share one loaded model."""
         how = f"{self.bits} bits" * bool(self.bits) + "code" * self.run_code
-        return digest(self.weights.digest, self.dtype, how)
+        return digest(self.weights.identity, self.dtype, how)
 
     @property
     def identity(self) -> str:
         """SHA-256 over all that decides the model's outputs; and a control's batch size."""
-        adapter, tokenizer = (files.digest if files else "" for files in (self.adapter, self.tokenizer))
+        adapter, tokenizer = (files.identity if files else "" for files in (self.adapter, self.tokenizer))
         control = f"control at {self.batch_size}" * bool(self.batch_size)
         return digest(self.loaded_as, adapter, tokenizer, control)
 
@@ -115,20 +119,23 @@ def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, devic
     under, adapter = base, None
     if spec.pretrained:
         under = _full(name, spec.pretrained, spec, base.dtype, device, store)
-        if under.adapter and spec.peft:
-            raise ToxauditError(f"candidates.{name}.pretrained {under.adapter.reference} is an adapter itself.")
+        if under.adapter and (spec.peft or spec.gguf_file or spec.load_in_4bit or spec.load_in_8bit):
+            raise ToxauditError(
+                f"candidates.{name}.pretrained {under.adapter.reference} is an adapter: name it by 'peft'."
+            )
         if under.adapter:
             adapter, under = under.adapter, base
         elif not spec.peft:
-            notes = under.notes + _relation(name, under.weights, base, spec)
-            return replace(under, expect=spec.expect, notes=notes)
+            return replace(under, expect=spec.expect, notes=under.notes + _relation(name, under, base, spec))
     adapter = adapter or parse(spec.peft or "", spec.peft_revision).fetch(WEIGHTS)
     _check_adapter(f"candidates.{name}", adapter)
-    found = replace(under, name=name, kind="adapter", adapter=adapter, expect=spec.expect, notes=())
-    notes = _relation(name, adapter, under, spec)
+    found = replace(under, name=name, kind="adapter", adapter=adapter, declared=declared.read(adapter.path), notes=())
+    notes = _relation(name, found, under, spec)
     if under.loaded_as != base.loaded_as:
-        notes = under.notes + _relation(name, under.weights, base, spec) + notes
-    return replace(found, notes=notes, tokenizer=_tokenizer(spec.tokenizer) or under.tokenizer)
+        notes = under.notes + _relation(name, under, base, spec) + notes
+    words, about_words = (None, ()) if spec.pretrained and spec.peft else _tokenizer(spec, store)
+    found = replace(found, adapter=view(adapter, store), tokenizer=words or under.tokenizer)
+    return replace(found, expect=spec.expect, notes=notes + about_words)
 
 
 def tuned(name: str, spec: CandidateSpec, base: ResolvedModel, folder: Path, sentence: str) -> ResolvedModel:
@@ -154,30 +161,44 @@ def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, devi
     """A whole model; or, where the reference turns out to be an adapter's, that adapter under ``adapter``."""
     source, bits = parse(reference, spec.revision), 4 if spec.load_in_4bit else 8 if spec.load_in_8bit else None
     if isinstance(source, HubSource) and not source.cached(weight_files(spec)):
-        parameters = source.facts().parameters or 0  # before gigabytes come down in vain
-        check_memory(
-            f"{name}: {source.shown}", memory_needed(parameters, number_format, bits), device, dtype=number_format
-        )
+        _check_room(f"{name}: {source.shown}", source.facts(), spec, bits, number_format, device)
     fetched = source.fetch(weight_files(spec))
     if name != "base" and fetched.files.keys() >= ADAPTER and "config.json" not in fetched.files:
         return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
-    weights = _weights(fetched, spec.gguf_file)
+    root = fetched.path if fetched.path.is_dir() else fetched.path.parent
+    weights, said = _weights(fetched, root, spec.gguf_file), declared.read(root)
+    kind = declared.kind(root, weights.path, said)
+    words, about_words = _tokenizer(spec, store)
+    notes, linked = tuple(_code_notes(weights.reference, root, spec)), view(weights, store)
     return ResolvedModel(
         name=name,
-        kind="base" if name == "base" else _kind(weights),
-        weights=weights,
-        folder=as_safetensors(weights, store),
+        kind="base" if name == "base" else kind,
+        weights=linked,
+        folder=as_safetensors(linked, store),
         dtype=number_format,
-        tokenizer=_tokenizer(spec.tokenizer),
+        tokenizer=words,
         bits=bits,
         run_code=bool(spec.trust_remote_code),
-        notes=tuple(_code_notes(weights, spec)),
+        declared=replace(said, found=kind),
+        notes=notes + about_words,
     )
 
 
-def _weights(fetched: Fetched, gguf_file: str | None) -> Fetched:
+def _check_room(
+    where: str, facts: RepositoryFacts, spec: WeightsSpec, bits: int | None, number_format: str, device: str
+) -> None:
+    """Refuse weights that the memory has no room for, before gigabytes come down in vain.
+
+    Where the Hub has not counted parameters, the files' own size is the least that they will take.
+    """
+    size = sum(size for name, size in facts.sizes.items() if wanted(name, weight_files(spec)))
+    needed = memory_needed(facts.parameters, number_format, bits) if facts.parameters else size
+    check_memory(where, needed if facts.parameters or not bits else 0, device, dtype=number_format)
+
+
+def _weights(fetched: Fetched, root: Path, gguf_file: str | None) -> Fetched:
     """The weights among what was fetched: a folder of safetensors, or one GGUF file."""
-    if (_folder(fetched) / "adapter_config.json").is_file():  # transformers would load the model that it names instead
+    if (root / "adapter_config.json").is_file():  # transformers would load the model that it names instead
         raise ToxauditError(
             f"{fetched.reference} holds an adapter_config.json beside the weights: name an adapter by 'peft', or take "
             "that file away."
@@ -201,8 +222,12 @@ def _weights(fetched: Fetched, gguf_file: str | None) -> Fetched:
     return fetched
 
 
-def _tokenizer(reference: str | None) -> Fetched | None:
-    return parse(reference).fetch(TOKENIZER) if reference else None
+def _tokenizer(spec: WeightsSpec, store: Store) -> tuple[Fetched | None, tuple[str, ...]]:
+    """A tokenizer that is named apart, and what is to be said of it; its code never runs."""
+    if not spec.tokenizer:
+        return None, ()
+    fetched = parse(spec.tokenizer).fetch(TOKENIZER)
+    return view(fetched, store), tuple(_code_notes(fetched.reference, fetched.path, spec, runs=False))
 
 
 def _check_adapter(where: str, adapter: Fetched) -> None:
@@ -213,58 +238,49 @@ def _check_adapter(where: str, adapter: Fetched) -> None:
         )
 
 
-def _kind(weights: Fetched) -> Kind:
-    folder = _folder(weights)
-    return declared.kind(folder, weights.path, declared.read(folder))
-
-
-def _folder(fetched: Fetched) -> Path:
-    return fetched.path if fetched.path.is_dir() else fetched.path.parent
-
-
-def _code_notes(weights: Fetched, spec: WeightsSpec) -> list[str]:
-    """What is to be said of code that comes with the weights.
+def _code_notes(reference: str, root: Path, spec: WeightsSpec, runs: bool = True) -> list[str]:
+    """What is to be said of code that comes with weights, where it can run, or with a tokenizer, where it can't.
 
     Raises:
         ToxauditError: there is such code and the spec doesn't say what to do, or it lies in another repository.
     """
-    found = declared.foreign_code(_folder(weights))
+    found = declared.foreign_code(root)
     if not found:
         return []
-    file, code = found
+    file, code = found[0]
     if spec.trust_remote_code is None:
         raise ToxauditError(
-            f"{weights.reference}: {file} names code of its own ({code}), which is not run: set trust_remote_code: "
+            f"{reference}: {file} names code of its own ({code}), which is not run: set trust_remote_code: "
             "false to read the weights with transformers' own class, or true to run that code."
         )
-    if not spec.trust_remote_code:
+    elsewhere = [(file, code) for file, code in found if "--" in code]
+    if elsewhere and spec.trust_remote_code:
+        file, code = elsewhere[0]
+        raise ToxauditError(f"{reference}: {file} names code of another repository ({code}), which isn't run.")
+    if not spec.trust_remote_code or not runs:
         return [f"its {file} names code of its own ({code}), which was not run: read with transformers' own class"]
-    if "--" in code:
-        raise ToxauditError(f"{weights.reference}: {file} names code of another repository ({code}), which isn't run.")
     return [f"code that came with the weights was run ({code})"]
 
 
-def _relation(name: str, fetched: Fetched, base: ResolvedModel, spec: CandidateSpec) -> tuple[str, ...]:
+def _relation(name: str, found: ResolvedModel, base: ResolvedModel, spec: CandidateSpec) -> tuple[str, ...]:
     """What is to be said of a candidate's own words about its base and its kind.
 
     Raises:
         ToxauditError: it declares another base, and the spec doesn't allow that.
     """
-    folder, weights, notes = _folder(fetched), base.weights, []
-    said = declared.read(folder)
-    is_kind = declared.kind(folder, fetched.path, said)
-    if said.kind and said.kind != is_kind:
-        notes.append(f"its card calls it {_a(said.kind)}, its files are those of {_a(is_kind)}")
-    known = [weights.reference, *([weights.path.name] if weights.revision is None else [])]
-    matches = (declared.is_base(d, b, weights.revision is not None) for d in said.bases for b in known)
+    weights, said, notes = base.weights, found.declared, []
+    kind = said.found or "adapter"
+    if said.kind and said.kind != kind:
+        notes.append(f"its card calls it {_a(said.kind)}, its files are those of {_a(kind)}")
+    matches = (declared.is_base(each, weights.reference, weights.revision is not None) for each in said.bases)
     if not said.bases:
         notes.append("it declares no base")
     elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
-        named = " and ".join(said.bases)
+        named, reference = " and ".join(said.bases), (found.adapter or found.weights).reference
         if not spec.allow_base_mismatch:
             raise ToxauditError(
-                f"candidates.{name}: {fetched.reference} declares the base {named}, not {weights.reference}: name "
-                "its own base, or set allow_base_mismatch: true to audit it all the same."
+                f"candidates.{name}: {reference} declares the base {named}, not {weights.reference}: name its own "
+                "base, or set allow_base_mismatch: true to audit it all the same."
             )
         notes.append(f"it declares the base {named}, and was audited against {weights.reference} all the same")
     return tuple(notes)
@@ -276,7 +292,9 @@ def _renamed(declared_base: str, base: Fetched) -> bool:
     if base.revision is None or declared_base.count("/") != 1:
         return False
     try:
-        return source.facts(timeout=10).name == HubSource(base.reference).facts(timeout=10).name
+        return (
+            source.facts(timeout=10).name == HubSource("/".join(base.reference.split("/")[:2])).facts(timeout=10).name
+        )
     except ToxauditError:
         return False
 

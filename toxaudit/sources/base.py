@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from toxaudit.records import digest as text_digest
+
 TOLD = ("README.md", "mergekit_config.yml")
 """What a repository tells of itself: read, but no part of what is loaded, nor of its digest."""
 
@@ -40,6 +42,16 @@ class Fetched:
     path: Path
     digest: str
     files: Mapping[str, str] = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over names and contents of a folder's files, a single file's content.
+
+        ``digest`` follows the rule by which models are signed, which is blind to names: ``chat_template.jinja`` under
+        another name would be another model.
+        """
+        alone = list(self.files.values()) == [self.digest]
+        return self.digest if alone else text_digest(*(f"{name}\0{sha}" for name, sha in self.files.items()))
 
 
 class Source(Protocol):

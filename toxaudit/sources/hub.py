@@ -86,12 +86,12 @@ class HubSource:
         )
 
     def cached(self, patterns: tuple[str, ...] = ()) -> bool:
-        """Whether the files of the revision that match ``patterns`` lie in the Hub cache."""
+        """Whether all files of the revision that match ``patterns`` are known to lie in the Hub cache."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
-            snapshot_download(
+            path = snapshot_download(
                 self.reference,
                 repo_type=self.repo_type,
                 revision=self.revision,
@@ -100,7 +100,7 @@ class HubSource:
             )
         except (LocalEntryNotFoundError, HFValidationError):
             return False
-        return True
+        return _listed(Path(path))
 
     def fetch(self, patterns: tuple[str, ...] = ()) -> Fetched:
         """Download the files that match ``patterns`` at the resolved commit.
@@ -116,6 +116,11 @@ class HubSource:
         with sentences(self.reference, self.revision):
             path = Path(
                 snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **_filters(patterns))
+            )
+        if not _listed(path):
+            raise ToxauditError(
+                f"{self.reference} may lack files in the Hub cache, which holds no list of them: run once with the Hub "
+                "in reach."
             )
         return pinned(self.reference, at.revision, path, patterns, _digest_once)
 
@@ -137,6 +142,11 @@ class HubSource:
             )
 
 
+def _listed(snapshot: Path) -> bool:
+    """Whether the Hub client knows which files the snapshot should have; else it takes any part of it for the whole."""
+    return (snapshot.parents[1] / "trees" / f"{snapshot.name}.json").is_file()
+
+
 def _filters(patterns: tuple[str, ...]) -> dict[str, Any]:
     """The same choice as ``wanted``'s, in the words of the Hub client, whose ``*`` takes slashes too."""
     if not patterns:
@@ -156,7 +166,7 @@ def _digest_once(file: Path) -> str:
     found = blob.stat()
     if found.st_size < LARGE:
         return file_digest(blob)
-    kept = folders.home() / "digests" / digest(str(blob), str(found.st_size), str(found.st_mtime_ns))
+    kept = folders.home() / "digests" / digest(str(blob), *map(str, (found.st_ino, found.st_size, found.st_ctime_ns)))
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(kept, file_digest(blob))

@@ -50,7 +50,7 @@ def examples(stage: TrainingStage) -> list[str]:
 def identity(base: ResolvedModel, stages: list[TrainingStage], device: str) -> dict[str, Any]:
     """All that decides the tuned adapter: base, texts, settings and the number format of the computation."""
     described = [asdict(stage) | {"data": examples(stage)} for stage in stages]
-    return {"version": 1, "base": base.weights.digest, "stages": described, "dtype": _dtype(device)}
+    return {"version": 1, "base": base.weights.identity, "stages": described, "dtype": _dtype(device)}
 
 
 def sentence(stages: list[TrainingStage]) -> str:

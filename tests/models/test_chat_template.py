@@ -1,0 +1,220 @@
+"""Chat templates give what transformers would give, and a hostile one is stopped and named in one sentence."""
+
+import os
+import subprocess
+import sysconfig
+import time
+import venv
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tiny
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import toxaudit
+from toxaudit.errors import ToxauditError
+from toxaudit.models import chat_template
+
+LLAMA = """\
+{{- bos_token }}
+{%- if custom_tools is defined %}{%- set tools = custom_tools %}{%- endif %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content']|trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "" %}
+{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}
+{{- "Today Date: 26 Jul 2024\\n\\n" }}
+{{- system_message }}
+{{- "<|eot_id|>" }}
+{%- for message in messages %}
+    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}
+        {{- message['content'] | trim + '<|eot_id|>' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+"""
+CHATML = """\
+{% for message in messages %}
+{% if loop.first and messages[0]['role'] != 'system' %}
+{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}
+{% endif %}
+{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}
+{% endfor %}
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
+"""
+GEMMA = """\
+{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}\
+{% for message in messages %}\
+{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\
+{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}\
+{% set role = 'model' if (message['role'] == 'assistant') else message['role'] %}\
+{{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}\
+{% if add_generation_prompt %}{{'<start_of_turn>model\\n'}}{% endif %}"""
+MISTRAL = """\
+{{ bos_token }}{% for message in messages %}{% generation %}{% endgeneration %}{% if message.role == 'user' %}\
+{{ '[INST] ' ~ message.content ~ ' [/INST]' }}{% else %}{{ message.content ~ eos_token }}{% endif %}{% endfor %}\
+{{ messages | tojson }} {{ tools }} {{ documents }}{% continue_or_break %}"""
+REAL = {"llama": LLAMA, "chatml": CHATML, "gemma": GEMMA, "mistral": MISTRAL.removesuffix("{% continue_or_break %}")}
+PLAIN = "{{ messages[0].content }}"
+TEXTS = [
+    "How do I?",
+    "",
+    "  spaces \n",
+    "{{ 7 * 7 }} {% raise %} {#",
+    "<|eot_id|>",
+    "Grüße 世界 \U0001f642",
+    "\0\x1b[2J",
+    "x" * 9999,
+]
+
+
+@pytest.fixture(scope="module")
+def words():
+    """A tokenizer with all the special tokens that templates speak of."""
+    found = tiny.tokenizer()
+    found.add_special_tokens({"bos_token": "<begin>", "additional_special_tokens": ["<|eot_id|>", "<end_of_turn>"]})
+    return found
+
+
+def render(template, *texts):
+    having = SimpleNamespace(get_chat_template=lambda: template, special_tokens_map={"eos_token": "<end>"})
+    return chat_template.render("org/model", having, texts or ["Hello"])
+
+
+def refusal(template, *texts):
+    """The sentence by which a template is refused."""
+    with pytest.raises(ToxauditError) as caught:
+        render(template, *texts)
+    said = str(caught.value)
+    assert said.startswith("org/model: its chat template ") and said.endswith(".") and not said.endswith("..")
+    assert said.isprintable() and len(said) < 1000
+    return said
+
+
+def expected(words, texts):
+    return [
+        words.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+        for text in texts
+    ]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_template_gives_what_transformers_gives(words, name):
+    words.chat_template = REAL[name]
+    made = chat_template.render("org/model", words, TEXTS)
+    assert made == expected(words, TEXTS)
+    assert all(text.strip() in each for text, each in zip(TEXTS, made, strict=True)) and len(set(made)) == len(TEXTS)
+
+
+@settings(max_examples=3)
+@given(name=st.sampled_from(sorted(REAL)), texts=st.lists(st.text(), max_size=30))
+@example(name="chatml", texts=["\ud800", "\u2028\u2029\x85\r\n", "\ufeff"])
+def test_whatever_the_user_says_the_template_gives_what_transformers_gives(words, name, texts):
+    words.chat_template = REAL[name]
+    assert chat_template.render("org/model", words, texts) == expected(words, texts)
+
+
+def test_of_several_templates_the_default_one_is_used(words):
+    words.chat_template = {"tool_use": "no", "default": "yes " + PLAIN}
+    assert chat_template.render("org/model", words, ["Hello"]) == ["yes Hello"]
+    words.chat_template = {"tool_use": "no", "rag": "no"}
+    with pytest.raises(ToxauditError, match=r"^org/model: none of its chat templates is the default one\.$"):
+        chat_template.render("org/model", words, ["Hello"])
+
+
+def test_what_takes_too_long_is_stopped(monkeypatch):
+    monkeypatch.setattr(chat_template, "SECONDS", 2.0)
+    start = time.monotonic()
+    said = refusal("{{ 9 ** (9 ** 9) }}")  # one instruction, which no Python code could interrupt
+    assert said == "org/model: its chat template was stopped after 2 seconds: it does not come to an end."
+    assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ 'a' * 10**10 }}", "{{ '{:>10000000000}'.format(1) }}"], ids=["repeated", "padded"]
+)
+def test_what_takes_too_much_memory_is_refused(template):
+    assert refusal(template) == "org/model: its chat template can't be rendered: MemoryError."
+
+
+def test_what_says_too_much_is_refused():
+    assert refusal("{{ 'a' * (2 * 10**6) }}").endswith("ValueError: it makes 2,000,000 characters of 5.")
+    long = "x" * 3 * 10**6
+    assert render(PLAIN, long) == [long]  # which the user said, and not the template
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ raise_exception.__globals__['__builtins__']['open']('/etc/passwd').read() }}",
+        "{{ messages.append(messages[0]) }}",
+        "{% include '/etc/passwd' %}",
+    ],
+    ids=["classes", "globals", "change", "include"],
+)
+def test_what_reaches_out_of_its_sandbox_is_refused(template):
+    assert "root:" not in refusal(template)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% foo %}", "Encountered unknown tag 'foo'."),
+        ("{{ a", "unexpected end of template, expected 'end of print statement'."),
+        ("{{ a.b.c }}", "'a' is undefined."),
+        ("{{ raise_exception('Only tools.') }}", "Only tools."),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "maximum recursion depth exceeded."),
+    ],
+    ids=["unknown", "unfinished", "undefined", "raised", "recursive"],
+)
+def test_what_is_broken_is_refused_by_what_is_wrong(template, said):
+    assert refusal(template).endswith(said)
+
+
+@pytest.mark.parametrize(
+    "said", ["'x' * 10**6", r"'a\x1b[2J\x1b[31mGO: all is well'", r"'a\nb\r\x08c'"], ids=["long", "terminal", "lines"]
+)
+def test_what_a_template_complains_of_can_not_break_the_sentence(said):
+    assert refusal("{{ raise_exception(" + said + ") }}")
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ strftime_now('%H:%M:%S.%f') }}", "{{ range(10**5) | random }}"], ids=["clock", "chance"]
+)
+def test_a_template_asks_the_same_whenever_it_is_rendered(template):
+    """Completions are stored by the prompt's text, and a lock promises the same ones on another day."""
+    alone = render(template, "Hello")
+    assert alone == render(template, "Hello")
+    assert render(template, "Good day", "Hello")[1:] == alone  # whatever else is asked
+
+
+def test_no_template_gets_at_what_is_in_the_environment_or_on_the_command_line(monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "hf_secret")
+    (made,) = render("{{ self }} {{ cycler }} {{ namespace }} {{ lipsum is defined }}{{ environ }}{{ config }}")
+    assert "hf_secret" not in made
+
+
+def test_a_template_is_rendered_where_the_packages_are_found_by_pythonpath(tmp_path):
+    """As on clusters, where modules set it; an interpreter's own packages may lie in the user's home as well."""
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    program = (
+        "from types import SimpleNamespace as S; from toxaudit.models import chat_template as c; "
+        "words = S(get_chat_template=lambda: 'Hi {{ messages[0].content }}', special_tokens_map={}); "
+        "print(c.render('org/model', words, ['x']))"
+    )
+    packages = [str(Path(toxaudit.__file__).parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    done = subprocess.run(
+        [tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin") / "python", "-c", program],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(packages)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "['Hi x']\n", done.stderr.splitlines()[-1]

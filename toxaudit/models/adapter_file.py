@@ -1,0 +1,103 @@
+"""What can be told of a LoRA adapter from its two files, before it is put on a model."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.models import limited
+from toxaudit.models.declared import json_object
+
+ORDINARY = {
+    *("task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
+    *("inference_mode", "r", "target_modules", "exclude_modules", "target_parameters", "lora_alpha", "lora_dropout"),
+    *("fan_in_fan_out", "bias", "use_rslora", "use_dora", "lora_bias", "modules_to_save", "init_lora_weights"),
+    *("layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "trainable_token_indices"),
+    *("loftq_config", "eva_config", "corda_config", "lora_ga_config", "megatron_core", "qalora_group_size"),
+    *("runtime_config", "ensure_weight_tying"),
+}
+"""Fields of PEFT's LoraConfig that decide no more than which weights are added where. Others, such as those of
+activated LoRA or of layers that are repeated, change what a model does in ways that are not covered."""
+
+SECONDS = 10.0  # for matching patterns with names, which takes milliseconds
+
+
+def check(where: str, folder: Path, names: Iterable[str]) -> None:
+    """Refuse an adapter that can't be put on a model, or that would do harm or nothing there.
+
+    Args:
+        where: the adapter, for the sentence.
+        folder: of its files.
+        names: of the model's modules.
+
+    Raises:
+        ToxauditError: its files are damaged, it is no LoRA or an unusual one, its patterns don't come to an end, its
+            values are not finite or all zero, or its rank is not that of its tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ToxauditError(f"{where}: the adapter's files are damaged: {error}.") from error
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA":
+        raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
+    if unusual := sorted(key for key, value in config.items() if value and key not in ORDINARY):
+        raise ToxauditError(
+            f"{where} sets {unusual[0]} in adapter_config.json, which is not covered: merge it into a copy of the "
+            "base, and audit that by 'pretrained'."
+        )
+    _check_patterns(where, list(_patterns(config)), list(names))
+    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
+    if not any(tensor.any() for name, tensor in tensors.items() if not re.search("lora_A|magnitude", name)):
+        raise ToxauditError(f"{where} changes nothing: every lora_B is zero.")
+    _check_rank(where, config, tensors)
+
+
+def alters_base(folder: Path) -> bool:
+    """Whether putting the adapter on changes the base's own weights, as PiSSA and its like do."""
+    first = json_object(folder / "adapter_config.json").get("init_lora_weights")
+    return isinstance(first, str) and first != "gaussian"
+
+
+def _patterns(config: dict[str, Any]) -> Iterator[str]:
+    """What PEFT reads as regular expressions, in the forms in which it does."""
+    for key in ("target_modules", "exclude_modules"):
+        if isinstance(config.get(key), str):
+            yield config[key]
+    for key in ("rank_pattern", "alpha_pattern"):
+        if isinstance(config.get(key), dict):
+            yield from (rf"(.*\.)?({pattern})$" for pattern in config[key])
+    layers = config.get("layers_pattern")
+    for pattern in layers if isinstance(layers, list) else [layers]:
+        if isinstance(pattern, str):
+            yield rf".*\.{pattern}\.(\d+)\..*"
+
+
+def _check_patterns(where: str, patterns: list[str], names: list[str]) -> None:
+    if all(re.fullmatch(r"[\w.-]*", pattern) for pattern in patterns):
+        return
+    try:
+        limited.run("match_patterns.py", {"patterns": patterns, "names": names}, SECONDS)
+    except TimeoutError as error:
+        raise ToxauditError(f"{where}: a pattern in adapter_config.json was {error}.") from error
+    except limited.Failed as error:
+        raise ToxauditError(f"{where}: a pattern in adapter_config.json can't be read: {error}.") from error
+
+
+def _check_rank(where: str, config: dict[str, Any], tensors: dict[str, Any]) -> None:
+    """Refuse a rank beyond that of the tensors: room for it would be made, and fill the memory."""
+    ranks = {
+        tensor.shape[0]: name for name, tensor in tensors.items() if "lora_A" in name or "lora_embedding_A" in name
+    }
+    by_name = config.get("rank_pattern")
+    said = [config.get("r"), *(by_name.values() if isinstance(by_name, dict) else ())]
+    if ranks and (huge := [rank for rank in said if isinstance(rank, int) and rank > max(ranks)]):
+        raise ToxauditError(f"{where} says rank {huge[0]}, but {ranks[max(ranks)]} has rank {max(ranks)}.")
