@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from toxaudit import __version__, lock
 from toxaudit.compose import compose
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, visible
 from toxaudit.models.resolve import TOKENIZER
 from toxaudit.references import pin, references
 from toxaudit.sources import parse
@@ -431,7 +431,7 @@ def test_a_file_that_is_no_lock_is_named_with_the_mend(tmp_path, case):
 def test_a_lock_that_can_not_be_read_is_named_with_the_mend(tmp_path, name, problem):
     file = name if name.startswith("~") else f"{tmp_path}/{name}"
     sentence = refusal(lock.read, file)
-    assert sentence.startswith(f"The lock {file} can't be read (") and problem in sentence
+    assert sentence.startswith(f"The lock {visible(file)} can't be read (") and problem in sentence
     assert sentence.endswith(f"): {EARLIER}.")
 
 
@@ -535,7 +535,7 @@ OFFLINE = """
 from pathlib import Path
 from toxaudit import lock
 from toxaudit.compose import compose
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, visible
 
 spec = compose(["audit=far"])
 known = lock.read("first/lock.json")

@@ -77,7 +77,7 @@ def _check_any_left(found: Arms, spec: AuditSpec, arms: list[ResolvedModel]) -> 
     controls = {name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect}
     wanted = set(spec.candidates) - controls or controls
     if not wanted & {arm.name for arm in arms}:
-        reasons = " ".join(each.reason for each in found.skipped.values())
+        reasons = " ".join(f"{each.name}: {each.reason}" for each in found.skipped.values())
         raise ToxauditError(f"No candidate can be audited. {reasons}")
 
 

@@ -88,7 +88,11 @@ class Known:
             ToxauditError: the files on this machine are broken.
         """
         if self.path:
-            return weight_sizes(self.path / gguf_file if gguf_file else self.path)
+            path = self.path / gguf_file if gguf_file else self.path
+            try:
+                return weight_sizes(path)
+            except ToxauditError as error:  # in the words by which a card may name it
+                raise ToxauditError(str(error).replace(str(self.path), self.source.shown)) from error
         if not self.facts or not self.facts.parameters:
             return None
         n = self.facts.parameters

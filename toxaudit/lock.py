@@ -110,7 +110,7 @@ def apply(spec: AuditSpec, lock: Lock) -> None:
     """Make each Hub reference's revision the lock's. To be called before a part fetches.
 
     A candidate that the lock skipped stays as it is, and must stay out; any other must be audited, so the spec's
-    ``on_candidate_error`` becomes ``stop``.
+    ``on_candidate_error`` becomes ``stop``. What each declares as its base was looked at when the lock was made.
 
     Raises:
         ToxauditError: spec and lock don't name the same set; the spec is left as it was.
@@ -136,6 +136,8 @@ def apply(spec: AuditSpec, lock: Lock) -> None:
         if commit := lock.references[key].revision:
             reference.pin(commit)
     spec.on_candidate_error = STOP
+    for candidate in spec.candidates.values():  # the run that wrote the lock accepted these very files
+        candidate.allow_base_mismatch = True
 
 
 def verify(spec: AuditSpec, lock: Lock) -> dict[str, Entry]:

