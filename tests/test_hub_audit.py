@@ -267,6 +267,8 @@ def check_same(world, other, name, answer):
     """The same answers of the same models, and the same decision."""
     assert answer.code == world.answers[name].code, answer.refused
     first, again = world.machine.results(name), other.results(f"again-{name}")
+    for found in (first, again):
+        found["notes"] = {each["name"]: each.pop("notes") for each in found["candidates"]}
     for key in ("base", "candidates", "estimates", "verdicts", "suites", "decision"):
         assert again[key] == first[key]
     assert other.read(f"again-{name}", "samples.jsonl") == world.machine.read(name, "samples.jsonl")
@@ -323,6 +325,8 @@ def test_a_lock_and_the_cache_are_enough_without_the_hub(world, offline):
 def test_a_lock_is_enough_without_the_hub_where_a_candidate_declares_the_bases_former_name(world, offline):
     other, answers = offline
     check_same(world, other, "renamed", answers["renamed"])
+    (heir,) = other.results("again-renamed")["candidates"]
+    assert heir["notes"] == ["it declares the base org/old, and was audited against org/base all the same"]
 
 
 def test_a_lock_is_enough_without_the_hub_where_what_it_skipped_lies_in_the_cache(world, offline):

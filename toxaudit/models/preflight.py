@@ -65,7 +65,8 @@ class Preflight:
         notes: dict[str, tuple[str, ...]] = {arm.name: () for arm in arms if arm.kind == "control"}
         looks: dict[str, Look] = {}
         wanted = [arm for arm in arms if self._key(arm) not in self._shelf and arm.name not in notes]
-        for arm in (arm for arm in wanted if arm.loaded_as != base.loaded_as):
+        apart = [arm for arm in wanted if arm.loaded_as != base.loaded_as]
+        for arm in sorted(apart, key=lambda arm: arm.loaded_as):  # those over the same weights one after another
             with self._refusal(arm):
                 looks[arm.name] = self._look(arm)
             done()
@@ -135,8 +136,14 @@ class Preflight:
         if alike and look.words == base.words:
             raise ToxauditError(f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does.")
         yield from _differences(look.words, base.words)
-        brought = _brought(arm)
-        if brought is not None:
+        folder = _unused_tokenizer(arm)
+        if folder is None:
+            return
+        try:
+            brought = read_tokenizer(arm.name, folder)
+        except ToxauditError:
+            yield "it brings a tokenizer that can't be read, which was not used: the base's was"
+        else:
             own = _words(brought)
             if brought.chat_template:
                 self._render(f"{arm.name}: {arm.adapter and arm.adapter.reference}", brought, own.template)
@@ -149,11 +156,11 @@ class Preflight:
             self._rendered.add(template)
 
 
-def _brought(arm: ResolvedModel) -> Any:
-    """The tokenizer beside an adapter's weights, which is not used, or None."""
+def _unused_tokenizer(arm: ResolvedModel) -> Path | None:
+    """The folder of a tokenizer beside an adapter's weights, which is not used."""
     if arm.adapter is None or arm.tokenizer or not (arm.adapter.path / "tokenizer_config.json").is_file():
         return None
-    return read_tokenizer(f"{arm.name}: {arm.adapter.reference}", Path(arm.adapter.path))
+    return arm.adapter.path
 
 
 def _words(tokenizer: Any) -> Words:
