@@ -71,6 +71,12 @@ def endless_template(models):
     (models / "full/chat_template.jinja").write_text(ENDLESS)
 
 
+def tokenizer_bomb(models):
+    file = models / "full/tokenizer.json"
+    blow = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 400}
+    settings(file, normalizer={"type": "Sequence", "normalizers": [blow] * 4})
+
+
 SABOTAGE = {
     renamed_keys: ("adapter", "no place for base_model.model.model.blocks.0"),
     zero_adapter: ("adapter", "changes nothing: every lora_B is zero"),
@@ -81,6 +87,7 @@ SABOTAGE = {
     pickle_only: ("full", "holds no *.safetensors: weights in pickles"),
     remote_code: ("full", "config.json names code of its own (code.Model)"),
     endless_template: ("full", "its chat template was stopped after"),
+    tokenizer_bomb: ("full", "can't be loaded: its tokenizer "),
 }
 
 

@@ -85,7 +85,7 @@ def _check_patterns(where: str, patterns: list[str], names: list[str]) -> None:
     if all(re.fullmatch(r"[\w.-]*", pattern) for pattern in patterns):
         return
     try:
-        limited.run("match_patterns.py", {"patterns": patterns, "names": names}, SECONDS)
+        limited.run("match", SECONDS, patterns=patterns, names=names)
     except TimeoutError as error:
         raise ToxauditError(f"{where}: a pattern in adapter_config.json was {error}.") from error
     except limited.Failed as error:

@@ -26,9 +26,9 @@ def render(where: str, tokenizer: Any, texts: Sequence[str]) -> list[str]:
         template = tokenizer.get_chat_template()
     except ValueError as error:  # several, none of which is the default
         raise ToxauditError(f"{where}: none of its chat templates is the default one.") from error
-    work = {"template": template, "special": tokenizer.special_tokens_map, "texts": list(texts)}
+    seconds, special = SECONDS + len(texts) / 100, tokenizer.special_tokens_map
     try:
-        rendered: list[str] = limited.run("render_template.py", work, SECONDS + len(texts) / 100)
+        rendered: list[str] = limited.run("render", seconds, template=template, special=special, texts=list(texts))
     except TimeoutError as error:
         raise ToxauditError(f"{where}: its chat template was {error}: it does not come to an end.") from error
     except limited.Failed as error:

@@ -6,16 +6,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SCRIPT = Path(__file__).with_name("limited_work.py")
+
 
 class Failed(Exception):
     """The work raised; the text is the last line of what it said."""
 
 
-def run(script: str, work: Any, seconds: float) -> Any:
-    """The answer of a script beside this file to ``work``, both as JSON.
+def run(name: str, seconds: float, **work: Any) -> Any:
+    """What a function of ``limited_work.py`` answers.
 
-    The script reads its work from standard input and writes its answer to standard output. Its first argument is the
-    number of seconds after which it may let the system stop it.
+    Args:
+        name: ``render``, ``match`` or ``read``.
+        seconds: after which it is stopped.
+        work: its arguments, which go there as JSON.
 
     Raises:
         TimeoutError: it took longer.
@@ -23,7 +27,7 @@ def run(script: str, work: Any, seconds: float) -> Any:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-P", str(Path(__file__).with_name(script)), str(int(seconds) + 1)],
+            [sys.executable, "-P", str(SCRIPT), name, str(int(seconds) + 1)],
             input=json.dumps(work).encode(),
             capture_output=True,
             timeout=seconds,

@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from string import printable
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.models import adapter_file
+from toxaudit.models import adapter_file, limited
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
 from toxaudit.models.resolve import ResolvedModel
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
+
+
+TOKENIZER_SECONDS = 60.0  # real ones are read in a few
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,24 @@ def read_tokenizer(where: str, folder: Path, run_code: bool = False) -> Any:
     if not words:  # transformers makes an empty tokenizer where the files of a known architecture's are missing
         raise ToxauditError(f"{where} has no vocabulary: its tokenizer would read no word.")
     return found
+
+
+def try_tokenizer(resolved: ResolvedModel) -> None:
+    """Let a process of its own read by the arm's tokenizer first, whose files could fill the memory.
+
+    Raises:
+        ToxauditError: it took more memory or time than any real one, or can't be read.
+    """
+    folder = resolved.tokenizer.path if resolved.tokenizer else resolved.folder
+    where = f"{resolved.name}: {(resolved.tokenizer or resolved.weights).reference}"
+    if resolved.run_code and not resolved.tokenizer:
+        return  # its code was let run
+    try:
+        limited.run("read", TOKENIZER_SECONDS, folder=str(folder), texts=[*PROBES, printable])
+    except TimeoutError as error:
+        raise ToxauditError(f"{where} can't be loaded: its tokenizer was {error}.") from error
+    except limited.Failed as error:
+        raise ToxauditError(f"{where} can't be loaded: its tokenizer fails: {error}.") from error
 
 
 def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:

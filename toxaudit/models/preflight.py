@@ -9,7 +9,7 @@ from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import chat_template
-from toxaudit.models.load import PROBES, Loader, probe, read_tokenizer
+from toxaudit.models.load import PROBES, Loader, probe, read_tokenizer, try_tokenizer
 from toxaudit.models.resolve import ResolvedModel
 from toxaudit.records import digest
 from toxaudit.store import Shelf
@@ -68,6 +68,7 @@ class Preflight:
         apart = [arm for arm in wanted if arm.loaded_as != base.loaded_as]
         for arm in sorted(apart, key=lambda arm: arm.loaded_as):  # those over the same weights one after another
             with self._refusal(arm):
+                try_tokenizer(arm)
                 looks[arm.name] = self._look(arm)
             done()
         if wanted:

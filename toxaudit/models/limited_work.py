@@ -1,0 +1,83 @@
+"""What ``limited.py`` lets a process of its own do; run as a script.
+
+Its arguments are the name of the work and the seconds of computing after which the system may stop it.
+"""
+
+import json
+import os
+import random
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, tzinfo
+from typing import Any
+
+MEMORY = 4 * 2**30  # bytes beyond what the libraries take
+ADDED = 10**5  # characters that a template may add to a text
+
+
+class Then(datetime):
+    """What a template is told that asks for the date and time: always the same, lest prompts depend on the day."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Then":
+        """The day by which the templates of Llama 3 go where nobody tells them today's."""
+        return cls(2024, 7, 26, tzinfo=tz)
+
+
+def limit() -> None:
+    """Let the system stop this process beyond its limits, where the system has such. Called once all is imported."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        seconds = int(sys.argv[2])
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+
+
+def render(template: str, special: dict[str, str], texts: list[str]) -> list[str]:
+    """Each text as a user's turn in a chat template, up to where the model is to answer."""
+    from transformers.utils import chat_template_utils
+
+    limit()
+    chat_template_utils.datetime = Then
+    rendered = []
+    for text in texts:
+        random.seed(0)
+        (made,), _ = chat_template_utils.render_jinja_template(
+            conversations=[[{"role": "user", "content": text}]],
+            chat_template=template,
+            add_generation_prompt=True,
+            **special,
+        )
+        if len(made) > len(text) + ADDED:
+            raise ValueError(f"it makes {len(made):,} characters of {len(text):,}")
+        rendered.append(made)
+    return rendered
+
+
+def match(patterns: list[str], names: list[str]) -> None:
+    """Match each pattern with each name, for nothing but to see that it comes to an end."""
+    limit()
+    for pattern in map(re.compile, patterns):
+        for name in names:
+            pattern.fullmatch(name)
+
+
+def read(folder: str, texts: list[str]) -> None:
+    """Read texts by the tokenizer in a folder, for nothing but to see that it does so within the limits."""
+    from transformers import AutoTokenizer
+
+    limit()
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    for text in texts:
+        tokenizer(text)
+
+
+WORK: dict[str, Callable[..., Any]] = {"render": render, "match": match, "read": read}
+
+if __name__ == "__main__":
+    json.dump(WORK[sys.argv[1]](**json.load(sys.stdin)), sys.stdout)
