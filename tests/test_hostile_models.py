@@ -8,7 +8,8 @@ import pytest
 import tiny
 import torch
 import workspace
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from tiny import edit, edit_json
 
 from toxaudit.cli import main
 
@@ -19,42 +20,32 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in ran
 )
 
 
-def tensors(file, change):
-    found = load_file(file)
-    change(found)
-    save_file(found, file, metadata={"format": "pt"})
-
-
-def settings(file, **changes):
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
 def renamed_keys(models):
     def rename(found):
         for name in list(found):
             found[name.replace("model.layers", "model.blocks")] = found.pop(name)
 
-    tensors(models / "adapter/adapter_model.safetensors", rename)
+    edit(models / "adapter/adapter_model.safetensors", rename)
 
 
 def zero_adapter(models):
-    tensors(models / "adapter/adapter_model.safetensors", lambda t: [t[n].zero_() for n in t if "lora_B" in n])
+    edit(models / "adapter/adapter_model.safetensors", lambda t: [t[n].zero_() for n in t if "lora_B" in n])
 
 
 def nan_adapter(models):
-    tensors(models / "adapter/adapter_model.safetensors", lambda t: t[Q].fill_(float("nan")))
+    edit(models / "adapter/adapter_model.safetensors", lambda t: t[Q].fill_(float("nan")))
 
 
 def rank_mismatched(models):
-    settings(models / "adapter/adapter_config.json", r=2)
+    edit_json(models / "adapter/adapter_config.json", r=2)
 
 
 def wrong_declared_base(models):
-    settings(models / "adapter/adapter_config.json", base_model_name_or_path="someone/another-model")
+    edit_json(models / "adapter/adapter_config.json", base_model_name_or_path="someone/another-model")
 
 
 def missing_tensor(models):
-    tensors(models / "full/model.safetensors", lambda t: t.pop(UP))
+    edit(models / "full/model.safetensors", lambda t: t.pop(UP))
 
 
 def pickle_only(models):
@@ -64,7 +55,7 @@ def pickle_only(models):
 
 def remote_code(models):
     (models / "full/code.py").write_text(f"open({str(models / 'ran')!r}, 'w')\n")
-    settings(models / "full/config.json", auto_map={"AutoModelForCausalLM": "code.Model", "AutoConfig": "code.Config"})
+    edit_json(models / "full/config.json", auto_map={"AutoModelForCausalLM": "code.Model", "AutoConfig": "code.Config"})
 
 
 def endless_template(models):
@@ -74,7 +65,7 @@ def endless_template(models):
 def tokenizer_bomb(models):
     file = models / "full/tokenizer.json"
     blow = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 400}
-    settings(file, normalizer={"type": "Sequence", "normalizers": [blow] * 4})
+    edit_json(file, normalizer={"type": "Sequence", "normalizers": [blow] * 4})
 
 
 SABOTAGE = {
@@ -87,7 +78,7 @@ SABOTAGE = {
     pickle_only: ("full", "holds no *.safetensors: weights in pickles"),
     remote_code: ("full", "config.json names code of its own (code.Model)"),
     endless_template: ("full", "its chat template was stopped after"),
-    tokenizer_bomb: ("full", "can't be loaded: its tokenizer "),
+    tokenizer_bomb: ("full", "can't be loaded: its tokenizer fails: memory allocation of "),
 }
 
 
@@ -119,6 +110,16 @@ def test_a_sabotaged_candidate_is_refused_in_one_sentence_and_nothing_is_generat
     assert len(refused) == 1 and said in refused[0] and refused[0].endswith(".")
     assert not Path("runs").exists() and not (here / "models" / "ran").exists()
     assert not list((here.parent / "home" / "store").glob("completions/*"))
+
+
+def test_a_tokenizer_that_is_named_apart_or_lies_beside_an_adapter_is_tried_before_it_is_read(here, capsys):
+    tokenizer_bomb(here / "models")
+    assert main(["audit=tiny", "candidates.tuned.tokenizer=./models/full"]) == 3
+    assert "models/full can't be loaded: its tokenizer fails: memory allocation of " in capsys.readouterr().err
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(here / "models/full" / file, here / "models/adapter")
+    assert main(["audit=tiny"]) != 3
+    assert "it brings a tokenizer that can't be read, which was not used" in Path("runs/tiny/card.md").read_text()
 
 
 def test_the_unspoilt_candidates_pass(here):
@@ -155,7 +156,7 @@ def test_an_audit_of_which_every_candidate_is_refused_is_an_error(here, capsys):
 
 
 def test_a_base_that_is_refused_stops_the_audit_even_where_candidates_may_be_skipped(here, capsys):
-    tensors(here / "models/base/model.safetensors", lambda t: t.pop(UP))
+    edit(here / "models/base/model.safetensors", lambda t: t.pop(UP))
     assert main(["audit=tiny", "on_candidate_error=skip"]) == 3
     assert f"missing keys, e.g. {UP}" in capsys.readouterr().err
 
@@ -177,7 +178,7 @@ def test_code_that_is_not_run_is_disclosed_and_that_which_the_spec_lets_run_as_w
 def test_a_fine_tune_that_is_the_base_saved_again_is_refused(here, capsys):
     shutil.rmtree(here / "models/full")
     shutil.copytree(here / "models/base", here / "models/full")
-    settings(here / "models/full/config.json", note="saved again")
+    edit_json(here / "models/full/config.json", note="saved again")
     assert main(["audit=full"]) == 3
     assert "changes nothing: it answers as the base does" in capsys.readouterr().err
 
@@ -193,6 +194,6 @@ def test_the_repositorys_generation_config_decides_nothing(here):
     before = Path("runs/full/samples.jsonl").read_text()
     file = here / "models/full/generation_config.json"
     words = list(range(0, 200))  # ends every text at once, were it heeded
-    settings(file, temperature=9.0, do_sample=True, suppress_tokens=[65, 66], eos_token_id=words, max_new_tokens=1)
+    edit_json(file, temperature=9.0, do_sample=True, suppress_tokens=[65, 66], eos_token_id=words, max_new_tokens=1)
     main(["audit=full"])
     assert Path("runs/full/samples.jsonl").read_text() == before

@@ -1,10 +1,13 @@
 """Small real models made by the tests: random weights with a byte-level tokenizer, and LoRA adapters over them."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
@@ -75,6 +78,18 @@ def adapter(
             parameter.data.normal_(0, scale) if scale else parameter.data.zero_()
     tuned.save_pretrained(folder, save_embedding_layers=whole_embeddings)
     return folder
+
+
+def edit(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Let ``change`` alter the tensors of a safetensors file in their dict."""
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    """Set keys of the object in a JSON file."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def resolved(base_folder: Path, peft: Path | None = None, dtype: str = "float32", **spec: Any) -> ResolvedModel:

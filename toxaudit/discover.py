@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toxaudit import folders
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.sources import HubSource, parse
 from toxaudit.sources.hub import sentences
 from toxaudit.store import write_atomically
-from toxaudit.variants import Variant, judge, plain
+from toxaudit.variants import Variant, judge
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -111,17 +111,17 @@ def find(request: Request) -> Found:
 def table(found: Found) -> str:
     """The variants, one a line, each that can't be audited with the reason."""
     kind = found.request.kind
-    width = max(len(plain(variant.name)) for variant in found.variants)
+    width = max(len(visible(variant.name)) for variant in found.variants)
     lines = [
-        f"{plain(found.base.id)}: its most downloaded {KINDS[kind]} of the last 30 days, as of {found.date}",
+        f"{visible(found.base.id)}: its most downloaded {KINDS[kind]} of the last 30 days, as of {found.date}",
         "",
         f"  {'#':>3}  {'id':<{width}}  {'downloads':>10}  {'kind':<9}  {'weights':<12}  {'gated':<5}  commit",
     ]
     for rank, variant in enumerate(found.variants, start=1):
         gated = "yes" if variant.gated else "no"
         lines.append(
-            f"  {rank:>3}  {plain(variant.name):<{width}}  {variant.downloads:>10,}  {kind:<9}  {variant.form:<12}  "
-            f"{gated:<5}  {plain(variant.commit[:12])}"
+            f"  {rank:>3}  {visible(variant.name):<{width}}  {variant.downloads:>10,}  {kind:<9}  {variant.form:<12}  "
+            f"{gated:<5}  {visible(variant.commit[:12])}"
         )
         if variant.obstacle:
             lines.append(f"       can't be audited: {variant.obstacle}")
@@ -152,8 +152,8 @@ def spec(found: Found) -> str:
     base = {"pretrained": name, "revision": str(found.base.sha), "dtype": "bfloat16"}
     code = {"trust_remote_code": False} if "custom_code" in (found.base.tags or ()) else {}
     head = [
-        f"# The {len(found.variants)} most downloaded {KINDS[kind]} of {plain(name)} by the Hub's count for the",
-        f"# 30 days to {found.date}, at that day's commits. Today's: toxaudit discover {plain(name)} --kind {kind}",
+        f"# The {len(found.variants)} most downloaded {KINDS[kind]} of {visible(name)} by the Hub's count for the",
+        f"# 30 days to {found.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
     ]
     if found.base.gated:
         head.append("# The base is gated: accept its terms on its Hub page, then `hf auth login`.")
@@ -176,7 +176,7 @@ def _entries(found: Found) -> Iterator[str]:
     for rank, variant in enumerate(found.variants, start=1):
         notes = [f"{rank}: {variant.downloads:,} downloads in the 30 days to {found.date}", *variant.notes]
         if variant.obstacle:
-            notes = [notes[0], f"{plain(variant.name)} can't be audited: {variant.obstacle}"]
+            notes = [notes[0], f"{visible(variant.name)} can't be audited: {variant.obstacle}"]
         yield "".join(f"# {note}\n" for note in notes)
         if not variant.obstacle:
             name = _unique(variant.name, taken)

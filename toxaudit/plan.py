@@ -1,6 +1,7 @@
 """What a run would do, said before it costs anything: no weights are loaded and nothing is fetched."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def describe(spec: AuditSpec) -> str:
         ToxauditError: a local file that the spec names is missing or broken.
     """
     if spec.lock:
-        locked = lock.read(spec.lock)
+        locked, spec = lock.read(spec.lock), deepcopy(spec)
         lock.apply(spec, locked)
         spec = replace(spec, candidates={n: c for n, c in spec.candidates.items() if n not in locked.skipped})
     prospect = Prospect(spec)

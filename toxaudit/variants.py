@@ -65,7 +65,7 @@ def judge(info: Any, kind: str, base: str) -> Variant:
     declared = _declared(info)
     if declared and base.casefold() not in {name.casefold() for name in declared}:
         entry["allow_base_mismatch"] = True
-        notes.append(f"its card names {plain(' and '.join(declared))} as its base; the Hub lists it under this one")
+        notes.append(f"its card names {visible(' and '.join(declared))} as its base; the Hub lists it under this one")
     if info.gated:
         notes.append("gated: accept its terms on its Hub page")
     return Variant(info.id, info.downloads or 0, form, bool(info.gated), str(info.sha), entry, tuple(notes), obstacle)
@@ -119,8 +119,3 @@ def _declared(info: Any) -> list[str]:
     """The bases that the model card names."""
     named = getattr(info.card_data, "base_model", None)
     return [name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str) and name]
-
-
-def plain(text: str) -> str:
-    """``text`` for a terminal or a comment: without line breaks, control characters or changes of direction."""
-    return visible(text)

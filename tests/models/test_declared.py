@@ -328,10 +328,6 @@ def test_no_code_is_found_where_none_is_named(tmp_path, content):
     assert not foreign_code(tmp_path) and not foreign_code(tmp_path / "nowhere")
 
 
-def edit(file, **changes):
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
 OWN, OTHERS = "code.Config", "org/other--code.Thing"
 PLACES = {
     "first of one file": ({"AutoConfig": OTHERS}, {}),
@@ -346,7 +342,7 @@ PLACES = {
 def test_code_of_another_repository_is_refused_wherever_it_is_named(tiny_base, tmp_path, place):
     base = shutil.copytree(tiny_base, tmp_path / "model")
     for file, auto_map in zip(("config.json", "tokenizer_config.json"), PLACES[place], strict=True):
-        edit(base / file, auto_map=auto_map)
+        tiny.edit_json(base / file, auto_map=auto_map)
     with pytest.raises(ToxauditError, match="names code of another repository"):
         tiny.resolved(base, trust_remote_code=True)
 
@@ -354,7 +350,7 @@ def test_code_of_another_repository_is_refused_wherever_it_is_named(tiny_base, t
 @pytest.mark.parametrize("code", ["code.Words", "org/other--code.Words"])
 def test_code_beside_a_tokenizer_that_is_named_apart_is_not_run(tiny_base, tmp_path, code, monkeypatch):
     words = shutil.copytree(tiny_base, tmp_path / "words")
-    edit(words / "tokenizer_config.json", auto_map={"AutoTokenizer": [code, None]}, tokenizer_class="Words")
+    tiny.edit_json(words / "tokenizer_config.json", auto_map={"AutoTokenizer": [code, None]}, tokenizer_class="Words")
     (words / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     wanted = []
     monkeypatch.setattr(
@@ -374,12 +370,12 @@ ODD = {"lines": "org/x\ny", "terminal": "org/x\x1b[2J", "surrogate": "org/x\ud80
 def test_what_a_repository_calls_things_can_not_break_a_sentence(tiny_base, tiny_adapter, tmp_path, where, odd):
     base, adapter = shutil.copytree(tiny_base, tmp_path / "base"), shutil.copytree(tiny_adapter, tmp_path / "adapter")
     if where == "auto_map":
-        edit(base / "config.json", auto_map={"AutoConfig": ODD[odd]})
+        tiny.edit_json(base / "config.json", auto_map={"AutoConfig": ODD[odd]})
     elif where == "README.md":
-        edit(adapter / "adapter_config.json", base_model_name_or_path=None)
+        tiny.edit_json(adapter / "adapter_config.json", base_model_name_or_path=None)
         (adapter / "README.md").write_text(f"---\nbase_model: {json.dumps(ODD[odd])}\n---\n")
     else:
-        edit(adapter / "adapter_config.json", base_model_name_or_path=ODD[odd])
+        tiny.edit_json(adapter / "adapter_config.json", base_model_name_or_path=ODD[odd])
     store = Store(tmp_path / "store")
     with pytest.raises(ToxauditError) as caught:
         found = resolve_base(ModelSpec(pretrained=str(base)), "cpu", store)

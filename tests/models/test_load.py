@@ -1,12 +1,12 @@
 """Whatever would make an audit score another model than the one it names is refused in one sentence."""
 
-import json
 import shutil
 
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from tiny import edit, edit_json
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import load
@@ -24,17 +24,6 @@ def base(tiny_base, tmp_path):
 @pytest.fixture
 def adapter(tiny_adapter, tmp_path):
     return shutil.copytree(tiny_adapter, tmp_path / "an-adapter")
-
-
-def edit(file, change):
-    """Let ``change`` alter the tensors of a file in their dict."""
-    tensors = load_file(file)
-    change(tensors)
-    save_file(tensors, file, metadata={"format": "pt"})
-
-
-def edit_json(file, **changes):
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def cut(file):

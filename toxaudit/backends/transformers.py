@@ -7,12 +7,12 @@ from typing import Any
 from toxaudit import progress, threads
 from toxaudit.errors import ToxauditError
 from toxaudit.models import LoadedModel, Loader, ResolvedModel, chat_template
+from toxaudit.models.tokenizer import PROBES
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
 from toxaudit.spec import Generation
 
 BATCH_SIZE = {"cpu": 128, "cuda": 256}
-PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 PROBE_TOKENS = 8
 PAD = 0  # any token that every vocabulary has: it is masked
 THREAD_ROWS = 16  # prompts decoded to find the best number of threads

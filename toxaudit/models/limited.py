@@ -36,5 +36,8 @@ def run(name: str, seconds: float, **work: Any) -> Any:
         raise TimeoutError(f"stopped after {seconds:.0f} seconds") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise Failed(said[-1] if said else f"exit code {done.returncode}")
+        told = (
+            said[0 if done.returncode < 0 else -1] if said else f"exit code {done.returncode}"
+        )  # a crash says it first
+        raise Failed(told.rstrip("."))
     return json.loads(done.stdout)

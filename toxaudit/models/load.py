@@ -7,19 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from string import printable
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.models import adapter_file, limited
+from toxaudit.models import adapter_file, tokenizer
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
+from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
-
-PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
-
-
-TOKENIZER_SECONDS = 60.0  # real ones are read in a few
 
 
 @dataclass(frozen=True)
@@ -101,9 +96,9 @@ class Loader:
                 self.close()
 
     def _tokenizer(self, resolved: ResolvedModel) -> Any:
-        folder = resolved.tokenizer.path if resolved.tokenizer else resolved.folder
+        folder = tokenizer.folder_of(resolved)
         if folder not in self._tokenizers:
-            self._tokenizers[folder] = tokenizer(resolved)
+            self._tokenizers[folder] = tokenizer.read(resolved)
         return self._tokenizers[folder]
 
     def close(self) -> None:
@@ -126,65 +121,6 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
     return _attached(resolved, _weights(resolved, device))
 
 
-@contextmanager
-def refusing(what: str, folder: Path | None = None) -> Iterator[None]:
-    """Whatever a stranger's files make the libraries raise within becomes one sentence that begins with ``what``.
-
-    That includes a panic of a library in Rust, which is no ``Exception``. Files in ``folder`` are named without it.
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise ToxauditError(f"{what}: {_first_line(error).replace(f'{folder}/', '')}") from error
-
-
-def tokenizer(resolved: ResolvedModel) -> Any:
-    """The tokenizer that the arm is asked through.
-
-    Raises:
-        ToxauditError: it can't be read, or knows no words.
-    """
-    if resolved.tokenizer:
-        return read_tokenizer(f"{resolved.name}: {resolved.tokenizer.reference}", resolved.tokenizer.path)
-    return read_tokenizer(f"{resolved.name}: {resolved.weights.reference}", resolved.folder, resolved.run_code)
-
-
-def read_tokenizer(where: str, folder: Path, run_code: bool = False) -> Any:
-    """The tokenizer in ``folder``.
-
-    Raises:
-        ToxauditError: it can't be read, or knows no words.
-    """
-    from transformers import AutoTokenizer
-
-    with refusing(f"{where} can't be loaded"):
-        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=run_code)
-        words = set(found(PROBES[0], add_special_tokens=False).input_ids) - {found.unk_token_id}
-    if not words:  # transformers makes an empty tokenizer where the files of a known architecture's are missing
-        raise ToxauditError(f"{where} has no vocabulary: its tokenizer would read no word.")
-    return found
-
-
-def try_tokenizer(resolved: ResolvedModel) -> None:
-    """Let a process of its own read by the arm's tokenizer first, whose files could fill the memory.
-
-    Raises:
-        ToxauditError: it took more memory or time than any real one, or can't be read.
-    """
-    folder = resolved.tokenizer.path if resolved.tokenizer else resolved.folder
-    where = f"{resolved.name}: {(resolved.tokenizer or resolved.weights).reference}"
-    if resolved.run_code and not resolved.tokenizer:
-        return  # its code was let run
-    try:
-        limited.run("read", TOKENIZER_SECONDS, folder=str(folder), texts=[*PROBES, printable])
-    except TimeoutError as error:
-        raise ToxauditError(f"{where} can't be loaded: its tokenizer was {error}.") from error
-    except limited.Failed as error:
-        raise ToxauditError(f"{where} can't be loaded: its tokenizer fails: {error}.") from error
-
-
 def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
     """The arm's model without its adapter."""
     from transformers import GenerationConfig
@@ -203,7 +139,7 @@ def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
         named = (model.generation_config.eos_token_id, model.config.eos_token_id)
         ends = {token for each in named for token in (each if isinstance(each, list) else [each])}
     model.eval().generation_config = GenerationConfig()  # the repository's decides nothing
-    return LoadedModel(resolved.name, model, tokenizer(resolved), device, frozenset(ends))
+    return LoadedModel(resolved.name, model, tokenizer.read(resolved), device, frozenset(ends))
 
 
 def _check_memory(where: str, resolved: ResolvedModel, device: str) -> None:
@@ -318,7 +254,7 @@ def probe(loaded: LoadedModel) -> Any:
     """
     import torch
 
-    rows = [loaded.encode(text) for text in PROBES]
+    rows = [loaded.encode(text) for text in tokenizer.PROBES]
     with refusing(f"{loaded.name} can't read a text"), torch.inference_mode():
         found = [loaded.inner(input_ids=torch.tensor([row], device=loaded.device)).logits[0].cpu() for row in rows]
     return torch.cat(found)
@@ -334,9 +270,3 @@ def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
     if odd := min((sorted(stored ^ placed) for placed in ways), key=len):  # embeddings may be stored whole
         problem = "the model has no place for" if odd[0] in stored else "the adapter lacks"
         raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")
-
-
-def _first_line(error: BaseException) -> str:
-    """What the error says in one line; one that ends with a colon only announces the next."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return next((line for line in lines if not line.endswith(":")), lines[0]).rstrip(". ") + "."

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.models import chat_template
-from toxaudit.models.load import PROBES, Loader, probe, read_tokenizer, try_tokenizer
+from toxaudit.models import chat_template, tokenizer
+from toxaudit.models.load import Loader, probe
 from toxaudit.models.resolve import ResolvedModel
 from toxaudit.records import digest
 from toxaudit.store import Shelf
@@ -50,6 +50,7 @@ class Preflight:
         """
         self._loader, self._shelf, self._chat, self._refused = loader, shelf, chat, refused
         self._rendered: set[str] = set()  # templates that came to an end
+        self._tried: set[Path] = set()  # folders of tokenizers that stayed within limits
 
     def run(self, arms: Sequence[ResolvedModel], done: Callable[[], object]) -> dict[str, tuple[str, ...]]:
         """What a reader must know of each arm that may be audited, in phrases, by its name.
@@ -62,13 +63,13 @@ class Preflight:
             ToxauditError: the base may not be audited.
         """
         base = arms[0]
+        self._tried.add(tokenizer.folder_of(base))  # the user's own choice
         notes: dict[str, tuple[str, ...]] = {arm.name: () for arm in arms if arm.kind == "control"}
         looks: dict[str, Look] = {}
         wanted = [arm for arm in arms if self._key(arm) not in self._shelf and arm.name not in notes]
         apart = [arm for arm in wanted if arm.loaded_as != base.loaded_as]
         for arm in sorted(apart, key=lambda arm: arm.loaded_as):  # those over the same weights one after another
             with self._refusal(arm):
-                try_tokenizer(arm)
                 looks[arm.name] = self._look(arm)
             done()
         if wanted:
@@ -98,10 +99,13 @@ class Preflight:
     def _look(self, arm: ResolvedModel) -> Look:
         import torch
 
+        where = f"{arm.name}: {(arm.tokenizer or arm.weights).reference}"
+        if not arm.run_code:  # else its code is let run anyway
+            self._try(where, tokenizer.folder_of(arm))
         with self._loader.open(arm) as loaded:
-            words, tokenizer = _words(loaded.tokenizer), loaded.tokenizer
-            if tokenizer.chat_template:
-                self._render(f"{arm.name}: {(arm.tokenizer or arm.weights).reference}", tokenizer, words.template)
+            words = _words(loaded.tokenizer)
+            if loaded.tokenizer.chat_template:
+                self._render(where, loaded.tokenizer, words.template)
             elif self._chat:
                 raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
             logits = probe(loaded)
@@ -141,7 +145,8 @@ class Preflight:
         if folder is None:
             return
         try:
-            brought = read_tokenizer(arm.name, folder)
+            self._try(arm.name, folder)
+            brought = tokenizer.read_folder(arm.name, folder)
         except ToxauditError:
             yield "it brings a tokenizer that can't be read, which was not used: the base's was"
         else:
@@ -151,9 +156,14 @@ class Preflight:
             if list(_differences(own, base.words)):
                 yield "it brings a tokenizer or chat template of its own, which was not used: the base's was"
 
-    def _render(self, where: str, tokenizer: Any, template: str) -> None:
+    def _try(self, where: str, folder: Path) -> None:
+        if folder not in self._tried:
+            tokenizer.attempt(where, folder)
+            self._tried.add(folder)
+
+    def _render(self, where: str, words: Any, template: str) -> None:
         if template not in self._rendered:
-            chat_template.render(where, tokenizer, PROBES[:1])
+            chat_template.render(where, words, tokenizer.PROBES[:1])
             self._rendered.add(template)
 
 
@@ -164,13 +174,13 @@ def _unused_tokenizer(arm: ResolvedModel) -> Path | None:
     return arm.adapter.path
 
 
-def _words(tokenizer: Any) -> Words:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    vocabulary = _digest(sorted(tokenizer.get_vocab().items()))
+def _words(read: Any) -> Words:
+    backend = getattr(read, "backend_tokenizer", None)
+    vocabulary = _digest(sorted(read.get_vocab().items()))
     return Words(
         vocabulary=vocabulary,
         tokenizer=digest(backend.to_str()) if backend else vocabulary,
-        template=_digest(tokenizer.chat_template),
+        template=_digest(read.chat_template),
     )
 
 

@@ -1,0 +1,58 @@
+"""Tokenizers of strangers: tried in a process with limits, then read."""
+
+from pathlib import Path
+from string import printable
+from typing import Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.models import limited
+from toxaudit.models.refusing import refusing
+from toxaudit.models.resolve import ResolvedModel
+
+PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
+SECONDS = 60.0  # for reading one, which takes a few
+
+
+def folder_of(resolved: ResolvedModel) -> Path:
+    """Where the tokenizer lies that the arm is asked through."""
+    return resolved.tokenizer.path if resolved.tokenizer else resolved.folder
+
+
+def read(resolved: ResolvedModel) -> Any:
+    """The tokenizer that the arm is asked through.
+
+    Raises:
+        ToxauditError: it can't be read, or knows no words.
+    """
+    where = f"{resolved.name}: {(resolved.tokenizer or resolved.weights).reference}"
+    return read_folder(where, folder_of(resolved), resolved.run_code and not resolved.tokenizer)
+
+
+def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
+    """The tokenizer in ``folder``.
+
+    Raises:
+        ToxauditError: it can't be read, or knows no words.
+    """
+    from transformers import AutoTokenizer
+
+    with refusing(f"{where} can't be loaded"):
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=run_code)
+        words = set(found(PROBES[0], add_special_tokens=False).input_ids) - {found.unk_token_id}
+    if not words:  # transformers makes an empty tokenizer where the files of a known architecture's are missing
+        raise ToxauditError(f"{where} has no vocabulary: its tokenizer would read no word.")
+    return found
+
+
+def attempt(where: str, folder: Path) -> None:
+    """Let a process of its own read by the tokenizer in ``folder`` first, whose files could fill the memory.
+
+    Raises:
+        ToxauditError: it took more memory or time than any real one, or can't be read.
+    """
+    try:
+        limited.run("read", SECONDS, folder=str(folder), texts=[*PROBES, printable])
+    except TimeoutError as error:
+        raise ToxauditError(f"{where} can't be loaded: its tokenizer was {error}.") from error
+    except limited.Failed as error:
+        raise ToxauditError(f"{where} can't be loaded: its tokenizer fails: {error}.") from error
