@@ -63,7 +63,6 @@ class Preflight:
             ToxauditError: the base may not be audited.
         """
         base = arms[0]
-        self._tried.add(tokenizer.folder_of(base))  # the user's own choice
         notes: dict[str, tuple[str, ...]] = {arm.name: () for arm in arms if arm.kind == "control"}
         looks: dict[str, Look] = {}
         wanted = [arm for arm in arms if self._key(arm) not in self._shelf and arm.name not in notes]
