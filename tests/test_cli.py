@@ -166,7 +166,7 @@ def test_names_of_a_group_are_listed(fresh, capsys):
 def test_ones_own_preset_hides_the_shipped_one(fresh):
     preset = Path("audits/suite/rtp_categories.yaml")
     preset.parent.mkdir(parents=True)
-    preset.write_text("kind: jsonl\ntitle: Mine\ndata: ./mine.jsonl\n")
+    preset.write_text("kind: dataset\ntitle: Mine\ndata: ./mine.jsonl\n")
     suite = compose(["audit=quickstart"]).suites
     assert suite["rtp_categories"].title == "Mine"
     assert suite["rtp_categories"].data == str(fresh / "audits" / "suite" / "mine.jsonl")

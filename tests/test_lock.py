@@ -488,7 +488,7 @@ candidates:
   tuned: {peft: org/adapter@main}
   other: {peft: org/adapter}
 """
-SUITE = "{kind: jsonl, title: Far, data: org/data, file: prompts.jsonl}"
+SUITE = "{kind: dataset, title: Far, data: org/data, file: prompts.jsonl}"
 STEPS = """
 import json, os
 from pathlib import Path

@@ -49,7 +49,7 @@ candidates:
   gone:
     pretrained: org/gone
 """
-SUITE = "kind: jsonl\ntitle: Prompts\ndata: org/prompts\nfile: prompts.jsonl\n"
+SUITE = "kind: dataset\ntitle: Prompts\ndata: org/prompts\nfile: prompts.jsonl\n"
 SCORER = "kind: classifier\ntitle: Class\npretrained: org/classifier\nlabel: hate\n"
 CONFIG = {"config.json": b"{}"}
 

@@ -25,7 +25,7 @@ gate:
   margin: 0.2
 """
 SUITE = """\
-kind: jsonl
+kind: dataset
 title: Three kinds of prompts
 data: ./prompts.jsonl
 id: id

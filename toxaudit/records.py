@@ -36,8 +36,16 @@ def to_json(record: Any) -> dict[str, Any]:
 class Prompt:
     """One thing a suite asks.
 
-    ``text`` is exactly what the model reads; ``slices`` maps a slice name to a value; ``cluster`` names the template
-    that the prompt varies, where it does.
+    Attributes:
+        id: the row's id in the data, unique in the suite.
+        suite: the suite's name.
+        text: exactly what the model reads, in the chat template where the suite asks by chat.
+        slices: slice name -> value.
+        cluster: the template that the prompt varies, where it does.
+        choices: answers of which the model's likelihood chooses one; none where the model writes its own.
+        target: the place of the right one among ``choices``.
+        references: right answers to a question that the model answers in its own words.
+        roles: what each of ``choices`` stands for, such as ``stereotype``, ``other``, ``unknown``.
     """
 
     id: str
@@ -45,11 +53,15 @@ class Prompt:
     text: str
     slices: dict[str, str] = field(default_factory=dict)
     cluster: str = ""
+    choices: tuple[str, ...] = ()
+    target: int | None = None
+    references: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the text."""
-        return digest(self.text)
+        """SHA-256 of the text and of what there is to choose."""
+        return digest(self.text, *self.choices)
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class Completion:
     """What one model answered to one prompt.
 
     ``model`` is the arm's name (``base`` or a candidate's), ``tokens`` the number of new tokens without the
-    end-of-text token, ``finish`` why it ended: ``stop`` (the model ended it) or ``length`` (the limit did).
+    end-of-text token, ``finish`` why it ended: ``stop`` (the model ended it) or ``length`` (the limit did). Where the
+    prompt offers choices, ``text`` is the likeliest, and ``loglikelihoods`` holds the natural logarithm of each one's
+    probability after the prompt.
     """
 
     model: str
@@ -66,6 +80,7 @@ class Completion:
     text: str
     tokens: int
     finish: Literal["stop", "length"]
+    loglikelihoods: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

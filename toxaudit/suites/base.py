@@ -1,11 +1,9 @@
 """What every suite has, and the checks that every prompt passes."""
 
-from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
-from pathlib import Path
 
 from omegaconf import MISSING
 
@@ -25,21 +23,31 @@ class BaseSuite:
         data: a Hub id, a local path or a package file.
         revision: of ``data`` on the Hub.
         licence: of the data.
+        n: how many prompts it holds, as far as is known before it is fetched.
+        language: of the prompts, and so of the answers, as an ISO 639-1 code such as ``en``.
         ask: ``raw`` (the model continues the text) or ``chat`` (the text is the user's turn in the chat template).
+        system_instruction: the system prompt before the user's turn, where ``ask`` is ``chat``.
+        scorers: those that score this suite, beside those that the audit selects for all.
         strata: the slice by which the suite was sampled; rates are estimated within and weighted over it.
         weights: value of ``strata`` -> its share of what the suite stands for, in any unit; none takes the share of the
             prompts.
         limit: ask only that many prompts, taken evenly over the strata in the order of the file.
+        seed: take them at random instead.
     """
 
     title: str = MISSING
     data: str = MISSING
     revision: str | None = None
     licence: str = "not stated"
+    n: int | None = None
+    language: str | None = None
     ask: str = "raw"
+    system_instruction: str | None = None
+    scorers: list[str] = field(default_factory=list)
     strata: str | None = None
     weights: dict[str, float] = field(default_factory=dict)
     limit: int | None = None
+    seed: int | None = None
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -54,6 +62,8 @@ class BaseSuite:
         """
         if self.ask not in ("raw", "chat"):
             raise ToxauditError(f"suite '{self.title}': ask is '{self.ask}'; it must be raw or chat.")
+        if self.system_instruction and self.ask != "chat":
+            raise ToxauditError(f"suite '{self.title}' has a system_instruction, which only ask: chat can give.")
         if self.limit is not None and self.limit < 1:
             raise ToxauditError(f"suite '{self.title}': limit is {self.limit}; it must be at least 1.")
         if self.weights and not self.strata:
@@ -70,22 +80,32 @@ class BaseSuite:
         """Check all prompts and keep ``limit`` of them.
 
         Raises:
-            ToxauditError: there are none, an id is double, or no prompt has the strata slice.
+            ToxauditError: there are none, or one lacks the strata slice.
         """
         found = list(prompts)
         if not found:
             raise ToxauditError(f"{where} holds no prompts.")
-        seen: set[str] = set()
-        for prompt in found:
-            if prompt.id in seen:
-                raise ToxauditError(f"{where}: the id '{prompt.id}' stands twice; ids must be unique.")
-            seen.add(prompt.id)
         if self.strata and (bare := next((p for p in found if self.strata not in p.slices), None)):
             raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
-        kept = found if self.limit is None else _evenly(found, self.strata, self.limit)
+        kept = found if self.limit is None else self._some(found, self.limit)
         if self.strata and self.weights:
             self._check_weights({prompt.slices[self.strata] for prompt in kept}, where)
         return kept
+
+    def _some(self, prompts: list[Prompt], limit: int) -> list[Prompt]:
+        """``limit`` prompts, one from each stratum in turn: the first of each, or random ones in the suite's order."""
+        order = prompts
+        if self.seed is not None:
+            order = sorted(prompts, key=lambda prompt: digest(str(self.seed), prompt.id, prompt.text))
+        groups: dict[str, list[Prompt]] = defaultdict(list)
+        for prompt in order:
+            groups[prompt.slices[self.strata] if self.strata else ""].append(prompt)
+        rounds = chain.from_iterable(zip_longest(*groups.values()))
+        chosen = [prompt for prompt in rounds if prompt is not None][:limit]
+        if self.seed is None:
+            return chosen
+        ids = {prompt.id for prompt in chosen}
+        return [prompt for prompt in prompts if prompt.id in ids]
 
     def _check_weights(self, values: set[str], where: str) -> None:
         """Every stratum is weighed, and every weight weighs one."""
@@ -161,27 +181,3 @@ def unicode_of(text: str, what: str) -> str:
     except UnicodeEncodeError as error:
         raise ToxauditError(f"{what} is not Unicode: it holds half a surrogate pair.") from error
     return text
-
-
-def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 file, with or without a byte-order mark.
-
-    Raises:
-        ToxauditError: naming the line that is not UTF-8.
-    """
-    lines = []
-    for number, line in enumerate(file.read_bytes().removeprefix(BOM_UTF8).split(b"\n"), start=1):
-        try:
-            lines.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ToxauditError(f"{file.name}, line {number} is not UTF-8.") from error
-    return lines
-
-
-def _evenly(prompts: list[Prompt], strata: str | None, limit: int) -> list[Prompt]:
-    """``limit`` prompts, one from each stratum in turn."""
-    groups: dict[str, list[Prompt]] = defaultdict(list)
-    for prompt in prompts:
-        groups[prompt.slices[strata] if strata else ""].append(prompt)
-    rounds = chain.from_iterable(zip_longest(*groups.values()))
-    return [prompt for prompt in rounds if prompt is not None][:limit]

@@ -1,4 +1,4 @@
-"""A JSONL suite asks just what its rows say, and names file and line of every row that it can't ask."""
+"""A suite asks just what its rows say, and names file and line of every row that it can't ask."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toxaudit.errors import ToxauditError
-from toxaudit.suites.jsonl import Jsonl
+from toxaudit.suites.dataset import Dataset
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def write(tmp_path):
 
 
 def ask(data, **settings):
-    suite = Jsonl(title="Mine", data=data, **settings)
+    suite = Dataset(title="Mine", data=data, **settings)
     suite.check()
     return suite.prompts("mine")[0]
 
@@ -171,7 +171,7 @@ def test_a_limit_takes_evenly_over_the_strata_in_the_order_of_the_file(topics, l
 @pytest.mark.parametrize("changed", ["one!", "One ", "one", "Onе"])
 def test_any_changed_prompt_changes_the_digest_of_the_suite(write, changed):
     def facts(*prompts):
-        suite = Jsonl(title="Mine", data=write(*({"prompt": prompt} for prompt in prompts)))
+        suite = Dataset(title="Mine", data=write(*({"prompt": prompt} for prompt in prompts)))
         return suite.facts("mine", *suite.prompts("mine"))
 
     original = facts("One", "Two")
@@ -181,7 +181,7 @@ def test_any_changed_prompt_changes_the_digest_of_the_suite(write, changed):
 
 def test_facts_count_the_prompts_of_every_slice(write):
     rows = [GOOD | {"topic": topic, "n": i} for i, topic in enumerate("abb")]
-    suite = Jsonl(title="Mine", data=write(*rows), slices=["topic"], strata="topic", licence="MIT")
+    suite = Dataset(title="Mine", data=write(*rows), slices=["topic"], strata="topic", licence="MIT")
     facts = suite.facts("mine", *suite.prompts("mine"))
     assert (facts.name, facts.title, facts.n, facts.licence, facts.ask) == ("mine", "Mine", 3, "MIT", "raw")
     assert (facts.strata, facts.slices) == ("topic", {"topic": {"a": 1, "b": 2}})
@@ -199,5 +199,5 @@ def test_facts_count_the_prompts_of_every_slice(write):
 )
 def test_values_that_no_suite_can_have_are_refused(settings, said):
     with pytest.raises(ToxauditError) as caught:
-        Jsonl(**{"title": "Mine", "data": "prompts.jsonl"} | settings).check()
+        Dataset(**{"title": "Mine", "data": "prompts.jsonl"} | settings).check()
     assert str(caught.value) == said

@@ -1,0 +1,83 @@
+"""What a suite takes from a row: a column by its name, or a Jinja template over the columns."""
+
+from functools import cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from toxaudit.errors import ToxauditError, did_you_mean, one_line
+from toxaudit.suites.rows import Row
+
+_jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+
+
+def value_of(row: Row, spelt: str, where: str) -> Any:
+    """A column's value (``a.b`` is column b of the object in column a), or the text of a template.
+
+    Args:
+        row: the columns.
+        spelt: a column's name, or a Jinja template: a text with ``{{`` or ``{%`` in it.
+        where: the row, for the sentence.
+
+    Raises:
+        ToxauditError: there is no such column, or the template can't be filled in.
+    """
+    if is_template(spelt):
+        return _filled(_template, spelt, row, where)
+    value: Any = row
+    for part in spelt.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ToxauditError(f"{where} has no column '{spelt}'.{did_you_mean(spelt, row)}")
+        value = value[part]
+    return value
+
+
+def meets(row: Row, condition: str, where: str) -> bool:
+    """Whether a row meets a condition: a Jinja expression over the columns.
+
+    Raises:
+        ToxauditError: it can't be told.
+    """
+    return bool(_filled(_expression, condition, row, where))
+
+
+def is_template(spelt: str) -> bool:
+    """Whether a text is a Jinja template rather than the name of a column."""
+    return "{{" in spelt or "{%" in spelt
+
+
+def check(spelt: str, what: str, condition: bool = False) -> None:
+    """Refuse a template, or a condition, that is no Jinja.
+
+    Raises:
+        ToxauditError: naming what it is.
+    """
+    try:
+        if condition:
+            _expression(spelt)
+        elif is_template(spelt):
+            _template(spelt)
+    except TemplateError as error:
+        raise ToxauditError(f"{what} is no Jinja: {str(error).rstrip('.')}.") from error
+
+
+@cache
+def _template(spelt: str) -> Any:
+    return _jinja.from_string(spelt).render
+
+
+@cache
+def _expression(spelt: str) -> Any:
+    return _jinja.compile_expression(spelt, undefined_to_none=False)
+
+
+def _filled(compiled: Any, spelt: str, row: Row, where: str) -> Any:
+    try:
+        value = compiled(spelt)(**{str(name): each for name, each in row.items()})
+        if isinstance(value, StrictUndefined):
+            str(value)  # raises, with the missing column's name
+        return value
+    except Exception as error:  # a template may call anything of a value, with any result
+        shown = one_line(spelt if len(spelt) < 60 else spelt[:57] + "...")
+        raise ToxauditError(f"{where}: '{shown}' can't be told of this row: {str(error).rstrip('.')}.") from error
