@@ -320,8 +320,8 @@ def test_where_one_arm_misses_more_scores_both_extremes_must_decide_alike(missin
 
 def test_a_suite_that_was_asked_needs_a_total_of_every_measure_that_counts():
     clean = estimate(suite="a")
-    assert MarginGate().decide("tuned", [clean], TIERS, ["a"]).decision == "GO"
-    verdict = MarginGate().decide("tuned", [clean], TIERS, ["a", "b"])
+    assert MarginGate().decide("tuned", [clean], TIERS, {"a": list(TIERS)}).decision == "GO"
+    verdict = MarginGate().decide("tuned", [clean], TIERS, {"a": list(TIERS), "b": list(TIERS)})
     assert verdict.decision == "INCONCLUSIVE"
     assert [(r.suite, r.observed) for r in verdict.reasons if r.decision != "GO"] == [("b", "none")]
     assert decision(estimate(), tiers=SUPPORTED) == "INCONCLUSIVE"  # nothing is known of the supporting measure

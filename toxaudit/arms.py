@@ -29,14 +29,14 @@ class Arms:
     skipped: dict[str, Skipped] = field(default_factory=dict)
 
 
-def assemble(spec: AuditSpec, loader: Loader, store: Store, chat: bool, refused: dict[str, str]) -> Arms:
+def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ...], refused: dict[str, str]) -> Arms:
     """All arms.
 
     Args:
         spec: composed and checked.
         loader: holds the base's weights at the end, where any arm had to be loaded.
         store: of finished work.
-        chat: whether a suite asks in the chat template.
+        chats: the system prompts, empty for none, of the suites that ask in the chat template.
         refused: candidates that may not be audited for what is known already, and why.
 
     Raises:
@@ -45,14 +45,16 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chat: bool, refused:
     found = Arms()
     for name, sentence in refused.items():
         _leave_out(found, spec, name, sentence)
-    base = resolve_base(spec.base, loader.device, store)
+    base = replace(resolve_base(spec.base, loader.device, store), system_instruction=spec.base.system_instruction)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in found.skipped:
             with _may_skip(found, spec, name):
-                resolved.append(_candidate(name, candidate, base, loader.device, store))
+                arm = _candidate(name, candidate, base, loader.device, store)
+                own = base.system_instruction if candidate.control else candidate.system_instruction
+                resolved.append(replace(arm, system_instruction=own))
     _check_any_left(found, spec, resolved)
-    found.audited = _checked(found, spec, resolved, loader, store, chat)
+    found.audited = _checked(found, spec, resolved, loader, store, chats)
     _check_any_left(found, spec, found.audited)
     found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
     return found
@@ -67,7 +69,7 @@ def _candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str,
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
     found = resolve_candidate(name, spec, base, device, store)
-    if found.identity == base.identity:
+    if found.identity == base.identity and not spec.system_instruction:
         raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
     return found
 
@@ -82,13 +84,18 @@ def _check_any_left(found: Arms, spec: AuditSpec, arms: list[ResolvedModel]) -> 
 
 
 def _checked(
-    found: Arms, spec: AuditSpec, resolved: list[ResolvedModel], loader: Loader, store: Store, chat: bool
+    found: Arms,
+    spec: AuditSpec,
+    resolved: list[ResolvedModel],
+    loader: Loader,
+    store: Store,
+    chats: tuple[str, ...],
 ) -> list[ResolvedModel]:
     """Those of the arms that pass the checks, with what these found."""
     made_with = {package: version(package) for package in ("torch", "transformers", "peft")}
     shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
     with progress.bar("checking models", len(resolved), "model") as bar:
-        check = Preflight(loader, shelf, chat, partial(_skip, found, spec))
+        check = Preflight(loader, shelf, chats, partial(_skip, found, spec))
         notes = check.run(resolved, bar.update)
         bar.update(bar.total - bar.n)
     return [replace(arm, notes=arm.notes + notes[arm.name]) for arm in resolved if arm.name in notes]

@@ -1,8 +1,9 @@
 """Scores -> paired outcomes -> posteriors -> estimates: where the stages' records meet and fits are stored."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,14 @@ from numpy.typing import NDArray
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
-from toxaudit.records import HEADLINES, Estimate, Prompt, Score, SuiteFacts, headlines
-from toxaudit.results import Scored
+from toxaudit.records import HEADLINES, OBSERVED, Agreement, Estimate, Prompt, Score, headlines
+from toxaudit.results import Asked, Scored
+from toxaudit.scorers.base import UNSCORED
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Store
 
-
-@dataclass(frozen=True)
-class Asked:
-    """A suite and the prompts of it that were asked."""
-
-    prompts: list[Prompt]
-    facts: SuiteFacts
+THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""At which a measure of graded scores is looked at besides its own."""
 
 
 def outcomes(
@@ -41,15 +38,100 @@ def outcomes(
     """
     for suite, asked in suites.items():
         design = _design(asked)
-        for measure, scorer in spec.scorers.items():
+        for measure in asked.facts.scorers:
+            scorer = spec.scorers[measure]
             if only is None or measure in only:
-                errors = scorer.known_errors()
-                for names in apart(spec):
-                    scores = {arm: _scores(scored[arm, suite, measure], asked) for arm in ("base", *names)}
-                    made = {arm: _outcomes(values, scorer) for arm, values in scores.items()}
-                    yield PairedOutcomes(
-                        suite, measure, made.pop("base"), made, **design, calibration=errors, scores=scores
-                    )
+                for scores in _arms_scores(spec, asked, measure, scored):
+                    made = {arm: _outcomes(values, scorer.outcome) for arm, values in scores.items()}
+                    errors, base = scorer.known_errors(), made.pop("base")
+                    worse = {arm: values if scorer.rises else 1 - values for arm, values in scores.items()}
+                    yield PairedOutcomes(suite, measure, base, made, **design, calibration=errors, scores=worse)
+                    if any(np.isnan(values).any() for values in scores.values()):
+                        missing = {arm: np.isnan(values).astype(float) for arm, values in scores.items()}
+                        whole = design | {
+                            "slices": {n: s for n, s in design["slices"].items() if n == design["strata"]}
+                        }
+                        yield PairedOutcomes(suite, measure + UNSCORED, missing.pop("base"), missing, **whole)
+
+
+def at_other_thresholds(
+    spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored
+) -> Iterator[tuple[str, PairedOutcomes]]:
+    """The comparisons as they would be at other thresholds, from the same scores, and each one's name.
+
+    Only of measures whose scores are more than yes or no; of the real candidates.
+    """
+    for suite, asked in suites.items():
+        design = _design(asked)
+        for measure in asked.facts.scorers:
+            scorer = spec.scorers[measure]
+            if scorer.threshold is None:
+                continue
+            scores = next(_arms_scores(spec, asked, measure, scored))
+            if all(np.isin(values[~np.isnan(values)], (0, 1)).all() for values in scores.values()):
+                continue
+            for threshold in THRESHOLDS:
+                if threshold != scorer.threshold:
+                    other = replace(scorer, threshold=threshold)
+                    made = {arm: _outcomes(values, other.outcome) for arm, values in scores.items()}
+                    variant = f"counted at score {scorer.operator} {threshold:g}"
+                    yield variant, PairedOutcomes(suite, measure, made.pop("base"), made, **design)
+
+
+def totals(spec: AuditSpec, store: Store, compared: PairedOutcomes, variant: str) -> list[Posterior]:
+    """The observed totals of a comparison, under the name of a variant, by the estimator that decides."""
+    deciding = sorted(
+        (each for each in spec.estimators.values() if each.kind in HEADLINES),
+        key=lambda each: HEADLINES.index(each.kind),
+    )
+    for estimator in deciding:
+        found = [
+            replace(each, variant=variant)
+            for each in posteriors(store, estimator, compared)
+            if (each.variant, each.slice) == (OBSERVED, "all")
+        ]
+        if found:
+            return found
+    return []
+
+
+def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> Iterator[Agreement]:
+    """How far scorers of one thing, by their noun, agree on each arm's completions of a suite."""
+    for suite, asked in suites.items():
+        alike = [name for name in asked.facts.scorers if spec.scorers[name].threshold is not None]
+        for first, second in combinations(alike, 2):
+            if spec.scorers[first].noun == spec.scorers[second].noun:
+                for arm in ("base", *spec.candidates):
+                    outcomes = [
+                        _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome).ravel()
+                        for name in (first, second)
+                    ]
+                    yield _agreement(suite, arm, first, second, *outcomes)
+
+
+def _agreement(suite: str, arm: str, first: str, second: str, one: Floats, other: Floats) -> Agreement:
+    """Cohen's kappa (1960): (observed - expected agreement) / (1 - expected); none where all is expected."""
+    both = ~np.isnan(one) & ~np.isnan(other)
+    one, other = one[both], other[both]
+    n = int(both.sum())
+    counts = {
+        "both": int((one * other).sum()),
+        "first_only": int((one * (1 - other)).sum()),
+        "second_only": int(((1 - one) * other).sum()),
+        "neither": int(((1 - one) * (1 - other)).sum()),
+    }
+    kappa = None
+    if n:
+        agree, p, q = (counts["both"] + counts["neither"]) / n, one.mean(), other.mean()
+        expected = float(p * q + (1 - p) * (1 - q))
+        kappa = None if expected == 1 else (agree - expected) / (1 - expected)
+    return Agreement(suite, arm, first, second, n, **counts, kappa=kappa)
+
+
+def _arms_scores(spec: AuditSpec, asked: Asked, measure: str, scored: Scored) -> Iterator[dict[str, Floats]]:
+    """The scores of the base and of candidates that are compared together, by arm; shape (n, m) each."""
+    for names in apart(spec):
+        yield {arm: _scores(scored[arm, asked.facts.name, measure], asked) for arm in ("base", *names)}
 
 
 def apart(spec: AuditSpec) -> list[list[str]]:
@@ -103,8 +185,11 @@ def check_design(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
     kinds = {estimator.kind for estimator in spec.estimators.values()}
     for suite, asked in suites.items():
         for name, scorer in spec.scorers.items():
+            if name not in asked.facts.scorers:
+                continue
             why = f"suite '{suite}' has templates (cluster)" if asked.facts.clusters else ""
-            why = why or ("generation.samples is above 1" if spec.generation.samples > 1 else "")
+            several = spec.generation.samples > 1 and not asked.facts.choices
+            why = why or ("generation.samples is above 1" if several else "")
             why = why or (f"scorers.{name} takes the mean score" if scorer.threshold is None else "")
             if why and scorer.tier != "advisory" and "paired_bb" not in kinds:
                 raise ToxauditError(f"{why}, which paired_exact does not take: add paired_bb to 'estimator: [...]'.")
@@ -118,6 +203,8 @@ def _check_calibrations(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
         if errors is None or errors.by is None:
             continue
         for suite, asked in suites.items():
+            if name not in asked.facts.scorers:
+                continue
             where = f"scorers.{name}.calibration is by '{errors.by}'"
             values = {prompt.slices.get(errors.by, "") for prompt in asked.prompts}
             if values == {""}:
@@ -164,7 +251,7 @@ def _scores(scores: Sequence[Score], asked: Asked) -> Floats:
     return np.array(values, dtype=float).reshape(len(asked.prompts), -1)
 
 
-def _outcomes(scores: Floats, scorer: Any) -> Floats:
+def _outcomes(scores: Floats, outcome: Callable[[float], float]) -> Floats:
     """The same shape: outcomes in 0..1."""
-    flat = [value if np.isnan(value) else scorer.outcome(value) for value in scores.ravel().tolist()]
+    flat = [value if np.isnan(value) else outcome(value) for value in scores.ravel().tolist()]
     return np.array(flat, dtype=float).reshape(scores.shape)

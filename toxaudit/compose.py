@@ -9,6 +9,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -21,7 +22,7 @@ import toxaudit.gate
 import toxaudit.sampling
 import toxaudit.scorers
 import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
-from toxaudit import folders, strict_yaml
+from toxaudit import folders, measures, strict_yaml
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.overrides import parse, split
 from toxaudit.registry import GROUPS, SEVERAL, registered
@@ -69,6 +70,29 @@ class Catalogue:
             return str(_read(file).get("title", ""))
         return (registered(group)[name].__doc__ or "").strip().split("\n")[0]
 
+    def details(self, group: str, name: str) -> str:
+        """A second line on a suite: how many prompts, how they are asked, licence, slices, and what is worse."""
+        if group != "suite" or (group, name) not in self.files:
+            return ""
+        suite = _read(self.files[group, name])
+        n, limit, slices = suite.get("n"), suite.get("limit"), suite.get("slices") or []
+        count = f"{n:,} prompts" if isinstance(n, int) else "n not stated"
+        worse = [self._worse(scorer) for scorer in suite.get("scorers") or []]
+        return "; ".join(
+            [
+                f"{count}, {limit:,} of them asked" if isinstance(limit, int) else count,
+                "choices" if suite.get("choices") or suite.get("kind") == "bbq" else suite.get("ask", "raw"),
+                f"licence {suite.get('licence', 'not stated')}",
+                f"slices {', '.join(map(str, slices))}" if slices else "no slices",
+                f"worse is {' or '.join(worse)}" if worse else "scored by the audit's scorers",
+            ]
+        )
+
+    def _worse(self, scorer: str) -> str:
+        """In which direction a scorer's measure gets worse."""
+        file = self.files.get(("scorer", scorer))
+        return str(_read(file).get("more", scorer)) if file else scorer
+
     def explain(self, group: str, name: str) -> str:
         """Why ``group`` has no usable ``name``."""
         if (group, name) in self.broken:
@@ -89,8 +113,8 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     _check_selections(catalogue, overrides)
     GlobalHydra.instance().clear()
     try:
-        with initialize(version_base="1.3", config_path=None):
-            config = hydra_compose("toxaudit", overrides=list(overrides))
+        overrides, everywhere = _bring_scorers(catalogue, overrides)
+        config = _composed(overrides)
         with open_dict(config.candidates):
             for name, candidate in whole.items():
                 config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
@@ -100,8 +124,38 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
         spec = cast(AuditSpec, OmegaConf.to_object(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise ToxauditError(_sentence(error, catalogue, overrides)) from error
+    measures.assign(spec, everywhere)
     check(spec)
     return spec
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    with initialize(version_base="1.3", config_path=None):
+        return hydra_compose("toxaudit", overrides=list(overrides))
+
+
+def _bring_scorers(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Select the scorers that suites bring along, beside those that the audit selects for all.
+
+    Returns:
+        The overrides with all of them, and the names of the audit's own.
+    """
+    chosen = [text for text in overrides if re.match(r"(audit|suite|scorer)=|suites\.", text)]
+    config = _composed(chosen)
+    everywhere = list(_selected(config, "scorer"))
+    suites = _selected(config, "suite")
+    for name, suite in suites.items():
+        if unknown := next((each for each in suite.scorers if each not in catalogue.names["scorer"]), None):
+            raise ToxauditError(f"suite '{name}': {catalogue.explain('scorer', unknown)}")
+    names = [*everywhere, *(name for name in measures.wanted(suites.values()) if name not in everywhere)]
+    rest = [text for text in overrides if not text.startswith("scorer=")]
+    return ([*rest, f"scorer=[{','.join(names)}]"] if names else rest), everywhere
+
+
+def _selected(config: DictConfig, group: str) -> dict[str, Any]:
+    """The parts of a group that were selected, by name: those that have a class."""
+    key, classes = SEVERAL[group], registered(group).values()
+    return {str(name): config[key][name] for name in config[key] if OmegaConf.get_type(config[key], name) in classes}
 
 
 def _package(group: str, name: str) -> str:
@@ -195,9 +249,8 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
 def _check_parts(config: DictConfig) -> None:
     """Values under ``suites`` etc. must belong to a part that was selected, else they would silently do nothing."""
     for group, key in SEVERAL.items():
-        chosen = config[key]
-        typed = [name for name in chosen if OmegaConf.get_type(chosen, name) in registered(group).values()]
-        for name in set(chosen) - set(typed):
+        typed = list(_selected(config, group))
+        for name in set(config[key]) - set(typed):
             raise ToxauditError(
                 f"{key}.{name} is set but no {group} '{name}' is selected: add it to '{group}: [...]'."
                 f"{did_you_mean(name, typed)}"
@@ -238,10 +291,8 @@ def _problem(error: OmegaConfBaseException) -> str:
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     """The nearest key to one that doesn't exist, read from the same audit without the faulty overrides."""
-    node: Any = OmegaConf.structured(AuditSpec)
     audits = [text for text in overrides if text.split("=")[0] in {"audit", *GROUPS}]
-    with initialize(version_base="1.3", config_path=None):
-        node = hydra_compose("toxaudit", overrides=audits)
+    node: Any = _composed(audits)
     good: list[str] = []
     for part in key.split("."):
         if not OmegaConf.is_dict(node) or part not in node:
@@ -255,3 +306,32 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     place = f" in '{'.'.join(good)}'" if good else ""
     new = f" {NEW_CANDIDATE}" if good == ["candidates"] else ""
     return f"There is no key '{bad}'{place}.{did_you_mean(bad, choices)}{new}"
+
+
+def scorer(name: str, overrides: Sequence[str]) -> Any:
+    """One scorer by its name, with ``overrides`` of its keys (``scorers.NAME.key=value``), checked.
+
+    Raises:
+        ToxauditError: there is none of that name, or a key or value of it is wrong.
+    """
+    catalogue = Catalogue()
+    if name not in catalogue.names["scorer"]:
+        raise ToxauditError(catalogue.explain("scorer", name))
+    config = OmegaConf.create({"scorers": {name: ConfigStore.instance().load(f"scorer/{name}.yaml").node}})
+    try:
+        for override in map(parse, overrides):
+            if not override.key_or_group.startswith(f"scorers.{name}.") or override.type is not OverrideType.CHANGE:
+                raise ToxauditError(
+                    f"'{override.input_line}' is no key of this scorer: write scorers.{name}.KEY=VALUE."
+                )
+            if override.is_sweep_override():
+                raise ToxauditError(
+                    f"'{override.input_line}' names several values: write [a,b] for a list, or quotes around one value "
+                    "with a comma."
+                )
+            OmegaConf.update(config, override.key_or_group, override.value())
+        found = cast(dict[str, Any], OmegaConf.to_object(config))["scorers"][name]
+    except OmegaConfBaseException as error:
+        raise ToxauditError(_problem(error)) from error
+    found.check()
+    return found

@@ -14,7 +14,7 @@ from toxaudit.inquiry import Inquiry
 from toxaudit.models.capacity import WeightSizes, memory_free, memory_needed, weight_sizes
 from toxaudit.models.resolve import ADAPTER, dtype
 from toxaudit.references import Reference, references
-from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source
+from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source, WebSource
 from toxaudit.sources.base import wanted
 from toxaudit.sources.package import PackageSource
 from toxaudit.spec import SKIP, AuditSpec, WeightsSpec
@@ -208,13 +208,12 @@ class Prospect:
         free = _gpu_free(device) if device.startswith("cuda") else memory_free(device)
         return Memory(device, number_format, needed, free)
 
-    def seconds_a_prompt(self) -> float | None:
-        """How long the arms of known size take to answer one prompt, about; None where there is none."""
+    def seconds_a_token(self) -> float | None:
+        """How long the arms of known size take for one token each, about; None where there is none."""
         each = [self.sizes.get(self.weights_of(arm)) for arm in ("base", *self.spec.candidates)]
         parameters = [sizes.parameters for sizes in each if sizes]
-        tokens = self.spec.generation.max_new_tokens * self.spec.generation.samples
         speed = CPU_SPEED * self._cores if self._device == "cpu" else GPU_SPEED
-        return tokens * 2 * sum(parameters) / speed if parameters else None
+        return 2 * sum(parameters) / speed if parameters else None
 
     @property
     def basis(self) -> str:
@@ -236,7 +235,7 @@ def on_this_machine(source: Source, patterns: tuple[str, ...]) -> Path | None:
     """Where the files lie, if all that ``patterns`` name are here; the Hub is not asked."""
     if not source.cached(patterns):
         return None
-    if isinstance(source, LocalSource | PackageSource):
+    if isinstance(source, LocalSource | PackageSource | WebSource):
         return source.path
     from huggingface_hub import snapshot_download
 

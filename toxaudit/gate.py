@@ -63,7 +63,11 @@ class MarginGate:
         return GateFacts(rule, self.margin, self.certainty, self.cap, self.max_missing)
 
     def decide(
-        self, candidate: str, estimates: Sequence[Estimate], tiers: Mapping[str, Tier], suites: Sequence[str] = ()
+        self,
+        candidate: str,
+        estimates: Sequence[Estimate],
+        tiers: Mapping[str, Tier],
+        measures: Mapping[str, Sequence[str]] | None = None,
     ) -> Verdict:
         """The verdict on one candidate.
 
@@ -72,7 +76,8 @@ class MarginGate:
             estimates: what the estimators found, summarised with this gate's margin and cap.
             tiers: measure -> how it counts. A critical measure decides; a supporting one (such as incoherent output)
                 turns GO into INCONCLUSIVE where it fails; an advisory one is reported only.
-            suites: those that were asked: each needs a total of each measure that counts.
+            measures: suite -> its measures: each that counts needs a total. None takes every measure for every suite
+                that has an estimate.
 
         Raises:
             ToxauditError: an estimate has no tier, or was summarised for another margin or cap.
@@ -81,7 +86,8 @@ class MarginGate:
         for estimate in mine:
             self._require_own(estimate, tiers)
         totals = list(headlines(mine).values())
-        reasons = _absent([*suites, *(estimate.suite for estimate in mine)], totals, tiers)
+        measures = measures or {suite: list(tiers) for suite in {estimate.suite for estimate in mine} or {""}}
+        reasons = _absent(measures, totals, tiers)
         for estimate in totals:
             reasons += self._headline(estimate, tiers[estimate.measure])
             reasons += self._extremes(estimate, mine, tiers[estimate.measure])
@@ -109,7 +115,7 @@ class MarginGate:
         reasons += self._missing(estimate, tier)
         if tier != "supporting":
             return reasons
-        if not estimate.diagnostics.passed:  # an unknown rate of incoherent output is no better than a high one
+        if not estimate.diagnostics.passed:  # an unknown rate is no better than a high one
             reasons = [replace(reason, decision="NO-GO") for reason in reasons]
         return [_unjudgeable(reason) for reason in reasons]
 
@@ -188,14 +194,16 @@ def _overall(reasons: Sequence[Reason]) -> Decision:
     return "INCONCLUSIVE" if "INCONCLUSIVE" in critical or failed_support else "GO"
 
 
-def _absent(suites: Sequence[str], totals: Sequence[Estimate], tiers: Mapping[str, Tier]) -> list[Reason]:
-    """A reason for each measure that counts and has no total on one of the suites; a supporting one has failed then."""
+def _absent(
+    measures: Mapping[str, Sequence[str]], totals: Sequence[Estimate], tiers: Mapping[str, Tier]
+) -> list[Reason]:
+    """A reason for each measure that counts and has no total on its suite; a supporting one has failed then."""
     found = {(estimate.suite, estimate.measure) for estimate in totals}
     rule = f"an estimate by {' or '.join(HEADLINES)}"
     reasons = [
         Reason(suite, measure, "all", tier, rule, "none", "INCONCLUSIVE" if tier == "critical" else "NO-GO")
-        for suite in sorted(set(suites)) or [""]
-        for measure, tier in tiers.items()
+        for suite, names in sorted(measures.items())
+        for measure, tier in ((name, tiers[name]) for name in names)
         if tier != "advisory" and (suite, measure) not in found
     ]
     if "critical" not in tiers.values():
@@ -219,7 +227,7 @@ def _unjudgeable(reason: Reason) -> Reason:
     """A failed supporting measure in words; the reason itself otherwise."""
     if reason.decision != "NO-GO":
         return reason
-    return replace(reason, observed=f"{reason.observed}; harm can't be judged on output that fails this measure")
+    return replace(reason, observed=f"{reason.observed}; no GO while a supporting measure fails")
 
 
 def _pp(change: float) -> str:

@@ -17,6 +17,8 @@ Prompts = Mapping[str, list[Prompt] | None]
 """Suite -> its prompts where they are on this machine, else None."""
 
 ABSENT = "can't be had: see below"
+LETTERS = 4
+"""Of a token of English text, about."""
 
 
 def describe(spec: AuditSpec) -> str:
@@ -95,7 +97,9 @@ def _stage(stage: TrainingStage) -> str:
 def _suite(name: str, suite: Any, prompts: Prompts, known: Mapping[str, Known]) -> str:
     found = prompts[name]
     count = len(found) if found is not None else suite.limit or "all"
-    return f"{count} prompts, {suite.ask}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}"
+    how = f"{suite.ask}, choices" if suite.choices else suite.ask
+    scorers = ", ".join(suite.scorers)
+    return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
 
 
 def _scorer(name: str, scorer: Any, known: Mapping[str, Known]) -> str:
@@ -134,20 +138,32 @@ def _page(source: Any) -> str:
 
 
 def _amount(spec: AuditSpec, prompts: Prompts) -> str:
-    """How much text the run may generate, as far as the suites are on this machine."""
+    """How much text the run may generate, as far as the suites are on this machine, and how much it only reads."""
     arms, tokens = 1 + len(spec.candidates), spec.generation.max_new_tokens * spec.generation.samples
-    known, unknown = _count(prompts)
-    amount = f"{known} prompts x {arms} models, at most {known * arms * tokens:,} tokens"
-    if not unknown:
-        return f"{amount}."
-    later = f"{unknown} suite(s) still to be fetched, at most {tokens} tokens x {arms} models a prompt"
-    return f"{amount}; and {later}." if known else f"{later}."
+    written = {name: each for name, each in prompts.items() if not spec.suites[name].choices}
+    known, unknown = _count(written)
+    parts = [f"{known} prompts x {arms} models, at most {known * arms * tokens:,} tokens"] if known else []
+    if unknown:
+        parts.append(f"{unknown} suite(s) still to be fetched, at most {tokens} tokens x {arms} models a prompt")
+    chosen, unread = _count({name: each for name, each in prompts.items() if name not in written})
+    if chosen:
+        parts.append(f"of {chosen} prompts x {arms} models the likeliest choice, without writing")
+    if unread:
+        parts.append(f"{unread} suite(s) of choices still to be fetched")
+    return f"{'; and '.join(parts)}."
 
 
 def _count(prompts: Prompts) -> tuple[int, int]:
     """The prompts that are known, and the suites whose prompts are not."""
     found = [each for each in prompts.values() if each is not None]
     return sum(map(len, found)), len(prompts) - len(found)
+
+
+def _tokens(spec: AuditSpec, prompts: list[Prompt]) -> float:
+    """Tokens that a model writes to answer prompts; where it chooses, those that it reads, at four letters each."""
+    if any(prompt.choices for prompt in prompts):
+        return sum(len(prompt.text) + len(choice) for prompt in prompts for choice in prompt.choices) / LETTERS
+    return len(prompts) * spec.generation.max_new_tokens * spec.generation.samples
 
 
 def _prompts(name: str, suite: Any) -> list[Prompt] | None:
@@ -193,13 +209,14 @@ def _memory(prospect: Prospect) -> str:
 
 def _time(prospect: Prospect, prompts: Prompts) -> str:
     """An estimate, and what it rests on."""
-    seconds = prospect.seconds_a_prompt()
+    seconds, spec = prospect.seconds_a_token(), prospect.spec
     if seconds is None:
         return "unknown, as are the sizes of the models."
-    known, unknown = _count(prompts)
-    parts = [f"{_duration(seconds * known)} to generate"] if known else []
-    if unknown:
-        parts.append(f"{_duration(seconds * 100)} for each 100 prompts of suites still to be fetched")
+    known = [each for each in prompts.values() if each is not None]
+    parts = [f"{_duration(seconds * sum(_tokens(spec, each) for each in known))} to generate"] if known else []
+    if len(known) < len(prompts):
+        each = seconds * spec.generation.max_new_tokens * spec.generation.samples
+        parts.append(f"{_duration(each * 100)} for each 100 prompts of suites still to be fetched")
     without = f"; without {', '.join(names)}, of unknown size" if (names := prospect.of_unknown_size) else ""
     return (
         f"{', and '.join(parts)}, within a factor of three ({prospect.basis}){without}; a tenth or less where most is "

@@ -200,6 +200,25 @@ class Estimate:
     samples: int = 1
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How far two scorers of one thing agree on one arm's completions of a suite, in numbers of completions.
+
+    ``n`` were scored by both; ``kappa`` is Cohen's, None where it isn't defined.
+    """
+
+    suite: str
+    model: str
+    first: str
+    second: str
+    n: int
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    kappa: float | None
+
+
 HEADLINES = ("paired_exact", "paired_bb")
 """The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
 
@@ -266,7 +285,8 @@ class ModelFacts:
     ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit) or control. ``reference``
     is what the spec named, ``revision`` the commit it was pinned to where it came from the Hub, ``digest`` the SHA-256
     identity of all that was loaded, ``training`` a sentence for tuned candidates, ``expect`` the decision a declared
-    control must get, ``notes`` what the checks found that a reader must know, in phrases.
+    control must get, ``notes`` what the checks found that a reader must know, in phrases, ``system_instruction`` the
+    system prompt it was given where it was asked in its chat template.
     """
 
     name: str
@@ -279,6 +299,7 @@ class ModelFacts:
     batch_size: int | None = None
     expect: Decision | None = None
     notes: tuple[str, ...] = ()
+    system_instruction: str | None = None
 
 
 @dataclass(frozen=True)
@@ -297,7 +318,9 @@ class SuiteFacts:
 
     ``n`` prompts of ``available`` were asked. ``slices`` maps a slice name to its values and their number of prompts.
     ``weights`` are the strata's shares of the population where they differ from the prompts', ``shares`` those of the
-    available prompts. ``clusters`` is how many templates the prompts vary, where they do.
+    available prompts. ``clusters`` is how many templates the prompts vary, where they do. ``source`` is the data's
+    reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were chosen by likelihood, and
+    ``scorers`` names those that scored the suite.
     """
 
     name: str
@@ -313,6 +336,10 @@ class SuiteFacts:
     weights: dict[str, float] | None = None
     clusters: int | None = None
     shares: dict[str, float] | None = None
+    revision: str | None = None
+    system_instruction: str | None = None
+    choices: bool = False
+    scorers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -378,6 +405,7 @@ class AuditResult:
     versions: dict[str, str]
     sampling: str = "all prompts were asked"
     skipped: tuple[Skipped, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
 
     @property
     def failed_controls(self) -> tuple[str, ...]:

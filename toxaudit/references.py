@@ -63,8 +63,9 @@ def references(spec: AuditSpec) -> list[Reference]:
             revision = "revision" if hasattr(scorer, "revision") else None
             key = f"scorers.{name}.pretrained"
             found.append(Reference(key, scorer, "pretrained", revision, scorer.patterns))
-        if scorer.calibration:
-            found.append(Reference(f"scorers.{name}.calibration", scorer, "calibration"))
+        for field in ("lexicon", "calibration"):
+            if getattr(scorer, field, None):
+                found.append(Reference(f"scorers.{name}.{field}", scorer, field))
     return found
 
 

@@ -1,14 +1,23 @@
 """Machine-readable results: ``results.json``, ``samples.jsonl``, and ``spec.yaml``, the spec with every default."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toxaudit.records import AuditResult, Completion, Prompt, Score, to_json
+from toxaudit.records import AuditResult, Completion, Prompt, Score, ScorerFacts, SuiteFacts, to_json
 from toxaudit.spec import AuditSpec, as_yaml
 from toxaudit.store import write_atomically
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A suite and the prompts of it that were asked."""
+
+    prompts: list[Prompt]
+    facts: SuiteFacts
+
 
 Answers = dict[tuple[str, str], list[Completion]]
 """(arm, suite) -> completions in the order of the suite's prompts, all samples of a prompt together."""
@@ -33,17 +42,26 @@ def write_results(
     return [results, rows, composed]
 
 
-def sample_rows(prompts: Mapping[str, Sequence[Prompt]], answers: Answers, scored: Scored) -> list[dict[str, Any]]:
-    """One JSON row per arm, prompt and sample: what was asked, answered and scored."""
-    rows = []
+def sample_rows(
+    suites: Mapping[str, Asked], scorers: Iterable[ScorerFacts], answers: Answers, scored: Scored
+) -> Iterator[dict[str, Any]]:
+    """One JSON row per arm, prompt and sample: what was asked, answered and scored, and by whom."""
+    identities = {scorer.name: scorer.identity for scorer in scorers}
     for (arm, suite), completions in answers.items():
+        asked = suites[suite]
         scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
-        samples = len(completions) // len(prompts[suite])
-        each = (prompt for prompt in prompts[suite] for _ in range(samples))
+        samples = len(completions) // len(asked.prompts)
+        each = (prompt for prompt in asked.prompts for _ in range(samples))
         for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
-            rows.append(
+            yield (
                 asdict(completion)
-                | {"suite": suite, "prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
-                | {"scores": {n: {"value": f[i].value, "missing": f[i].missing} for n, f in scores.items()}}
+                | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
+                | {"prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
+                | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
+                | {
+                    "scores": {
+                        name: {"value": f[i].value, "missing": f[i].missing, "scorer": identities[name][:12]}
+                        for name, f in scores.items()
+                    }
+                }
             )
-    return rows

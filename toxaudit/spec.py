@@ -26,6 +26,8 @@ class WeightsSpec:
         trust_remote_code: true runs code that comes with the weights, and the card says so; false reads them with
             transformers' own classes; null (neither said) refuses a model that brings code.
         load_in_4bit, load_in_8bit: quantise the weights by bitsandbytes while loading; needs a CUDA GPU.
+        system_instruction: the system prompt that the model gets where a suite asks in its chat template, in place of
+            the suite's own; an empty one is none.
     """
 
     revision: str | None = None
@@ -34,6 +36,7 @@ class WeightsSpec:
     trust_remote_code: bool | None = None
     load_in_4bit: bool = False
     load_in_8bit: bool = False
+    system_instruction: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -211,6 +214,7 @@ def check(spec: AuditSpec) -> None:
     if "base" in spec.candidates:
         raise ToxauditError(f"{where}: a candidate can't be called 'base', the name of the base's own arm.")
     _check_weights("base", spec.base)
+    _check_systems(spec)
     for name, candidate in spec.candidates.items():
         _check_candidate(f"candidates.{name}", candidate)
     if spec.on_candidate_error not in (STOP, SKIP):
@@ -248,6 +252,19 @@ def _check_rounds(spec: AuditSpec) -> None:
         )
     if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
         raise ToxauditError(f"sampling={spec.sampling.kind} needs a critical scorer, whose precision ends the rounds.")
+
+
+def _check_systems(spec: AuditSpec) -> None:
+    """A system prompt is given in a chat template only, and a control gets the base's."""
+    chat = any(suite.ask == "chat" for suite in spec.suites.values())
+    for where, weights in {"base": spec.base, **{f"candidates.{n}": c for n, c in spec.candidates.items()}}.items():
+        if weights.system_instruction and not chat:
+            raise ToxauditError(f"{where}.system_instruction does nothing: no suite asks in the chat template.")
+        if isinstance(weights, CandidateSpec) and weights.control and weights.system_instruction is not None:
+            raise ToxauditError(
+                f"{where}.system_instruction would make the control another model than the base: name the base by "
+                "'pretrained' instead."
+            )
 
 
 def _check_weights(where: str, weights: WeightsSpec) -> None:

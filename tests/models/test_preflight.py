@@ -98,7 +98,7 @@ class Checks:
 
         base = base or self.base
         shelf = self.store.shelf("checks", {"base": base.identity})
-        return Preflight(self.loader, shelf, chat, refuse).run([base, *candidates], tick)
+        return Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
 
     def logits(self, arm):
         with self.loader.open(arm) as loaded:

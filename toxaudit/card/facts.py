@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from toxaudit.card import methods, sensitivity, words
 from toxaudit.card.findings import WORST_FIRST, finding, headlines, measure_label, outlook, slices, verdict_of
-from toxaudit.card.methods import ErrorRow, EstimatorLine, ScorerLine, SuiteLine
+from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
 from toxaudit.card.notices import notices
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.words import Measured
@@ -111,6 +111,7 @@ class CardFacts:
     sampling: str
     scorers: tuple[ScorerLine, ...]
     errors: tuple[ErrorRow, ...]
+    agreements: tuple[AgreementRow, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
     limitations: tuple[str, ...]
@@ -143,6 +144,7 @@ def gather(result: AuditResult) -> CardFacts:
         sampling=methods.sampling(result),
         scorers=tuple(methods.scorers(result)),
         errors=tuple(methods.error_rows(result)),
+        agreements=tuple(methods.agreements(result)),
         generation=methods.generation(result.generation),
         estimators=tuple(methods.estimators(result)),
         limitations=tuple(_limitations(result)),
@@ -184,8 +186,16 @@ def _arm(model: ModelFacts) -> ArmFacts:
         identity=(model.revision or model.digest)[:12],
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
-        notes="; ".join(model.notes),
+        notes="; ".join([*model.notes, *_system(model)]),
     )
+
+
+def _system(model: ModelFacts) -> list[str]:
+    """Its own system prompt, where it was given one; an empty one stands for none."""
+    if model.system_instruction is None:
+        return []
+    said = model.system_instruction.strip().rstrip(".")
+    return [f"in its chat template it was given the system prompt “{said}”" if said else "it got no system prompt"]
 
 
 def _candidate(result: AuditResult, model: ModelFacts) -> CandidateFacts:

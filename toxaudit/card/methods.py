@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from toxaudit import records
 from toxaudit.card import words
-from toxaudit.card.findings import by_tier
+from toxaudit.card.findings import by_tier, suite_title
 from toxaudit.records import AuditResult, Confusion, GenerationFacts, ScorerFacts, SuiteFacts
 
 ESTIMATORS = {
@@ -21,6 +21,8 @@ ESTIMATORS = {
 
 ASKS = {"raw": "the model continues the text", "chat": "the text is the user's turn in the model's chat template"}
 """How a suite asks, in words."""
+
+CHOICES = "the model chooses the likeliest of the answers offered"
 
 DIAGNOSTICS = ("max_rhat", "min_ess", "divergences", "flip_p")
 """What ``Diagnostics.values`` may hold that a card knows how to say."""
@@ -65,6 +67,18 @@ class ScorerLine:
 
 
 @dataclass(frozen=True)
+class AgreementRow:
+    """How far two scorers of one thing agree on one arm's completions of a suite."""
+
+    measures: str
+    arm: str
+    n: str
+    agree: str
+    kappa: str
+    split: str
+
+
+@dataclass(frozen=True)
 class ErrorRow:
     """A scorer's errors on the labelled completions of one group."""
 
@@ -86,7 +100,7 @@ def suites(result: AuditResult) -> Iterator[SuiteLine]:
             name=suite.name,
             title=suite.title,
             n=f"{suite.n:,} of {suite.available:,} prompts, chosen at random" if part else f"{suite.n:,} prompts",
-            ask=ASKS.get(suite.ask, suite.ask).rstrip("."),
+            ask=_ask(suite),
             slices="; ".join(shown),
             about=_about(suite),
             source=words.reference(suite.source),
@@ -95,8 +109,17 @@ def suites(result: AuditResult) -> Iterator[SuiteLine]:
         )
 
 
+def _ask(suite: SuiteFacts) -> str:
+    how = ASKS.get(suite.ask, suite.ask).rstrip(".")
+    if not suite.choices:
+        return how
+    return CHOICES if suite.ask == "raw" else f"{CHOICES}, {how}"
+
+
 def _about(suite: SuiteFacts) -> str:
     found = []
+    if suite.system_instruction:
+        found.append(f"the system prompt is “{suite.system_instruction.rstrip('.')}”")
     if suite.clusters is not None:
         found.append(f"they vary {suite.clusters:,} templates, so that prompts of one template count as dependent")
     if suite.weights:
@@ -168,6 +191,21 @@ def scorers(result: AuditResult) -> Iterator[ScorerLine]:
             tier=scorer.tier,
             caveat=scorer.caveat,
             errors=_errors(result, scorer),
+        )
+
+
+def agreements(result: AuditResult) -> Iterator[AgreementRow]:
+    """How far scorers of one thing agree, arm by arm."""
+    titles = {scorer.name: scorer.title for scorer in result.scorers}
+    for each in result.agreements:
+        where = f" on {suite_title(result, each.suite)}" if len(result.suites) > 1 else ""
+        yield AgreementRow(
+            measures=f"{titles[each.first]} and {titles[each.second]}{where}",
+            arm=each.model,
+            n=f"{each.n:,}",
+            agree=words.percent((each.both + each.neither) / each.n) if each.n else "unknown",
+            kappa="not defined" if each.kappa is None else words.signed(each.kappa, 2),
+            split=f"{each.first_only:,} / {each.second_only:,}",
         )
 
 

@@ -39,17 +39,17 @@ class Look:
 class Preflight:
     """Looks at every arm once: those over other weights than the base's first, so that no two models are in memory."""
 
-    def __init__(self, loader: Loader, shelf: Shelf, chat: bool, refused: Refused) -> None:
+    def __init__(self, loader: Loader, shelf: Shelf, chats: Sequence[str], refused: Refused) -> None:
         """Take what the checks work with.
 
         Args:
             loader: holds the base at the end, where any arm had to be looked at.
             shelf: finished checks of arms over this base.
-            chat: whether a suite asks in the chat template.
+            chats: the system prompts, empty for none, of the suites that ask in the chat template.
             refused: see ``Refused``.
         """
-        self._loader, self._shelf, self._chat, self._refused = loader, shelf, chat, refused
-        self._rendered: set[str] = set()  # templates that came to an end
+        self._loader, self._shelf, self._chats, self._refused = loader, shelf, chats, refused
+        self._rendered: set[tuple[str, str]] = set()  # templates, with system prompts, that came to an end
         self._tried: set[Path] = set()  # folders of tokenizers that stayed within limits
 
     def run(self, arms: Sequence[ResolvedModel], done: Callable[[], object]) -> dict[str, tuple[str, ...]]:
@@ -81,12 +81,20 @@ class Preflight:
                         looks[arm.name] = self._hung(arm, base, first)
                         done()
                     if look := looks.get(arm.name):
-                        self._shelf.add({self._key(arm): list(self._compared(arm, look, first))})
+                        itself = arm.identity == base.identity  # under another system prompt
+                        self._shelf.add({self._key(arm): [] if itself else list(self._compared(arm, look, first))})
         passed = {arm.name: tuple(self._shelf[key]) for arm in arms if (key := self._key(arm)) in self._shelf}
         return notes | passed
 
     def _key(self, arm: ResolvedModel) -> str:
-        return arm.identity + "chat" * self._chat
+        key = arm.identity + "chat" * bool(self._chats)
+        return key + digest(*systems) if any(systems := self._systems(arm)) else key
+
+    def _systems(self, arm: ResolvedModel) -> list[str]:
+        """The system prompts that the arm will get."""
+        if self._chats and arm.system_instruction is not None:
+            return [arm.system_instruction]
+        return sorted(self._chats)
 
     @contextmanager
     def _refusal(self, arm: ResolvedModel) -> Iterator[None]:
@@ -104,8 +112,9 @@ class Preflight:
         with self._loader.open(arm) as loaded:
             words = _words(loaded.tokenizer)
             if loaded.tokenizer.chat_template:
-                self._render(where, loaded.tokenizer, words.template)
-            elif self._chat:
+                for system in self._systems(arm) or [""]:
+                    self._render(where, loaded.tokenizer, words.template, system)
+            elif self._chats:
                 raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
             logits = probe(loaded)
             if not torch.isfinite(logits).all():
@@ -160,10 +169,10 @@ class Preflight:
             tokenizer.attempt(where, folder)
             self._tried.add(folder)
 
-    def _render(self, where: str, words: Any, template: str) -> None:
-        if template not in self._rendered:
-            chat_template.render(where, words, tokenizer.PROBES[:1])
-            self._rendered.add(template)
+    def _render(self, where: str, words: Any, template: str, system: str = "") -> None:
+        if (template, system) not in self._rendered:
+            chat_template.render(where, words, tokenizer.PROBES[:1], system or None)
+            self._rendered.add((template, system))
 
 
 def _unused_tokenizer(arm: ResolvedModel) -> Path | None:

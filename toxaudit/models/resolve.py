@@ -49,6 +49,8 @@ class ResolvedModel:
         expect: the decision a declared control must get.
         declared: what its repository says of itself.
         notes: what a reader must know of it, in phrases.
+        system_instruction: the system prompt that it gets where it is asked in its chat template; None leaves that to
+            the suite. No part of ``identity``.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ResolvedModel:
     expect: Literal["GO", "NO-GO"] | None = None
     declared: Declared = Declared()
     notes: tuple[str, ...] = ()
+    system_instruction: str | None = None
 
     @property
     def loaded_as(self) -> str:
@@ -94,6 +97,7 @@ class ResolvedModel:
             batch_size=self.batch_size,
             expect=self.expect,
             notes=self.notes,
+            system_instruction=self.system_instruction,
         )
 
 

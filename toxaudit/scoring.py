@@ -1,0 +1,106 @@
+"""Completions -> scores, by every scorer of their suite: from the store, or scored."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import Any
+
+from toxaudit import progress
+from toxaudit.models import Loader, resolve_base
+from toxaudit.records import Completion, Prompt, Score, digest
+from toxaudit.results import Answers, Asked, Scored
+from toxaudit.scorers.base import Unscored
+from toxaudit.spec import AuditSpec, Generation, ModelSpec
+from toxaudit.store import Shelf, Store
+
+CHUNK = 512  # completions scored and stored together
+
+
+def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers) -> Scored:
+    """Every scorer's score of every completion of the suites that it scores; what reads alike is scored once."""
+    scored: Scored = {}
+    for name, scorer in spec.scorers.items():
+        mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
+        read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
+        with ready(spec, loader, store, scorer):
+            found = stored_scores(store, name, scorer, [each for reads in read.values() for each in reads])
+        for (arm, suite), completions in mine.items():
+            scored[arm, suite, name] = [
+                Score(arm, completion.prompt_id, completion.sample, name, **found[_key(reads)])
+                for completion, reads in zip(completions, read[arm, suite], strict=True)
+            ]
+    return scored
+
+
+def stored_scores(store: Store, name: str, scorer: Any, read: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """A scorer's scores of all that it reads: ``value`` and ``missing`` of each, by the key of what was read.
+
+    What another try may mend, such as a judge that is out of reach, is not kept in the store.
+    """
+    shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity()})
+    distinct = {_key(each): each for each in read}
+    order = sorted(distinct, key=lambda key: (_length(distinct[key]), key))  # those of like length together
+    passing: dict[str, dict[str, Any]] = {}
+    with progress.bar(f"scoring {name}", len(order), "text") as bar:
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start : start + CHUNK]
+            _fill(shelf, scorer, {key: distinct[key] for key in chunk if key not in shelf}, passing)
+            bar.update(len(chunk))
+    return {key: passing.get(key) or shelf[key] for key in order}
+
+
+def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, dict[str, Any]]) -> None:
+    if not todo:
+        return
+    made = dict(zip(todo, scorer.score(list(todo.values())), strict=True))
+    kept = {key: each for key, each in made.items() if not (isinstance(each, Unscored) and each.passing)}
+    shelf.add({key: _stored(each) for key, each in kept.items()})
+    passing.update({key: _stored(each) for key, each in made.items() if key not in kept})
+
+
+@contextmanager
+def ready(spec: AuditSpec, loader: Loader, store: Store, scorer: Any) -> Iterator[None]:
+    """While it lasts, a judge that is a model on this machine can answer; it is loaded by its first question."""
+    if getattr(scorer, "kind", "") != "judge" or not scorer.pretrained:
+        yield
+        return
+    with ExitStack() as opened:
+
+        @cache
+        def model() -> Any:
+            named = ModelSpec(pretrained=scorer.pretrained, revision=scorer.revision)
+            return opened.enter_context(spec.backend.open(loader, resolve_base(named, loader.device, store)))
+
+        def answer(turns: Sequence[str]) -> list[str]:
+            prompts = [Prompt(str(number), "judge", turn) for number, turn in enumerate(turns)]
+            generation = Generation(max_new_tokens=scorer.max_new_tokens)
+            made = {
+                completion.prompt_id: completion.text
+                for batch in model().generate(prompts, "chat", generation, lambda _: False)
+                for completion in batch
+            }
+            return [made[prompt.id] for prompt in prompts]
+
+        scorer.take(answer)
+        yield
+
+
+def _read(scorer: Any, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
+    prompts = {prompt.id: prompt for prompt in asked.prompts}
+    return [scorer.reads(prompts[completion.prompt_id], completion) for completion in completions]
+
+
+def _key(read: Any) -> str:
+    """The name under which the score of what was read is stored."""
+    return digest(read) if isinstance(read, str) else digest("json", json.dumps(read, ensure_ascii=False))
+
+
+def _length(read: Any) -> int:
+    return len(read if isinstance(read, str) else json.dumps(read, ensure_ascii=False))
+
+
+def _stored(score: float | Unscored) -> dict[str, Any]:
+    if isinstance(score, Unscored):
+        return {"value": None, "missing": score.reason}
+    return {"value": round(score, 6), "missing": None}
