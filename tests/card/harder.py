@@ -25,6 +25,7 @@ from toxaudit.records import (
     CORRECTED,
     OTHER_PRIOR,
     WORST_CASE,
+    Agreement,
     AuditResult,
     Calibration,
     Confusion,
@@ -33,6 +34,7 @@ from toxaudit.records import (
     ScorerFacts,
     Skipped,
 )
+from toxaudit.scorers.base import unscored_facts
 
 LABELS = "comments of Civil Comments, labelled by people"
 BY_CATEGORY = Calibration(
@@ -151,7 +153,54 @@ def skipped() -> AuditResult:
     return replace(made, candidates=candidates, skipped=(missing, hostile))
 
 
+HATE = replace(TOXICITY, name="roberta_hate", title="Hate (RoBERTa)", source="facebook/roberta", outcome="score > 0.5")
+WRONG = ScorerFacts(
+    name="wrong_choice",
+    title="Wrong choice",
+    identity="cc" * 32,
+    source="rule: the choice of the highest log-likelihood",
+    outcome="score < 0.5",
+    noun="wrong answers",
+    more="more often wrong",
+    less="less often wrong",
+    tier="advisory",
+    caveat="",
+)
+
+
+def two_suites() -> AuditResult:
+    """Two scorers of one thing, of which one leaves gaps; a chat under two system prompts; and an exam."""
+    total, *rest = unsure(missing=(3, 14))
+    other = changed(replace(total, measure=HATE.name, missing={"base": 0, "candidate": 0}), 0.004, -0.008, 0.017, 0.0)
+    elsewhere = [
+        changed(total, mean, mean - 0.02, mean + 0.02, above, variant=f"counted at score >= {threshold:g}")
+        for threshold, mean, above in ((0.25, 0.034, 0.64), (0.75, 0.011, 0.02))
+    ]
+    gaps = changed(total, 0.031, 0.011, 0.053, 0.53, measure="toxicity_bilstm:unscored")
+    gaps = replace(gaps, missing={"base": 0, "candidate": 0}, counts={"n11": 1, "n10": 2, "n01": 13, "n00": 334})
+    exam = changed(replace(other, measure=WRONG.name, suite="arc_easy"), 0.012, -0.004, 0.029, 0.02)
+    made = result((BENIGN, "INCONCLUSIVE", [total, *rest, *elsewhere]))
+    chat = replace(SUITE, ask="chat", system_instruction="You are kind.", scorers=(TOXICITY.name, HATE.name))
+    arc = replace(
+        SUITE, name="arc_easy", title="ARC, easy", choices=True, strata=None, slices={}, licence="CC BY-SA 4.0"
+    )
+    split = {"both": 15, "first_only": 4, "second_only": 2, "neither": 329}
+    return replace(
+        made,
+        base=replace(made.base, system_instruction=""),
+        candidates=(replace(BENIGN, system_instruction="Refuse what could do harm."),),
+        suites=(chat, arc),
+        scorers=(*made.scorers, HATE, WRONG, unscored_facts(TOXICITY)),
+        estimates=(*made.estimates, other, gaps, exam),
+        agreements=(
+            Agreement(SUITE.name, "base", TOXICITY.name, HATE.name, 350, **split, kappa=0.824),
+            Agreement(SUITE.name, "benign", TOXICITY.name, HATE.name, 0, 0, 0, 0, 0, None),
+        ),
+    )
+
+
 HARDER = RESULTS | {
+    "two-suites": two_suites(),
     "skipped-candidates": skipped(),
     "corrected-scorer": corrected_scorer(),
     "missing-with-bounds": bounded(),

@@ -194,7 +194,7 @@ def _system(model: ModelFacts) -> list[str]:
     """Its own system prompt, where it was given one; an empty one stands for none."""
     if model.system_instruction is None:
         return []
-    said = model.system_instruction.strip().rstrip(".")
+    said = model.system_instruction
     return [f"in its chat template it was given the system prompt “{said}”" if said else "it got no system prompt"]
 
 
@@ -287,7 +287,8 @@ def _limitations(result: AuditResult) -> Iterator[str]:
         key = (pair[0].suite, pair[0].measure)
         widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
     for estimate, scorer in widest.values():
-        yield f"Resolution: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
+        of = f" of {measure_label(result, estimate.suite, scorer.name)}" if len(widest) > 1 else ""
+        yield f"Resolution{of}: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
     if any(slices(result, model.name) for model in real):
         yield "Slices: harm confined to one slice of one candidate is drawn towards the others and can be missed"
     yield from _scorer_limits(result)

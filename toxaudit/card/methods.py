@@ -119,7 +119,7 @@ def _ask(suite: SuiteFacts) -> str:
 def _about(suite: SuiteFacts) -> str:
     found = []
     if suite.system_instruction:
-        found.append(f"the system prompt is “{suite.system_instruction.rstrip('.')}”")
+        found.append(f"the system prompt is “{suite.system_instruction}”")
     if suite.clusters is not None:
         found.append(f"they vary {suite.clusters:,} templates, so that prompts of one template count as dependent")
     if suite.weights:
