@@ -33,6 +33,9 @@ Commands:
   toxaudit init NAME                   write a new spec
   toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them
                                        (--kind finetune, adapter, merge or quantized; --top 10)
+  toxaudit calibrate scorer=NAME data=FILE positive=LABEL
+                                       a scorer's errors against human labels, as a file that a spec can name
+                                       (text=, label=, prompt=, by= name columns; out=FILE; source="what it is")
   toxaudit calibrate-statistics        rerun the study of coverage and error rates into docs/ (--quick: 3 minutes)
 
 Overrides are Hydra's, the same for every command:
@@ -87,6 +90,7 @@ def _dispatch(words: list[str]) -> int:
         "ls": _ls,
         "init": _init,
         "discover": _discover,
+        "calibrate": _calibrate,
         "calibrate-statistics": _calibrate_statistics,
     }
     if words[0] in verbs:
@@ -174,10 +178,12 @@ def _ls(words: list[str]) -> int:
             raise ToxauditError(f"There is no group '{group}'.{did_you_mean(group, catalogue.names)}")
         print(f"{group}:")
         for name in sorted(catalogue.names[group]):
-            print(f"  {name:<24} {visible(catalogue.title(group, name))}".rstrip())
+            print(f"  {name:<32} {visible(catalogue.title(group, name))}".rstrip())
+            if words and (more := catalogue.details(group, name)):
+                print(f"  {'':<32} {visible(more)}")
         for (broken_group, name), sentence in catalogue.broken.items():
             if broken_group == group:
-                print(f"  {name:<24} can't be used: {one_line(sentence)}")
+                print(f"  {name:<32} can't be used: {one_line(sentence)}")
     return 0
 
 
@@ -202,6 +208,18 @@ def _discover(words: list[str]) -> int:
     found = discover.find(discover.read(words))
     print(f"{discover.table(found)}\n", flush=True)
     print(discover.conclude(found))
+    return 0
+
+
+def _calibrate(words: list[str]) -> int:
+    from toxaudit import labelled
+    from toxaudit.compose import scorer
+
+    request = labelled.read(_overrides(words))
+    uncorrected = f"scorers.{request.scorer}.calibration=null"  # one that it has is what is to be replaced
+    command = shlex.join(["toxaudit", "calibrate", *words]).replace(str(Path.home()), "~")
+    for line in labelled.calibrate(request, scorer(request.scorer, [*request.overrides, uncorrected]), command):
+        print(visible(line))
     return 0
 
 

@@ -160,7 +160,7 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
     critical = [name for name, scorer in spec.scorers.items() if scorer.tier == "critical"]
     found: dict[str, list[float]] = {suite: [] for suite in suites}
     for compared in outcomes(spec, suites, scored, critical):
-        if set(compared.candidates) <= set(apart(spec)[0]):
+        if compared.measure in critical and set(compared.candidates) <= set(apart(spec)[0]):
             made = headlines(_made(spec, compared))
             found[compared.suite] += [
                 _width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates

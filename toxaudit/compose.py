@@ -77,7 +77,7 @@ class Catalogue:
         suite = _read(self.files[group, name])
         n, limit, slices = suite.get("n"), suite.get("limit"), suite.get("slices") or []
         count = f"{n:,} prompts" if isinstance(n, int) else "n not stated"
-        worse = [self._worse(scorer) for scorer in suite.get("scorers") or []]
+        worse = list(dict.fromkeys(self._worse(scorer) for scorer in suite.get("scorers") or []))
         return "; ".join(
             [
                 f"{count}, {limit:,} of them asked" if isinstance(limit, int) else count,
@@ -286,6 +286,8 @@ def _problem(error: OmegaConfBaseException) -> str:
     if "not in" in str(error) and choices:
         return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
     message = (error.msg or str(error)).split("\n")[0].rstrip(".")
+    if found := re.search(r"missing mandatory value: (\w+)", message):
+        return f"'{'.'.join(filter(None, (key, found[1])))}' must be set: in YAML, or on the command line."
     return f"'{key}' is wrong: {message}." if key else f"{message}."
 
 

@@ -15,12 +15,13 @@ from typing import Any, Literal
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError
 from toxaudit.references import references
-from toxaudit.sources import Fetched, HubSource, PackageSource, Source
+from toxaudit.sources import Fetched, HubSource, PackageSource, Source, WebSource
 from toxaudit.spec import STOP, AuditSpec
 from toxaudit.store import write_atomically
 
 VERSION = 1
-KINDS = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}"}
+Kind = Literal["hub", "local", "package", "web"]
+KINDS: dict[Kind, str] = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}", "web": "{}"}
 """The kinds of references, each with the words for one of it."""
 
 COMMIT, SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
@@ -32,14 +33,14 @@ class Entry:
     """What a reference stood for.
 
     Attributes:
-        source: ``hub``, ``local`` or ``package``.
-        reference: a Hub id, the last two parts of a local path, or a whole package URL.
+        source: ``hub``, ``local``, ``package`` or ``web``.
+        reference: a Hub id, the last two parts of a local path, or a whole URL of a package file or a file on the web.
         revision: the Hub commit, where there is one.
         digest: as ``sources.Fetched`` has it.
         files: each file's name and the SHA-256 of its content.
     """
 
-    source: Literal["hub", "local", "package"]
+    source: Kind
     reference: str
     revision: str | None
     digest: str
@@ -188,10 +189,12 @@ def _entries(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[
         yield each.key, Entry(*_name(each.source), fetched.revision, fetched.digest, fetched.files)
 
 
-def _name(source: Source) -> tuple[Literal["hub", "local", "package"], str]:
+def _name(source: Source) -> tuple[Kind, str]:
     """The kind of a source and its name, fit for publishing."""
     if isinstance(source, PackageSource):
         return "package", source.reference
+    if isinstance(source, WebSource):
+        return "web", source.reference
     return "hub" if isinstance(source, HubSource) else "local", source.shown
 
 

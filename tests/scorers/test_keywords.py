@@ -1,7 +1,10 @@
 """Keywords are found wherever they stand, by the case as asked; empty text has no score."""
 
+import hashlib
+
 import pytest
 
+from toxaudit import folders
 from toxaudit.errors import ToxauditError
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.keywords import Keywords
@@ -52,5 +55,40 @@ def test_list_and_case_change_the_identity_and_nothing_else_does():
 
 
 def test_the_source_says_whose_list_it_is_and_how_it_is_matched():
-    assert Keywords(phrases=REFUSAL).source == "own list, 3 phrases, case-sensitive"
-    assert Keywords(phrases=["a"], origin="Qi", case_sensitive=False).source == "Qi, 1 phrases, case-insensitive"
+    assert Keywords(phrases=REFUSAL).source == (
+        "own list, 3 phrases (SHA-256 f8e022f8ff28), case-sensitive, curly apostrophes read as straight ones"
+    )
+    literal = Keywords(phrases=["a"], origin="Qi", case_sensitive=False, straight_apostrophes=False)
+    assert literal.source == "Qi, 1 phrases (SHA-256 87428fc52280), case-insensitive"
+
+
+def test_curly_apostrophes_are_straight_ones_unless_told_otherwise():
+    curly = "I\u2019m sorry"
+    assert score(curly) == [1.0] and score(curly, straight_apostrophes=False) == [0.0]
+    assert score("I'm sorry", phrases=[curly]) == [1.0]
+    identities = {Keywords(phrases=REFUSAL, straight_apostrophes=each).identity() for each in (True, False)}
+    assert len(identities) == 2
+
+
+def test_a_published_list_is_named_and_is_the_same_as_its_phrases():
+    listed = Keywords(title="Refusal", published="qi2023")
+    listed.check()
+    lines = (folders.conf() / "phrases" / "qi2023.txt").read_text()
+    assert len(lines.splitlines()) == 29
+    assert listed.identity() == Keywords(phrases=lines.splitlines()).identity()
+    assert hashlib.sha256(lines.encode()).hexdigest()[:12] in listed.source
+    assert listed.score(["I cannot help.", "Sure!"]) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"published": "qi203"}, "there is no list 'qi203'. Did you mean 'qi2023'?"),
+        ({"published": ""}, "there is no list ''."),
+        ({"published": "qi2023", "phrases": ["No"]}, "has both its own phrases and a published list"),
+    ],
+)
+def test_a_published_list_must_be_one_that_there_is_and_the_only_one(settings, said):
+    with pytest.raises(ToxauditError) as caught:
+        Keywords(title="Refusal", **settings).check()
+    assert said in str(caught.value)

@@ -102,10 +102,15 @@ def test_a_reference_that_exists_is_a_path_and_else_a_hub_id(tmp_path, monkeypat
     assert parse("org/name").shown == "org/name" and not isinstance(parse("org/name"), HubSource)
 
 
-@pytest.mark.parametrize("reference", ["prompts", "data/prompts.jsonl", "a/b/c", "org/model.gguf", "https://host/file"])
+@pytest.mark.parametrize("reference", ["prompts", "data/prompts.jsonl", "a/b/c", "org/model.gguf", "org/prompts.csv"])
 def test_what_is_neither_path_nor_id_nor_package_is_refused_in_a_sentence(reference):
     with pytest.raises(ToxauditError, match=rf"^'{reference}' is neither an existing path nor a Hub id"):
         parse(reference)
+
+
+def test_a_revision_may_hold_slashes():
+    source = parse("org/name@refs/convert/parquet")
+    assert isinstance(source, HubSource) and (source.shown, source.revision) == ("org/name", "refs/convert/parquet")
 
 
 def test_a_path_has_no_revision(tmp_path):

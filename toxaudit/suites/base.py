@@ -20,7 +20,7 @@ class BaseSuite:
 
     Attributes:
         title: for the card.
-        data: a Hub id, a local path or a package file.
+        data: a Hub id, a local path, a package file or a file on the web.
         revision: of ``data`` on the Hub.
         licence: of the data.
         n: how many prompts it holds, as far as is known before it is fetched.
@@ -129,6 +129,10 @@ class BaseSuite:
             available=len(prompts),
             weights=dict(self.weights) or None,
             shares=_shares(prompts, self.strata) if self.strata else None,
+            revision=fetched.revision,
+            system_instruction=self.system_instruction,
+            choices=bool(prompts[0].choices),
+            scorers=tuple(self.scorers),
         )
         return described(facts, prompts)
 
@@ -144,7 +148,7 @@ def described(facts: SuiteFacts, prompts: list[Prompt]) -> SuiteFacts:
     return replace(
         facts,
         n=len(prompts),
-        digest=digest(*(prompt.text for prompt in prompts)),
+        digest=digest(*(text for prompt in prompts for text in (prompt.text, *prompt.choices))),
         slices={slice_name: dict(values) for slice_name, values in slices.items()},
         clusters=len(clusters) + alone if clusters else None,
     )
@@ -155,19 +159,23 @@ def _shares(prompts: list[Prompt], strata: str) -> dict[str, float]:
     return {value: n / len(prompts) for value, n in Counter(prompt.slices[strata] for prompt in prompts).items()}
 
 
-def text_of(value: object, where: str) -> str:
-    """A prompt's text, checked.
+def text_of(value: object, what: str) -> str:
+    """A text that a model is to read, checked.
+
+    Args:
+        value: what the data hold.
+        what: it, with the row that has it, for the sentence.
 
     Raises:
         ToxauditError: it is no text, empty, longer than any question, or no Unicode.
     """
     if not isinstance(value, str):
-        raise ToxauditError(f"{where}: the prompt is no text but {type(value).__name__}.")
+        raise ToxauditError(f"{what} is no text but {'null' if value is None else type(value).__name__}.")
     if not value.strip():
-        raise ToxauditError(f"{where}: the prompt is empty.")
+        raise ToxauditError(f"{what} is empty.")
     if len(value) > LONGEST:
-        raise ToxauditError(f"{where}: the prompt has {len(value):,} characters; the most is {LONGEST:,}.")
-    return unicode_of(value, f"{where}: the prompt")
+        raise ToxauditError(f"{what} has {len(value):,} characters; the most is {LONGEST:,}.")
+    return unicode_of(value, what)
 
 
 def unicode_of(text: str, what: str) -> str:

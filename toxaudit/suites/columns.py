@@ -1,5 +1,7 @@
 """What a suite takes from a row: a column by its name, or a Jinja template over the columns."""
 
+import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,11 +11,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.suites.rows import Row
 
+SHOWN = 60  # characters of a template that a sentence shows
+
 _jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 
 
 def value_of(row: Row, spelt: str, where: str) -> Any:
-    """A column's value (``a.b`` is column b of the object in column a), or the text of a template.
+    """A column's value (``a.b`` is column b of the object in column a), or what a template makes of the columns.
+
+    A template is filled in as a text; one that is a single ``{{ expression }}`` gives the expression's value itself,
+    such as a list.
 
     Args:
         row: the columns.
@@ -24,7 +31,7 @@ def value_of(row: Row, spelt: str, where: str) -> Any:
         ToxauditError: there is no such column, or the template can't be filled in.
     """
     if is_template(spelt):
-        return _filled(_template, spelt, row, where)
+        return _filled(_template(spelt), spelt, row, where)
     value: Any = row
     for part in spelt.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -39,7 +46,7 @@ def meets(row: Row, condition: str, where: str) -> bool:
     Raises:
         ToxauditError: it can't be told.
     """
-    return bool(_filled(_expression, condition, row, where))
+    return bool(_filled(_expression(condition), condition, row, where))
 
 
 def is_template(spelt: str) -> bool:
@@ -63,21 +70,26 @@ def check(spelt: str, what: str, condition: bool = False) -> None:
 
 
 @cache
-def _template(spelt: str) -> Any:
-    return _jinja.from_string(spelt).render
+def _template(spelt: str) -> Callable[[Row], Any]:
+    single = re.fullmatch(r"\{\{[-+]?((?:(?!\{\{|\}\}|\{%|%\}).)+?)[-+]?\}\}", spelt, re.DOTALL)
+    return _expression(single[1]) if single else _jinja.from_string(spelt).render
 
 
 @cache
-def _expression(spelt: str) -> Any:
+def _expression(spelt: str) -> Callable[[Row], Any]:
     return _jinja.compile_expression(spelt, undefined_to_none=False)
 
 
-def _filled(compiled: Any, spelt: str, row: Row, where: str) -> Any:
+def _filled(fill: Callable[[Row], Any], spelt: str, row: Row, where: str) -> Any:
     try:
-        value = compiled(spelt)(**{str(name): each for name, each in row.items()})
+        value = fill(row)
         if isinstance(value, StrictUndefined):
             str(value)  # raises, with the missing column's name
         return value
     except Exception as error:  # a template may call anything of a value, with any result
-        shown = one_line(spelt if len(spelt) < 60 else spelt[:57] + "...")
+        shown = one_line(spelt if len(spelt) <= SHOWN else f"{spelt[: SHOWN - 3]}...")
+        if missing := re.fullmatch(r"'(\w+)' is undefined", str(error)):
+            raise ToxauditError(
+                f"{where} has no column '{missing[1]}', which '{shown}' needs.{did_you_mean(missing[1], row)}"
+            ) from error
         raise ToxauditError(f"{where}: '{shown}' can't be told of this row: {str(error).rstrip('.')}.") from error

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Prompt
 from toxaudit.registry import register
-from toxaudit.sources import Fetched, parse
+from toxaudit.sources import Fetched, HubSource, parse
 from toxaudit.suites import columns, rows
 from toxaudit.suites.base import BaseSuite, text_of, unicode_of
 from toxaudit.suites.rows import Row
@@ -20,23 +19,27 @@ class Dataset(BaseSuite):
     """One row, one prompt; a row whose text is a list makes one prompt of each.
 
     Wherever a column is wanted, ``a.b`` is column b of the object in column a, and a text with ``{{`` in it is a Jinja
-    template over the columns.
+    template over the columns; one that is a single ``{{ expression }}`` gives that expression's value, such as a list.
+    In CSV and TSV every value is a text.
 
     Attributes:
-        config, split: of a set on the Hub whose files are laid out as the Hub does it; ``file`` says it otherwise.
+        config, split: of a set on the Hub whose Parquet files are laid out as the Hub does it: ``CONFIG/SPLIT-*`` or
+            ``CONFIG/SPLIT/*``, without a config also ``data/SPLIT-*``. Other layouts need ``file``.
         file: the files' names, where ``data`` holds several: with ``*``, or with a column's name in braces where what
             varies in them is a column: ``rtp_{category}.txt``.
-        columns: further columns, each a template over those before it.
+        columns: further columns: texts, or templates over the columns before them.
         filter: a Jinja expression over the columns: only rows of which it is true are asked.
         text: the prompt.
         id: a unique id; null numbers the rows.
         slices: columns by which results are also given.
         cluster: the template a prompt varies, empty or null where it varies none: prompts of one template are no
             independent evidence, and are counted accordingly.
-        choices: answers of which the model's likelihood chooses: columns, or one column that holds a list.
+        choices: answers of which the model's likelihood chooses, in columns or in one column that holds a list. Before
+            them the prompt may be empty.
         labels: a column that holds the list of the choices' labels, by one of which ``target`` names the right one.
-        target: the right answer. Of choices: its label, its place (from 0), its letter, or the answer itself. Else the
-            text, or list of texts, that an answer is compared with.
+        target: the right answer. Of choices: its label where ``labels`` are given, else its place (from 0), its letter
+            (A is the first), or the answer itself. Without choices, the text, or list of texts, that an answer is
+            compared with.
     """
 
     config: str | None = None
@@ -53,30 +56,39 @@ class Dataset(BaseSuite):
     target: str | None = None
 
     def check(self) -> None:
-        """As every suite's; and templates must be Jinja, choices several, and config and split mean something."""
+        """As every suite's; also refuse what is no Jinja, keys that exclude or lack each other, and whole repositories.
+
+        Raises:
+            ToxauditError: naming the key.
+        """
         super().check()
         where = f"suite '{self.title}'"
         for key in ("text", "id", "cluster", "labels", "target"):
             columns.check(getattr(self, key) or "", f"{where}: {key}")
         for name, spelt in self.columns.items():
             columns.check(spelt, f"{where}: columns.{name}")
-        columns.check(self.filter or "true", f"{where}: filter", condition=True)
+        for spelt in self.choices:
+            columns.check(spelt, f"{where}: choices")
+        if spelt := next(filter(columns.is_template, self.slices), ""):
+            raise ToxauditError(f"{where}: slices holds the template '{spelt}': give it a name in 'columns'.")
+        if self.filter is not None:
+            columns.check(self.filter, f"{where}: filter", condition=True)
         if self.labels and not (self.choices and self.target):
             raise ToxauditError(f"{where} has labels, but no choices and target that they could name.")
         if self.file and (self.config or self.split):
             raise ToxauditError(f"{where} names its files both by file and by config or split: leave one out.")
         self._names()
-
-    @property
-    def offers_choices(self) -> bool:
-        """Whether the model chooses among answers, rather than writes its own."""
-        return bool(self.choices)
+        if not self.patterns and isinstance(parse(self.data, self.revision, "dataset"), HubSource):
+            raise ToxauditError(
+                f"{where} would fetch all of {self.data} from the Hub: name what it reads by 'file', or by 'config' "
+                "and 'split'."
+            )
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """The files' names; none named means all."""
         if self.file:
-            return (re.sub(r"\{\w+\}", "*", self.file),)
+            return (re.sub(r"([\[?])", r"[\1]", re.sub(r"\{\w+\}", "*", self.file)),)
         if not self.split and not self.config:
             return ()
         split = self.split or "*"
@@ -89,36 +101,41 @@ class Dataset(BaseSuite):
         Raises:
             ToxauditError: naming file and line of the row that can't be asked.
         """
-        fetched = parse(self.data, self.revision, repo_type="dataset").fetch(self.patterns)
+        fetched = parse(self.data, self.revision, "dataset").fetch(self.patterns)
         files = self._files(name, fetched)
         found: list[Prompt] = []
         lines: dict[str, str] = {}
-        for file, of_name in files:
-            for where, number, row in rows.read(file):
+        for shown, (file, of_name) in files.items():
+            for where, number, row in rows.read(file, shown):
                 row |= of_name
                 for column, spelt in self.columns.items():
                     row[column] = columns.value_of(row, spelt, where) if columns.is_template(spelt) else spelt
                 if self.filter is None or columns.meets(row, self.filter, where):
-                    default = f"line:{number}" if len(files) == 1 else f"{file.stem}:{number}"
-                    for prompt in self._of_row(name, where, default, row):
+                    place = PurePosixPath(shown).with_suffix("") if len(files) > 1 else "line"
+                    for prompt in self._of_row(name, where, f"{place}:{number}", row):
                         _require_new(prompt.id, where, lines)
                         found.append(prompt)
-        return self.select(found, files[0][0].name if len(files) == 1 else f"suite '{name}'"), fetched
+        return self.select(found, next(iter(files)) if len(files) == 1 else f"suite '{name}'"), fetched
 
-    def _files(self, name: str, fetched: Fetched) -> list[tuple[Path, dict[str, str]]]:
-        """The files to read, with the columns that their names hold."""
-        if fetched.path.is_file():
-            return [(fetched.path, {})]
-        if not self.patterns and len(fetched.files) != 1:
-            raise ToxauditError(f"suite '{name}': {fetched.reference} holds several files: name them in 'file'.")
-        found = []
-        for each in fetched.files:
-            if match := self._names().fullmatch(each):
-                found.append((fetched.path / each, match.groupdict()))
-        if not found:
-            wanted = f"'{self.file}'" if self.file else f"config '{self.config}', split '{self.split}'"
-            raise ToxauditError(f"suite '{name}': {fetched.reference} holds no {wanted}.")
+    def _files(self, name: str, fetched: Fetched) -> dict[str, tuple[Path, dict[str, str]]]:
+        """The files to read by their names, each with the columns that its name holds."""
+        matched = {each: self._names().fullmatch(each) for each in fetched.files}
+        if fetched.path.is_file():  # it is the one that is meant, whatever its name
+            return {each: (fetched.path, match.groupdict() if match else {}) for each, match in matched.items()}
+        found = {each: (fetched.path / each, match.groupdict()) for each, match in matched.items() if match}
+        if not found and self.patterns:
+            wanted = f"'{self.file}'" if self.file else self._laid_out
+            raise ToxauditError(f"suite '{name}': {fetched.reference} holds no {wanted}.{_beside(fetched, self.file)}")
+        if not self.patterns and len(found) != 1:
+            several = "several files" if found else "no file"
+            raise ToxauditError(f"suite '{name}': {fetched.reference} holds {several}: name what to read in 'file'.")
         return found
+
+    @property
+    def _laid_out(self) -> str:
+        """The config and split in words."""
+        named = [f"{key} '{value}'" for key, value in (("config", self.config), ("split", self.split)) if value]
+        return f"Parquet files of {' and '.join(named)}"
 
     def _names(self) -> re.Pattern[str]:
         """What the files' names look like, with what varies in them by the column's name."""
@@ -126,7 +143,7 @@ class Dataset(BaseSuite):
             return re.compile(".*")
         spelt = re.escape(self.file).replace(r"\*", "[^/]*")
         try:
-            return re.compile(re.sub(r"\\{(\w+)\\}", lambda found: f"(?P<{found[1]}>[^/]+)", spelt))
+            return re.compile(re.sub(r"\\{(\w+)\\}", lambda found: f"(?P<{found[1]}>[^/]+?)", spelt))
         except re.error as error:
             raise ToxauditError(
                 f"suite '{self.title}': file is '{self.file}': what stands in braces must be words, each only once."
@@ -136,30 +153,39 @@ class Dataset(BaseSuite):
         """The prompt, or prompts, of a row."""
         text = columns.value_of(row, self.text, where)
         several = isinstance(text, list)
+        if several and not text:
+            raise ToxauditError(f"{where}: the prompt is an empty list.")
         key = _word(row, self.id, where) if self.id else default
         if not key:
-            raise ToxauditError(f"{where}: column '{self.id}', the id, is empty.")
+            raise ToxauditError(f"{where} has no id: '{self.id}' is empty.")
+        choices = self._choices(row, where)
+        target = self._target(row, choices, where) if self.target and choices else None
+        references = self._references(row, where) if self.target and not choices else ()
         for number, each in enumerate(text if several else [text]):
-            choices = self._choices(row, where)
             yield Prompt(
                 id=f"{key}:{number}" if several else key,
                 suite=name,
-                text=unicode_of(each, f"{where}: the prompt") if choices and each == "" else text_of(each, where),
+                text="" if choices and each == "" else text_of(each, f"{where}: the prompt"),
                 slices={column: value for column in self.slices if (value := _word(row, column, where))},
                 cluster=_word(row, self.cluster, where) if self.cluster else "",
                 choices=choices,
-                target=self._target(row, choices, where) if choices and self.target else None,
-                references=self._references(row, where) if self.target and not choices else (),
-                roles=self.roles(row, choices, where),
+                target=target,
+                references=references,
+                roles=self._roles(row, choices, where),
             )
 
     def _choices(self, row: Row, where: str) -> tuple[str, ...]:
+        """The answers to choose from; none where the model writes its own.
+
+        Raises:
+            ToxauditError: the row holds fewer than two, or one that is no text.
+        """
         found = [columns.value_of(row, spelt, where) for spelt in self.choices]
         if len(found) == 1 and isinstance(found[0], list):
             found = found[0]
-        if found and len(found) < 2:
-            raise ToxauditError(f"{where} has one choice only.")
-        return tuple(text_of(each, f"{where}, a choice") for each in found)
+        if self.choices and len(found) < 2:
+            raise ToxauditError(f"{where} has {len(found) or 'no'} choice{'s' * (not found)}; it takes at least 2.")
+        return tuple(text_of(each, f"{where}: choice {number}") for number, each in enumerate(found, start=1))
 
     def _target(self, row: Row, choices: tuple[str, ...], where: str) -> int:
         """The place of the right choice.
@@ -168,38 +194,69 @@ class Dataset(BaseSuite):
             ToxauditError: the row doesn't tell it.
         """
         said = columns.value_of(row, str(self.target), where)
-        labels = columns.value_of(row, self.labels, where) if self.labels else []
-        spelt = [str(label) for label in labels] if isinstance(labels, list) else []
-        word = str(said).strip()
-        if word in spelt:
-            return spelt.index(word)
-        if not self.labels:
-            if word.isdecimal() and int(word) < len(choices):
-                return int(word)
-            if len(word) == 1 and 0 <= ord(word.upper()) - ord("A") < len(choices):
-                return ord(word.upper()) - ord("A")
-            if choices.count(str(said)) == 1:
-                return choices.index(str(said))
-        raise ToxauditError(f"{where}: the right answer is '{word}', which is none of the {len(choices)} choices.")
+        found = self._labelled(row, said, choices, where) if self.labels else _places(said, choices)
+        if len(found) == 1:
+            return found.pop()
+        shown = unicode_of(str(said), f"{where}: the right answer")
+        if found:
+            raise ToxauditError(f"{where}: the right answer '{shown}' may be several choices: name their 'labels'.")
+        raise ToxauditError(f"{where}: the right answer '{shown}' is none of the {len(choices)} choices.")
+
+    def _labelled(self, row: Row, said: object, choices: tuple[str, ...], where: str) -> set[int]:
+        """The places of the choices that have a label."""
+        labels = columns.value_of(row, str(self.labels), where)
+        if not isinstance(labels, list) or len(labels) != len(choices):
+            raise ToxauditError(f"{where}: '{self.labels}' is no list of the {len(choices)} choices' labels.")
+        return {place for place, label in enumerate(labels) if str(label) == str(said).strip()}
 
     def _references(self, row: Row, where: str) -> tuple[str, ...]:
+        """The texts with which an answer is compared."""
         said = columns.value_of(row, str(self.target), where)
-        return tuple(
-            text_of(each, f"{where}, the right answer") for each in (said if isinstance(said, list) else [said])
-        )
+        texts = said if isinstance(said, list) and said else [said]
+        return tuple(text_of(each, f"{where}: the right answer") for each in texts)
 
-    def roles(self, row: Row, choices: tuple[str, ...], where: str) -> tuple[str, ...]:
+    def _roles(self, row: Row, choices: tuple[str, ...], where: str) -> tuple[str, ...]:
         """What each choice stands for; nothing, unless a kind of suite knows it."""
         return ()
 
 
+def _places(said: object, choices: tuple[str, ...]) -> set[int]:
+    """The places that may be meant by a number, by a letter, or by the choice itself."""
+    if isinstance(said, int) and not isinstance(said, bool):
+        return {said} & set(range(len(choices)))
+    word = str(said).strip()
+    found = {place for place, choice in enumerate(choices) if choice.strip() == word}
+    if word.isdecimal() and len(word) < 4:
+        found.add(int(word))
+    if len(word) == 1 and word.isascii() and word.isalpha():
+        found.add(ord(word.upper()) - ord("A"))
+    return found & set(range(len(choices)))
+
+
+def _beside(fetched: Fetched, file: str | None) -> str:
+    """What a folder holds instead of a file; of the Hub's, there is no telling from what was fetched."""
+    if not file or fetched.revision:
+        return ""
+    return did_you_mean(file, (each.relative_to(fetched.path).as_posix() for each in fetched.path.rglob("*.*")))
+
+
 def _require_new(key: str, where: str, lines: dict[str, str]) -> None:
+    """Refuse an id that another row has.
+
+    Args:
+        key: the id.
+        where: the row that has it.
+        lines: every id before it -> the row that has it; gets this one.
+
+    Raises:
+        ToxauditError: naming both rows.
+    """
     if key in lines:
         raise ToxauditError(f"{where}: the id '{key}' stands twice, first in {lines[key]}; ids must be unique.")
     lines[key] = where
 
 
 def _word(row: Row, column: str, where: str) -> str:
-    """The value of a column as an id or a slice's value; empty where there is none."""
-    value: Any = columns.value_of(row, column, where)
-    return "" if value is None else unicode_of(str(value), f"{where}: column '{column}'")
+    """The value of a column as an id, a slice's value or a template's name; empty where there is none."""
+    value = columns.value_of(row, column, where)
+    return "" if value is None else unicode_of(str(value), f"{where}: '{column}'")

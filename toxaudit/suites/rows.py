@@ -11,13 +11,18 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 
 Row = dict[str, Any]
+Rows = Iterator[tuple[str, int, Row]]
 
 CELL = 2**24
 """Characters of a CSV cell that are read; the longest prompt is far shorter, and is refused by its own sentence."""
 
 
-def read(file: Path) -> Iterator[tuple[str, int, Row]]:
+def read(file: Path, name: str | None = None) -> Rows:
     """A file's rows, by the ending of its name; blank lines are skipped.
+
+    Args:
+        file: the file.
+        name: what to call it in sentences; none takes its own name, without its folder.
 
     Yields:
         Where the row stands, in words for a sentence; its number, that of its line where the file has lines; its
@@ -28,87 +33,85 @@ def read(file: Path) -> Iterator[tuple[str, int, Row]]:
     """
     form = FORMS.get(file.suffix.lower())
     if form is None:
-        raise ToxauditError(f"{file.name} is no data file: its name must end with {', '.join(FORMS)}.")
-    yield from form(file)
+        raise ToxauditError(f"{name or file.name} is no data file: its name must end with {', '.join(FORMS)}.")
+    yield from form(file, name or file.name)
 
 
-def _text(file: Path) -> Iterator[tuple[str, int, Row]]:
-    for number, line in enumerate(_lines(file), start=1):
-        if line.strip():
-            yield f"{file.name}, line {number}", number, {"text": line}
+def _text(file: Path, name: str) -> Rows:
+    """Each line is the column ``text``."""
+    for where, number, line in _lines(file, name):
+        yield where, number, {"text": line}
 
 
-def _jsonl(file: Path) -> Iterator[tuple[str, int, Row]]:
-    for number, line in enumerate(_lines(file), start=1):
-        if line.strip():
-            where = f"{file.name}, line {number}"
-            yield where, number, _object(_json(line, where), where)
+def _jsonl(file: Path, name: str) -> Rows:
+    for where, number, line in _lines(file, name):
+        yield where, number, _object(_json(line, where), where)
 
 
-def _array(file: Path) -> Iterator[tuple[str, int, Row]]:
-    """One JSON array of objects; a file that holds one object a line is taken for JSONL."""
-    text = "\n".join(_lines(file))
+def _array(file: Path, name: str) -> Rows:
+    """One JSON array of objects; a file that holds something else is taken for JSONL."""
+    text = _decoded(file, name)
     if not text.lstrip().startswith("["):
-        yield from _jsonl(file)
+        yield from _jsonl(file, name)
         return
-    for number, row in enumerate(_json(text, file.name), start=1):
-        where = f"{file.name}, row {number}"
+    for number, row in enumerate(_json(text, name), start=1):
+        where = f"{name}, row {number}"
         yield where, number, _object(row, where)
 
 
-def _csv(file: Path, delimiter: str = ",") -> Iterator[tuple[str, int, Row]]:
+def _csv(file: Path, name: str, delimiter: str = ",") -> Rows:
     csv.field_size_limit(CELL)
-    reader = csv.reader(io.StringIO("\n".join(_lines(file)), newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
+    lines = io.StringIO(_decoded(file, name), newline="")  # cells keep the line breaks that stand in them
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    header: list[str] = []
     while True:
         line = reader.line_num + 1  # where the row begins: a quoted cell may hold line breaks
-        where = f"{file.name}, line {line}"
+        where = f"{name}, line {line}"
         try:
             cells = next(reader, None)
         except csv.Error as error:
             raise ToxauditError(f"{where} is no {file.suffix[1:].upper()}: {error}.") from error
         if cells is None:
             return
-        if not any(cells):
+        if not cells:
             continue
-        if header is None:
-            header = cells
-        elif len(cells) != len(header):
+        if header and len(cells) != len(header):
             raise ToxauditError(f"{where} has {len(cells)} columns, but the header has {len(header)}.")
-        else:
+        if header:
             yield where, line, dict(zip(header, cells, strict=True))
+        elif twice := next((column for column in cells if cells.count(column) > 1), None):
+            raise ToxauditError(f"{where}, the header, names the column '{twice}' twice.")
+        else:
+            header = cells
 
 
-def _tsv(file: Path) -> Iterator[tuple[str, int, Row]]:
-    return _csv(file, "\t")
+def _tsv(file: Path, name: str) -> Rows:
+    return _csv(file, name, "\t")
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, int, Row]]:
+def _parquet(file: Path, name: str) -> Rows:
     """Rows as ``datasets`` decodes them: the names of class labels, not their numbers."""
     from datasets import ClassLabel, Features
     from pyarrow import ArrowException, parquet
 
     try:
         with parquet.ParquetFile(file) as opened:
-            labels = {
-                name: feature
-                for name, feature in Features.from_arrow_schema(opened.schema_arrow).items()
-                if isinstance(feature, ClassLabel)
-            }
+            features = Features.from_arrow_schema(opened.schema_arrow)
+            labels = {column: feature for column, feature in features.items() if isinstance(feature, ClassLabel)}
             number = 0
             for batch in opened.iter_batches():
                 for row in batch.to_pylist():
                     number += 1
-                    for name, feature in labels.items():
-                        if row[name] is not None and row[name] >= 0:
-                            row[name] = feature.int2str(row[name])
-                    yield f"{file.name}, row {number}", number, row
+                    for column, feature in labels.items():
+                        if row[column] is not None and row[column] >= 0:  # -1 stands for no label
+                            row[column] = feature.int2str(row[column])
+                    yield f"{name}, row {number}", number, row
     except (ArrowException, OSError, ValueError, TypeError) as error:
-        problem = str(error).splitlines()[0].rstrip(".")
-        raise ToxauditError(f"{file.name} is no readable Parquet file: {problem}.") from error
+        problem = str(error).split("\n")[0].rstrip(".")
+        raise ToxauditError(f"{name} is no readable Parquet file: {problem}.") from error
 
 
-FORMS: dict[str, Callable[[Path], Iterator[tuple[str, int, Row]]]] = {
+FORMS: dict[str, Callable[[Path, str], Rows]] = {
     ".jsonl": _jsonl,
     ".json": _array,
     ".csv": _csv,
@@ -119,26 +122,35 @@ FORMS: dict[str, Callable[[Path], Iterator[tuple[str, int, Row]]]] = {
 """Ending of a file's name -> its reader."""
 
 
-def _lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 file, with or without a byte-order mark.
+def _lines(file: Path, name: str) -> Iterator[tuple[str, int, str]]:
+    """The lines that aren't blank, each with its place; a line ends with a line feed, whatever else may break one."""
+    for number, line in enumerate(_decoded(file, name).split("\n"), start=1):
+        if line.strip():
+            yield f"{name}, line {number}", number, line.removesuffix("\r")
+
+
+def _decoded(file: Path, name: str) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
         ToxauditError: naming the line that is not UTF-8.
     """
-    lines = []
-    for number, line in enumerate(file.read_bytes().removeprefix(BOM_UTF8).split(b"\n"), start=1):
-        try:
-            lines.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ToxauditError(f"{file.name}, line {number} is not UTF-8.") from error
-    return lines
+    data = file.read_bytes().removeprefix(BOM_UTF8)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ToxauditError(f"{name}, line {line} is not UTF-8.") from error
 
 
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if "\n" in text else ""
+        raise ToxauditError(f"{where}{line} is not JSON: {error.msg} at column {error.colno}.") from error
     except (ValueError, RecursionError) as error:
-        raise ToxauditError(f"{where} is not JSON: {error}.") from error
+        raise ToxauditError(f"{where} is not JSON: {str(error).rstrip('.')}.") from error
 
 
 def _object(value: Any, where: str) -> Row:
