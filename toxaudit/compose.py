@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -282,7 +283,7 @@ def _sentence(error: Exception, catalogue: Catalogue, overrides: Sequence[str]) 
 def _problem(error: OmegaConfBaseException) -> str:
     """What OmegaConf found wrong, with the key it found it at."""
     key = error.full_key or error.key
-    choices = getattr(error.object_type, "__dataclass_fields__", {})
+    choices = {each.name for each in fields(error.object_type)} if is_dataclass(error.object_type) else set()
     if "not in" in str(error) and choices:
         return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
     message = (error.msg or str(error)).split("\n")[0].rstrip(".")

@@ -1,9 +1,11 @@
 """Completions -> scores, by every scorer of their suite: from the store, or scored."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from toxaudit import progress
@@ -23,23 +25,33 @@ def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked
     for name, scorer in spec.scorers.items():
         mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
         read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
-        with ready(spec, loader, store, scorer):
-            found = stored_scores(store, name, scorer, [each for reads in read.values() for each in reads])
+        with ready(spec.backend, loader, store, name, scorer) as made_with:
+            flat = [each for reads in read.values() for each in reads]
+            found = iter(stored_scores(store, name, scorer, flat, made_with))
         for (arm, suite), completions in mine.items():
             scored[arm, suite, name] = [
-                Score(arm, completion.prompt_id, completion.sample, name, **found[_key(reads)])
-                for completion, reads in zip(completions, read[arm, suite], strict=True)
+                Score(arm, completion.prompt_id, completion.sample, name, **next(found)) for completion in completions
             ]
     return scored
 
 
-def stored_scores(store: Store, name: str, scorer: Any, read: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """A scorer's scores of all that it reads: ``value`` and ``missing`` of each, by the key of what was read.
+def stored_scores(
+    store: Store, name: str, scorer: Any, read: Sequence[Any], made_with: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A scorer's scores of all that it reads, in order: ``value``, or None and why it is ``missing``.
 
     What another try may mend, such as a judge that is out of reach, is not kept in the store.
+
+    Args:
+        store: of finished work.
+        name: the scorer's.
+        scorer: it may be asked, where it is ``ready``.
+        read: what it reads of each completion.
+        made_with: what ``ready`` says that scores depend on besides.
     """
-    shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity()})
-    distinct = {_key(each): each for each in read}
+    shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity(), **made_with})
+    keys = [_key(each) for each in read]
+    distinct = dict(zip(keys, read, strict=True))
     order = sorted(distinct, key=lambda key: (_length(distinct[key]), key))  # those of like length together
     passing: dict[str, dict[str, Any]] = {}
     with progress.bar(f"scoring {name}", len(order), "text") as bar:
@@ -47,7 +59,7 @@ def stored_scores(store: Store, name: str, scorer: Any, read: Sequence[Any]) -> 
             chunk = order[start : start + CHUNK]
             _fill(shelf, scorer, {key: distinct[key] for key in chunk if key not in shelf}, passing)
             bar.update(len(chunk))
-    return {key: passing.get(key) or shelf[key] for key in order}
+    return [passing.get(key) or shelf[key] for key in keys]
 
 
 def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, dict[str, Any]]) -> None:
@@ -60,17 +72,22 @@ def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, di
 
 
 @contextmanager
-def ready(spec: AuditSpec, loader: Loader, store: Store, scorer: Any) -> Iterator[None]:
-    """While it lasts, a judge that is a model on this machine can answer; it is loaded by its first question."""
+def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) -> Iterator[dict[str, Any]]:
+    """While it lasts, a judge that is a model on this machine can answer; its first question loads it.
+
+    Yields:
+        What its scores depend on besides its own identity: nothing for any other scorer.
+    """
     if getattr(scorer, "kind", "") != "judge" or not scorer.pretrained:
-        yield
+        yield {}
         return
+    named = ModelSpec(pretrained=scorer.pretrained, revision=scorer.revision)
+    judge = replace(resolve_base(named, loader.device, store), name=name)
     with ExitStack() as opened:
 
         @cache
         def model() -> Any:
-            named = ModelSpec(pretrained=scorer.pretrained, revision=scorer.revision)
-            return opened.enter_context(spec.backend.open(loader, resolve_base(named, loader.device, store)))
+            return opened.enter_context(backend.open(loader, judge))
 
         def answer(turns: Sequence[str]) -> list[str]:
             prompts = [Prompt(str(number), "judge", turn) for number, turn in enumerate(turns)]
@@ -83,7 +100,8 @@ def ready(spec: AuditSpec, loader: Loader, store: Store, scorer: Any) -> Iterato
             return [made[prompt.id] for prompt in prompts]
 
         scorer.take(answer)
-        yield
+        versions = {package: version(package) for package in ("torch", "transformers")}
+        yield {"judge": judge.identity, "backend": backend.numerics, "made with": versions}
 
 
 def _read(scorer: Any, asked: Asked, completions: Sequence[Completion]) -> list[Any]:

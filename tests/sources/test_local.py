@@ -102,7 +102,13 @@ def test_a_reference_that_exists_is_a_path_and_else_a_hub_id(tmp_path, monkeypat
     assert parse("org/name").shown == "org/name" and not isinstance(parse("org/name"), HubSource)
 
 
-@pytest.mark.parametrize("reference", ["prompts", "data/prompts.jsonl", "a/b/c", "org/model.gguf", "org/prompts.csv"])
+@pytest.mark.parametrize("reference", ["data/prompts.jsonl", "org/model.gguf", "org/prompts.csv"])
+def test_what_is_named_like_a_data_file_is_a_path(reference):
+    with pytest.raises(ToxauditError, match=f"{reference} doesn't exist"):
+        parse(reference).fetch()
+
+
+@pytest.mark.parametrize("reference", ["prompts", "a/b/c"])
 def test_what_is_neither_path_nor_id_nor_package_is_refused_in_a_sentence(reference):
     with pytest.raises(ToxauditError, match=rf"^'{reference}' is neither an existing path nor a Hub id"):
         parse(reference)
@@ -114,5 +120,5 @@ def test_a_revision_may_hold_slashes():
 
 
 def test_a_path_has_no_revision(tmp_path):
-    with pytest.raises(ToxauditError, match=r"^revision 'main' is given for .*only a Hub id has revisions\.$"):
+    with pytest.raises(ToxauditError, match=r"^revision 'main' is given for .*only a Hub id has revisions: set it to null\.$"):
         parse(str(tmp_path), "main")

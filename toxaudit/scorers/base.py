@@ -1,14 +1,15 @@
 """What every scorer has: what it reads, when a score counts, how its measure is called, how it weighs in the gate."""
 
 import operator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, cast, get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Calibration, Completion, Prompt, ScorerFacts, Tier
 from toxaudit.scorers import calibration
-
+from toxaudit.scorers.calibration import KnownErrors
 
 OPERATORS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
 """How a score is compared with the threshold."""
@@ -26,7 +27,7 @@ class Unscored:
 
 
 @dataclass(kw_only=True)
-class BaseScorer:
+class BaseScorer(ABC):
     """The fields that every kind of scorer shares.
 
     Attributes:
@@ -60,6 +61,13 @@ class BaseScorer:
         """
         return completion.text
 
+    @abstractmethod
+    def identity(self) -> str:
+        """SHA-256 of all that decides a score: neither operator nor threshold, which only judge it.
+
+        Weights are fetched for it.
+        """
+
     @property
     def patterns(self) -> tuple[str, ...]:
         """Which files of ``pretrained`` are fetched, where a scorer has such; none named means all."""
@@ -81,20 +89,26 @@ class BaseScorer:
             )
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise ToxauditError(f"scorer '{self.title}': threshold is {self.threshold}; it must lie in (0, 1].")
-        self.known_errors()
+        if self.calibration:
+            calibration.read(self.calibration, self.operator, self.threshold)
 
     def known_errors(self) -> Calibration | None:
         """The scorer's errors on labelled completions, where a file of them is named.
 
         Raises:
-            ToxauditError: the file is of no use.
+            ToxauditError: the file is of no use, or of another scorer, which ``check`` can't tell: it fetches nothing.
         """
-        return self._errors
+        return self._known.of(self.identity()) if self._known else None
 
     @cached_property
-    def _errors(self) -> Calibration | None:
+    def _known(self) -> KnownErrors | None:
         """Read once: the file may change while an audit runs."""
-        return calibration.read(self.calibration, self.threshold) if self.calibration else None
+        return calibration.read(self.calibration, self.operator, self.threshold) if self.calibration else None
+
+    @property
+    def rises(self) -> bool:
+        """Whether a higher score is the worse one."""
+        return self.operator in (">=", ">")
 
     def outcome(self, score: float) -> float:
         """A completion's outcome, in 0..1: whether it has what is counted, or the score itself.
@@ -123,3 +137,23 @@ class BaseScorer:
             caveat=self.caveat,
             calibration=self.known_errors(),
         )
+
+
+UNSCORED = ":unscored"
+"""What follows a scorer's name in that of the measure of what it could not score."""
+
+
+def unscored_facts(scorer: ScorerFacts) -> ScorerFacts:
+    """The measure of what a scorer could not score: a change of it is estimated and gated like any other's."""
+    return replace(
+        scorer,
+        name=scorer.name + UNSCORED,
+        title=f"Not scored: {scorer.title}",
+        outcome="no score",
+        noun="unscored completions",
+        more="more often unscored",
+        less="less often unscored",
+        tier="advisory" if scorer.tier == "advisory" else "supporting",
+        caveat="",
+        calibration=None,
+    )

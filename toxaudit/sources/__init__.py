@@ -50,9 +50,9 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
         source: Source = PackageSource.parse(reference)
     elif reference.lower().startswith(("https:", "http:")):
         source = WebSource.parse(reference)
-    elif reference.startswith(("/", "./", "../", "~")) or Path(reference).exists():
+    elif reference.startswith(("/", "./", "../", "~")) or reference.endswith(FILES) or Path(reference).exists():
         source = LocalSource(reference)
-    elif name.count("/") == 1 and not name.endswith(FILES):
+    elif name.count("/") == 1:
         if at and revision and at != revision:
             raise ToxauditError(f"'{reference}' names another revision than '{revision}', which is given beside it.")
         return HubSource(name, revision or at or None, repo_type)
@@ -62,5 +62,7 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
             "a file on the web (https://...)."
         )
     if revision:
-        raise ToxauditError(f"revision '{revision}' is given for {reference}, but only a Hub id has revisions: set it to null.")
+        raise ToxauditError(
+            f"revision '{revision}' is given for {reference}, but only a Hub id has revisions: set it to null."
+        )
     return source

@@ -1,0 +1,6 @@
+"""Texts that people labelled -> how often a scorer agrees with the labels, as a table and a calibration file."""
+
+from toxaudit.labelled.calibrate import calibrate
+from toxaudit.labelled.request import Request, read
+
+__all__ = ["Request", "calibrate", "read"]

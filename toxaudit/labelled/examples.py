@@ -1,0 +1,122 @@
+"""Labelled data -> texts with their labels, each bad row named."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.labelled.request import Request
+from toxaudit.records import digest
+from toxaudit.sources import Fetched, parse
+from toxaudit.suites import columns, rows
+from toxaudit.suites.base import unicode_of
+
+SHOWN = 12
+"""Labels that are named in full."""
+WITH_COLUMNS = tuple(f"{folder}*{ending}" for folder in ("", "*/") for ending in rows.FORMS if ending != ".txt")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled text.
+
+    Attributes:
+        text, label, prompt: as the request names them.
+        group: its value of the slice by which errors are counted, empty where it has none.
+        row: the digest of all its columns.
+    """
+
+    text: str
+    label: str = ""
+    prompt: str = ""
+    group: str = ""
+    row: str = ""
+
+
+def fetch(data: str) -> Fetched:
+    """The one data file that ``data`` stands for."""
+    fetched = parse(data, repo_type="dataset").fetch(WITH_COLUMNS)
+    if len(fetched.files) != 1:
+        raise ToxauditError(
+            f"{fetched.reference} holds {len(fetched.files)} data files: name the path of the one that has labels."
+        )
+    return fetched
+
+
+def read(request: Request, file: Path) -> Iterator[Example]:
+    """The labelled texts.
+
+    Raises:
+        ToxauditError: naming the file and line of a row that lacks a column, a text or a label.
+    """
+    bare = []
+    empty = True
+    for where, _, row in rows.read(file):
+        empty = False
+        label = columns.value_of(row, request.label, where)
+        if isinstance(label, list | dict):
+            raise ToxauditError(f"{where}: '{request.label}' is no label but {type(label).__name__}.")
+        if not (spelt := _spelt(label)):
+            bare.append(where)
+        yield Example(
+            text=_text(row, request.text, where),
+            label=spelt,
+            prompt=_text(row, request.prompt, where) if request.prompt else "",
+            group=_group(row, request.by, where) if request.by else "",
+            row=digest(json.dumps(row, sort_keys=True, default=str)),
+        )
+    if bare:
+        more = f", the first of {len(bare):,} such rows" if len(bare) > 1 else ""
+        raise ToxauditError(f"{bare[0]}: '{request.label}' is empty{more}: take out rows without a label.")
+    if empty:
+        raise ToxauditError(f"{file.name} holds no rows.")
+
+
+def _spelt(label: Any) -> str:
+    """A label as text, empty where there is none; 1, 1.0 and "1" are one."""
+    if label is None or label != label:  # Parquet may hold a NaN for none
+        return ""
+    if isinstance(label, bool):
+        return str(label).lower()
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label).strip()
+
+
+def _text(row: rows.Row, spelt: str, where: str) -> str:
+    value = columns.value_of(row, spelt, where)
+    if not isinstance(value, str):
+        raise ToxauditError(f"{where}: '{spelt}' is no text but {type(value).__name__}.")
+    return unicode_of(value, f"{where}: '{spelt}'")
+
+
+def _group(row: rows.Row, column: str, where: str) -> str:
+    value = columns.value_of(row, column, where)
+    return "" if value is None else unicode_of(str(value), f"{where}: column '{column}'")
+
+
+def positive(request: Request, labels: Collection[str], file: Path) -> list[str]:
+    """The labels that mean what the scorer counts.
+
+    Raises:
+        ToxauditError: none are named and they can't be told, or no row has one that is.
+    """
+    if unknown := next((label for label in request.positive if label not in labels), None):
+        raise ToxauditError(
+            f"{file.name}: no row has the label '{unknown}' in '{request.label}'.{did_you_mean(unknown, labels)}"
+        )
+    if request.positive:
+        return list(request.positive)
+    if {label.lower() for label in labels} <= {"0", "1", "false", "true"}:
+        return [label for label in labels if label.lower() in ("1", "true")]
+    raise ToxauditError(
+        f"{file.name}: which of its labels mean what the scorer counts? Write positive=LABEL or positive=[A,B], with "
+        f"labels of '{request.label}': {named(labels)}."
+    )
+
+
+def named(labels: Collection[str]) -> str:
+    """Labels in words."""
+    shown = sorted(labels)[:SHOWN]
+    more = [f"{len(labels) - SHOWN} more"] if len(labels) > SHOWN else []
+    return " or ".join([*shown, *more]) or "nothing"
