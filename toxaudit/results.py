@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def sample_rows(
         for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
             yield (
                 asdict(completion)
+                | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
                 | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
                 | {"prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
                 | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})

@@ -13,10 +13,11 @@ from toxaudit.models import Loader, resolve_base
 from toxaudit.records import Completion, Prompt, Score, digest
 from toxaudit.results import Answers, Asked, Scored
 from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.endpoint import Unanswered
 from toxaudit.spec import AuditSpec, Generation, ModelSpec
 from toxaudit.store import Shelf, Store
 
-CHUNK = 512  # completions scored and stored together
+TOO_LONG = Unanswered("the question is longer than the judge can read")
 
 
 def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers) -> Scored:
@@ -55,8 +56,8 @@ def stored_scores(
     order = sorted(distinct, key=lambda key: (_length(distinct[key]), key))  # those of like length together
     passing: dict[str, dict[str, Any]] = {}
     with progress.bar(f"scoring {name}", len(order), "text") as bar:
-        for start in range(0, len(order), CHUNK):
-            chunk = order[start : start + CHUNK]
+        for start in range(0, len(order), scorer.together):
+            chunk = order[start : start + scorer.together]
             _fill(shelf, scorer, {key: distinct[key] for key in chunk if key not in shelf}, passing)
             bar.update(len(chunk))
     return [passing.get(key) or shelf[key] for key in keys]
@@ -89,15 +90,16 @@ def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) ->
         def model() -> Any:
             return opened.enter_context(backend.open(loader, judge))
 
-        def answer(turns: Sequence[str]) -> list[str]:
-            prompts = [Prompt(str(number), "judge", turn) for number, turn in enumerate(turns)]
+        def answer(turns: Sequence[str]) -> list[str | Unanswered]:
             generation = Generation(max_new_tokens=scorer.max_new_tokens)
+            fits = model().fits(turns, "chat", generation.max_new_tokens)
+            prompts = [Prompt(str(i), name, turn) for i, turn in enumerate(turns) if fits[i]]
             made = {
                 completion.prompt_id: completion.text
                 for batch in model().generate(prompts, "chat", generation, lambda _: False)
                 for completion in batch
             }
-            return [made[prompt.id] for prompt in prompts]
+            return [made.get(str(i), TOO_LONG) for i in range(len(turns))]
 
         scorer.take(answer)
         versions = {package: version(package) for package in ("torch", "transformers")}

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -35,10 +36,10 @@ PROMPTS = [Prompt(id=f"p{i}", suite="suite", text=text) for i, text in enumerate
 def answer(request):
     """Opens an arm and returns its completions by prompt id."""
 
-    def answer(resolved, prompts=PROMPTS, *, ask="raw", batch_size=None, done=(), **settings):
+    def answer(resolved, prompts=PROMPTS, *, ask="raw", batch_size=None, done=(), system=None, **settings):
         generation = Generation(**{"max_new_tokens": MOST} | settings)
         with request.param(batch_size=batch_size).open(Loader("cpu"), resolved) as arm:
-            batches = list(arm.generate(prompts, ask, generation, lambda prompt: prompt.id in done))
+            batches = list(arm.generate(prompts, ask, generation, lambda prompt: prompt.id in done, system=system))
         found = [completion for batch in batches for completion in batch]
         assert len({completion.prompt_id for completion in found}) == len(found), "no prompt is answered twice"
         return {completion.prompt_id: completion for completion in found}
@@ -211,18 +212,41 @@ def test_sampled_tokens_come_as_often_as_the_softmax_says(answer, tiny_base):
         assert chi_square(step, temperature * 1.2) > 40, "another temperature would be noticed"
 
 
-def test_a_chat_is_rendered_once_with_one_beginning(answer, tiny_base, tmp_path):
+@pytest.mark.parametrize("adds", [True, False], ids=["adds", "bare"])
+@pytest.mark.parametrize("writes", [True, False], ids=["writes", "silent"])
+def test_a_chat_is_rendered_once_with_the_beginning_that_its_template_writes(answer, tiny_base, tmp_path, adds, writes):
     copy = shutil.copytree(tiny_base, tmp_path / "chat")
     tokenizer = tiny.tokenizer()
     tokenizer.bos_token = "<end>"
-    tokenizer.chat_template = "{{ bos_token }}" + tiny.CHAT
+    tokenizer.chat_template = "{{ bos_token }}" * writes + tiny.CHAT
+    if adds:
+        begins = TemplateProcessing(single="<end> $A", special_tokens=[("<end>", tiny.END)])
+        tokenizer.backend_tokenizer.post_processor = begins
+    tokenizer.save_pretrained(copy)
+    resolved, some = tiny.resolved(copy), PROMPTS[::4]
+    rendered = [f"<|user|>{prompt.text}\n<|assistant|>" for prompt in some]
+    for ask, texts, begun in (("chat", rendered, writes), ("raw", [prompt.text for prompt in some], adds)):
+        expected = alone(resolved, [[*[tiny.END] * begun, *row] for row in ids(texts)])
+        assert said(answer(resolved, some, ask=ask), some) == expected
+
+
+def test_a_text_that_begins_with_the_first_token_gets_no_second(answer, tiny_base, tmp_path):
+    copy = shutil.copytree(tiny_base, tmp_path / "begun")
+    tokenizer = tiny.tokenizer()
+    tokenizer.bos_token = "<end>"
     begins = TemplateProcessing(single="<end> $A", special_tokens=[("<end>", tiny.END)])
     tokenizer.backend_tokenizer.post_processor = begins
     tokenizer.save_pretrained(copy)
-    rendered = [f"<|user|>{text}\n<|assistant|>" for text in TEXTS]
-    for ask, texts in {"chat": rendered, "raw": TEXTS}.items():
-        expected = alone(tiny.resolved(copy), [[tiny.END, *row] for row in ids(texts)])
-        assert said(answer(tiny.resolved(copy), ask=ask)) == expected
+    begun = [replace(prompt, text="<end>" + prompt.text) for prompt in PROMPTS]
+    assert said(answer(tiny.resolved(copy), begun)) == said(answer(tiny.resolved(copy)))
+
+
+def test_a_system_prompt_stands_in_a_chat_and_nowhere_else(answer, tiny_base):
+    resolved = tiny.resolved(tiny_base)
+    for system, begun in (("Be kind.", "<|system|>Be kind.\n"), (None, "")):
+        rendered = [f"{begun}<|user|>{text}\n<|assistant|>" for text in TEXTS]
+        assert said(answer(resolved, ask="chat", system=system)) == alone(resolved, ids(rendered))
+    assert said(answer(resolved, system="Be kind.")) == said(answer(resolved))
 
 
 def test_a_model_without_a_chat_template_is_one_sentence(answer, tiny_base, tmp_path):

@@ -98,9 +98,12 @@ def refusal(template, *texts):
     return said
 
 
-def expected(words, texts):
+def expected(words, texts, system=None):
+    begun = [{"role": "system", "content": system}] if system else []
     return [
-        words.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+        words.apply_chat_template(
+            [*begun, {"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+        )
         for text in texts
     ]
 
@@ -119,6 +122,36 @@ def test_a_real_template_gives_what_transformers_gives(words, name):
 def test_whatever_the_user_says_the_template_gives_what_transformers_gives(words, name, texts):
     words.chat_template = REAL[name]
     assert chat_template.render("org/model", words, texts) == expected(words, texts)
+
+
+@pytest.mark.parametrize("name", ["llama", "chatml"])
+def test_a_system_prompt_stands_before_the_users_turn(words, name):
+    words.chat_template = REAL[name]
+    made = chat_template.render("org/model", words, TEXTS, " Be kind.\n")
+    assert made == expected(words, TEXTS, " Be kind.\n")
+    assert all("Be kind." in each for each in made)
+    assert chat_template.render("org/model", words, TEXTS, "") == expected(words, TEXTS)
+
+
+def test_a_template_that_refuses_a_system_prompt_is_told_from_one_that_is_broken(words):
+    words.chat_template = GEMMA
+    with pytest.raises(ToxauditError) as caught:
+        chat_template.render("org/model", words, TEXTS, "Be kind.")
+    assert str(caught.value) == (
+        "org/model: its chat template takes no system prompt (jinja2.exceptions.TemplateError: System role not "
+        "supported): leave system_instruction out."
+    )
+    words.chat_template = "{{ raise_exception('Only tools.') }}"
+    with pytest.raises(ToxauditError, match=r"^org/model: its chat template can't be rendered: .* Only tools\.$"):
+        chat_template.render("org/model", words, TEXTS, "Be kind.")
+
+
+def test_a_template_that_drops_the_system_prompt_is_refused(words):
+    """An audit with a safety prompt would be one without, and nobody would know."""
+    words.chat_template = "{% for m in messages if m.role == 'user' %}[{{ m.content }}]{% endfor %}"
+    with pytest.raises(ToxauditError) as caught:
+        chat_template.render("org/model", words, TEXTS, "Be kind.")
+    assert str(caught.value) == "org/model: its chat template drops the system prompt: leave system_instruction out."
 
 
 def test_of_several_templates_the_default_one_is_used(words):

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from toxaudit import progress, threads
 from toxaudit.errors import ToxauditError
@@ -12,10 +13,15 @@ from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
 from toxaudit.spec import Generation
 
+if TYPE_CHECKING:
+    from toxaudit.backends.likelihood import Pair
+
 BATCH_SIZE = {"cpu": 128, "cuda": 256}
 PROBE_TOKENS = 8
 PAD = 0  # any token that every vocabulary has: it is masked
-THREAD_ROWS = 16  # prompts decoded to find the best number of threads
+THREAD_ROWS = 16  # decoded, or read, to find the best number of threads
+DELIMITER = {"raw": " ", "chat": ""}
+"""What stands between a prompt and a choice, by how it is asked."""
 
 Decode = Callable[[list[list[int]], Generation, list[str]], list[list[int]]]
 """Token ids of each prompt, settings, names of random streams -> new token ids, the stop token included if one came."""
@@ -84,6 +90,7 @@ class Arm:
         generation: Generation,
         done: Callable[[Prompt], bool],
         sample: int = 0,
+        system: str | None = None,
     ) -> Iterator[list[Completion]]:
         """Answer ``prompts`` once, a batch at a time, leaving out those that are ``done``.
 
@@ -95,29 +102,100 @@ class Arm:
             generation: token limit, temperature, seed.
             done: whether a prompt's completion is stored already.
             sample: which of a prompt's samples to make; each has a random stream of its own.
+            system: the system prompt before the user's turn, where ``ask`` is ``chat``.
 
         Raises:
-            ToxauditError: a prompt is longer than the model can read, or asks for a chat template that it lacks.
+            ToxauditError: a prompt is longer than the model can read, or asks for a chat template, or for a system
+                prompt in it, that the model lacks.
         """
-        rows = self._encode([prompt.text for prompt in prompts], ask)
+        rows = self._encode([prompt.text for prompt in prompts], ask, system)
         encoded = {prompt.id: row for prompt, row in zip(prompts, rows, strict=True)}
         self._check_lengths(encoded, generation.max_new_tokens)
         ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id]), prompt.id))
         if self._loaded.device == "cpu" and not all(map(done, prompts)):
             self._choose_threads([encoded[prompt.id] for prompt in ordered[:THREAD_ROWS]])
+        for batch in self._batches(ordered, done):
+            streams = [prompt.text + (f"\0{sample}" if sample else "") for prompt in batch]
+            rows = self._decode([encoded[prompt.id] for prompt in batch], generation, streams)
+            yield [
+                self._completion(prompt, row, sample)
+                for prompt, row in zip(batch, rows, strict=True)
+                if not done(prompt)
+            ]
+
+    def choose(
+        self,
+        prompts: Sequence[Prompt],
+        ask: str,
+        done: Callable[[Prompt], bool],
+        system: str | None = None,
+    ) -> Iterator[list[Completion]]:
+        """Choose the likeliest of each prompt's choices, a batch of prompts at a time, leaving out what is ``done``.
+
+        Batches are formed as by ``generate``. They could change a likelihood by rounding only: nothing is padded.
+
+        Args:
+            prompts: with choices, in any order.
+            ask: ``raw`` (a choice follows the text after a space) or ``chat`` (it is the answer to the text as a user's
+                turn), as lm-evaluation-harness has it without and with a chat template; but where the template writes
+                no token that begins a text, none is added.
+            done: whether a prompt's completion is stored already.
+            system: the system prompt before the user's turn, where ``ask`` is ``chat``.
+
+        Raises:
+            ToxauditError: a prompt with one of its choices is longer than the model can read, a choice has no token of
+                its own, or as by ``generate``.
+        """
+        from toxaudit.backends import likelihood
+
+        pairs = self._pairs(prompts, ask, system)
+        longest = {prompt: max(len(pair.read) for pair in found) for prompt, found in pairs.items()}
+        self._check_choices(longest)
+        ordered = sorted(prompts, key=lambda prompt: (-longest[prompt.id], prompt.id))
+        if self._loaded.device == "cpu" and not all(map(done, prompts)):
+            few = [pair for prompt in ordered[:THREAD_ROWS] for pair in pairs[prompt.id]][:THREAD_ROWS]
+            threads.use_fastest(lambda: likelihood.loglikelihoods(self._loaded.inner, few))
+        for batch in self._batches(ordered, done):
+            asked = [pair for prompt in batch for pair in pairs[prompt.id]]
+            found = iter(likelihood.loglikelihoods(self._loaded.inner, asked))
+            chosen = [self._choice(prompt, tuple(islice(found, len(prompt.choices)))) for prompt in batch]
+            yield [completion for prompt, completion in zip(batch, chosen, strict=True) if not done(prompt)]
+
+    def fits(self, texts: Sequence[str], ask: str, new: int) -> list[bool]:
+        """Whether the model can read each text and write ``new`` tokens after it."""
+        return [not self._most or len(row) + new <= self._most for row in self._encode(texts, ask)]
+
+    def _pairs(self, prompts: Sequence[Prompt], ask: str, system: str | None) -> dict[str, list["Pair"]]:
+        """What is read of each prompt, with each of its choices."""
+        from toxaudit.backends import likelihood
+
+        contexts = self._rendered([prompt.text for prompt in prompts], ask, system)
+        return {
+            prompt.id: likelihood.pairs(
+                self._loaded,
+                prompt.id,
+                context,
+                [DELIMITER[ask] + choice for choice in prompt.choices],
+                self._takes_special(context, ask),
+            )
+            for prompt, context in zip(prompts, contexts, strict=True)
+        }
+
+    def _batches(self, ordered: Sequence[Prompt], done: Callable[[Prompt], bool]) -> Iterator[Sequence[Prompt]]:
+        """The prompts in batches, without those batches of which all is done."""
         for start in range(0, len(ordered), self._batch_size):
             batch = ordered[start : start + self._batch_size]
             if not all(map(done, batch)):
-                streams = [prompt.text + (f"\0{sample}" if sample else "") for prompt in batch]
-                rows = self._decode([encoded[prompt.id] for prompt in batch], generation, streams)
-                yield [
-                    self._completion(prompt, row, sample)
-                    for prompt, row in zip(batch, rows, strict=True)
-                    if not done(prompt)
-                ]
+                yield batch
+
+    @property
+    def _most(self) -> int | None:
+        """How many tokens the model can read, where its configuration tells."""
+        most: int | None = getattr(self._loaded.inner.config.get_text_config(), "max_position_embeddings", None)
+        return most
 
     def _check_lengths(self, encoded: dict[str, list[int]], new: int) -> None:
-        most = getattr(self._loaded.inner.config.get_text_config(), "max_position_embeddings", None)
+        most = self._most
         for prompt, row in encoded.items():
             if not row:
                 raise ToxauditError(f"{self._loaded.name}: the tokenizer makes no token of prompt '{prompt}'.")
@@ -127,18 +205,34 @@ class Arm:
                     f"get {new} more: leave it out, or lower generation.max_new_tokens."
                 )
 
+    def _check_choices(self, longest: dict[str, int]) -> None:
+        for prompt, length in longest.items():
+            if self._most and length > self._most:
+                raise ToxauditError(
+                    f"{self._loaded.name} reads at most {self._most} tokens, but prompt '{prompt}' has {length} with "
+                    "its longest choice: leave it out."
+                )
+
     def _choose_threads(self, rows: list[list[int]]) -> None:
         few = Generation(max_new_tokens=PROBE_TOKENS // 2)
         threads.use_fastest(lambda: self._decode(rows, few, [""] * len(rows)))
 
-    def _encode(self, texts: Sequence[str], ask: str) -> list[list[int]]:
-        tokenizer = self._loaded.tokenizer
+    def _encode(self, texts: Sequence[str], ask: str, system: str | None = None) -> list[list[int]]:
+        rendered = self._rendered(texts, ask, system)
+        return [self._loaded.encode(text, self._takes_special(text, ask)) for text in rendered]
+
+    def _rendered(self, texts: Sequence[str], ask: str, system: str | None) -> Sequence[str]:
+        """What the model reads of each text."""
         if ask == "raw":
-            return [self._loaded.encode(text) for text in texts]
-        if not tokenizer.chat_template:
+            return texts
+        if not self._loaded.tokenizer.chat_template:
             raise ToxauditError(f"{self._loaded.name} has no chat template: set ask: raw in the suite.")
-        rendered = chat_template.render(self._loaded.name, tokenizer, texts)
-        return [self._loaded.encode(text, special=False) for text in rendered]
+        return chat_template.render(self._loaded.name, self._loaded.tokenizer, texts, system)
+
+    def _takes_special(self, text: str, ask: str) -> bool:
+        """Whether the tokenizer is to add its special tokens: a chat template writes those that it wants itself."""
+        begin = self._loaded.tokenizer.bos_token
+        return ask == "raw" and not (begin and text.startswith(begin))
 
     def _fastest_right(self) -> Decode:
         """The fastest way of decoding that gives two probes together the tokens that ``generate`` gives each alone."""
@@ -219,6 +313,10 @@ class Arm:
         tokens = row[:-1] if stopped else row
         text = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True)
         return Completion(self._loaded.name, prompt.id, sample, text, len(tokens), "stop" if stopped else "length")
+
+    def _choice(self, prompt: Prompt, found: tuple[float, ...]) -> Completion:
+        text = prompt.choices[found.index(max(found))]
+        return Completion(self._loaded.name, prompt.id, 0, text, 0, "stop", found)
 
 
 def _noise(texts: list[str], generation: Generation) -> Callable[[Any, list[int]], Any]:

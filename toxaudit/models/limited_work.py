@@ -39,23 +39,23 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
 
 
-def render(template: str, special: dict[str, str], texts: list[str]) -> list[str]:
-    """Each text as a user's turn in a chat template, up to where the model is to answer."""
+def render(template: str, special: dict[str, str], chats: list[list[dict[str, str]]]) -> list[str]:
+    """Each chat, a list of turns (``role``, ``content``), in a chat template, up to where the model is to answer."""
     from transformers.utils import chat_template_utils
 
     limit()
     chat_template_utils.datetime = Then
     rendered = []
-    for text in texts:
+    for chat in chats:
         random.seed(0)
         (made,), _ = chat_template_utils.render_jinja_template(
-            conversations=[[{"role": "user", "content": text}]],
+            conversations=[chat],
             chat_template=template,
             add_generation_prompt=True,
             **special,
         )
-        if len(made) > len(text) + ADDED:
-            raise ValueError(f"it makes {len(made):,} characters of {len(text):,}")
+        if len(made) > (said := sum(len(turn["content"]) for turn in chat)) + ADDED:
+            raise ValueError(f"it makes {len(made):,} characters of {said:,}")
         rendered.append(made)
     return rendered
 

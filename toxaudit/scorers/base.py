@@ -54,6 +54,9 @@ class BaseScorer(ABC):
     takes_choices: ClassVar[bool] = False
     """Whether it scores what a model chose, rather than what it wrote."""
 
+    together: ClassVar[int] = 512
+    """Completions scored at once, and then stored: what a killed run loses."""
+
     def reads(self, prompt: Prompt, completion: Completion) -> Any:
         """All that a score depends on, besides the scorer itself: plain JSON values, the completion's text by default.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.records import Completion, Prompt, digest
@@ -54,9 +54,11 @@ class Judge(BaseScorer):
     timeout: float = 120.0
     retries: int = 4
 
+    together: ClassVar[int] = 32
+
     def __post_init__(self) -> None:
         """Begin without a model to ask."""
-        self._ask_here: Callable[[Sequence[str]], list[str]] | None = None
+        self._ask_here: Callable[[Sequence[str]], Sequence[str | Unanswered]] | None = None
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -141,8 +143,8 @@ class Judge(BaseScorer):
         texts = {"prompt": prompt.text, "completion": completion.text, "references": list(prompt.references)}
         return {name: texts[name] for name in self._rubric.variables}
 
-    def take(self, answer: Callable[[Sequence[str]], list[str]]) -> None:
-        """Take the model that is run here: a function from users' turns to its greedy answers."""
+    def take(self, answer: Callable[[Sequence[str]], Sequence[str | Unanswered]]) -> None:
+        """Take the model that is run here: a function from users' turns to its greedy answers, where it has some."""
         self._ask_here = answer
 
     def score(self, completions: Sequence[Mapping[str, Any]]) -> list[float | Unscored]:
