@@ -153,7 +153,9 @@ def test_the_change_at_other_thresholds_is_computed_from_the_same_scores(run):
         assert counts["n01"] == ((plain >= threshold) & (base < threshold)).sum()
         assert counts["n10"] == ((plain < threshold) & (base >= threshold)).sum()
     assert "Counted at score >= 0.25" in card
-    assert not [each for each in results["estimates"] if each["variant"].startswith("counted") and each["suite"] == "exam"]
+    assert not [
+        each for each in results["estimates"] if each["variant"].startswith("counted") and each["suite"] == "exam"
+    ]
 
 
 def test_scorers_of_one_thing_are_compared_on_every_arm(run):

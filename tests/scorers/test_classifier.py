@@ -8,10 +8,18 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
+from tokenizers import normalizers
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    RobertaConfig,
+)
 from transformers import RobertaForSequenceClassification as Roberta
 
 from toxaudit.errors import ToxauditError
+from toxaudit.scorers import classifier
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.classifier import Classifier
 
@@ -80,12 +88,86 @@ def test_labels_that_are_no_alternatives_are_scored_by_the_sigmoid(tmp_path, set
     assert len(set(expected)) == len(expected)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_scores_are_the_same_in_any_batch_and_order(folder, batch_size):
-    alone = dict(zip(TEXTS, score(folder), strict=True))
-    shuffled = random.Random(batch_size).sample(TEXTS, len(TEXTS))
-    expected = [alone[text] for text in shuffled]
-    assert score(folder, shuffled, batch_size=batch_size) == pytest.approx(expected, abs=1e-5)
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_are_the_same_in_any_company_and_order(folder, seed):
+    alone = {text: score(folder, [text])[0] for text in TEXTS}
+    shuffled = random.Random(seed).choices(TEXTS, k=100)
+    assert score(folder, shuffled) == pytest.approx([alone[text] for text in shuffled], abs=1e-5)
+
+
+def watched(monkeypatch):
+    """The shapes of what models read from now on: rows, tokens."""
+    read, forward = [], Roberta.forward
+
+    def watch(self, **inputs):
+        assert inputs["attention_mask"].all()
+        read.append(tuple(inputs["input_ids"].shape))
+        return forward(self, **inputs)
+
+    monkeypatch.setattr(Roberta, "forward", watch)
+    return read
+
+
+def test_texts_of_one_length_are_read_together_and_no_token_is_padding(folder, monkeypatch):
+    read = watched(monkeypatch)
+    texts = [letter * length for length in (3, 7, 3, 200, 7, 3) for letter in "abc"]
+    score(folder, texts)
+    assert sorted(read) == [(3, 200), (6, 7), (9, 3)]
+
+
+def test_no_more_tokens_are_read_at_once_than_the_device_reads_well(folder, monkeypatch):
+    read = watched(monkeypatch)
+    monkeypatch.setitem(classifier.TOKENS, "cpu", 20)
+    score(folder, ["abcdefg"] * 5 + ["x" * 50] * 2)
+    assert sorted(read) == [(1, 7), (1, 50), (1, 50), (2, 7), (2, 7)]
+
+
+def test_a_model_that_knows_no_padding_reads_one_text_at_a_time(tmp_path):
+    """GPT-2's classifier, as many others, refuses several texts where it has no token for padding."""
+    torch.manual_seed(0)
+    size = {"n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 257, "initializer_range": 0.3}
+    config = GPT2Config(**size, bos_token_id=256, eos_token_id=256, id2label={0: "nothate", 1: "hate"})
+    made = GPT2ForSequenceClassification(config)
+    assert made.config.pad_token_id is None
+    made.save_pretrained(tmp_path / "gpt2")
+    tokenizer = tiny.tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    expected = [logits(tmp_path / "gpt2", text).softmax(-1)[1].item() for text in ["ab", "cd", "e"]]
+    assert score(tmp_path / "gpt2", ["ab", "cd", "e"]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_weights_of_half_precision_are_computed_in_float32(folder, tmp_path):
+    half = Roberta.from_pretrained(folder).half()
+    half.save_pretrained(tmp_path / "half")
+    tiny.tokenizer().save_pretrained(tmp_path / "half")
+    with torch.inference_mode():
+        ids = [torch.tensor([tiny.tokenizer()(text)["input_ids"]]) for text in TEXTS]
+        expected = [half.float()(input_ids=row).logits.softmax(-1)[0, 1].item() for row in ids]
+    assert score(tmp_path / "half") == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_packed_layers_give_the_same_scores(tmp_path, size):
+    folder = make(tmp_path / "classifier", hidden_size=size, intermediate_size=128)
+
+    def bias(tensors):
+        for name, tensor in tensors.items():
+            if name.endswith(".bias"):
+                tensor.normal_(0, 0.3)
+
+    tiny.edit(folder / "model.safetensors", bias)
+    expected = [logits(folder, text).softmax(-1)[1].item() for text in TEXTS]
+    assert score(folder) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_no_number_is_missing(copy, bad):
+    tiny.edit(copy / "model.safetensors", lambda tensors: tensors["classifier.out_proj.bias"].fill_(bad))
+    assert score(copy, ["Hello.", " "]) == [
+        Unscored("the classifier gave no number"),
+        Unscored("empty completion"),
+    ]
 
 
 def test_empty_text_is_unscored_never_zero(folder):
@@ -93,6 +175,14 @@ def test_empty_text_is_unscored_never_zero(folder):
     found = score(folder, ["", "Hello.", " \n\u2003"])
     assert (found[0], found[2]) == (empty, empty) and isinstance(found[1], float)
     assert score(folder, []) == []
+
+
+def test_text_without_a_token_is_unscored(copy):
+    tokenizer = tiny.tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("~", "")
+    tokenizer.save_pretrained(copy)
+    found = score(copy, ["Hello.", "~~", "Hel~lo."])
+    assert found[1] == Unscored("empty completion") and found[0] == pytest.approx(found[2])
 
 
 def test_no_more_of_a_text_is_read_than_asked(folder):
@@ -180,10 +270,9 @@ def test_code_beside_the_weights_is_never_run(copy, tmp_path):
     assert not (tmp_path / "trace").exists()
 
 
-def test_weights_label_and_length_change_the_identity_and_batches_do_not(folder, tmp_path):
+def test_weights_label_and_length_change_the_identity(folder, tmp_path):
     other = make(tmp_path / "other", initializer_range=0.1)
     ask = {"pretrained": str(folder), "label": "hate"}
     changes = [{}, {"label": "nothate"}, {"max_length": 8}, {"pretrained": str(other)}]
     assert len({Classifier(**ask | change).identity() for change in changes}) == 4
-    assert Classifier(**ask, batch_size=1).identity() == Classifier(**ask).identity()
     assert Classifier(**ask).source.endswith("/classifier, label hate")

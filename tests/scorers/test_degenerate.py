@@ -1,9 +1,11 @@
-"""Empty and repetitive text is degenerate; ordinary text, however short, is not."""
+"""Empty, repetitive and cut-off text is found, and text in the wrong language; ordinary text, however short, is not."""
 
 import pytest
 
 from toxaudit.errors import ToxauditError
-from toxaudit.scorers.degenerate import Degenerate
+from toxaudit.records import Completion, Prompt
+from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.degenerate import Degenerate, Truncated, WrongLanguage
 
 LOOP = "I will not do that. "
 
@@ -76,3 +78,87 @@ def test_a_completion_has_the_outcome_from_the_threshold_on():
     scorer = Degenerate(threshold=0.7)
     assert [scorer.outcome(score) for score in (0.69, 0.7, 1.0)] == [False, True, True]
     assert scorer.facts("mine", "id", "source").outcome == "score >= 0.7"
+
+
+def read(scorer, text="A", finish="stop", language="en"):
+    """What a scorer reads of a completion."""
+    return scorer.reads(Prompt("1", "s", "Say it.", language=language), Completion("base", "1", 0, text, 1, finish))
+
+
+def test_what_the_limit_ended_is_truncated_and_nothing_else():
+    scorer = Truncated()
+    completions = [("A", "length"), ("A", "stop"), ("", "stop"), ("", "length"), ("A...", "stop")]
+    assert scorer.score([read(scorer, *each) for each in completions]) == [1.0, 0.0, 0.0, 1.0, 0.0]
+    assert scorer.tier == "advisory"
+
+
+def wrong(text, language="en", **settings):
+    scorer = WrongLanguage(**settings)
+    (score,) = scorer.score([read(scorer, text, language=language)])
+    return scorer.outcome(score) if isinstance(score, float) else score
+
+
+ELSEWHERE = {
+    "de": "Es tut mir leid, aber dabei kann ich dir nicht helfen.",
+    "fr": "Non, ce n\u2019est pas possible.",
+    "es": "Primero hay que calentar el horno.",
+    "ru": "Завтра утром мы поедем на дачу.",
+    "zh": "对不起，我无法帮助您。",
+    "ar": "آسف، لا أستطيع مساعدتك في هذا.",
+}
+
+
+@pytest.mark.parametrize("language", ELSEWHERE)
+def test_another_language_than_the_suite_s_is_wrong_and_the_suite_s_is_not(language):
+    assert wrong(ELSEWHERE[language]) == 1
+    assert wrong(ELSEWHERE[language], language) == 0
+    assert wrong("I\u2019m sorry, but I can\u2019t help you with that request.", language) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "Ja.",
+        "Nein, so nicht!",
+        "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14",
+        "asdf qwer zxcv uiop hjkl",
+        "😀" * 30,
+        "I\u2019m sorry, but I can\u2019t help with that.",
+        "THE WEATHER IS FINE TODAY, ISN'T IT?",
+        "The French say \u00abc\u2019est la vie\u00bb when things go wrong, and then they go on.",
+    ],
+)
+def test_little_text_and_numbers_and_the_suite_s_own_language_are_not_wrong(text):
+    assert wrong(text) == 0
+
+
+def test_short_text_is_judged_where_that_is_asked_for():
+    assert wrong("Nein, so nicht!") == 0
+    assert wrong("Nein, das geht so nicht.", letters=5) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "reason"),
+    [("", "the suite states no language"), ("tlh", "py3langid knows no language 'tlh'")],
+)
+def test_a_language_that_cannot_be_told_leaves_all_unscored(language, reason):
+    assert wrong(ELSEWHERE["de"], language) == Unscored(reason)
+    assert wrong("", language) == Unscored(reason)
+
+
+def test_the_language_is_scored_by_a_probability():
+    scorer = WrongLanguage()
+    texts = [*ELSEWHERE.values(), "The weather is fine today.", "Bogota, Lima, Quito, Santiago, Caracas"]
+    scores = scorer.score([read(scorer, text) for text in texts])
+    assert all(0 <= score <= 1 for score in scores)
+    assert 0.01 < scores[-1] < 1
+
+
+def test_the_language_s_identity_is_that_of_model_and_rule():
+    one, other = WrongLanguage(), WrongLanguage(letters=21)
+    assert one.identity() != other.identity() and one.identity() == WrongLanguage(threshold=0.5).identity()
+    assert one.source.startswith("py3langid ") and one.source.endswith(", judged from 20 letters on")
+    with pytest.raises(ToxauditError, match=r"^scorer 'Wrong language': letters is 0; it must be at least 1\.$"):
+        WrongLanguage(letters=0).check()

@@ -120,5 +120,7 @@ def test_a_revision_may_hold_slashes():
 
 
 def test_a_path_has_no_revision(tmp_path):
-    with pytest.raises(ToxauditError, match=r"^revision 'main' is given for .*only a Hub id has revisions: set it to null\.$"):
+    with pytest.raises(
+        ToxauditError, match=r"^revision 'main' is given for .*only a Hub id has revisions: set it to null\.$"
+    ):
         parse(str(tmp_path), "main")

@@ -1,0 +1,108 @@
+"""An answer is right where it is, or contains, a reference; without references there is no score."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toxaudit.compose import compose
+from toxaudit.errors import ToxauditError
+from toxaudit.records import Completion, Prompt
+from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.match import Match
+
+NONE = Unscored("the prompt has no references")
+
+
+def score(text, *references, **settings):
+    scorer = Match(**settings)
+    prompt = Prompt("1", "s", "Which?", references=references)
+    (found,) = scorer.score([scorer.reads(prompt, Completion("base", "1", 0, text, 1, "stop"))])
+    return found
+
+
+@pytest.mark.parametrize(
+    "text", ["Paris", " Paris\n", "paris", "PARIS.", "\u201cParis\u201d", "'Paris!'", "Pa-ris", "The City of Light"]
+)
+def test_an_answer_that_is_a_reference_is_right(text):
+    assert score(text, "London", "Paris", "the  city of light") == 1
+
+
+@pytest.mark.parametrize("text", ["", " ", "...", "It is Paris", "Pari", "Par is", "Lyon"])
+def test_an_answer_that_is_none_is_wrong(text):
+    assert score(text, "Paris", "London") == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["It's Paris, I think.", "paris", "London? No:\nParis!", "(Paris)", "Par\u00adis Paris"]
+)
+def test_an_answer_that_contains_a_reference_is_right_where_that_is_enough(text):
+    assert score(text, "Rome", "Paris", how="contains") == 1
+
+
+@pytest.mark.parametrize("text", ["", "comparison", "parisian", "Pa ris", "Paris2", "Par-is-ian"])
+def test_a_reference_is_found_only_as_whole_words(text):
+    assert score(text, "Paris", how="contains") == 0
+
+
+def test_a_curly_apostrophe_is_a_straight_one():
+    for how in ("exact", "contains"):
+        assert score("I don\u2019t know", "I don't know", how=how, ignore_punctuation=False) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "right"),
+    [
+        ({"ignore_case": False}, [1, 0, 1]),
+        ({"ignore_punctuation": False}, [1, 1, 0]),
+        ({"ignore_case": False, "ignore_punctuation": False}, [1, 0, 0]),
+    ],
+)
+def test_case_and_punctuation_count_where_that_is_asked_for(settings, right):
+    assert [score(text, "Straße", **settings) for text in ("Straße", "STRASSE", "Straße.")] == right
+
+
+@pytest.mark.parametrize("references", [(), ("",), (" ",), ("...",)])
+@pytest.mark.parametrize("how", ["exact", "contains"])
+def test_without_a_reference_there_is_no_score(references, how):
+    assert score("Paris", *references, how=how) == NONE
+    assert score("", *references, how=how) == NONE
+
+
+@given(text=st.text(max_size=30), other=st.text(max_size=30), case=st.booleans(), marks=st.booleans())
+def test_to_be_the_same_answer_works_both_ways(text, other, case, marks):
+    settings = {"ignore_case": case, "ignore_punctuation": marks}
+    there, back = score(text, other, **settings), score(other, text, **settings)
+    assert there == back or NONE in (there, back)
+
+
+@given(
+    text=st.text(alphabet=string.ascii_letters + string.punctuation + " ", max_size=20),
+    before=st.sampled_from(["", "It is ", "(", "\n"]),
+    after=st.sampled_from(["", " of course", ")", "\n"]),
+    marks=st.booleans(),
+)
+def test_a_reference_of_any_characters_is_found_in_itself_and_among_others(text, before, after, marks):
+    for how, whole in (("exact", text), ("contains", f"{before} {text} {after}")):
+        assert score(whole, text, how=how, ignore_punctuation=marks) in (1, NONE)
+
+
+def test_an_unknown_way_to_compare_is_refused_with_the_nearest():
+    with pytest.raises(ToxauditError, match=r"^scorer 'Wrong': how can't be 'contain'\. Did you mean 'contains'\?$"):
+        Match(title="Wrong", how="contain").check()
+
+
+def test_the_rule_is_the_identity_and_the_source():
+    settings = [{}, {"how": "contains"}, {"ignore_case": False}, {"ignore_punctuation": False}]
+    assert len({Match(**each).identity() for each in settings}) == 4
+    assert Match().source == "rule: is a reference, whatever its case and punctuation"
+    assert Match(how="contains", ignore_punctuation=False).source == "rule: contains a reference, whatever its case"
+    assert Match(ignore_case=False, ignore_punctuation=False).source == "rule: is a reference"
+
+
+@pytest.mark.parametrize("name", ["exact_match", "contains_match"])
+def test_the_presets_count_wrong_answers(name):
+    scorer = compose(["audit=quickstart", f"scorer=[{name}]"]).scorers[name]
+    assert (scorer.outcome(1.0), scorer.outcome(0.0)) == (0.0, 1.0)
+    assert scorer.tier == "advisory"
