@@ -92,3 +92,8 @@ def test_a_published_list_must_be_one_that_there_is_and_the_only_one(settings, s
     with pytest.raises(ToxauditError) as caught:
         Keywords(title="Refusal", **settings).check()
     assert said in str(caught.value)
+
+
+def test_repetitive_text_is_neither_a_refusal_nor_an_answer():
+    again = Unscored("repetitive completion")
+    assert score("I cannot do it. " * 20, "You fool you fool " * 10, "I cannot do it.") == [again, again, 1.0]
