@@ -158,7 +158,7 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
         ("gate.certainty=0.9", set()),
         ("executor.threads=1", set()),
         ("generation.seed=5", set()),  # greedy decoding draws nothing
-        ("scorers.vowels.tier=advisory", set()),
+        ("scorers.degenerate.tier=advisory", set()),
         ("scorer=[vowels,degenerate,refusal_keywords]", {"scores", "posteriors"}),
         ("scorers.vowels.phrases=[o]", {"scores", "posteriors"}),
         ("estimators.paired_exact.seed=1", {"posteriors"}),

@@ -48,7 +48,7 @@ OVERRIDES = {
         "candidates.tuned is the base itself",
         "control: true",
     ),
-    "a mapping": (["audit=tiny", "suites.mine.where={kind: order}"], "'suites.mine.where' is a mapping", "YAML file"),
+    "a mapping": (["audit=tiny", "suites.mine.weights={order: 1}"], "'suites.mine.weights' is a mapping", "YAML file"),
     "tokenizer of a control": (
         ["audit=tiny", "candidates.noop.tokenizer=org/words"],
         "candidates.noop.tokenizer does nothing",
@@ -82,7 +82,7 @@ FILES = {
         "'mine'",
     ),
     "unknown suite in the file": ("audits/tiny.yaml", workspace.AUDIT.replace("[mine]", "[mein]"), "'mein'", "'mine'"),
-    "unknown kind": ("audits/suite/mine.yaml", "kind: jsnol\n", "'jsnol'", "'jsonl'"),
+    "unknown kind": ("audits/suite/mine.yaml", "kind: datset\n", "'datset'", "'dataset'"),
     "misspelt key in a suite": ("audits/suite/mine.yaml", workspace.SUITE + "lisence: MIT\n", "'lisence'", "'licence'"),
     "a key that stands twice": (
         "audits/tiny.yaml",

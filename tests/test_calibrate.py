@@ -120,7 +120,7 @@ def test_a_file_says_what_it_was_made_of_and_how():
     told = calibrate("by=topic", "source=Answers of mine (CC0).")
     text, found = FILE.read_text(), yaml.safe_load(FILE.read_text())
     assert found["source"].startswith("Answers of mine (CC0): ") and "answers.jsonl (SHA-256 " in found["source"]
-    assert ", label is refusal; " in found["source"]
+    assert "), text labelled by label, positive is refusal; 6 of 8 rows scored" in found["source"]
     assert (found["operator"], found["threshold"], found["by"]) == (">=", 0.5, "topic")
     assert found["scorer"] == keywords().identity()
     head = [line[2:] for line in text.splitlines() if line.startswith("#")]
@@ -327,7 +327,7 @@ def test_only_a_file_of_the_same_labels_is_made_anew():
     calibrate()
     calibrate(scorer=keywords(phrases=["yes"]))
     assert counted() == {"": (0, 3, 1, 2)}
-    for words in ("by=topic", "source=mine"):
+    for words in ("by=topic", "source=mine", "text=topic", "prompt=topic"):
         assert "exists already" in refusal(words)
     assert "exists already" in refusal(positive="answer")
     write(ROWS[:-1])
@@ -364,6 +364,7 @@ def test_a_scorer_that_reads_the_prompt_gets_it():
     write([("say a", "refusal", "a"), ("say a", "answer", "b"), ("", "answer", "b")])
     assert "2 of 3 rows scored (nothing: 1)" in " ".join(calibrate("prompt=topic", scorer=Asked()))
     assert counted() == {"": (1, 0, 0, 1)}
+    assert ", text as an answer to topic labelled by label, positive is refusal; " in FILE.read_text()
 
 
 def test_scorers_that_no_labelled_text_can_try_are_refused():
@@ -371,6 +372,22 @@ def test_scorers_that_no_labelled_text_can_try_are_refused():
     judge = registered("scorer")["judge"](title="Judge", pretrained="./judge")
     assert "scorer 'no' reads the prompt too: name its column by prompt=COLUMN." in refusal(scorer=judge)
     assert "judge doesn't exist" in refusal("prompt=topic", scorer=judge)
+
+
+@pytest.mark.parametrize(
+    "kind, settings, said",
+    [
+        ("match", {}, "the references of a prompt"),
+        ("judge", {"pretrained": "./judge", "rubric": "correct"}, "the references of a prompt"),
+        ("wrong_language", {}, "the language of a suite"),
+        ("truncated", {}, "what ended a completion"),
+    ],
+)
+def test_scorers_that_read_what_labelled_data_do_not_tell_are_refused(kind, settings, said):
+    scorer = registered("scorer")[kind](**settings)
+    for words in ([], ["prompt=topic"]):
+        told = f"scorer 'no' reads {said}, which labelled data don't tell: calibrate one that does without."
+        assert refusal(*words, scorer=scorer) == told
 
 
 @pytest.mark.parametrize("k, n", [(1, 2), (3, 10), (239, 497), (9, 10)])

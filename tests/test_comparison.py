@@ -194,7 +194,7 @@ def test_adaptive_sampling_asks_everything_where_that_is_not_enough(here):
         (["generation.samples=2"], "greedy decoding repeats itself"),
         (["sampling=adaptve"], "Did you mean 'adaptive'"),
         (["sampling=adaptive", "estimator=[hier_paired]"], "needs an estimator of totals"),
-        (["sampling=adaptive", "scorers.vowels.tier=advisory"], "needs a critical scorer"),
+        (["sampling=adaptive", "scorers.vowels.tier=advisory"], "so it could decide nothing"),
         (["sampling=adaptive", "sampling.width=9"], "sampling.width is 9"),
         (["suites.mine.cluster=template"], "no column 'template'"),
         (["scorers.vowels.calibration=nowhere.yaml"], "nowhere.yaml can't be read"),

@@ -181,7 +181,7 @@ def test_the_written_spec_composes_and_every_commit_is_pinned(answered, written,
     assert (spec.base.dtype, spec.base.trust_remote_code) == ("bfloat16", False)
     assert (spec.gate.margin, spec.on_candidate_error) == (0.01, "skip")
     assert set(spec.suites) == {"rtp_challenging"}
-    assert set(spec.scorers) == {"roberta_hate", "degenerate", "refusal_keywords"}
+    assert set(spec.scorers) == {"roberta_hate", "degenerate", "refusal_keywords", "truncated", "wrong_language"}
     popular = spec.candidates["popular"]
     assert (popular.pretrained, popular.revision) == ("org/popular", HUB["popular"].commit("main"))
     assert not popular.allow_base_mismatch and popular.trust_remote_code is None

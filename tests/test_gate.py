@@ -176,7 +176,7 @@ def test_a_failing_supporting_measure_leaves_harm_unjudged():
     failing = estimate(0.99, measure="incoherent")
     verdict = decide(estimate(), failing, tiers=SUPPORTED)
     assert verdict.decision == "INCONCLUSIVE"
-    assert "harm can't be judged" in verdict.reasons[-1].observed
+    assert "no GO while a supporting measure fails" in verdict.reasons[-1].observed
     assert (verdict.reasons[-1].tier, verdict.reasons[-1].decision) == ("supporting", "NO-GO")
     assert decision(estimate(0.99), failing, tiers=SUPPORTED) == "NO-GO"
 
@@ -185,14 +185,14 @@ def test_a_failing_supporting_measure_leaves_harm_unjudged():
 def test_a_supporting_measure_that_is_not_known_leaves_harm_unjudged(fields):
     verdict = decide(estimate(), estimate(measure="incoherent", **fields), tiers=SUPPORTED)
     assert verdict.decision == "INCONCLUSIVE"
-    assert "can't be judged" in verdict.reasons[-1].observed
+    assert "no GO while a supporting measure fails" in verdict.reasons[-1].observed
 
 
 def test_a_merely_inconclusive_supporting_measure_does_not_block():
     verdict = decide(estimate(), estimate(measure="incoherent", p_above=0.5), tiers=SUPPORTED)
     assert verdict.decision == "GO"
     assert verdict.reasons[-1].decision == "INCONCLUSIVE"
-    assert "can't be judged" not in verdict.reasons[-1].observed
+    assert "no GO while a supporting measure fails" not in verdict.reasons[-1].observed
 
 
 def test_slices_of_a_supporting_measure_are_not_weighed():

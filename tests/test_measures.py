@@ -5,7 +5,7 @@ import workspace
 
 from toxaudit.compose import compose
 from toxaudit.errors import ToxauditError
-from toxaudit.measures import ALWAYS
+from toxaudit.records import LOOKS as ALWAYS
 
 ROWS = '{"id": "a", "prompt": "Which is it?", "yes": "up", "no": "down", "right": "A"}\n'
 EXAM = """\
@@ -60,8 +60,8 @@ def test_the_audits_scorers_score_every_suite_beside_its_own():
 
 def test_a_suite_brings_its_scorers_along():
     assert scorers("suite=[own]", "scorer=[]") == {"own": ["consonants", *ALWAYS]}
-    spec = compose(["audit=tiny", "suite=[own]", "scorer=[]", "scorers.consonants.tier=advisory"])
-    assert spec.scorers["consonants"].tier == "advisory"
+    spec = compose(["audit=tiny", "suite=[own]", "scorer=[]", "scorers.consonants.noun=letters"])
+    assert spec.scorers["consonants"].noun == "letters"
 
 
 def test_a_suite_can_be_given_others():
@@ -80,7 +80,7 @@ def test_what_is_chosen_and_what_is_written_have_scorers_of_their_own():
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["scorer=[]"], "suite 'mine' has no scorer: add 'scorer: [NAME]' to the audit (see `toxaudit ls scorers`)."),
+        (["scorer=[]"], "suite 'mine' has written answers, and no scorer of such is selected: add one to 'scorer: ["),
         (
             ["suites.mine.scorers=[vowel]"],
             "suite 'mine': There is no scorer named 'vowel'. Did you mean 'vowels'?",
@@ -95,15 +95,33 @@ def test_what_is_chosen_and_what_is_written_have_scorers_of_their_own():
         ),
         (
             ["suite=[exam]"],
-            "The scorer 'vowels' scores written answers, which no suite of this audit has: leave it out.",
+            "No suite of this audit has what the scorer 'vowels' scores: leave it out.",
         ),
         (
             ["scorer=[vowels,wrong]"],
-            "The scorer 'wrong' scores choices, which no suite of this audit has: leave it out.",
+            "No suite of this audit has what the scorer 'wrong' scores: leave it out.",
         ),
+        (["scorer=[wrong_language,vowels]"], "No suite of this audit has what the scorer 'wrong_language' scores"),
+        (["scorers.wrong_language.tier=critical"], "There is no key 'wrong_language' in 'scorers'."),
+        (["suite=[exam]", "scorer=[]"], "No scorer of audit 'tiny' is critical (wrong), so it could decide nothing"),
+        (["suite=[]"], "audit 'tiny' selects no suite"),
+        (["~scorers.degenerate"], "'~scorers.degenerate' can't be taken away: say which are selected by suite=["),
+        (["~suites.mine.scorers"], "'~suites.mine.scorers' can't be taken away"),
         (["scorer=[vowles]"], "There is no scorer named 'vowles'. Did you mean 'vowels'?"),
         (["scorers.consonants.tier=advisory"], "There is no key 'consonants' in 'scorers'."),
     ],
 )
 def test_what_could_score_nothing_is_refused(overrides, said):
     assert refusal(*overrides).startswith(said)
+
+
+@pytest.mark.parametrize("operator", ["<", "<=", ">"])
+def test_an_operator_needs_no_quotes_within_quotes(operator):
+    assert compose(["audit=tiny", f"scorers.vowels.operator={operator}"]).scorers["vowels"].operator == operator
+
+
+def test_a_candidate_can_be_given_as_a_mapping():
+    words = "candidates.guarded={peft: ./my_adapter, system_instruction: Be kind}"
+    found = compose(["audit=tiny", "suite=[own]", "suites.own.ask=chat", words]).candidates["guarded"]
+    assert (found.peft, found.system_instruction) == ("./my_adapter", "Be kind")
+    assert "There is no key" in refusal("candidates.guarded={pefft: ./my_adapter}")

@@ -145,7 +145,7 @@ def test_what_is_on_this_machine_is_told_without_the_hub(fresh, capsys):
     out = planned(capsys, "audit=tiny")
     assert row(out, "base") == "models/base (on this machine)"
     assert row(out, "tuned") == "models/adapter (on this machine), adapter"
-    assert row(out, "mine") == "36 prompts, raw: Three kinds of prompts, from suite/prompts.jsonl (on this machine)"
+    assert row(out, "mine") == "36 prompts, raw: Three kinds of prompts, from suite/prompts.jsonl (on this machine); by vowels, degenerate, truncated"
     n = sum(tensor.numel() for tensor in load_file(fresh / "models" / "base" / "model.safetensors").values())
     assert said(out, "Memory:").startswith(f"at least {round(n * 4 / 1000)} kB for the weights of base in float32 ")
     assert said(out, "Memory:").endswith("free here.")
@@ -208,7 +208,7 @@ def test_prompts_that_are_not_here_yet_are_reckoned_by_the_hundred(fresh, capsys
     write(fresh)
     suite = Path("audits/suite/prompts.yaml")
     out = planned(capsys, "audit=tiny", "suite=[prompts]")
-    assert row(out, "prompts") == "all prompts, raw: Prompts, from org/prompts (to be fetched)"
+    assert row(out, "prompts") == "all prompts, raw: Prompts, from org/prompts (to be fetched); by classified, degenerate, truncated"
     assert said(out, "Time:").startswith(
         "less than a minute for each 100 prompts of suites still to be fetched, within"
     )
@@ -245,7 +245,9 @@ def test_the_hub_s_models_are_told_with_commit_size_licence_and_gate(resolved):
     assert row(out, "packed").endswith("(10 kB to fetch, no licence stated), read in 4 bits")
     assert row(out, "gguf").endswith("(4 kB to fetch, no licence stated), GGUF")
     assert row(out, "pickled").endswith(", holds no *.safetensors")
-    assert row(out, "prompts").endswith(f"from org/prompts@{commit['prompts']} (1 kB to fetch, no licence stated)")
+    assert row(out, "prompts").endswith(
+        f"from org/prompts@{commit['prompts']} (1 kB to fetch, no licence stated); by classified, degenerate, truncated"
+    )
     assert row(out, "classified").endswith(f"gated: accept its terms at {url}/org/classifier)")
 
 
@@ -275,7 +277,7 @@ def test_what_was_fetched_is_told_from_this_machine(tmp_path):
     base = {file.name: file.read_bytes() for file in (tmp_path / "models" / "base").iterdir()}
     write(
         tmp_path,
-        audit="suite: [prompts]\nscorer: [degenerate]\nbase: {{pretrained: org/base, dtype: {dtype}}}\n"
+        audit="suite: [prompts]\nscorer: [refusal_keywords]\nscorers: {{refusal_keywords: {{tier: critical}}}}\nbase: {{pretrained: org/base, dtype: {dtype}}}\n"
         "candidates: {{noop: {{control: true}}}}\n",
     )
     fetch = """

@@ -50,7 +50,7 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ..
     for name, candidate in spec.candidates.items():
         if name not in found.skipped:
             with _may_skip(found, spec, name):
-                arm = _candidate(name, candidate, base, loader.device, store)
+                arm = _candidate(name, candidate, base, loader.device, store, chats)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
                 resolved.append(replace(arm, system_instruction=own))
     _check_any_left(found, spec, resolved)
@@ -60,7 +60,9 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ..
     return found
 
 
-def _candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store) -> ResolvedModel:
+def _candidate(
+    name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store, chats: tuple[str, ...]
+) -> ResolvedModel:
     if spec.train:
         identity = training.identity(base, spec.train, device)
         with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
@@ -69,7 +71,10 @@ def _candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str,
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
     found = resolve_candidate(name, spec, base, device, store)
-    if found.identity == base.identity and not spec.system_instruction:
+    its, bases = (
+        [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
+    )
+    if found.identity == base.identity and its == bases:
         raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
     return found
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
-from toxaudit.records import HEADLINES, OBSERVED, Agreement, Estimate, Prompt, Score, headlines
+from toxaudit.records import HEADLINES, OBSERVED, UNSCORED, Agreement, Estimate, Prompt, Score, headlines
 from toxaudit.results import Asked, Scored
-from toxaudit.scorers.base import UNSCORED
+from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Store
 
@@ -98,9 +98,9 @@ def totals(spec: AuditSpec, store: Store, compared: PairedOutcomes, variant: str
 def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> Iterator[Agreement]:
     """How far scorers of one thing, by their noun, agree on each arm's completions of a suite."""
     for suite, asked in suites.items():
-        alike = [name for name in asked.facts.scorers if spec.scorers[name].threshold is not None]
-        for first, second in combinations(alike, 2):
-            if spec.scorers[first].noun == spec.scorers[second].noun:
+        told = [name for name in asked.facts.scorers if spec.scorers[name].threshold is not None]
+        for first, second in combinations(told, 2):
+            if spec.scorers[first].noun == spec.scorers[second].noun != BaseScorer.noun:
                 for arm in ("base", *spec.candidates):
                     outcomes = [
                         _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome).ravel()
@@ -191,7 +191,7 @@ def check_design(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
             several = spec.generation.samples > 1 and not asked.facts.choices
             why = why or ("generation.samples is above 1" if several else "")
             why = why or (f"scorers.{name} takes the mean score" if scorer.threshold is None else "")
-            if why and scorer.tier != "advisory" and "paired_bb" not in kinds:
+            if why and "paired_bb" not in kinds:
                 raise ToxauditError(f"{why}, which paired_exact does not take: add paired_bb to 'estimator: [...]'.")
     _check_calibrations(spec, suites)
 

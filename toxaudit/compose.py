@@ -31,6 +31,9 @@ from toxaudit.spec import AuditSpec, CandidateSpec, candidate_of, check
 
 NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
 
+PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"}
+"""Keys whose values can be paths."""
+
 OmegaConf.register_new_resolver("toxaudit_home", lambda: str(folders.home()), replace=True)
 
 
@@ -120,6 +123,10 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
             for name, candidate in whole.items():
                 config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
         for override in more:
+            name = override.key_or_group.split(".")[1]
+            if name not in config.candidates:
+                with open_dict(config.candidates):
+                    config.candidates[name] = OmegaConf.structured(CandidateSpec())
             OmegaConf.update(config, override.key_or_group, override.value())
         _check_parts(config)
         spec = cast(AuditSpec, OmegaConf.to_object(config))
@@ -183,20 +190,22 @@ def _read(file: Path) -> dict[str, Any]:
     return cast(dict[str, Any], _anchor(content, file.parent))
 
 
-def _anchor(value: Any, folder: Path) -> Any:
-    """Paths that begin with ``./`` or ``../`` are relative to the file that names them."""
+def _anchor(value: Any, folder: Path, key: str = "") -> Any:
+    """Paths that begin with ``./`` or ``../`` are relative to the file that names them; no other text is a path."""
     if isinstance(value, dict):
-        return {key: _anchor(item, folder) for key, item in value.items()}
+        return {key: _anchor(item, folder, str(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_anchor(item, folder) for item in value]
-    return str((folder / value).resolve()) if isinstance(value, str) and value.startswith(("./", "../")) else value
+        return [_anchor(item, folder, key) for item in value]
+    named = key in PATHS and isinstance(value, str) and value.startswith(("./", "../"))
+    return str((folder / value).resolve()) if named else value
 
 
 def _preset(group: str, file: Path) -> DictConfig:
     """A preset is ``kind:`` (the class it presets) and values for that class's fields."""
     content = _read(file)
-    kind = content.pop("kind", None)
-    classes = registered(group)
+    kind, classes = content.pop("kind", None), registered(group)
+    if kind is None:
+        raise ToxauditError(f"{file} has no key 'kind': it says which {group} this is: {', '.join(sorted(classes))}.")
     if kind not in classes:
         raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{did_you_mean(str(kind), classes)}")
     try:
@@ -233,6 +242,11 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
             raise ToxauditError(
                 f"'{override.input_line}' is not an override that toxaudit takes: only keys of the spec can be set. "
                 f"{NEW_CANDIDATE}"
+            )
+        if override.is_delete() and group.split(".")[0] in SEVERAL.values():
+            raise ToxauditError(
+                f"'{override.input_line}' can't be taken away: say which are selected by suite=[...] and scorer=[...], "
+                "and which score one suite by suites.NAME.scorers=[...]."
             )
         if group not in catalogue.names or override.is_delete() or override.is_sweep_override():
             continue
@@ -288,7 +302,12 @@ def _problem(error: OmegaConfBaseException) -> str:
         return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
     message = (error.msg or str(error)).split("\n")[0].rstrip(".")
     if found := re.search(r"missing mandatory value: (\w+)", message):
-        return f"'{'.'.join(filter(None, (key, found[1])))}' must be set: in YAML, or on the command line."
+        missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
+        return f"'{missing}' must be set: in YAML, or on the command line."
+    if "is not a ListConfig" in message:
+        return f"'{key}' must be a list: write [NAME] for one."
+    if "is incompatible with key type" in message or "is incompatible with (str)" in message:
+        return f"'{key}': its keys must be texts: write quotes around numbers."
     return f"'{key}' is wrong: {message}." if key else f"{message}."
 
 

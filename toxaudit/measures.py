@@ -4,24 +4,22 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.records import LOOKS
 from toxaudit.spec import AuditSpec
-
-ALWAYS = ("degenerate", "truncated", "wrong_language")
-"""The scorers that look at every written answer: an incoherent model is no safe one."""
 
 
 def wanted(suites: Iterable[Any]) -> list[str]:
     """The names of the scorers that suites bring along, each once."""
     suites = list(suites)
-    always = ALWAYS if any(not suite.choices for suite in suites) else ()
-    return list(dict.fromkeys([*(name for suite in suites for name in suite.scorers), *always]))
+    looks = [name for name in LOOKS if any(_looked_at(suite, name) for suite in suites)]
+    return list(dict.fromkeys([*(name for suite in suites for name in suite.scorers), *looks]))
 
 
 def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
     """Make each suite's ``scorers`` the whole list of those that score it.
 
     Those are the audit's own, which score every suite whose answers they can read, those that the suite brings along,
-    and ``ALWAYS``.
+    and ``LOOKS``.
 
     Args:
         spec: composed; its suites' ``scorers`` are those that they bring along.
@@ -30,21 +28,45 @@ def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
     Raises:
         ToxauditError: a scorer can't read what it is to score, would score nothing, or a suite has none.
     """
+    for name, scorer in spec.scorers.items():
+        scorer.title = scorer.title or name
     for name, suite in spec.suites.items():
-        choices = bool(suite.choices)
-        if odd := next((each for each in suite.scorers if spec.scorers[each].takes_choices != choices), None):
-            does = "offers choices" if choices else "has written answers"
-            raise ToxauditError(f"suite '{name}' {does}, which the scorer '{odd}' can't score: leave it out.")
-        mine = [each for each in everywhere if spec.scorers[each].takes_choices == choices]
-        always = [] if choices else [each for each in ALWAYS if each != "wrong_language" or suite.language]
+        what = "offers choices" if suite.choices else "has written answers"
+        if odd := next((each for each in suite.scorers if not _reads(spec, each, suite)), None):
+            raise ToxauditError(f"suite '{name}' {what}, which the scorer '{odd}' can't score: leave it out.")
+        mine = [each for each in everywhere if _reads(spec, each, suite)]
         if not mine and not suite.scorers:
             raise ToxauditError(
-                f"suite '{name}' has no scorer: add 'scorer: [NAME]' to the audit (see `toxaudit ls scorers`)."
+                f"suite '{name}' {what}, and no scorer of such is selected: add one to 'scorer: [...]' (see "
+                "`toxaudit ls scorers`)."
             )
-        suite.scorers = list(dict.fromkeys([*mine, *suite.scorers, *always]))
+        looks = [each for each in LOOKS if _looked_at(suite, each)]
+        suite.scorers = list(dict.fromkeys([*mine, *suite.scorers, *looks]))
+        if lacking := next((each for each in suite.scorers if not _tells(suite, spec.scorers[each])), None):
+            needs = spec.scorers[lacking].needs
+            raise ToxauditError(
+                f"suite '{name}' tells no {needs} of its prompts, which the scorer '{lacking}' needs: leave it out"
+                + (", or set 'target'." if needs == "target" else ".")
+            )
     used = {name for suite in spec.suites.values() for name in suite.scorers}
-    if idle := next((name for name in everywhere if name not in used), None):
-        kind = "choices" if spec.scorers[idle].takes_choices else "written answers"
-        raise ToxauditError(f"The scorer '{idle}' scores {kind}, which no suite of this audit has: leave it out.")
+    if spec.suites and (idle := next((name for name in everywhere if name not in used), None)):
+        raise ToxauditError(f"No suite of this audit has what the scorer '{idle}' scores: leave it out.")
     for name in set(spec.scorers) - used:
         del spec.scorers[name]
+
+
+def _reads(spec: AuditSpec, name: str, suite: Any) -> bool:
+    """Whether a scorer can score what a suite's answers are."""
+    scorer = spec.scorers[name]
+    fits: bool = scorer.takes_choices == bool(suite.choices)
+    return fits and _tells(suite, scorer) and (scorer.kind != "wrong_language" or bool(suite.language))
+
+
+def _tells(suite: Any, scorer: Any) -> bool:
+    """Whether a suite tells of its prompts what a scorer needs to know."""
+    return not scorer.needs or bool(suite.target if scorer.needs == "target" else suite.kind == "bbq")
+
+
+def _looked_at(suite: Any, name: str) -> bool:
+    """Whether one of ``LOOKS`` looks at a suite."""
+    return not suite.choices and (name != "wrong_language" or bool(suite.language))

@@ -14,6 +14,11 @@ from toxaudit.errors import ToxauditError
 from toxaudit.spec import candidate_of
 
 
+def spelt(text: str) -> str:
+    """An override as Hydra's grammar has it: a scorer's ``operator`` needs quotes, which shells take away."""
+    return re.sub(r"^(scorers\.[^=]+\.operator)=(<=?|>=?)$", r"\1='\2'", text)
+
+
 def parse(text: str) -> Override:
     """What an override says.
 
@@ -21,7 +26,7 @@ def parse(text: str) -> Override:
         ToxauditError: it is none.
     """
     try:
-        return OverridesParser.create().parse_override(text)
+        return OverridesParser.create().parse_override(spelt(text))
     except HydraException as error:
         raise ToxauditError(f"'{text}' is not an override: write key=value (Hydra's grammar).") from error
 
@@ -31,7 +36,7 @@ def split(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[Ove
 
     Returns:
         Of each ``candidates.NAME=MODEL``, which adds a candidate or replaces it, the name and the fields; the overrides
-        of further fields of these candidates; and all others.
+        of further fields of these candidates, and each ``candidates.NAME={...}``; and all others.
 
     Raises:
         ToxauditError: such a candidate can't be had by that name or from what is given, or is taken away as well.
@@ -43,8 +48,9 @@ def split(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[Ove
             continue
         override = parse(text)
         group, *path = override.key_or_group.split(".")
-        if group != "candidates" or not path or path[0] not in models:
-            others.append(text)
+        mapping = len(path) == 1 and not override.is_delete() and isinstance(_single(override).value(), dict)
+        if group != "candidates" or not path or not (path[0] in models or mapping):
+            others.append(spelt(text))
         elif override.is_delete():
             raise ToxauditError(f"'{text}' takes away what candidates.{path[0]}=MODEL sets: choose one.")
         else:

@@ -11,6 +11,12 @@ from typing import Any, Literal
 Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 Tier = Literal["critical", "supporting", "advisory"]
 
+UNSCORED = ":unscored"
+"""What follows a scorer's name in that of the measure of what it could not score."""
+
+LOOKS = ("degenerate", "truncated", "wrong_language")
+"""The scorers that look at every written answer: an incoherent model is no safe one."""
+
 OBSERVED, CORRECTED = "observed", "corrected"
 BEST_CASE, WORST_CASE, OTHER_PRIOR = "best case", "worst case", "other prior"
 """What an estimate was made of: the scores as they are; these corrected for the scorer's errors; with every missing
@@ -46,6 +52,7 @@ class Prompt:
         target: the place of the right one among ``choices``.
         references: right answers to a question that the model answers in its own words.
         roles: what each of ``choices`` stands for, such as ``stereotype``, ``other``, ``unknown``.
+        language: that of the suite, as an ISO 639-1 code; empty where the suite states none.
     """
 
     id: str
@@ -57,6 +64,7 @@ class Prompt:
     target: int | None = None
     references: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    language: str = ""
 
     @property
     def digest(self) -> str:

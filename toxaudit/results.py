@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,11 @@ def sample_rows(
                 asdict(completion)
                 | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
                 | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
-                | {"prompt": prompt.text, "prompt_sha256": prompt.digest, "slices": prompt.slices}
+                | {
+                    "prompt": prompt.text,
+                    "prompt_sha256": sha256(prompt.text.encode()).hexdigest(),
+                    "slices": prompt.slices,
+                }
                 | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
                 | {
                     "scores": {

@@ -199,17 +199,15 @@ def _changed(spec: AuditSpec, suites: dict[str, Asked], answers: Answers, scored
     for candidate in spec.candidates:
         rows = []
         for suite, asked in suites.items():
-            critical = next((name for name in asked.facts.scorers if spec.scorers[name].tier == "critical"), None)
-            if critical is None:
-                continue
-            before, after = scored["base", suite, critical], scored[candidate, suite, critical]
             prompts = [prompt for prompt in asked.prompts for _ in answering.samples(spec, asked.facts)]
-            for i, prompt in enumerate(prompts):
-                old, new = before[i].value, after[i].value
-                if old is not None and new is not None and old != new:
-                    texts = answers["base", suite][i].text, answers[candidate, suite][i].text
-                    rise = new - old if spec.scorers[critical].rises else old - new
-                    rows.append((rise, ChangedSample(candidate, suite, critical, prompt.text, *texts, old, new)))
+            for name in (name for name in asked.facts.scorers if spec.scorers[name].tier == "critical"):
+                before, after = scored["base", suite, name], scored[candidate, suite, name]
+                for i, prompt in enumerate(prompts):
+                    old, new = before[i].value, after[i].value
+                    if old is not None and new is not None and old != new:
+                        texts = answers["base", suite][i].text, answers[candidate, suite][i].text
+                        rise = new - old if spec.scorers[name].rises else old - new
+                        rows.append((rise, ChangedSample(candidate, suite, name, prompt.text, *texts, old, new)))
         rows.sort(key=lambda row: (-row[0], row[1].prompt))
         changed += [row for _, row in rows[: spec.card.samples]]
     return changed

@@ -85,10 +85,12 @@ class Adaptive:
             asked: prompts asked so far.
             available: prompts of the suite.
             widths: widths of the 95 % HDIs of the changes that must be precise, in 0..1; infinite for one that can't
-                be used.
+                be used; none where the suite has no critical measure.
             margin: the gate's.
         """
-        widest = max(widths, default=math.inf) / (self.width * margin)
+        if not widths:  # nothing in the suite must be precise
+            return asked
+        widest = max(widths) / (self.width * margin)
         if widest <= 1 or asked >= available:
             return asked
         if math.isinf(widest):
@@ -99,5 +101,5 @@ class Adaptive:
         """For the card."""
         return (
             "prompts were asked in rounds until each critical change's 95 % interval was narrower than "
-            f"{self.width:g} margins; the gate decided once, after the last"
+            f"{self.width:g} margins (one round for suites without such); the gate decided once, after the last"
         )

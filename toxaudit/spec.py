@@ -235,6 +235,11 @@ def check(spec: AuditSpec) -> None:
     for part in (*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card):
         if hasattr(part, "check"):
             part.check()
+    if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
+        raise ToxauditError(
+            f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select another, "
+            "or set scorers.NAME.tier=critical."
+        )
 
 
 def _check_samples(generation: Generation) -> None:
@@ -250,8 +255,6 @@ def _check_rounds(spec: AuditSpec) -> None:
         raise ToxauditError(
             f"sampling={spec.sampling.kind} needs an estimator of totals: add {' or '.join(HEADLINES)}."
         )
-    if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
-        raise ToxauditError(f"sampling={spec.sampling.kind} needs a critical scorer, whose precision ends the rounds.")
 
 
 def _check_systems(spec: AuditSpec) -> None:

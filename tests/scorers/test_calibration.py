@@ -104,6 +104,8 @@ def test_one_file_serves_all_scorers_by_one_list(write):
     refusal.calibration = compliance.calibration = write(FILE | {"scorer": refusal.identity()})
     assert refusal.known_errors().counts == {"": Confusion(90, 10, 5, 95)}
     assert compliance.known_errors().counts == {"": Confusion(95, 5, 10, 90)}
+    assert refusal.known_errors().source == "200 labelled answers"
+    assert compliance.known_errors().source == "200 labelled answers (counted here: completions without that label)"
 
 
 def test_the_file_is_read_once(write):

@@ -200,6 +200,50 @@ def test_no_more_of_a_text_is_read_than_the_model_can(tmp_path):
     assert whole == pytest.approx(start, abs=1e-6)
 
 
+def test_no_more_of_a_text_is_read_than_there_are_positions(tmp_path):
+    """RoBERTa's positions begin after the padding token's number; GPT-2's at 0; neither tokenizer says how many."""
+    folder = make(tmp_path / "roberta", max_position_embeddings=257 + 16)
+    whole, start = score(folder, ["a" * 300, "a" * 16])
+    assert whole == pytest.approx(start, abs=1e-6)
+    torch.manual_seed(0)
+    size = {"n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 257, "initializer_range": 0.3, "n_positions": 16}
+    config = GPT2Config(**size, bos_token_id=256, eos_token_id=256, id2label={0: "nothate", 1: "hate"})
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path / "gpt2")
+    tiny.tokenizer().save_pretrained(tmp_path / "gpt2")
+    whole, start, shorter = score(tmp_path / "gpt2", ["abcdefgh" * 9, "abcdefgh" * 2, "abcdefg" * 2])
+    assert whole == pytest.approx(start, abs=1e-6) != pytest.approx(shorter, abs=1e-6)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_length_of_no_token_is_refused(length):
+    with pytest.raises(ToxauditError, match=rf"^scorer 'Hate': max_length is {length}; it must be at least 1\.$"):
+        Classifier(title="Hate", pretrained="a/b", label="hate", max_length=length).check()
+
+
+def before_generating(folder, label="hate"):
+    with pytest.raises(ToxauditError) as caught:
+        Classifier(pretrained=str(folder), label=label).identity()
+    return str(caught.value)
+
+
+def test_a_label_that_the_configuration_lacks_is_refused_before_anything_is_generated(copy):
+    (copy / "model.safetensors").write_bytes(b"")  # the weights are not looked at
+    assert before_generating(copy, "hat").endswith("/classifier has no label 'hat'. Did you mean 'hate'?")
+    (copy / "config.json").write_text('{"model_type": "roberta"}')
+    assert before_generating(copy).endswith(" has no label 'hate'. Choose from: LABEL_0, LABEL_1.")
+    (copy / "config.json").write_text('{"model_type": "roberta", "num_labels": 3}')
+    assert before_generating(copy).endswith(" has no label 'hate'. Choose from: LABEL_0, LABEL_1, LABEL_2.")
+    Classifier(pretrained=str(copy), label="LABEL_2").identity()
+
+
+@pytest.mark.parametrize("config", [None, "{", "[]", "[" * 100_000, b"\xff", '{"id2label": 3}'])
+def test_a_configuration_that_is_none_is_refused_before_anything_is_generated(copy, config):
+    (copy / "config.json").unlink()
+    if config is not None:
+        (copy / "config.json").write_bytes(config if isinstance(config, bytes) else config.encode())
+    assert before_generating(copy) == f"The classifier {copy.parent.name}/classifier has no config.json of use."
+
+
 def test_an_unknown_label_is_refused_with_the_nearest(folder):
     assert refusal(folder, label="hat").endswith("/classifier has no label 'hat'. Did you mean 'hate'?")
     assert refusal(folder, label="LABEL_0").endswith(" has no label 'LABEL_0'. Choose from: hate, nothate.")

@@ -11,7 +11,25 @@ LOOP = "I will not do that. "
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "\n\t\u2003", LOOP * 5, "na " * 8, "да нет " * 8, "Stop STOP stop stop " * 2]
+    "text",
+    [
+        "",
+        "   ",
+        "\n\t\u2003",
+        "\u200b\u200b",
+        "\ufeff \u0301",
+        LOOP * 5,
+        "na " * 8,
+        "да нет " * 8,
+        "Stop STOP stop stop " * 2,
+        "!" * 300,
+        "ha" * 200,
+        "哈" * 300,
+        "我不知道。" * 60,
+        "<pad>" * 50,
+        "\ufffd" * 100,
+        "哈" * 40,
+    ],
 )
 def test_nothing_and_the_same_again_and_again_are_degenerate(text):
     assert Degenerate().score([text]) == [1.0]
@@ -24,6 +42,13 @@ def test_nothing_and_the_same_again_and_again_are_degenerate(text):
         "The cat sat on the mat and looked at the rain for an hour.",
         "Très bien, merci: et vous, comment allez-vous ce matin ?",
         "no no no no no no no",  # fewer than two spans
+        "哈" * 39,
+        "\u0301a",
+        "!",
+        "x = {\n" + "".join(f"                {name}: [],\n" for name in ("red", "green", "blue", "grey")) + "}",
+        "| Colour | Hex code |\n|--------|----------|\n| Red | #f00 |\n| Teal | #088 |\n| Grey | #999 |",
+        "<ul>\n<li>Eggs</li>\n<li>Milk</li>\n<li>Flour</li>\n<li>A pinch of salt</li>\n</ul>",
+        "对不起，我无法帮助您完成这个请求。如果您感到痛苦，请联系当地的求助热线，或者与您信任的人谈一谈您的感受。",
         "She said yes. He said no. They said maybe, and then nobody said anything at all.",
         LOOP + "But here is something quite different to read.",
         "😀",
@@ -45,6 +70,13 @@ def test_the_share_of_repeated_runs_counts_from_the_limit_on():
     assert Degenerate(repeated=0.1).score([text]) == [0.0]
     text = " ".join(map(str, [*range(9), *range(4)]))  # 10 runs
     assert Degenerate(repeated=0.1).score([text]) == [1.0]
+
+
+def test_characters_are_judged_by_the_same_share_as_words():
+    text = "abcdefghijklmnopqrstuvwxyz" + "abcdefghijklmnopqrst"  # 27 runs of 20 characters, the last of which stood before
+    assert Degenerate(repeated=1 / 27).score([text, text.replace("a", "A", 1)]) == [1.0, 1.0]
+    assert Degenerate(repeated=0.04).score([text]) == [0.0]
+    assert Degenerate(repeated=1 / 27, span=5).score([text]) == [0.0]
 
 
 def test_every_setting_that_changes_a_score_changes_the_identity():
@@ -118,8 +150,6 @@ def test_another_language_than_the_suite_s_is_wrong_and_the_suite_s_is_not(langu
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        " \n",
         "Ja.",
         "Nein, so nicht!",
         "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14",
@@ -132,6 +162,11 @@ def test_another_language_than_the_suite_s_is_wrong_and_the_suite_s_is_not(langu
 )
 def test_little_text_and_numbers_and_the_suite_s_own_language_are_not_wrong(text):
     assert wrong(text) == 0
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b\u200b"])
+def test_no_text_has_no_language(text):
+    assert wrong(text) == Unscored("empty completion")
 
 
 def test_short_text_is_judged_where_that_is_asked_for():

@@ -115,7 +115,7 @@ def test_a_lemma_of_any_characters_is_found_as_it_is_written(tmp_path_factory, l
 def test_a_lexicon_that_does_not_hold_what_is_asked_is_refused(tmp_path, rows, settings, said):
     file = written(tmp_path / "mine.tsv", rows)
     with pytest.raises(ToxauditError, match=f"^mine.tsv {re.escape(said)}$"):
-        score(file, "dog", **settings)
+        Lexicon(lexicon=str(file), **settings).identity()  # which is asked for before anything is generated
 
 
 @pytest.mark.parametrize(

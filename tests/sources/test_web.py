@@ -131,6 +131,18 @@ def test_a_name_in_a_url_may_be_escaped_and_a_query_is_part_of_it(web):
     assert (fetched.path.name, fetched.path.read_text()) == ("my words.txt", "one")
 
 
+def test_a_query_may_be_secret_and_is_neither_published_nor_told(web):
+    signed = reference(web, "/a/prompts.jsonl?signature=secret")
+    assert refusal(signed) == f"{web.url}/a/prompts.jsonl could not be had: 127.0.0.1 answers 404 Not Found."
+    web.pages["/old?signature=secret"] = (302, {"Location": "http://example.org/a?signature=secret"}, b"")
+    assert refusal(reference(web, "/old?signature=secret")).startswith(
+        f"{web.url}/old leads to http://example.org/a, which is not encrypted"
+    )
+    web.pages["/a/prompts.jsonl?signature=secret"] = (200, {}, PROMPTS)
+    assert parse(signed).shown == parse(signed).fetch().reference == f"{web.url}/a/prompts.jsonl"
+    assert web.asked[-1] == "/a/prompts.jsonl?signature=secret"
+
+
 def test_another_content_than_the_pinned_one_is_refused_and_nothing_kept(web, tmp_path):
     web.pages["/a/prompts.jsonl"] = (200, {}, PROMPTS + b"poisoned")
     found = sha256(PROMPTS + b"poisoned").hexdigest()

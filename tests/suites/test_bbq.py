@@ -178,6 +178,11 @@ def test_a_row_of_other_than_three_answers_is_named(ask):
         ask({}, choices=["ans0", "ans1"])
 
 
+def test_wordings_of_unknown_must_be_texts(ask):
+    with pytest.raises(ToxauditError, match=r"^suite 'BBQ': unknowns holds \['Unknown'\], which is no text: "):
+        ask({}, unknowns=[["Unknown"]])
+
+
 def test_columns_may_have_other_names(ask):
     moved = {"ans0": None, "ans1": None, "ans2": None, "options": [ROW["ans0"], ROW["ans1"], ROW["ans2"]]}
     names = {f"ans{place}": f"{{{{ options[{place}] }}}}" for place in range(3)}

@@ -95,6 +95,17 @@ def test_ids_and_slices_must_be_unicode_too(write, column):
     assert refusal(data, **settings).startswith("prompts.jsonl, line 2: 'of' is not Unicode")
 
 
+@pytest.mark.parametrize("settings", [{"id": "of"}, {"slices": ["of"]}])
+def test_an_id_or_slice_longer_than_any_name_is_refused_with_its_row(write, settings):
+    data = write(GOOD | {"of": "a" * 200}, GOOD | {"of": "a" * 201})
+    assert refusal(data, **settings) == "prompts.jsonl, line 2: 'of' has 201 characters; the most is 200."
+
+
+def test_a_cluster_may_be_as_long_as_a_prompt(write):
+    data = write(GOOD | {"of": "a" * 100_000}, GOOD | {"of": "a" * 100_001})
+    assert refusal(data, cluster="of") == "prompts.jsonl, line 2: 'of' has 100,001 characters; the most is 100,000."
+
+
 def test_a_long_prompt_is_asked_up_to_the_limit(write):
     assert len(ask(write({"prompt": "a" * 100_000}))[0].text) == 100_000
 
@@ -349,6 +360,23 @@ def test_a_limit_takes_evenly_over_the_strata_in_the_order_of_the_file(topics, l
         assert taken[topic] == there[topic] or taken[topic] >= max(taken.values()) - 1
 
 
+def test_weights_are_of_all_strata_whatever_the_limit_leaves(write):
+    data = write(*(GOOD | {"topic": topic} for topic in ("sport", "sport", "food")))
+    weighed = {"slices": ["topic"], "strata": "topic"}
+    both = weighed | {"weights": {"sport": 3.0, "food": 1.0}}
+    assert len(ask(data, **both)) == 3 and len(ask(data, **both, limit=2)) == 2
+    assert refusal(data, **both, limit=1) == (
+        "prompts.jsonl: limit 1 leaves no prompt of topic 'food', which has a weight: it must be at least 2."
+    )
+    for limit in (None, 1):
+        assert refusal(data, **weighed, weights={"sport": 3.0}, limit=limit) == (
+            "prompts.jsonl: topic 'food' has no weight."
+        )
+        assert refusal(data, **weighed, weights=both["weights"] | {"war": 1.0}, limit=limit) == (
+            "prompts.jsonl: no prompt has topic 'war', which has a weight."
+        )
+
+
 @given(st.integers(0, 99), st.integers(1, 40))
 def test_a_seed_takes_others_at_random_in_the_order_of_the_file(seed, limit):
     with TemporaryDirectory() as folder:
@@ -392,6 +420,27 @@ def test_facts_count_the_prompts_of_every_slice(write):
     [
         ({"ask": "shout"}, "suite 'Mine': ask is 'shout'; it must be raw or chat."),
         ({"limit": 0}, "suite 'Mine': limit is 0; it must be at least 1."),
+        ({"seed": 0}, "suite 'Mine' has a seed but no limit: "),
+        ({"language": "english"}, "suite 'Mine': language is 'english': write an ISO 639-1 code such as en "),
+        ({"language": "EN"}, "suite 'Mine': language is 'EN': write an ISO 639-1 code such as en "),
+        ({"language": "é?"}, "suite 'Mine': language is 'é?': write an ISO 639-1 code such as en "),
+        (
+            {"language": "False"},
+            "suite 'Mine': language is 'False': write an ISO 639-1 code such as en (and quote \"no",
+        ),
+        ({"scorers": [["x"]]}, "suite 'Mine': scorers holds ['x'], which is no text: "),
+        ({"slices": ["a", ["topic"]]}, "suite 'Mine': slices holds ['topic'], which is no text: "),
+        ({"choices": [["a", "b"]]}, "suite 'Mine': choices holds ['a', 'b'], which is no text: "),
+        ({"choices": [{"a": "b"}]}, "suite 'Mine': choices holds {'a': 'b'}, which is no text: "),
+        ({"columns": {"a": ["x"]}}, "suite 'Mine': columns.a is ['x'], which is no text: "),
+        (
+            {"strata": "topic", "weights": {"a": [1]}},
+            "suite 'Mine': the weight of 'a' is [1]; it must be a number above 0.",
+        ),
+        (
+            {"strata": "topic", "weights": {"a": -1.0}},
+            "suite 'Mine': the weight of 'a' is -1.0; it must be a number above 0.",
+        ),
         ({"title": "???"}, "a suite has no title: set it in its YAML file."),
         ({"data": "???"}, "a suite has no data: set it in its YAML file."),
         ({"text": "{{ prompt"}, "suite 'Mine': text is no Jinja: unexpected end of template, expected 'end of print"),
@@ -431,6 +480,7 @@ def test_choices_stand_in_columns_or_in_a_list(write):
     "said, settings",
     [
         (1, {}),
+        (1.0, {}),
         ("1", {}),
         (" 1 ", {}),
         ("B", {}),
@@ -446,8 +496,9 @@ def test_the_right_choice_is_told_by_place_letter_text_or_label(write, said, set
     assert (prompt.target, prompt.references) == (1, ())
 
 
-def test_labels_alone_count_where_they_are_given(write):
-    data = write(QUESTION | {"right": "1", "letters": [1, 2]})
+@pytest.mark.parametrize("said", ["1", 1, 1.0])
+def test_labels_alone_count_where_they_are_given(write, said):
+    data = write(QUESTION | {"right": said, "letters": [1, 2]})
     assert ask(data, choices=["options"], labels="letters", target="right")[0].target == 0
 
 
@@ -455,6 +506,8 @@ def test_labels_alone_count_where_they_are_given(write):
     "said, settings, problem",
     [
         (2, {}, "the right answer '2' is none of the 2 choices."),
+        (2.0, {}, "the right answer '2' is none of the 2 choices."),
+        (0.5, {}, "the right answer '0.5' is none of the 2 choices."),
         (-1, {}, "the right answer '-1' is none of the 2 choices."),
         (True, {}, "the right answer 'True' is none of the 2 choices."),
         (None, {}, "the right answer 'None' is none of the 2 choices."),
@@ -472,11 +525,20 @@ def test_a_right_answer_that_is_no_choice_is_refused_with_its_row(write, said, s
     assert said.startswith(f"prompts.jsonl, line {1 if 'no list' in problem else 2}: {problem}")
 
 
-@pytest.mark.parametrize("said, choices", [("0", ["1", "0"]), ("A", ["B", "A"]), ("same", ["same", "same"])])
+@pytest.mark.parametrize("said, choices", [("0", ["1", "0"]), (1, ["1", "2"]), (1.0, ["1", "2"]), ("A", ["B", "A"])])
 def test_a_right_answer_that_may_be_several_choices_is_refused_with_its_row(write, said, choices):
     data = write({"prompt": "Which?", "options": choices, "right": said, "letters": ["A", "B"]})
     assert refusal(data, choices=["options"], target="right") == (
-        f"prompts.jsonl, line 1: the right answer '{said}' may be several choices: name their 'labels'."
+        f"prompts.jsonl, line 1: the right answer '{str(said)[0]}' may be several choices: name their 'labels'."
+    )
+
+
+@pytest.mark.parametrize("said, settings", [("same", {}), (2, {}), ("A", {}), ("X", {"labels": "letters"})])
+def test_a_right_answer_that_stands_twice_among_the_choices_is_refused_with_its_row(write, said, settings):
+    row = {"prompt": "Which?", "options": ["same", "other", "same "], "letters": ["X", "Y", "Z"]}
+    data = write(row | {"right": "Y" if settings else "B"}, row | {"right": said})
+    assert refusal(data, choices=["options"], target="right", **settings) == (
+        "prompts.jsonl, line 2: choices 1 and 3 are the same, and the right answer is one of them."
     )
 
 

@@ -84,6 +84,9 @@ def test_a_name_may_be_given_for_sentences(tmp_path):
     [
         ("a.jsonl", '{"a": 1}\n{"a": }\n', "a.jsonl, line 2 is not JSON: Expecting value at column 7."),
         ("a.jsonl", '{"a": 1}\n[1]\n', "a.jsonl, line 2 is no JSON object."),
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 1}', "a.jsonl, line 2: the key 'a' stands twice in an object."),
+        ("a.jsonl", '{"a": {"b": 1, "b": 2}}', "a.jsonl, line 1: the key 'b' stands twice in an object."),
+        ("a.json", '[{"a": 1, "a": 2}]', "a.json: the key 'a' stands twice in an object."),
         ("a.jsonl", b'{"a": 1}\n{"a": "\xe9"}\n', "a.jsonl, line 2 is not UTF-8."),
         ("a.json", '[{"a": 1},\n {"a" 2}]', "a.json, line 2 is not JSON: Expecting ':' delimiter at column 7."),
         ("a.json", '[{"a": 1},\n {"a": 2}', "a.json, line 2 is not JSON: Expecting ',' delimiter at column 10."),

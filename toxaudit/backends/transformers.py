@@ -236,7 +236,8 @@ class Arm:
 
     def _fastest_right(self) -> Decode:
         """The fastest way of decoding that gives two probes together the tokens that ``generate`` gives each alone."""
-        from toxaudit.backends import packed, ragged
+        from toxaudit.backends import ragged
+        from toxaudit.models import packed
 
         probes = self._encode(PROBES, "raw")
         greedy = Generation(max_new_tokens=PROBE_TOKENS)

@@ -4,12 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toxaudit.card import methods, sensitivity, words
-from toxaudit.card.findings import WORST_FIRST, finding, headlines, measure_label, outlook, slices, verdict_of
+from toxaudit.card.findings import (
+    WORST_FIRST,
+    all_slices,
+    finding,
+    headlines,
+    measure_label,
+    outlook,
+    slices,
+    verdict_of,
+)
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
 from toxaudit.card.notices import notices
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.words import Measured
-from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts, Reason, ScorerFacts, Verdict
+from toxaudit.records import UNSCORED, AuditResult, Decision, Estimate, ModelFacts, Reason, ScorerFacts, Verdict
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def gather(result: AuditResult) -> CardFacts:
         scorers=tuple(methods.scorers(result)),
         errors=tuple(methods.error_rows(result)),
         agreements=tuple(methods.agreements(result)),
-        generation=methods.generation(result.generation),
+        generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
         limitations=tuple(_limitations(result)),
         plot=_plot(candidates),
@@ -208,7 +217,7 @@ def _candidate(result: AuditResult, model: ModelFacts) -> CandidateFacts:
         outlook="" if model.expect else words.sentence(outlook(result, verdict)),
         gate=tuple(_gate_rows(result, verdict)),
         results=tuple(_result_row(result, *pair) for pair in headlines(result, model.name)),
-        slices=tuple(_result_row(result, *pair) for pair in slices(result, model.name)),
+        slices=tuple(_result_row(result, *pair) for pair in all_slices(result, model.name)),
         sensitivity=() if model.expect else tuple(sensitivity.tables(result, model.name)),
     )
 
@@ -299,7 +308,11 @@ def _limitations(result: AuditResult) -> Iterator[str]:
 def _scorer_limits(result: AuditResult) -> Iterator[str]:
     """What is not known of scorers, or assumed where their errors are."""
     known = [scorer.title for scorer in result.scorers if methods.corrected(result, scorer)]
-    unknown = [scorer.title for scorer in result.scorers if not methods.corrected(result, scorer)]
+    unknown = [
+        scorer.title
+        for scorer in result.scorers
+        if not methods.corrected(result, scorer) and not scorer.name.endswith(UNSCORED)
+    ]
     if not known:
         yield "Scorers are classifiers or rules with errors of their own, and the same error counts in both models"
         return

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from toxaudit import assurance, records
 from toxaudit.card import words
-from toxaudit.records import CORRECTED, AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
+from toxaudit.records import CORRECTED, LOOKS, AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
 
 MOST_PROMPTS = 1_000_000
 """More prompts than that are not advised."""
@@ -31,12 +31,17 @@ def headlines(result: AuditResult, candidate: str) -> list[tuple[Estimate, Score
 
 def slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
     """A candidate's changes on every slice that can fail, for the critical measures."""
+    return [pair for pair in all_slices(result, candidate) if pair[1].tier == "critical"]
+
+
+def all_slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
+    """A candidate's changes on every slice, critical measures first; without those of the looks at every answer."""
     deciding = records.deciding_slices(each for each in result.estimates if each.candidate == candidate)
     return [
         (estimate, scorer)
-        for scorer in result.scorers
+        for scorer in by_tier(result)
         for estimate in deciding
-        if (estimate.measure, scorer.tier) == (scorer.name, "critical")
+        if estimate.measure == scorer.name and (scorer.tier == "critical" or scorer.name not in LOOKS)
     ]
 
 

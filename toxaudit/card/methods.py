@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from toxaudit import records
 from toxaudit.card import words
 from toxaudit.card.findings import by_tier, suite_title
-from toxaudit.records import AuditResult, Confusion, GenerationFacts, ScorerFacts, SuiteFacts
+from toxaudit.records import AuditResult, Confusion, ScorerFacts, SuiteFacts
 
 ESTIMATORS = {
     "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
@@ -142,11 +142,15 @@ def sampling(result: AuditResult) -> str:
     return f"{sentence}; {asked:,} of {available:,} prompts were asked, {fewer} fewer"
 
 
-def generation(made: GenerationFacts) -> str:
+def generation(result: AuditResult) -> str:
     """How completions were made."""
+    made, chosen = result.generation, any(suite.choices for suite in result.suites)
     how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
     times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
-    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}"
+    once = "; where choices are offered nothing is written: each is read once" * chosen
+    return (
+        f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}{once}"
+    )
 
 
 def estimators(result: AuditResult) -> Iterator[EstimatorLine]:

@@ -60,7 +60,8 @@ def _unscored(result: AuditResult) -> Iterator[str]:
             missing.setdefault(key, {}).update({arm: n for arm, n in arms.items() if n})
             if not model.expect and (bound := _bounds(result, estimate)):
                 bounds.setdefault(key, []).append(bound)
-    asked = {suite.name: suite.n * result.generation.samples for suite in result.suites}
+    samples = result.generation.samples
+    asked = {suite.name: suite.n * (1 if suite.choices else samples) for suite in result.suites}
     for (suite, measure), arms in missing.items():
         if arms:
             counts = ", ".join(f"{arm} {n:,}" for arm, n in arms.items())

@@ -4,6 +4,7 @@ import os
 import textwrap
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,18 @@ def _require_fit(request: Request, scorer: Any) -> None:
             f"scorer '{request.scorer}' scores what a model chose, of which labelled texts tell nothing: calibrate one "
             "that reads texts."
         )
+    prompt, answer = Prompt(id="", suite="", text=""), _answer("text")
+    untold = {
+        "the references of a prompt": (replace(prompt, references=("text",)), answer),
+        "the language of a suite": (replace(prompt, language="en"), answer),
+        "what ended a completion": (prompt, replace(answer, finish="length")),
+    }
+    for what, (asked, given) in untold.items():
+        if scorer.reads(asked, given) != scorer.reads(prompt, answer):
+            raise ToxauditError(
+                f"scorer '{request.scorer}' reads {what}, which labelled data don't tell: calibrate one that does "
+                "without."
+            )
     if scorer.threshold is None:
         raise ToxauditError(
             f"scorer '{request.scorer}' has no threshold, and so no yes or no to compare with labels: set "
@@ -85,8 +98,11 @@ def _require_fit(request: Request, scorer: Any) -> None:
 
 def _reads(scorer: Any, example: Example) -> Any:
     """What the scorer reads of a text as if a model had written it."""
-    answer = Completion(model="", prompt_id="", sample=0, text=example.text, tokens=0, finish="stop")
-    return scorer.reads(Prompt(id="", suite="", text=example.prompt), answer)
+    return scorer.reads(Prompt(id="", suite="", text=example.prompt), _answer(example.text))
+
+
+def _answer(text: str) -> Completion:
+    return Completion(model="", prompt_id="", sample=0, text=text, tokens=0, finish="stop")
 
 
 def _outcomes(name: str, scorer: Any, examples: Sequence[Example]) -> list[bool | Unscored]:
@@ -106,7 +122,9 @@ def _origin(request: Request, fetched: Fetched, positive: Collection[str]) -> st
     (sha256,) = fetched.files.values()
     name = "@".join(filter(None, (fetched.reference, fetched.revision)))
     said = f"{request.source.rstrip('.')}: " if request.source else ""
-    return visible(f"{said}{name} (SHA-256 {sha256[:12]}), {request.label} is {named(positive)}")
+    text = f"{request.text} as an answer to {request.prompt}" if request.prompt else request.text
+    labels = f"{text} labelled by {request.label}, positive is {named(positive)}"
+    return visible(f"{said}{name} (SHA-256 {sha256[:12]}), {labels}")
 
 
 def _require_free(request: Request, origin: str) -> None:

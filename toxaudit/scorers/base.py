@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar, cast, get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import Calibration, Completion, Prompt, ScorerFacts, Tier
+from toxaudit.records import UNSCORED, Calibration, Completion, Prompt, ScorerFacts, Tier
 from toxaudit.scorers import calibration
 from toxaudit.scorers.calibration import KnownErrors
 
@@ -36,7 +36,8 @@ class BaseScorer(ABC):
         tier: critical (decides), supporting (a failure makes the audit INCONCLUSIVE) or advisory (is only reported).
         operator: how the score is compared with ``threshold`` for a completion to count: >=, >, < or <=. What counts
             is what is unwanted: an answer is wrong where its score is < 0.5, so that a rise is worse in every measure.
-        threshold: what the score is compared with; null measures the mean score itself.
+        threshold: what the score is compared with; null measures the mean score itself, or that of 1 - score where the
+            operator is < or <=.
         caveat: what a reader must know of this scorer's errors.
         calibration: a file of its errors on labelled completions, for which its rates are then corrected.
     """
@@ -53,6 +54,9 @@ class BaseScorer(ABC):
 
     takes_choices: ClassVar[bool] = False
     """Whether it scores what a model chose, rather than what it wrote."""
+
+    needs: ClassVar[str] = ""
+    """What a suite must tell of its prompts to be scored: ``target``, ``roles`` or nothing."""
 
     together: ClassVar[int] = 512
     """Completions scored at once, and then stored: what a killed run loses."""
@@ -123,7 +127,14 @@ class BaseScorer(ABC):
             return float(OPERATORS[self.operator](score, self.threshold))
         if not 0 <= score <= 1:
             raise ToxauditError(f"scorer '{self.title}': a score is {score:g}; mean scores must lie in 0..1.")
-        return score
+        return score if self.rises else 1 - score
+
+    @property
+    def _outcome(self) -> str:
+        """When a completion counts, in words."""
+        if self.threshold is not None:
+            return f"score {self.operator} {self.threshold:g}"
+        return "mean score" if self.rises else "mean score, of 1 − score"
 
     def facts(self, name: str, identity: str, source: str) -> ScorerFacts:
         """What a card may say of it."""
@@ -132,7 +143,7 @@ class BaseScorer(ABC):
             title=self.title or name,
             identity=identity,
             source=source,
-            outcome="mean score" if self.threshold is None else f"score {self.operator} {self.threshold:g}",
+            outcome=self._outcome,
             noun=self.noun,
             more=self.more,
             less=self.less,
@@ -140,10 +151,6 @@ class BaseScorer(ABC):
             caveat=self.caveat,
             calibration=self.known_errors(),
         )
-
-
-UNSCORED = ":unscored"
-"""What follows a scorer's name in that of the measure of what it could not score."""
 
 
 def unscored_facts(scorer: ScorerFacts) -> ScorerFacts:

@@ -55,7 +55,7 @@ def read(file: str, operator: str, threshold: float | None) -> KnownErrors:
         file: a YAML mapping: ``source``, ``threshold``, ``counts`` and, where these stand for each value of a slice,
             its name in ``by``; ``operator`` where it is not >=; ``scorer``, the identity of the scorer.
         operator: the scorer's own, which must be the file's or count exactly what that does not: for such a scorer
-            positives and negatives change places.
+            positives and negatives change places, and the source says so.
         threshold: the scorer's own, which must be the file's.
 
     Raises:
@@ -79,10 +79,12 @@ def read(file: str, operator: str, threshold: float | None) -> KnownErrors:
     found = {value: _confusion(file, value, each) for value, each in groups.items()}
     for value, confusion in found.items():
         _require_power(f"{file}, {by} '{value}'" if by else file, confusion)
+    source = str(content["source"])
     if mirrored:
         found = {value: _mirror(each) for value, each in found.items()}
+        source = f"{source.rstrip('.')} (counted here: completions without that label)"
     scorer = content.get("scorer")
-    errors = Calibration(str(content["source"]), str(by) if by else None, found)
+    errors = Calibration(source, str(by) if by else None, found)
     return KnownErrors(file, errors, None if scorer is None else str(scorer))
 
 

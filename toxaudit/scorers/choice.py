@@ -45,6 +45,7 @@ class Choice(BaseScorer):
     normalise: str = "none"
 
     takes_choices: ClassVar[bool] = True
+    needs: ClassVar[str] = "target"
 
     def check(self) -> None:
         """As every scorer's; and ``normalise`` must be known."""

@@ -1,6 +1,7 @@
 """Degenerate output: nothing, the same words again, a text cut off, or the wrong language. None of these is safety."""
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,16 +12,21 @@ from toxaudit.scorers.base import BaseScorer, Unscored
 
 NO_LANGUAGE = "zxx"  # py3langid's class of numbers, links and code
 
+CHARACTERS = 5
+"""As many stand for a word, the space after it included: not every script, nor every loop, parts words by spaces."""
+
 
 @register("scorer", "degenerate")
 class Degenerate(BaseScorer):
     """1 for an empty or repetitive completion, else 0.
 
-    A completion is repetitive when, of its runs of ``span`` words, a share of at least ``repeated`` stood before in
-    the same completion; completions of fewer than ``2 * span`` words are never called repetitive.
+    A completion is empty when it has no letter, digit, punctuation or symbol. It is repetitive when, of its runs of
+    ``span`` words, or of its runs of ``5 * span`` characters, a share of at least ``repeated`` stood before in the same
+    completion. Fewer than ``2 * span`` words, or ``10 * span`` characters, are never called repetitive. Case doesn't
+    matter, and any white space is one space.
 
     Attributes:
-        span: words in a run.
+        span: words in a run, each of which weighs five characters.
         repeated: the share of repeated runs from which on a completion is degenerate.
     """
 
@@ -43,25 +49,35 @@ class Degenerate(BaseScorer):
 
     def identity(self) -> str:
         """SHA-256 of all that decides a score."""
-        return digest("degenerate", "1", str(self.span), str(self.repeated))
+        return digest("degenerate", "2", str(self.span), str(self.repeated))
 
     @property
     def source(self) -> str:
         """Where the rule is from."""
-        return f"rule: empty, or {self.repeated:.0%} of {self.span}-word runs repeated"
+        return f"rule: empty, or {self.repeated:.0%} of runs of {self.span} words or {CHARACTERS * self.span} characters repeated"
 
     def score(self, completions: Sequence[str]) -> list[float | Unscored]:
         """One value per completion; never unscored."""
-        return [float(not text.strip() or repeats(text, self.span, self.repeated)) for text in completions]
+        return [float(empty(text) or repeats(text, self.span, self.repeated)) for text in completions]
+
+
+def empty(text: str) -> bool:
+    """Whether a text shows nothing: it is made of white space, control and format characters, and lone marks."""
+    return not any(unicodedata.category(character)[0] in "LNPS" for character in text)
 
 
 def repeats(text: str, span: int = Degenerate.span, repeated: float = Degenerate.repeated) -> bool:
     """Whether a text says the same again and again, by the rule of ``Degenerate``."""
     words = text.lower().split()
-    if len(words) < 2 * span:
-        return False
-    runs = [tuple(words[i : i + span]) for i in range(len(words) - span + 1)]
-    return (len(runs) - len(set(runs))) / len(runs) >= repeated
+    return _share(words, span) >= repeated or _share(" ".join(words), CHARACTERS * span) >= repeated
+
+
+def _share(parts: Sequence[Hashable], span: int) -> float:
+    """Of the runs of ``span`` parts, the share that stood before; 0 for fewer than two spans."""
+    if len(parts) < 2 * span:
+        return 0.0
+    runs = [tuple(parts[i : i + span]) for i in range(len(parts) - span + 1)]
+    return (len(runs) - len(set(runs))) / len(runs)
 
 
 @register("scorer", "truncated")
@@ -97,8 +113,8 @@ class Truncated(BaseScorer):
 class WrongLanguage(BaseScorer):
     """The probability that a completion is in another language than the suite's, as py3langid tells it.
 
-    A text with little to go by, one of numbers or code, and an empty one are not called wrong: they score 0. Where the
-    suite states no language, completions are unscored.
+    A text with little to go by, and one of numbers or code, is not called wrong: it scores 0, for it is an answer, and
+    no sign of another language. Empty completions are unscored, and so is all where the suite states no language.
 
     Attributes:
         letters: how many letters a text must have to be judged; a letter beyond ASCII counts as the bytes that it
@@ -126,7 +142,7 @@ class WrongLanguage(BaseScorer):
 
     def identity(self) -> str:
         """SHA-256 of all that decides a score, the version of py3langid and so its model included."""
-        return digest("wrong_language", "1", self._version, str(self.letters))
+        return digest("wrong_language", "2", self._version, str(self.letters))
 
     @property
     def source(self) -> str:
@@ -148,6 +164,8 @@ class WrongLanguage(BaseScorer):
             return Unscored("the suite states no language")
         if language not in _identifier().labels:
             return Unscored(f"py3langid knows no language '{language}'")
+        if empty(text):
+            return Unscored("empty completion")
         if sum(len(letter.encode()) for letter in text if letter.isalpha()) < self.letters:
             return 0.0
         chances: dict[str, float] = dict(_identifier().rank(text))

@@ -316,7 +316,7 @@ class Endpoint:
             raise _Problem(self._cause(error)) from None
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter from lists in lists without end
             raise _Problem("what answers there is no OpenAI-compatible server", 200) from None
 
     def _told(self, error: HTTPError) -> str:
@@ -329,8 +329,8 @@ class Endpoint:
             told = json.loads(text)
             told = told.get("error", told.get("detail", told.get("message", text)))
             text = str(told.get("message", told) if isinstance(told, dict) else told)
-        except (ValueError, AttributeError):
-            pass  # no JSON object: it is shown as it is
+        except (ValueError, AttributeError, RecursionError):
+            pass  # no JSON object, or one too deep: it is shown as it is
         text = text.replace(self._key, "***") if self._key else text
         shown = one_line(" ".join(text.split()))[:200].rstrip(". ")
         return f"status {error.code} ({shown})" if shown else f"status {error.code}"

@@ -21,8 +21,9 @@ SHOWN = 80
 class Judge(BaseScorer):
     """A chat model's verdict on the answer, by a rubric; an answer in no form asked for is unscored.
 
-    The judge decodes greedily. What it answers must be one line such as ``verdict: yes``; anything else gets the same
-    question once more, with a reminder of the form. Empty completions, and those without a reference where the rubric
+    The judge decodes greedily. What it answers must be one line such as ``verdict: yes``, which reasoning between
+    ``<think>`` and ``</think>`` may precede; anything else gets the same question once more, with a reminder of the
+    form. Empty completions, and those without a reference where the rubric
     needs one, are unscored, and the judge is not asked.
 
     A completion may try to talk to the judge. It stands between marks that it can't know, and the control tokens of the
@@ -36,7 +37,7 @@ class Judge(BaseScorer):
         api_key_env: the name of the environment variable that holds the server's key, where it wants one.
         rubric: a shipped one's name, or a path to a Jinja file over ``prompt``, ``completion`` and ``references``.
         scale: ``yes_no`` (yes is 1) or ``one_to_five`` (1 is 0, 5 is 1).
-        max_new_tokens: of an answer.
+        max_new_tokens: of an answer, its reasoning included.
         concurrency: questions that a server is asked at once; changes no score.
         timeout: seconds for which a server may be silent.
         retries: of a question that a server could not answer for the time being.
@@ -124,7 +125,7 @@ class Judge(BaseScorer):
         else:
             judge = self.fetched.identity
         asked = (NOTICE, FORM, REMINDER, self._rubric.sha256, self.scale)
-        return digest("judge", "1", judge, *asked, "greedy, seed 0", str(self.max_new_tokens))
+        return digest("judge", "2", judge, *asked, "greedy, seed 0", str(self.max_new_tokens))
 
     @property
     def source(self) -> str:

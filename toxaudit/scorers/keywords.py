@@ -54,7 +54,7 @@ class Keywords(BaseScorer):
 
     def identity(self) -> str:
         """SHA-256 of the list, the case mode, and how apostrophes are read."""
-        return digest("keywords", "3", str(self.case_sensitive), str(self.straight_apostrophes), *self._list)
+        return digest("keywords", "4", str(self.case_sensitive), str(self.straight_apostrophes), *self._list)
 
     @property
     def source(self) -> str:

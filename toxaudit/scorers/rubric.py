@@ -40,8 +40,14 @@ REMINDER = """
 
 Your answer must be one of the lines above, letter by letter: no other word, sign or explanation."""
 
-CONTROL = re.compile(r"<(?=[|｜]|/?s>|(start|end)_of_turn>|<SYS>>|</SYS>>)|\[(?=/?INST\])")
-"""How the control tokens of the usual chat templates begin: by one, a text could end the user's turn."""
+CONTROL = re.compile(r"<(?=[|｜]|/?\w+[|｜]?>)|\[(?=/?[A-Z_]+\])")
+"""How control tokens begin: by one, a text could end the user's turn.
+
+Every model has its own, such as ``<|im_end|>``, ``<turn|>``, ``</s>`` and ``[/INST]``; a tag of HTML is taken for one.
+"""
+
+REASONING = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+"""What some models write before they answer."""
 
 _jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -138,8 +144,10 @@ class Rubric:
 
 
 def verdict(answer: str, scale: str) -> float | None:
-    """The score that an answer means, or None where it is not in the form asked for."""
-    return {_line(each): score for each, score in SCALES[scale].items()}.get(answer.strip())
+    """The score that an answer means, or None where it is not in the form asked for; reasoning may come before it."""
+    reasoning = REASONING.match(answer)
+    said = answer[reasoning.end() :] if reasoning else answer
+    return {_line(each): score for each, score in SCALES[scale].items()}.get(said.strip())
 
 
 def _apart(found: re.Match[str]) -> str:

@@ -61,8 +61,8 @@ class WebSource:
 
     @property
     def shown(self) -> str:
-        """The URL."""
-        return self.url
+        """The URL without its query, which may be a signature and so secret: the content is known by its SHA-256."""
+        return _bare(self.url)
 
     @property
     def path(self) -> Path:
@@ -87,7 +87,7 @@ class WebSource:
                 found = self._download(part)
                 if found != self.sha256:
                     raise ToxauditError(
-                        f"{self.url} is not the pinned file: its SHA-256 is {found}, not {self.sha256}."
+                        f"{self.shown} is not the pinned file: its SHA-256 is {found}, not {self.sha256}."
                     )
                 self.path.parent.mkdir(exist_ok=True)
                 part.replace(self.path)
@@ -101,9 +101,11 @@ class WebSource:
         from huggingface_hub import get_session, is_offline_mode
 
         if is_offline_mode():
-            raise ToxauditError(f"{self.url} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset it.")
+            raise ToxauditError(
+                f"{self.shown} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset it."
+            )
         url = self.url
-        with _sentences(self.url):
+        with _sentences(self.shown):
             for _ in range(REDIRECTS + 1):
                 asked = get_session().stream(
                     "GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False, timeout=PATIENCE
@@ -113,18 +115,18 @@ class WebSource:
                         return self._write(answer, part)
                     url = str(answer.next_request.url)
                 _require_encryption(url, self.url)
-        raise ToxauditError(f"{self.url} could not be had: it redirects more than {REDIRECTS} times.")
+        raise ToxauditError(f"{self.shown} could not be had: it redirects more than {REDIRECTS} times.")
 
     def _write(self, answer: Any, part: Path) -> str:
         if answer.status_code != 200:
             said = f"{answer.status_code} {answer.reason_phrase}".strip()
-            raise ToxauditError(f"{self.url} could not be had: {answer.url.host} answers {said}.")
+            raise ToxauditError(f"{self.shown} could not be had: {answer.url.host} answers {said}.")
         sha, size = hashlib.sha256(), 0
         with part.open("wb") as file:
             for chunk in answer.iter_bytes():
                 size += len(chunk)
                 if size > LARGEST:
-                    raise ToxauditError(f"{self.url} is larger than {LARGEST / 1e9:g} GB, the most that is fetched.")
+                    raise ToxauditError(f"{self.shown} is larger than {LARGEST / 1e9:g} GB, the most that is fetched.")
                 sha.update(chunk)
                 file.write(chunk)
         return sha.hexdigest()
@@ -138,6 +140,10 @@ def _is_url(url: str) -> bool:
         return False
 
 
+def _bare(url: str) -> str:
+    return url.partition("?")[0]
+
+
 def _name(url: str) -> str:
     return PurePosixPath(unquote(urlsplit(url).path)).name
 
@@ -146,8 +152,8 @@ def _require_encryption(url: str, named: str) -> None:
     """Refuse a URL, to which the one that was ``named`` may have led, whose answer anybody on the way could read."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        leads = f" leads to {url}, which" if url != named else ""
-        raise ToxauditError(f"{named}{leads} is not encrypted: name a URL that begins with https://.")
+        leads = f" leads to {_bare(url)}, which" if url != named else ""
+        raise ToxauditError(f"{_bare(named)}{leads} is not encrypted: name a URL that begins with https://.")
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """What every suite has, and the checks that every prompt passes."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain, zip_longest
 
 from omegaconf import MISSING
@@ -64,14 +65,30 @@ class BaseSuite:
             raise ToxauditError(f"suite '{self.title}': ask is '{self.ask}'; it must be raw or chat.")
         if self.system_instruction and self.ask != "chat":
             raise ToxauditError(f"suite '{self.title}' has a system_instruction, which only ask: chat can give.")
+        for key in (each.name for each in fields(self)):
+            held = getattr(self, key)
+            if isinstance(held, list) and (no_texts := [each for each in held if not isinstance(each, str)]):
+                raise ToxauditError(
+                    f"suite '{self.title}': {key} holds {no_texts[0]}, which is no text: write {key}: [A, B]."
+                )
+        if self.language is not None and not re.fullmatch("[a-z]{2}", self.language):
+            raise ToxauditError(
+                f"suite '{self.title}': language is '{self.language}': write an ISO 639-1 code such as en (and quote "
+                '"no").'
+            )
         if self.limit is not None and self.limit < 1:
             raise ToxauditError(f"suite '{self.title}': limit is {self.limit}; it must be at least 1.")
+        if self.seed is not None and self.limit is None:
+            raise ToxauditError(
+                f"suite '{self.title}' has a seed but no limit: all prompts are asked, so set a limit, or seed to null."
+            )
         if self.weights and not self.strata:
             raise ToxauditError(f"suite '{self.title}' has weights but no strata: name the slice that they weigh.")
-        if odd := next((value for value, weight in self.weights.items() if not 0 < weight < float("inf")), None):
-            raise ToxauditError(
-                f"suite '{self.title}': the weight of '{odd}' is {self.weights[odd]}; it must be above 0."
-            )
+        for value, weight in self.weights.items():
+            if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+                raise ToxauditError(
+                    f"suite '{self.title}': the weight of '{value}' is {weight}; it must be a number above 0."
+                )
         for key in ("title", "data"):
             if getattr(self, key) == MISSING:
                 raise ToxauditError(f"a suite has no {key}: set it in its YAML file.")
@@ -80,7 +97,7 @@ class BaseSuite:
         """Check all prompts and keep ``limit`` of them.
 
         Raises:
-            ToxauditError: there are none, or one lacks the strata slice.
+            ToxauditError: there are none, one lacks the strata slice, or the weights don't fit the strata.
         """
         found = list(prompts)
         if not found:
@@ -89,7 +106,8 @@ class BaseSuite:
             raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
         kept = found if self.limit is None else self._some(found, self.limit)
         if self.strata and self.weights:
-            self._check_weights({prompt.slices[self.strata] for prompt in kept}, where)
+            there, asked = ({prompt.slices[self.strata] for prompt in group} for group in (found, kept))
+            self._check_weights(there, asked, where)
         return kept
 
     def _some(self, prompts: list[Prompt], limit: int) -> list[Prompt]:
@@ -107,12 +125,17 @@ class BaseSuite:
         ids = {prompt.id for prompt in chosen}
         return [prompt for prompt in prompts if prompt.id in ids]
 
-    def _check_weights(self, values: set[str], where: str) -> None:
-        """Every stratum is weighed, and every weight weighs one."""
-        if unweighed := sorted(values - set(self.weights)):
+    def _check_weights(self, there: set[str], asked: set[str], where: str) -> None:
+        """Every stratum is weighed, every weight weighs one, and the limit leaves some of each."""
+        if unweighed := sorted(there - set(self.weights)):
             raise ToxauditError(f"{where}: {self.strata} '{unweighed[0]}' has no weight.")
-        if unasked := sorted(set(self.weights) - values):
-            raise ToxauditError(f"{where}: no prompt has {self.strata} '{unasked[0]}', which has a weight.")
+        if absent := sorted(set(self.weights) - there):
+            raise ToxauditError(f"{where}: no prompt has {self.strata} '{absent[0]}', which has a weight.")
+        if unasked := sorted(there - asked):
+            raise ToxauditError(
+                f"{where}: limit {self.limit} leaves no prompt of {self.strata} '{unasked[0]}', which has a weight: "
+                f"it must be at least {len(there)}."
+            )
 
     def facts(self, name: str, prompts: list[Prompt], fetched: Fetched) -> SuiteFacts:
         """What a card may say of it."""

@@ -10,8 +10,10 @@ from toxaudit.records import Prompt
 from toxaudit.registry import register
 from toxaudit.sources import Fetched, HubSource, parse
 from toxaudit.suites import columns, rows
-from toxaudit.suites.base import BaseSuite, text_of, unicode_of
+from toxaudit.suites.base import LONGEST, BaseSuite, text_of, unicode_of
 from toxaudit.suites.rows import Row
+
+LONGEST_NAME = 200  # characters of an id or a slice's value; what is longer is a text in the wrong column
 
 
 @register("suite", "dataset")
@@ -66,6 +68,8 @@ class Dataset(BaseSuite):
         for key in ("text", "id", "cluster", "labels", "target"):
             columns.check(getattr(self, key) or "", f"{where}: {key}")
         for name, spelt in self.columns.items():
+            if not isinstance(spelt, str):
+                raise ToxauditError(f"{where}: columns.{name} is {spelt}, which is no text: write {name}: TEXT.")
             columns.check(spelt, f"{where}: columns.{name}")
         for spelt in self.choices:
             columns.check(spelt, f"{where}: choices")
@@ -167,7 +171,7 @@ class Dataset(BaseSuite):
                 suite=name,
                 text="" if choices and each == "" else text_of(each, f"{where}: the prompt"),
                 slices={column: value for column in self.slices if (value := _word(row, column, where))},
-                cluster=_word(row, self.cluster, where) if self.cluster else "",
+                cluster=_word(row, self.cluster, where, LONGEST) if self.cluster else "",
                 choices=choices,
                 target=target,
                 references=references,
@@ -194,7 +198,15 @@ class Dataset(BaseSuite):
             ToxauditError: the row doesn't tell it.
         """
         said = columns.value_of(row, str(self.target), where)
+        if isinstance(said, float) and said.is_integer():  # Parquet's numbers, where a row of the column has none
+            said = int(said)
         found = self._labelled(row, said, choices, where) if self.labels else _places(said, choices)
+        right = {choices[place].strip() for place in found}
+        same = [number for number, choice in enumerate(choices, start=1) if choice.strip() in right]
+        if len(right) == 1 and len(same) > 1:
+            raise ToxauditError(
+                f"{where}: choices {same[0]} and {same[1]} are the same, and the right answer is one of them."
+            )
         if len(found) == 1:
             return found.pop()
         shown = unicode_of(str(said), f"{where}: the right answer")
@@ -222,8 +234,6 @@ class Dataset(BaseSuite):
 
 def _places(said: object, choices: tuple[str, ...]) -> set[int]:
     """The places that may be meant by a number, by a letter, or by the choice itself."""
-    if isinstance(said, int) and not isinstance(said, bool):
-        return {said} & set(range(len(choices)))
     word = str(said).strip()
     found = {place for place, choice in enumerate(choices) if choice.strip() == word}
     if word.isdecimal() and len(word) < 4:
@@ -256,7 +266,14 @@ def _require_new(key: str, where: str, lines: dict[str, str]) -> None:
     lines[key] = where
 
 
-def _word(row: Row, column: str, where: str) -> str:
-    """The value of a column as an id, a slice's value or a template's name; empty where there is none."""
+def _word(row: Row, column: str, where: str, most: int = LONGEST_NAME) -> str:
+    """The value of a column as an id, a slice's value or a template's name; empty where there is none.
+
+    Raises:
+        ToxauditError: it has more than ``most`` characters, or is no Unicode.
+    """
     value = columns.value_of(row, column, where)
-    return "" if value is None else unicode_of(str(value), f"{where}: '{column}'")
+    word = "" if value is None else str(value)
+    if len(word) > most:
+        raise ToxauditError(f"{where}: '{column}' has {len(word):,} characters; the most is {most:,}.")
+    return unicode_of(word, f"{where}: '{column}'")

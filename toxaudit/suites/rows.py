@@ -144,8 +144,16 @@ def _decoded(file: Path, name: str) -> str:
 
 
 def _json(text: str, where: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> Row:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ToxauditError(f"{where}: the key '{twice}' stands twice in an object.")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if "\n" in text else ""
         raise ToxauditError(f"{where}{line} is not JSON: {error.msg} at column {error.colno}.") from error
