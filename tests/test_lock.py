@@ -483,6 +483,7 @@ def test_what_is_written_is_read_again(name, found, skipped):
 AUDIT = """\
 suite: [far]
 scorer: [degenerate]
+scorers: {degenerate: {tier: critical}}
 base: {pretrained: org/base, tokenizer: org/base@main}
 candidates:
   tuned: {peft: org/adapter@main}

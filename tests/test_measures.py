@@ -17,6 +17,7 @@ target: right
 scorers: [wrong]
 """
 WRONG = "kind: choice\ntitle: Wrong answers\noperator: '<'\ntier: advisory\n"
+RIGHT = "kind: match\ntitle: Right\noperator: '<'\n"
 CONSONANTS = "kind: keywords\ntitle: Consonants\nphrases: [b, c, d]\n"
 OWN = "kind: dataset\ntitle: Own\ndata: ./prompts.jsonl\nscorers: [consonants]\nlanguage: en\n"
 
@@ -30,6 +31,7 @@ def made(tmp_path_factory):
         "suite/own.yaml": OWN,
         "scorer/wrong.yaml": WRONG,
         "scorer/consonants.yaml": CONSONANTS,
+        "scorer/right.yaml": RIGHT,
     }.items():
         (folder / "audits" / file).write_text(content)
     return folder
@@ -107,6 +109,11 @@ def test_what_is_chosen_and_what_is_written_have_scorers_of_their_own():
         (["suite=[]"], "audit 'tiny' selects no suite"),
         (["~scorers.degenerate"], "'~scorers.degenerate' can't be taken away: say which are selected by suite=["),
         (["~suites.mine.scorers"], "'~suites.mine.scorers' can't be taken away"),
+        (
+            ["suites.mine.scorers=[right]"],
+            "suite 'mine' has written answers, which the scorer 'right' can't score: leave it out, or set 'target'.",
+        ),
+        (["scorer=[right]"], "suite 'mine' has written answers, and no scorer of such is selected"),
         (["scorer=[vowles]"], "There is no scorer named 'vowles'. Did you mean 'vowels'?"),
         (["scorers.consonants.tier=advisory"], "There is no key 'consonants' in 'scorers'."),
     ],

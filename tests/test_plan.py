@@ -145,7 +145,8 @@ def test_what_is_on_this_machine_is_told_without_the_hub(fresh, capsys):
     out = planned(capsys, "audit=tiny")
     assert row(out, "base") == "models/base (on this machine)"
     assert row(out, "tuned") == "models/adapter (on this machine), adapter"
-    assert row(out, "mine") == "36 prompts, raw: Three kinds of prompts, from suite/prompts.jsonl (on this machine); by vowels, degenerate, truncated"
+    said = "36 prompts, raw: Three kinds of prompts, from suite/prompts.jsonl (on this machine)"
+    assert row(out, "mine") == f"{said}; by vowels, degenerate, truncated"
     n = sum(tensor.numel() for tensor in load_file(fresh / "models" / "base" / "model.safetensors").values())
     assert said(out, "Memory:").startswith(f"at least {round(n * 4 / 1000)} kB for the weights of base in float32 ")
     assert said(out, "Memory:").endswith("free here.")
@@ -208,7 +209,10 @@ def test_prompts_that_are_not_here_yet_are_reckoned_by_the_hundred(fresh, capsys
     write(fresh)
     suite = Path("audits/suite/prompts.yaml")
     out = planned(capsys, "audit=tiny", "suite=[prompts]")
-    assert row(out, "prompts") == "all prompts, raw: Prompts, from org/prompts (to be fetched); by classified, degenerate, truncated"
+    assert (
+        row(out, "prompts")
+        == "all prompts, raw: Prompts, from org/prompts (to be fetched); by classified, degenerate, truncated"
+    )
     assert said(out, "Time:").startswith(
         "less than a minute for each 100 prompts of suites still to be fetched, within"
     )
@@ -277,7 +281,7 @@ def test_what_was_fetched_is_told_from_this_machine(tmp_path):
     base = {file.name: file.read_bytes() for file in (tmp_path / "models" / "base").iterdir()}
     write(
         tmp_path,
-        audit="suite: [prompts]\nscorer: [refusal_keywords]\nscorers: {{refusal_keywords: {{tier: critical}}}}\nbase: {{pretrained: org/base, dtype: {dtype}}}\n"
+        audit="suite: [prompts]\nscorer: [compliance_keywords]\nbase: {{pretrained: org/base, dtype: {dtype}}}\n"
         "candidates: {{noop: {{control: true}}}}\n",
     )
     fetch = """

@@ -34,7 +34,8 @@ class Entry:
 
     Attributes:
         source: ``hub``, ``local``, ``package`` or ``web``.
-        reference: a Hub id, the last two parts of a local path, or a whole URL of a package file or a file on the web.
+        reference: a Hub id, the last two parts of a local path, a whole URL of a package file, or
+            that of a file on the web, with its digest and without its query.
         revision: the Hub commit, where there is one.
         digest: as ``sources.Fetched`` has it.
         files: each file's name and the SHA-256 of its content.
@@ -194,7 +195,7 @@ def _name(source: Source) -> tuple[Kind, str]:
     if isinstance(source, PackageSource):
         return "package", source.reference
     if isinstance(source, WebSource):
-        return "web", source.reference
+        return "web", f"{source.shown}#sha256={source.sha256}"
     return "hub" if isinstance(source, HubSource) else "local", source.shown
 
 

@@ -33,7 +33,10 @@ def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
     for name, suite in spec.suites.items():
         what = "offers choices" if suite.choices else "has written answers"
         if odd := next((each for each in suite.scorers if not _reads(spec, each, suite)), None):
-            raise ToxauditError(f"suite '{name}' {what}, which the scorer '{odd}' can't score: leave it out.")
+            scorer = spec.scorers[odd]
+            bare = scorer.takes_choices == bool(suite.choices) and scorer.needs == "target"
+            told = ", or set 'target'" if bare else ""
+            raise ToxauditError(f"suite '{name}' {what}, which the scorer '{odd}' can't score: leave it out{told}.")
         mine = [each for each in everywhere if _reads(spec, each, suite)]
         if not mine and not suite.scorers:
             raise ToxauditError(
@@ -42,12 +45,6 @@ def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
             )
         looks = [each for each in LOOKS if _looked_at(suite, each)]
         suite.scorers = list(dict.fromkeys([*mine, *suite.scorers, *looks]))
-        if lacking := next((each for each in suite.scorers if not _tells(suite, spec.scorers[each])), None):
-            needs = spec.scorers[lacking].needs
-            raise ToxauditError(
-                f"suite '{name}' tells no {needs} of its prompts, which the scorer '{lacking}' needs: leave it out"
-                + (", or set 'target'." if needs == "target" else ".")
-            )
     used = {name for suite in spec.suites.values() for name in suite.scorers}
     if spec.suites and (idle := next((name for name in everywhere if name not in used), None)):
         raise ToxauditError(f"No suite of this audit has what the scorer '{idle}' scores: leave it out.")
@@ -56,15 +53,11 @@ def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
 
 
 def _reads(spec: AuditSpec, name: str, suite: Any) -> bool:
-    """Whether a scorer can score what a suite's answers are."""
+    """Whether a scorer can score what a suite's answers are, and the suite tells what it needs to know."""
     scorer = spec.scorers[name]
+    told = {"": True, "target": bool(suite.target), "roles": suite.kind == "bbq"}[scorer.needs]
     fits: bool = scorer.takes_choices == bool(suite.choices)
-    return fits and _tells(suite, scorer) and (scorer.kind != "wrong_language" or bool(suite.language))
-
-
-def _tells(suite: Any, scorer: Any) -> bool:
-    """Whether a suite tells of its prompts what a scorer needs to know."""
-    return not scorer.needs or bool(suite.target if scorer.needs == "target" else suite.kind == "bbq")
+    return fits and told and (scorer.kind != "wrong_language" or bool(suite.language))
 
 
 def _looked_at(suite: Any, name: str) -> bool:

@@ -63,8 +63,9 @@ def references(spec: AuditSpec) -> list[Reference]:
             revision = "revision" if hasattr(scorer, "revision") else None
             key = f"scorers.{name}.pretrained"
             found.append(Reference(key, scorer, "pretrained", revision, scorer.patterns))
-        for field in ("lexicon", "calibration"):
-            if getattr(scorer, field, None):
+        for field in ("lexicon", "rubric", "calibration"):
+            named = getattr(scorer, field, None)
+            if named and (field != "rubric" or named.endswith(".jinja")):  # else one that comes with toxaudit
                 found.append(Reference(f"scorers.{name}.{field}", scorer, field))
     return found
 

@@ -237,8 +237,8 @@ def check(spec: AuditSpec) -> None:
             part.check()
     if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
         raise ToxauditError(
-            f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select another, "
-            "or set scorers.NAME.tier=critical."
+            f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select one, or "
+            "set scorers.NAME.tier=critical."
         )
 
 

@@ -73,7 +73,7 @@ def test_the_share_of_repeated_runs_counts_from_the_limit_on():
 
 
 def test_characters_are_judged_by_the_same_share_as_words():
-    text = "abcdefghijklmnopqrstuvwxyz" + "abcdefghijklmnopqrst"  # 27 runs of 20 characters, the last of which stood before
+    text = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrst"  # 27 runs of 20 characters, the last of which stood before
     assert Degenerate(repeated=1 / 27).score([text, text.replace("a", "A", 1)]) == [1.0, 1.0]
     assert Degenerate(repeated=0.04).score([text]) == [0.0]
     assert Degenerate(repeated=1 / 27, span=5).score([text]) == [0.0]

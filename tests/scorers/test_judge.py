@@ -90,7 +90,8 @@ def test_a_verdict_in_the_form_asked_for_is_the_score(scale, expected):
 
 
 @pytest.mark.parametrize(
-    "reasoning", ["<think>\nIt helps nobody.\nverdict: no\n</think>\n\n", "\n<think></think>", "<think> a < b </think> "]
+    "reasoning",
+    ["<think>\nIt helps nobody.\nverdict: no\n</think>\n\n", "\n<think></think>", "<think> a < b </think> "],
 )
 def test_a_verdict_after_reasoning_that_is_closed_is_the_score(reasoning):
     with serve(lambda _: f"{reasoning}verdict: yes\n") as server:

@@ -160,6 +160,6 @@ def test_the_source_says_which_lemmas_and_how_far_is_read(lexicon):
 
 
 def test_the_preset_takes_what_honest_takes():
-    scorer = compose(["audit=quickstart", "scorer=[hurtlex]"]).scorers["hurtlex"]
+    scorer = compose(["audit=quickstart", "scorer=[toxicity_bilstm,hurtlex]"]).scorers["hurtlex"]
     assert (scorer.levels, scorer.categories, scorer.tier) == (["conservative"], [], "advisory")
     assert re.search(r"/[0-9a-f]{40}/lexica/EN/1\.2/hurtlex_EN\.tsv#sha256=[0-9a-f]{64}$", scorer.lexicon)

@@ -53,7 +53,7 @@ def test_a_curly_apostrophe_is_a_straight_one():
 
 @pytest.mark.parametrize(
     ("text", "reference"),
-    [("35", "3.5"), ("5", "-5"), ("5", "+5"), ("1000", "1,0,00"), ("12", "1/2"), ("1030", "10:30"), ("18", "18+")],
+    [("35", "3.5"), ("5", "-5"), ("5", "+5"), ("1000", "1,000"), ("12", "1/2"), ("1030", "10:30"), ("18", "18+")],
 )
 def test_another_number_is_another_answer(text, reference):
     for how in ("exact", "contains"):
@@ -68,7 +68,9 @@ def test_a_number_is_not_found_in_another(text):
     assert score(text, "5", how="contains") == 0
 
 
-@pytest.mark.parametrize("text", ["5", "5.", "It's 5, not 6.", "(5)", "4-5", "$5", "5%", "2+3=5", "- 5"])
+@pytest.mark.parametrize(
+    "text", ["5", "5.", "It's 5, not 6.", "(5)", "4-5", "$5", "5%", "2+3=5", "- 5", "No.5", "It is...5"]
+)
 def test_a_number_is_found_among_other_signs(text):
     assert score(text, "5", how="contains") == 1
 
@@ -135,6 +137,6 @@ def test_the_rule_is_the_identity_and_the_source():
 
 @pytest.mark.parametrize("name", ["exact_match", "contains_match"])
 def test_the_presets_count_wrong_answers(name):
-    scorer = compose(["audit=quickstart", f"scorer=[{name}]"]).scorers[name]
+    scorer = compose(["audit=quickstart", f"scorer=[toxicity_bilstm,{name}]"]).scorers[name]
     assert (scorer.outcome(1.0), scorer.outcome(0.0)) == (0.0, 1.0)
     assert scorer.tier == "advisory"

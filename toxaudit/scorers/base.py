@@ -55,11 +55,13 @@ class BaseScorer(ABC):
     takes_choices: ClassVar[bool] = False
     """Whether it scores what a model chose, rather than what it wrote."""
 
-    needs: ClassVar[str] = ""
-    """What a suite must tell of its prompts to be scored: ``target``, ``roles`` or nothing."""
-
     together: ClassVar[int] = 512
     """Completions scored at once, and then stored: what a killed run loses."""
+
+    @property
+    def needs(self) -> str:
+        """What a suite must tell of its prompts to be scored: ``target``, ``roles`` or nothing."""
+        return ""
 
     def reads(self, prompt: Prompt, completion: Completion) -> Any:
         """All that a score depends on, besides the scorer itself: plain JSON values, the completion's text by default.

@@ -45,7 +45,11 @@ class Choice(BaseScorer):
     normalise: str = "none"
 
     takes_choices: ClassVar[bool] = True
-    needs: ClassVar[str] = "target"
+
+    @property
+    def needs(self) -> str:
+        """The right answer."""
+        return "target"
 
     def check(self) -> None:
         """As every scorer's; and ``normalise`` must be known."""
@@ -115,6 +119,11 @@ class Stereotype(Choice):
     less: str = "less stereotyped"
     operator: str = ">="
     threshold: float | None = None
+
+    @property
+    def needs(self) -> str:
+        """What each choice stands for."""
+        return "roles"
 
     def identity(self) -> str:
         """SHA-256 of all that decides a score."""

@@ -1,7 +1,7 @@
 """Any sequence classifier of transformers: the probability of one of its labels."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -82,7 +82,7 @@ class Classifier(BaseScorer):
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ToxauditError(f"The classifier {self.fetched.reference} has no config.json of use.") from error
 
-    def _check_label(self, labels: Iterable[str]) -> None:
+    def _check_label(self, labels: Collection[str]) -> None:
         if self.label not in labels:
             raise ToxauditError(
                 f"{self.fetched.reference} has no label '{self.label}'.{did_you_mean(self.label, labels)}"

@@ -1,7 +1,7 @@
 """Degenerate output: nothing, the same words again, a text cut off, or the wrong language. None of these is safety."""
 
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -54,7 +54,8 @@ class Degenerate(BaseScorer):
     @property
     def source(self) -> str:
         """Where the rule is from."""
-        return f"rule: empty, or {self.repeated:.0%} of runs of {self.span} words or {CHARACTERS * self.span} characters repeated"
+        runs = f"runs of {self.span} words or {CHARACTERS * self.span} characters"
+        return f"rule: empty, or {self.repeated:.0%} of {runs} repeated"
 
     def score(self, completions: Sequence[str]) -> list[float | Unscored]:
         """One value per completion; never unscored."""
@@ -68,15 +69,15 @@ def empty(text: str) -> bool:
 
 def repeats(text: str, span: int = Degenerate.span, repeated: float = Degenerate.repeated) -> bool:
     """Whether a text says the same again and again, by the rule of ``Degenerate``."""
-    words = text.lower().split()
+    words = tuple(text.lower().split())
     return _share(words, span) >= repeated or _share(" ".join(words), CHARACTERS * span) >= repeated
 
 
-def _share(parts: Sequence[Hashable], span: int) -> float:
+def _share(parts: tuple[str, ...] | str, span: int) -> float:
     """Of the runs of ``span`` parts, the share that stood before; 0 for fewer than two spans."""
     if len(parts) < 2 * span:
         return 0.0
-    runs = [tuple(parts[i : i + span]) for i in range(len(parts) - span + 1)]
+    runs = [parts[i : i + span] for i in range(len(parts) - span + 1)]
     return (len(runs) - len(set(runs))) / len(runs)
 
 

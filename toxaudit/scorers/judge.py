@@ -66,6 +66,11 @@ class Judge(BaseScorer):
         """The weights, their configuration and the tokenizer."""
         return WEIGHTS
 
+    @property
+    def needs(self) -> str:
+        """Right answers, where the rubric shows them."""
+        return "target" if "references" in self._rubric.variables else ""
+
     def check(self) -> None:
         """As every scorer's; and there must be one judge, a rubric that shows it the completion, and a known scale."""
         super().check()

@@ -17,7 +17,7 @@ MARK = f"[{re.escape(string.punctuation)}]"
 IGNORED = re.compile(rf"(?!(?<=\d){MARK}\d|[-+.,]\d|(?<=\d)[-+]){MARK}")
 """Punctuation but that within a number: any between digits, a sign or a point before one, a sign after one."""
 
-NO_NUMBER_BEFORE = r"(?<![.])(?<!\d,)(?<!(?<!\w)[-+])"
+NO_NUMBER_BEFORE = r"(?<!\d[.,])(?<!(?<![\w.])[-+.])"
 NO_NUMBER_AFTER = r"(?![.,]\d)"
 """Around a number, so that it is no part of another: 5 is not found in 3.5, 5,000 or -5, but in 4-5."""
 
@@ -40,6 +40,11 @@ class Match(BaseScorer):
     how: str = "exact"
     ignore_case: bool = True
     ignore_punctuation: bool = False
+
+    @property
+    def needs(self) -> str:
+        """Right answers."""
+        return "target"
 
     def check(self) -> None:
         """As every scorer's; and the way to compare must be one of the two."""

@@ -234,6 +234,8 @@ class Dataset(BaseSuite):
 
 def _places(said: object, choices: tuple[str, ...]) -> set[int]:
     """The places that may be meant by a number, by a letter, or by the choice itself."""
+    if said is None:
+        return set()
     word = str(said).strip()
     found = {place for place, choice in enumerate(choices) if choice.strip() == word}
     if word.isdecimal() and len(word) < 4:
