@@ -145,8 +145,8 @@ def test_what_is_on_this_machine_is_told_without_the_hub(fresh, capsys):
     out = planned(capsys, "audit=tiny")
     assert row(out, "base") == "models/base (on this machine)"
     assert row(out, "tuned") == "models/adapter (on this machine), adapter"
-    said = "36 prompts, raw: Three kinds of prompts, from suite/prompts.jsonl (on this machine)"
-    assert row(out, "mine") == f"{said}; by vowels, degenerate, truncated"
+    asked = "36 prompts, raw: Three kinds of prompts, from suite/prompts.jsonl (on this machine)"
+    assert row(out, "mine") == f"{asked}; by vowels, degenerate, truncated"
     n = sum(tensor.numel() for tensor in load_file(fresh / "models" / "base" / "model.safetensors").values())
     assert said(out, "Memory:").startswith(f"at least {round(n * 4 / 1000)} kB for the weights of base in float32 ")
     assert said(out, "Memory:").endswith("free here.")
@@ -211,7 +211,7 @@ def test_prompts_that_are_not_here_yet_are_reckoned_by_the_hundred(fresh, capsys
     out = planned(capsys, "audit=tiny", "suite=[prompts]")
     assert (
         row(out, "prompts")
-        == "all prompts, raw: Prompts, from org/prompts (to be fetched); by classified, degenerate, truncated"
+        == "all prompts, raw: Prompts, from org/prompts (to be fetched); by vowels, degenerate, truncated"
     )
     assert said(out, "Time:").startswith(
         "less than a minute for each 100 prompts of suites still to be fetched, within"
