@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxaudit.compose import compose
+from toxaudit.compose import scorer
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Completion, Prompt
 from toxaudit.scorers.base import Unscored
@@ -137,6 +137,6 @@ def test_the_rule_is_the_identity_and_the_source():
 
 @pytest.mark.parametrize("name", ["exact_match", "contains_match"])
 def test_the_presets_count_wrong_answers(name):
-    scorer = compose(["audit=quickstart", f"scorer=[toxicity_bilstm,{name}]"]).scorers[name]
-    assert (scorer.outcome(1.0), scorer.outcome(0.0)) == (0.0, 1.0)
-    assert scorer.tier == "advisory"
+    found = scorer(name, [])
+    assert (found.outcome(1.0), found.outcome(0.0)) == (0.0, 1.0)
+    assert found.tier == "advisory"
