@@ -1,7 +1,7 @@
 """What the statistics cost: exact and hierarchical estimates, cold and warm, with and without a C compiler, at scale.
 
-python benchmarks/statistics.py            # everything, some minutes
-python benchmarks/statistics.py exact      # one of: exact, seeds, cold, bare, scale
+python benchmarks/estimators.py            # everything, some minutes
+python benchmarks/estimators.py exact      # one of: exact, seeds, cold, bare, scale
 """
 
 import argparse
