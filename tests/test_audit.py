@@ -116,7 +116,14 @@ def test_estimates_are_those_of_a_hand_count(here):
     assert counts == {name: pairs.count(pair) for pair, name in names.items()}
 
 
-@pytest.mark.parametrize(("kind", "calls"), [("completions", 2), ("completions", 7), ("scores", 1)])
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        pytest.param("completions", 2, marks=pytest.mark.slow),
+        ("completions", 7),
+        pytest.param("scores", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(here, kind, calls):
     overrides = ["audit=tiny", "backend.batch_size=32"]
     main(overrides)

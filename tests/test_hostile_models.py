@@ -112,6 +112,7 @@ def test_a_sabotaged_candidate_is_refused_in_one_sentence_and_nothing_is_generat
     assert not list((here.parent / "home" / "store").glob("completions/*"))
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_is_named_apart_or_lies_beside_an_adapter_is_tried_before_it_is_read(here, capsys):
     tokenizer_bomb(here / "models")
     assert main(["audit=tiny", "candidates.tuned.tokenizer=./models/full"]) == 3

@@ -14,6 +14,8 @@ import workspace
 from hub_server import Hub, Repository, serve
 from safetensors.torch import load_file, save_file
 
+pytestmark = pytest.mark.slow  # whole audits over a local Hub
+
 RUNS = """
 import contextlib, io, json, sys, time
 from toxaudit.cli import main

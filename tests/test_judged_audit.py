@@ -94,7 +94,13 @@ def test_an_audit_whose_judge_is_not_there_does_not_begin(capsys):
     assert not Path("runs/tiny/card.md").exists() or "127.0.0.1:9" not in Path("runs/tiny/card.md").read_text()
 
 
-@pytest.mark.parametrize(("size", "said"), [(4096, "gave no verdict"), (512, "longer than the judge can read")])
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        pytest.param(4096, "gave no verdict", marks=pytest.mark.slow),
+        (512, "longer than the judge can read"),
+    ],
+)
 def test_a_judge_may_be_a_model_on_this_machine(tmp_path, size, said):
     """Tiny ones, of which none answers in the form asked for: all is missing, and nothing is decided."""
     tiny.model(tmp_path / "own" / "judge", tiny.llama(max_position_embeddings=size), seed=3)
