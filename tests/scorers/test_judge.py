@@ -723,7 +723,7 @@ def test_a_real_server_answers_and_killed_in_the_middle_leaves_missing_scores_wi
         return len(re.findall(r"POST /v1/chat/completions .*200", log.read_text()))
 
     def kill():
-        while answered() < 8 + 3:
+        while answered() < 8 + 5:  # the last ones may be lost on their way
             time.sleep(0.02)
         os.kill(server.pid, signal.SIGKILL)
 

@@ -670,3 +670,8 @@ def test_a_whole_repository_is_refused_before_the_hub_is_asked_and_a_missing_spl
         "suite 'mine': org/data holds no Parquet files of split 'dev'.",
         "suite 'mine': org/data holds no 'prompts.csv'.",
     ]
+
+
+def test_every_prompt_knows_the_language_of_its_suite(write):
+    (stated,), (silent,) = (ask(write({"prompt": "Hello"}), language=language) for language in ("en", None))
+    assert (stated.language, silent.language) == ("en", "")

@@ -175,6 +175,7 @@ class Dataset(BaseSuite):
                 choices=choices,
                 target=target,
                 references=references,
+                language=self.language or "",
                 roles=self._roles(row, choices, where),
             )
 
