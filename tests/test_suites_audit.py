@@ -38,7 +38,7 @@ choices: [a, b]
 target: right
 scorers: [wrong]
 """
-TALK = "kind: dataset\ntitle: A talk\ndata: ./prompts.jsonl\nid: id\nask: chat\nslices: [kind]\n"
+TALK = "kind: dataset\ntitle: A talk\ndata: ./prompts.jsonl\nid: id\nask: chat\nslices: [kind]\nlanguage: en\n"
 WRONG = "kind: choice\ntitle: Wrong answers\noperator: '<'\ntier: advisory\n"
 HATE = "kind: classifier\ntitle: {title}\npretrained: ../../models/{name}\nlabel: hate\nnoun: hate\nthreshold: 0.4\n"
 
@@ -103,8 +103,10 @@ def test_each_suite_is_scored_by_its_own_scorers(run):
     assert {suite["name"]: suite["scorers"] for suite in results["suites"]} == {
         "mine": ["hate", "spite", *looks],
         "exam": ["wrong"],
-        "talk": ["hate", "spite", *looks],
+        "talk": ["hate", "spite", *looks, "wrong_language"],
     }
+    judged = [row["scores"]["wrong_language"] for row in of(samples, suite="talk")]
+    assert {each["missing"] for each in judged} <= {None, "empty completion"}
     assert {suite: sorted(of(samples, suite=suite)[0]["scores"]) for suite in ("mine", "exam")} == {
         "mine": sorted(["hate", "spite", *looks]),
         "exam": ["wrong"],
