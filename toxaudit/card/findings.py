@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from toxaudit import assurance, records
 from toxaudit.card import words
-from toxaudit.records import CORRECTED, LOOKS, AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
+from toxaudit.records import CORRECTED, LOOKS, UNSCORED, AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
 
 MOST_PROMPTS = 1_000_000
 """More prompts than that are not advised."""
@@ -41,7 +41,8 @@ def all_slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, Scor
         (estimate, scorer)
         for scorer in by_tier(result)
         for estimate in deciding
-        if estimate.measure == scorer.name and (scorer.tier == "critical" or scorer.name not in LOOKS)
+        if estimate.measure == scorer.name
+        and (scorer.tier == "critical" or not (scorer.name in LOOKS or scorer.name.endswith(UNSCORED)))
     ]
 
 
