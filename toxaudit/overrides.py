@@ -48,14 +48,18 @@ def split(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[Ove
             continue
         override = parse(text)
         group, *path = override.key_or_group.split(".")
-        mapping = len(path) == 1 and not override.is_delete() and isinstance(_single(override).value(), dict)
-        if group != "candidates" or not path or not (path[0] in models or mapping):
+        if group != "candidates" or not path or not (path[0] in models or _is_mapping(override, path)):
             others.append(spelt(text))
         elif override.is_delete():
             raise ToxauditError(f"'{text}' takes away what candidates.{path[0]}=MODEL sets: choose one.")
         else:
             more.append(_single(override))
     return {name: candidate_of(model) for name, model in models.items()}, more, others
+
+
+def _is_mapping(override: Override, path: Sequence[str]) -> bool:
+    """Whether an override gives a candidate as ``candidates.NAME={...}``."""
+    return len(path) == 1 and not override.is_delete() and isinstance(_single(override).value(), dict)
 
 
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
