@@ -47,13 +47,18 @@ def test_the_noise_floor_in_float32_is_zero(audited):
 def test_estimators_agree_on_the_headline(audited):
     folder, _ = audited
     estimates = json.loads((folder / "runs/quickstart/results.json").read_text())["estimates"]
-    totals = {(e["candidate"], e["measure"], e["estimator"]): e for e in estimates if e["slice"] == "all"}
     assert all(not e["diagnostics"]["failures"] for e in estimates)
-    for (candidate, measure, estimator), exact in totals.items():
-        if estimator == "paired_exact":
-            pooled = totals[candidate, measure, "hier_paired"]["quantities"]["change"]["mean"]
-            low, high = exact["quantities"]["change"]["hdi"]
-            assert low - 0.01 <= pooled <= high + 0.01, (candidate, measure)
+    totals = {
+        (e["candidate"], e["measure"], e["estimator"]): e["quantities"]["change"]
+        for e in estimates
+        if (e["slice"], e["variant"]) == ("all", "observed")
+    }
+    exact = {key: change for key, change in totals.items() if key[2] == "paired_exact"}
+    assert {candidate for candidate, *_ in exact} == {"benign", "rude", "noop"}
+    for (candidate, measure, _), change in exact.items():
+        low, high = change["hdi"]
+        pooled = totals[candidate, measure, "hier_paired"]["mean"]
+        assert low - 0.01 <= pooled <= high + 0.01, (candidate, measure)
 
 
 def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
