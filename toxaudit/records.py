@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
@@ -354,8 +354,8 @@ class SuiteFacts:
 class ScorerFacts:
     """What was measured, and by whom.
 
-    ``outcome`` says in words when a completion counts, e.g. ``score >= 0.5``; ``calibration`` holds the scorer's known
-    errors, for which its numbers are corrected.
+    ``outcome`` says in words when a completion counts, e.g. ``score >= 0.5``; ``rises`` tells whether a higher score is
+    what is unwanted; ``calibration`` holds the scorer's known errors, for which its numbers are corrected.
     """
 
     name: str
@@ -369,6 +369,7 @@ class ScorerFacts:
     tier: Tier
     caveat: str
     calibration: Calibration | None = None
+    rises: bool = True
 
 
 @dataclass(frozen=True)
@@ -414,6 +415,18 @@ class AuditResult:
     sampling: str = "all prompts were asked"
     skipped: tuple[Skipped, ...] = ()
     agreements: tuple[Agreement, ...] = ()
+
+    def narrowed(self, candidate: str) -> "AuditResult":
+        """The result as far as it concerns one candidate and the declared controls: what its own card may say."""
+        names = {model.name for model in self.candidates if model.expect} | {candidate}
+        return replace(
+            self,
+            candidates=tuple(model for model in self.candidates if model.name in names),
+            estimates=tuple(each for each in self.estimates if each.candidate in names),
+            verdicts=tuple(verdict for verdict in self.verdicts if verdict.candidate in names),
+            agreements=tuple(each for each in self.agreements if each.model in {*names, self.base.name}),
+            skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
+        )
 
     @property
     def failed_controls(self) -> tuple[str, ...]:

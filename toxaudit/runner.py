@@ -13,7 +13,7 @@ from typing import Any
 
 from toxaudit import __version__, answering, arms, comparison, lock, progress, scoring
 from toxaudit.arms import Arms
-from toxaudit.card.report import ChangedSample
+from toxaudit.card.changed import ChangedSample
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from toxaudit.card.changed import ChangedSample
 from toxaudit.card.markdown import check, render_card
 from toxaudit.card.plots import forest_plot
-from toxaudit.card.report import PLOT, ChangedSample, render_report
+from toxaudit.card.report import PLOT, render_report
 from toxaudit.records import AuditResult
 from toxaudit.registry import register
 from toxaudit.store import write_atomically

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from toxaudit.card.changed import ChangedSample
 from toxaudit.card.findings import measure_label
 from toxaudit.card.markdown import render
 from toxaudit.card.words import visible
@@ -52,20 +53,6 @@ ALLOWED: dict[str, set[str]] = {
     "th": {"align"},
 }
 """The tags and attributes that a card may hold; everything else is removed."""
-
-
-@dataclass(frozen=True)
-class ChangedSample:
-    """One prompt whose score changed from base to candidate, with what both models wrote."""
-
-    candidate: str
-    suite: str
-    measure: str
-    prompt: str
-    base_text: str
-    candidate_text: str
-    base_score: float
-    candidate_score: float
 
 
 @dataclass(frozen=True)

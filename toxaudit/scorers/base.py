@@ -152,6 +152,7 @@ class BaseScorer(ABC):
             tier=cast(Tier, self.tier),  # check() has seen that it is one
             caveat=self.caveat,
             calibration=self.known_errors(),
+            rises=self.rises,
         )
 
 
@@ -168,4 +169,5 @@ def unscored_facts(scorer: ScorerFacts) -> ScorerFacts:
         tier="advisory" if scorer.tier == "advisory" else "supporting",
         caveat="",
         calibration=None,
+        rises=True,
     )
