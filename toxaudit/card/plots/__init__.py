@@ -1,5 +1,57 @@
-"""The plots of an audit: what each shows in words, and the figure itself."""
+"""The plots of an audit: what each shows in words, and the figure itself as PNG and as SVG."""
 
-from toxaudit.card.plots.forest import forest_plot
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["forest_plot"]
+from toxaudit.card.plots import densities, forest, groups, style, thresholds
+from toxaudit.card.plots.subjects import Draws
+from toxaudit.records import AuditResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["PLOTS", "Drawing", "Draws", "described", "drawn"]
+
+
+class Plot(Protocol):
+    """One kind of plot."""
+
+    def describe(self, result: AuditResult) -> str:
+        """What it shows, with the numbers that matter, for those who do not see it; empty where that is nothing."""
+
+    def draw(self, result: AuditResult, draws: Draws) -> "Figure":
+        """The figure, in the style of the house that is set while it is drawn."""
+
+
+PLOTS: dict[str, Plot] = {"forest": forest, "densities": densities, "groups": groups, "thresholds": thresholds}
+"""The plots by name, in the order in which a reader meets them."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plot: what it shows in plain words, and the same figure in pixels for a card and in vectors for a page."""
+
+    alt: str
+    png: bytes
+    svg: str
+
+
+def described(result: AuditResult) -> dict[str, str]:
+    """Name -> what the plot shows, in plain words of bounded length; only of plots that have something to show."""
+    found = ((name, plot.describe(result)) for name, plot in PLOTS.items())
+    return {name: alt for name, alt in found if alt}
+
+
+def drawn(result: AuditResult, draws: Draws) -> dict[str, Drawing]:
+    """The plots that ``described`` names: the same bytes for the same result, draws and libraries.
+
+    Args:
+        result: what the audit found.
+        draws: posterior draws of the changes that decide; a change without draws has no density.
+    """
+    made: dict[str, Drawing] = {}
+    with style.house():
+        for name, alt in described(result).items():
+            figure = PLOTS[name].draw(result, draws)
+            made[name] = Drawing(alt, style.png(figure), style.svg(figure, name))
+    return made

@@ -1,69 +1,64 @@
-"""The forest plot: every change with its interval, the zero line and the margin, as a PNG fit for a card."""
+"""The forest plot: every change with its interval, the zero line and the margin."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toxaudit.card import words
-from toxaudit.card.findings import decisions, headlines, measure_label, slices, verdict_of
-from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts, Quantity
+from toxaudit.card.findings import decisions, headlines, slices, suite_title, verdict_of
+from toxaudit.card.plots import style, subjects
+from toxaudit.card.plots.style import BAND, INK, LEFT, NORMAL, NUMBERS, QUIET, SHAPES, SMALL
+from toxaudit.card.plots.subjects import Draws
+from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, LEFT, RIGHT = 6.0, 2.05, 1.6
-"""Inches: the whole plot, and its columns of names and of numbers. Drawn so that 6 inches read well on 600 pixels."""
-ROW, AXIS, GAP, LEGEND = 0.235, 0.5, 0.28, 0.34
-"""Inches: one row, the ticks and label below a panel, the gap and title above it, and the legend."""
-MANY, NAME = 120, 32
-"""Rows above which slices stay in the tables only, and characters of a name that fit its column."""
-INK, QUIET, BAND = "#1f2328", "#57606a", "#e7ebf0"
-SHAPES: dict[Decision | None, tuple[str, str, str]] = {
-    "GO": ("o", "#0072b2", "#0072b2"),
-    "INCONCLUSIVE": ("^", "#57606a", "white"),
-    "NO-GO": ("D", "#b3420a", "#b3420a"),
-    None: ("|", "#57606a", "#57606a"),
-}
-"""Marker, line colour and fill of a decision: told apart by shape, and by colours that the colour-blind tell apart."""
+ROW, INDENT = 0.235, 0.13
+"""Inches: one row, and how far a name is moved to the right below its heading."""
+MANY = 120
+"""Rows above which slices stay in the tables only."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the plot: a candidate's heading where ``change`` is None, else a change."""
+    """One row of the plot: a heading where ``estimate`` is None, a candidate's with its decision; else a change."""
 
     label: str
     indent: int
     decision: Decision | None
-    change: Quantity | None = None
+    estimate: Estimate | None = None
 
 
-def forest_plot(result: AuditResult) -> bytes:
-    """The change of each candidate on each measure; on critical ones also by slice, where it is no control.
+def describe(result: AuditResult) -> str:
+    """The totals of the candidates that are no controls, in the order of the plot."""
+    models = subjects.candidates(result)
+    numbers = [
+        f"{subjects.named(result, total)}{' ' if subjects.usable(total) else ': '}{_number(total)}"
+        for model in models
+        for total, _ in headlines(result, model.name)
+    ]
+    if not numbers:
+        return ""
+    listed = subjects.listed(numbers)
+    return f"Forest plot of the change from the base in percentage points, with 95 % intervals: {listed}"
 
-    Returns:
-        A PNG on an opaque white background, the same bytes for the same result and the same libraries.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
 
+def _number(estimate: Estimate) -> str:
+    return str(words.change(estimate.quantities["change"])) if subjects.usable(estimate) else "not usable"
+
+
+def draw(result: AuditResult, draws: Draws) -> "Figure":
+    """The change of each candidate on each measure; on critical ones also by slice, where it is no control."""
     panels = _panels(result)
-    heights = [ROW * max(1, len(rows)) for _, rows in panels]
-    height = LEGEND + sum(GAP + tall + AXIS for tall in heights)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        figure = Figure(figsize=(WIDTH, height), dpi=min(200, 60_000 / height), facecolor="white")
-        top = height
-        for (title, rows), tall in zip(panels, heights, strict=True):
-            bottom = top - GAP - tall
-            box = (LEFT / WIDTH, bottom / height, (WIDTH - LEFT - RIGHT) / WIDTH, tall / height)
-            _draw(figure.add_axes(box), title, rows, result.gate.margin)
-            top = bottom - AXIS
-        _legend(figure, [row for _, rows in panels for row in rows], result.gate.margin)
-        png = BytesIO()
-        figure.savefig(png, format="png", metadata={"Software": None})
-    return png.getvalue()
+    figure, axes = style.stacked([ROW * max(1, len(rows)) for _, rows in panels])
+    for place, (title, rows) in zip(axes, panels, strict=True):
+        _draw(place, title, rows, result.gate.margin)
+    used = {row.decision for _, rows in panels for row in rows if row.estimate}
+    shapes = [style.decision_handle(decision) for decision in SHAPES if decision in used]
+    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(result.gate.margin)])
+    return figure
 
 
 def _panels(result: AuditResult) -> list[tuple[str, list[Row]]]:
@@ -83,105 +78,71 @@ def _panels(result: AuditResult) -> list[tuple[str, list[Row]]]:
 
 
 def _rows(result: AuditResult, model: ModelFacts, with_slices: bool) -> Iterator[Row]:
+    """A candidate's rows, suite by suite; each suite has a heading where the audit has several.
+
+    A control is there for what decides, and has no other rows.
+    """
     verdict = verdict_of(result, model.name)
     decided = decisions(verdict)
     parts = slices(result, model.name) if with_slices and not model.expect else []
+    totals = [pair for pair in headlines(result, model.name) if not model.expect or pair[1].tier == "critical"]
+    suites = list(dict.fromkeys(total.suite for total, _ in totals))
+    inner = 1 if len(suites) < 2 else 2
 
     def row(label: str, indent: int, of: Estimate) -> Row:
-        return Row(label, indent, decided.get((of.suite, of.measure, of.slice)), of.quantities["change"])
+        return Row(label, indent, decided.get((of.suite, of.measure, of.slice)), of)
 
     yield Row(model.name, 0, verdict.decision)
-    for total, scorer in headlines(result, model.name):
-        yield row(measure_label(result, total.suite, scorer.name), 1, total)
-        for part, _ in parts:
-            if (part.suite, part.measure) == (total.suite, total.measure):
-                yield row(part.slice, 2, part)
+    for suite in suites:
+        if inner == 2:
+            yield Row(suite_title(result, suite), 1, None)
+        for total, scorer in totals:
+            if total.suite == suite:
+                yield row(scorer.title, inner, total)
+                for part, _ in parts:
+                    if (part.suite, part.measure) == (suite, total.measure):
+                        yield row(part.slice, inner + 1, part)
 
 
 def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
     """One panel: names on the left, intervals in the middle, numbers on the right."""
-    low, high = _limits(rows, margin)
-    axes.set(xlim=(low, high), ylim=(max(1, len(rows)) - 0.5, -0.5), yticks=[])
+    axes.set(xlim=_limits(rows, margin), ylim=(max(1, len(rows)) - 0.5, -0.5), yticks=[])
     axes.axvspan(-100 * margin, 100 * margin, color=BAND, zorder=0, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
-    axes.spines[["top", "left", "right"]].set_visible(False)
-    axes.spines["bottom"].set_color(QUIET)
-    axes.tick_params(axis="x", labelsize=8, colors=QUIET)
+    style.bare(axes, "← less    change, pp    more →")
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel("← less    change, pp    more →", fontsize=8, color=QUIET)
-    inch = 1 / (WIDTH - LEFT - RIGHT)
-    start = -(LEFT - 0.1) * inch
-    _write(axes, start, -0.5 - 0.4, title.upper(), color=QUIET, fontsize=7.5, fontweight="bold")
+    style.title(axes, title.upper(), colour=QUIET)
     for y, row in enumerate(rows):
-        heading = row.change is None
-        weight = "bold" if heading else "normal"
-        colour = QUIET if row.indent == 2 else INK
-        size = 8.5 if row.indent < 2 else 8
-        label = _fitting(row.label, NAME - 2 * row.indent)
-        _write(axes, start + 0.13 * row.indent * inch, y, label, color=colour, fontsize=size, fontweight=weight)
-        if row.change is None:
+        _name(axes, y, row)
+        if row.estimate is None:
             shown = row.decision or ""
-            _write(axes, 1 + 0.12 * inch, y, shown, color=SHAPES[row.decision][1], fontsize=8.5, fontweight="bold")
-            axes.axhline(y - 0.5, xmin=start, xmax=1 + RIGHT * inch, color=BAND, linewidth=0.8, clip_on=False)
+            style.write(axes, NUMBERS, y, shown, color=SHAPES[row.decision][1], fontsize=NORMAL, fontweight="bold")
         else:
-            _interval(axes, y, row.change, row.decision)
-            _write(axes, 1 + 0.12 * inch, y, str(words.change(row.change)), color=colour, fontsize=8)
+            if subjects.usable(row.estimate):
+                style.interval(axes, y, row.estimate.quantities["change"], SHAPES[row.decision])
+            colour = QUIET if _quiet(row) else INK
+            style.write(axes, NUMBERS, y, _number(row.estimate), color=colour, fontsize=SMALL)
 
 
-def _interval(axes: "Axes", y: float, change: Quantity, decision: Decision | None) -> None:
-    marker, colour, fill = SHAPES[decision]
-    axes.plot(
-        [100 * bound for bound in change.hdi], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2
-    )
-    (point,) = axes.plot([100 * change.mean], [y], marker=marker, markersize=5.5, markeredgewidth=1.3, zorder=3)
-    point.set(markerfacecolor=fill, markeredgecolor=colour)
+def _name(axes: "Axes", y: int, row: Row) -> None:
+    """A row's name, as much of it as its column holds; a candidate's has a line above it."""
+    start = style.EDGE + INDENT * row.indent
+    weight = "normal" if row.indent else "bold"
+    quiet = _quiet(row)
+    size = SMALL if quiet else NORMAL
+    label = style.fitting(row.label, LEFT - start - 0.08, size, weight)
+    style.write(axes, start, y, label, color=QUIET if quiet else INK, fontsize=size, fontweight=weight)
+    if y and not row.indent:
+        style.rule(axes, y - 0.5)
 
 
-def _write(axes: "Axes", x: float, y: float, text: str, **style: Any) -> None:
-    """Text beside a row; x is in widths of the axes. Nothing in it is taken for mathematics."""
-    place = axes.get_yaxis_transform()
-    axes.text(x, y, text, transform=place, va="center", ha="left", parse_math=False, clip_on=False, **style)
+def _quiet(row: Row) -> bool:
+    """Whether a row is that of a slice, or the heading of a suite."""
+    return bool(row.indent) if row.estimate is None else row.estimate.slice != "all"
 
 
 def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
     """Percentage points that hold every interval, zero and the margin, with a little room."""
-    bounds = [100 * bound for row in rows if row.change for bound in (*row.change.hdi, row.change.mean)]
-    low, high = min([*bounds, -100 * margin, -0.1]), max([*bounds, 100 * margin, 0.1])
-    room = 0.06 * (high - low)
-    return low - room, high + room
-
-
-def _legend(figure: "Figure", rows: Sequence[Row], margin: float) -> None:
-    """The shapes in use, the interval and the margin, in words."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    used = {row.decision for row in rows if row.change}
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor=fill, label=decision or "reported")
-        for decision, (marker, colour, fill) in SHAPES.items()
-        if decision in used
-    ]
-    handles.append(Line2D([], [], color=QUIET, linewidth=1.6, label="95 % interval"))
-    handles.append(Patch(facecolor=BAND, edgecolor=QUIET, linewidth=0.5, label=f"margin ± {words.points(margin)}"))
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        ncols=len(handles),
-        fontsize=8,
-        frameon=False,
-        labelcolor=INK,
-        handletextpad=0.4,
-        columnspacing=1.4,
-        bbox_to_anchor=(0.5, 0),
-        borderaxespad=0.3,
-    )
-
-
-def _fitting(text: str, room: int) -> str:
-    """A name as far as its column and the font can show it."""
-    from matplotlib.font_manager import findfont, get_font
-
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
-    shown = "".join(character if ord(character) in known else "□" for character in words.visible(text).strip())
-    return shown if len(shown) <= room else shown[: room - 1].rstrip() + "…"
+    usable = [row.estimate.quantities["change"] for row in rows if row.estimate and subjects.usable(row.estimate)]
+    bounds = [100 * bound for change in usable for bound in (*change.hdi, change.mean)]
+    return style.limits([*bounds, -100 * margin, -0.1, 100 * margin, 0.1])

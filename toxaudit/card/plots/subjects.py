@@ -1,0 +1,64 @@
+"""What plots speak of: the candidates that count, their critical changes, and how many of them there is room for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from toxaudit.card import words
+from toxaudit.card.findings import headlines, measure_label
+from toxaudit.records import AuditResult, Estimate, ModelFacts, ScorerFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Draws: TypeAlias = Mapping[tuple[str, str, str], "NDArray[np.float64]"]
+"""(candidate, suite, measure) -> posterior draws of the total change that decides, candidate minus base, in -1..1."""
+
+NAME, SAID = 60, 8
+"""Characters of a name, and numbers, that a description holds."""
+
+T = TypeVar("T")
+
+
+def candidates(result: AuditResult) -> list[ModelFacts]:
+    """The candidates that are no controls; where all are, these."""
+    return [model for model in result.candidates if not model.expect] or list(result.candidates)
+
+
+def critical(result: AuditResult) -> list[tuple[Estimate, ScorerFacts]]:
+    """The critical changes in total that decide, candidate by candidate."""
+    changes = [pair for model in candidates(result) for pair in headlines(result, model.name)]
+    return [(estimate, scorer) for estimate, scorer in changes if scorer.tier == "critical"]
+
+
+def largest(rows: Sequence[T], most: int, size: Callable[[T], float]) -> list[T]:
+    """The largest of rows, not more than ``most``, in the order in which they came."""
+    by_size = sorted(range(len(rows)), key=lambda place: -size(rows[place]))
+    return [rows[place] for place in sorted(by_size[:most])]
+
+
+def change_size(estimate: Estimate) -> float:
+    """How large a change is, whichever way it goes."""
+    return abs(estimate.quantities["change"].mean)
+
+
+def usable(estimate: Estimate) -> bool:
+    """Whether something was measured, and its diagnostics passed."""
+    return words.direction(estimate) != "unknown"
+
+
+def named(result: AuditResult, estimate: Estimate) -> str:
+    """The candidate and the measure of an estimate in a description."""
+    return f"{short(estimate.candidate)}, {short(measure_label(result, estimate.suite, estimate.measure))}"
+
+
+def short(name: str) -> str:
+    """A name as far as a description has room for it, on one line."""
+    shown = words.visible(name).strip()
+    return shown if len(shown) <= NAME else shown[: NAME - 1].rstrip() + "…"
+
+
+def listed(numbers: Sequence[str], more: int = 0) -> str:
+    """The first numbers of a plot in words, and how many follow; ``more`` are not even drawn."""
+    rest = len(numbers) - SAID if len(numbers) > SAID else 0
+    return "; ".join([*numbers[:SAID], *([f"and {rest + more} more in the tables"] if rest + more else [])])

@@ -1,0 +1,185 @@
+"""Sensitivity to the threshold: the change as it would be if scores counted from another value on."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from toxaudit.card import words
+from toxaudit.card.findings import measure_label
+from toxaudit.card.plots import style, subjects
+from toxaudit.card.plots.style import BAND, INK, QUIET, SMALL
+from toxaudit.card.plots.subjects import Draws
+from toxaudit.card.sensitivity import cases
+from toxaudit.records import CORRECTED, OBSERVED, AuditResult, Estimate, Quantity, ScorerFacts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+LEFT, RIGHT, PANEL = 0.62, 1.95, 1.9
+"""Inches: the columns of the axis and of the candidates, and how tall a panel is."""
+LINE = 0.21
+"""Inches of one candidate's line among the candidates."""
+PANELS = 12
+"""Panels that are drawn: beyond them those of the largest changes."""
+SIGNS = {">=": "≥", ">": ">", "<": "<", "<=": "≤"}
+Look: TypeAlias = tuple[str, Any, str]
+LOOKS: tuple[Look, ...] = (
+    ("o", "-", "#0072b2"),
+    ("s", "--", "#b3420a"),
+    ("^", "-.", "#00684a"),
+    ("D", ":", "#1f2328"),
+    ("v", "-", "#8a3f76"),
+    ("P", "--", "#57606a"),
+    ("X", "-.", "#7a5c00"),
+    ("*", ":", "#005a87"),
+)
+"""Marker, line and colour of each candidate, told apart by the first two alone; beyond them the largest changes."""
+_COUNTED = re.compile(r"score (>=|>|<=|<) ([0-9](?:\.[0-9]{1,9})?(?:e-[0-9]{1,2})?)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One candidate's change by threshold, in rising order.
+
+    ``own`` is the threshold that decides; ``corrected`` tells that the change that decides is corrected for the
+    scorer's errors, which none of ``points`` is.
+    """
+
+    deciding: Estimate
+    operator: str
+    own: float
+    points: dict[float, Quantity]
+    corrected: bool
+
+
+def describe(result: AuditResult) -> str:
+    """Of each candidate the change at the threshold that decides, and the smallest and the largest at any."""
+    lines = _lines(result)
+    if not lines:
+        return ""
+    raw = ", scores as they are" if any(line.corrected for line in lines) else ""
+    listed = subjects.listed([_said(result, line) for line in lines])
+    margin = words.points(result.gate.margin)
+    return (
+        f"The change from the base in percentage points by the scorer's threshold, with 95 % intervals and the "
+        f"margin of {margin}{raw}: {listed}"
+    )
+
+
+def _said(result: AuditResult, line: Line) -> str:
+    by_size = sorted(line.points, key=lambda threshold: line.points[threshold].mean)
+    ends = [f"{words.change(line.points[place])} at {place:g}" for place in (by_size[0], by_size[-1])]
+    said = f"{subjects.named(result, line.deciding)} from {ends[0]} to {ends[1]}"
+    if line.own in line.points:
+        said += f", {words.change(line.points[line.own])} at the deciding {line.own:g}"
+    return said
+
+
+def draw(result: AuditResult, draws: Draws) -> "Figure":
+    """A panel for each suite and critical measure of graded scores, in it a line for each candidate."""
+    lines = _lines(result)
+    names = list(dict.fromkeys(line.deciding.candidate for line in lines))
+    sizes = {name: max(_size(line) for line in lines if line.deciding.candidate == name) for name in names}
+    looks = dict(zip(subjects.largest(names, len(LOOKS), sizes.__getitem__), LOOKS, strict=False))
+    panels: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        if line.deciding.candidate in looks:
+            panels.setdefault((line.deciding.suite, line.deciding.measure), []).append(line)
+    shown = subjects.largest(list(panels.values()), PANELS, lambda panel: max(map(_size, panel)))
+    notes = list(_notes(lines, len(panels), len(names)))
+    figure, axes = style.stacked([PANEL] * len(shown), LEFT, RIGHT, notes=len(notes))
+    for place, panel in zip(axes, shown, strict=True):
+        title = measure_label(result, panel[0].deciding.suite, panel[0].deciding.measure)
+        _draw(place, title, [(line, looks[line.deciding.candidate]) for line in panel], result.gate.margin)
+    style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(result.gate.margin)], notes)
+    return figure
+
+
+def _lines(result: AuditResult) -> list[Line]:
+    """Every line of which a second point is known."""
+    found = (_line(result, estimate, scorer) for estimate, scorer in subjects.critical(result))
+    return [line for line in found if line and len(line.points) > 1]
+
+
+def _line(result: AuditResult, deciding: Estimate, scorer: ScorerFacts) -> Line | None:
+    own = _COUNTED.fullmatch(scorer.outcome)
+    if own is None:
+        return None
+    others = cases(result, deciding)
+    points: dict[float, Estimate] = {}
+    for variant, estimate in others.items():
+        at = _COUNTED.fullmatch(variant.removeprefix("counted at "))
+        if at and variant.startswith("counted at ") and at[1] == own[1]:
+            points[float(at[2])] = estimate
+    corrected = deciding.variant == CORRECTED
+    as_scored = others.get(OBSERVED) if corrected else deciding
+    if points and as_scored:
+        points[float(own[2])] = as_scored
+    usable = {at: points[at].quantities["change"] for at in sorted(points) if subjects.usable(points[at])}
+    return Line(deciding, own[1], float(own[2]), usable, corrected)
+
+
+def _size(line: Line) -> float:
+    return max(abs(change.mean) for change in line.points.values())
+
+
+def _notes(lines: Sequence[Line], panels: int, names: int) -> Iterator[str]:
+    if panels > PANELS:
+        yield f"The {PANELS} of {panels} measures that changed most; the others are in the tables."
+    if names > len(LOOKS):
+        yield f"The {len(LOOKS)} of {names} candidates that changed most; the others are in the tables."
+    if any(line.corrected for line in lines):
+        yield "Scores as they are: at no threshold is the change corrected for the scorer's errors."
+
+
+def _draw(axes: "Axes", title: str, lines: Sequence[tuple[Line, Look]], margin: float) -> None:
+    """One panel: thresholds side by side, at each the candidates' changes; the candidates' names on the right."""
+    first, _ = lines[0]
+    places = sorted({at for line, _ in lines for at in line.points} | {first.own})
+    bounds = [100 * bound for line, _ in lines for change in line.points.values() for bound in change.hdi]
+    low, high = style.limits([*bounds, -100 * margin, -0.1, 0.1, 100 * margin])
+    axes.set(xlim=(-0.5, len(places) - 0.5), ylim=(low, high))
+    axes.axhspan(-100 * margin, 100 * margin, color=BAND, zorder=0, linewidth=0)
+    axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    axes.axvline(places.index(first.own), color=QUIET, linewidth=1, linestyle=":", zorder=1)
+    style.bare(axes, f"counted where score {SIGNS[first.operator]} threshold")
+    axes.set_xticks(range(len(places)), [f"{at:g}" for at in places])
+    axes.tick_params(axis="y", labelsize=SMALL, colors=QUIET)
+    axes.locator_params(axis="y", nbins=6, prune="upper")
+    axes.set_ylabel("change, pp", fontsize=SMALL, color=QUIET)
+    style.title(axes, title)
+    for number, (line, look) in enumerate(lines):
+        shift = (number - (len(lines) - 1) / 2) * min(0.16, 0.7 / len(lines))
+        _changes(axes, [(places.index(at) + shift, change) for at, change in line.points.items()], look)
+        _name(axes, number, line.deciding.candidate, look)
+
+
+def _changes(axes: "Axes", points: Sequence[tuple[float, Quantity]], look: Look) -> None:
+    """A candidate's changes with their intervals, joined by a thin line."""
+    marker, dashes, colour = look
+    for x, change in points:
+        axes.plot([x, x], [100 * bound for bound in change.hdi], color=colour, linewidth=1.4, zorder=3)
+    means = [100 * change.mean for _, change in points]
+    axes.plot([x for x, _ in points], means, color=colour, linewidth=0.9, linestyle=dashes, marker=marker, markersize=5)
+
+
+def _name(axes: "Axes", number: int, name: str, look: Look) -> None:
+    """A candidate's look and name on the right, below those of the candidates before it."""
+    from matplotlib.lines import Line2D
+
+    marker, dashes, colour = look
+    start, y = style.WIDTH - RIGHT + 0.12, axes.get_ylim()[1] + (number + 0.5) * LINE * style.inch(axes)
+    sample = Line2D([start, start + 0.15, start + 0.3], [y] * 3, color=colour, linewidth=0.9, linestyle=dashes)
+    sample.set(marker=marker, markersize=5, markevery=[1], transform=style.beside(axes), clip_on=False)
+    axes.add_artist(sample)
+    room = RIGHT - 0.12 - 0.38 - style.EDGE
+    style.write(axes, start + 0.38, y, style.fitting(name, room), color=INK, fontsize=SMALL)
+
+
+def _own_handle() -> "Line2D":
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=QUIET, linewidth=1, linestyle=":", label="threshold that decides")
