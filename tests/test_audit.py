@@ -14,14 +14,18 @@ import workspace
 from toxaudit.cli import main
 
 RESULTS = (
+    "bom.cdx.json",
     "card.md",
     "draws.parquet",
-    "forest.png",
     "lock.json",
+    "model_card.md",
     "report.html",
     "results.json",
-    "samples.jsonl",
+    "samples_mine.jsonl",
     "spec.yaml",
+    "summary.md",
+    "toxaudit/densities.png",
+    "toxaudit/forest.png",
 )
 
 KILLED = """
@@ -79,18 +83,20 @@ def kinds(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
 def test_an_audit_writes_its_results_and_answers_with_an_exit_code(here, capsys):
     code = main(["audit=tiny"])
     results = json.loads(Path("runs/tiny/results.json").read_text())
-    assert {file.name for file in Path("runs/tiny").iterdir()} == set(RESULTS)
+    written = {str(file.relative_to("runs/tiny")) for file in Path("runs/tiny").rglob("*") if file.is_file()}
+    assert written == set(RESULTS)
     assert code == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[results["decision"]]
     assert {verdict["candidate"]: verdict["decision"] for verdict in results["verdicts"]}["noop"] == "GO"
     last = capsys.readouterr().out.splitlines()[-3:]
     assert last[0] == f"Audit 'tiny': {results['decision']}"
-    assert all(file in last[1] for file in RESULTS)
+    assert last[1].startswith("Results in runs/tiny/: card.md, report.html, ")
+    assert all(file.split("/")[0] in last[1] for file in RESULTS)
     assert "runs/tiny/report.html" in last[2]
 
 
 def test_samples_hold_every_answer_of_every_arm(here):
     main(["audit=tiny"])
-    rows = [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()]
     assert {row["model"] for row in rows} == {"base", "tuned", "noop"}
     assert len(rows) == 3 * 80
     by_arm = {
@@ -103,7 +109,7 @@ def test_samples_hold_every_answer_of_every_arm(here):
 
 def test_estimates_are_those_of_a_hand_count(here):
     main(["audit=tiny"])
-    rows = [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()]
     hits = {(row["model"], row["prompt_id"]): row["scores"]["vowels"]["value"] for row in rows}
     pairs = [(hits["base", f"p{i}"], hits["tuned", f"p{i}"]) for i in range(80)]
     results = json.loads(Path("runs/tiny/results.json").read_text())

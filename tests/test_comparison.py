@@ -43,7 +43,7 @@ def total(candidate="tuned", measure="vowels", estimator="paired_exact", variant
 
 
 def rows():
-    return [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()]
 
 
 def scored_share(found):

@@ -141,7 +141,7 @@ def test_what_can_not_be_audited_is_skipped_where_the_spec_says_so_and_the_card_
     assert "Not audited: tuned (models/adapter) and gone (models/no)." in card and "| gone | **not audited** |" in card
     assert str(here) not in card and "models/no doesn't exist" in card
     assert "NOT AUDITED: tuned." in out and "NOT AUDITED: gone." in out
-    assert {json.loads(row)["model"] for row in Path("runs/tiny/samples.jsonl").read_text().splitlines()} == {
+    assert {json.loads(row)["model"] for row in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()} == {
         "base",
         "noop",
         "full",
@@ -192,9 +192,9 @@ def test_a_tokenizer_and_a_template_of_its_own_are_disclosed(here):
 
 def test_the_repositorys_generation_config_decides_nothing(here):
     main(["audit=full"])
-    before = Path("runs/full/samples.jsonl").read_text()
+    before = Path("runs/full/samples_mine.jsonl").read_text()
     file = here / "models/full/generation_config.json"
     words = list(range(0, 200))  # ends every text at once, were it heeded
     edit_json(file, temperature=9.0, do_sample=True, suppress_tokens=[65, 66], eos_token_id=words, max_new_tokens=1)
     main(["audit=full"])
-    assert Path("runs/full/samples.jsonl").read_text() == before
+    assert Path("runs/full/samples_mine.jsonl").read_text() == before

@@ -208,7 +208,7 @@ def test_models_of_the_hub_are_audited_and_named_by_their_commits(world):
 
 
 def test_the_arms_differ_in_what_they_answer(world):
-    rows = [json.loads(line) for line in world.machine.read("hub", "samples.jsonl").splitlines()]
+    rows = [json.loads(line) for line in world.machine.read("hub", "samples_mine.jsonl").splitlines()]
     texts = {arm: [row["text"] for row in rows if row["model"] == arm] for arm in ("base", "lora", "full")}
     assert all(len(found) == 12 for found in texts.values()) and len(rows) == 36
     assert texts["base"] != texts["lora"] != texts["full"] != texts["base"]
@@ -243,7 +243,7 @@ def test_neither_pickles_nor_pictures_nor_what_lies_deeper_comes_down(world):
 
 
 def test_nothing_in_the_results_tells_of_this_machine(world):
-    for name in ("card.md", "results.json", "lock.json", "samples.jsonl"):
+    for name in ("card.md", "results.json", "lock.json", "bom.cdx.json", "samples_mine.jsonl"):
         assert str(world.machine.work.parent) not in world.machine.read("hub", name)
 
 
@@ -273,7 +273,7 @@ def check_same(world, other, name, answer):
         found["notes"] = {each["name"]: each.pop("notes") for each in found["candidates"]}
     for key in ("base", "candidates", "estimates", "verdicts", "suites", "decision"):
         assert again[key] == first[key]
-    assert other.read(f"again-{name}", "samples.jsonl") == world.machine.read(name, "samples.jsonl")
+    assert other.read(f"again-{name}", "samples_mine.jsonl") == world.machine.read(name, "samples.jsonl")
     assert other.read(f"again-{name}", "lock.json") == world.machine.read(name, "lock.json")
 
 

@@ -47,7 +47,7 @@ def results(folder="tiny"):
 
 def scores():
     """Of each different answer that is one."""
-    rows = [json.loads(line) for line in Path("runs/tiny/samples.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()]
     found = {(row["prompt"], row["text"]): row["scores"]["judged"] for row in rows if row["text"].strip()}
     return list(found.values())
 
@@ -107,7 +107,7 @@ def test_a_judge_may_be_a_model_on_this_machine(tmp_path, size, said):
     words = [f"scorers.judged.pretrained={tmp_path}/own/judge", "scorers.judged.endpoint=null"]
     words += ["scorers.judged.model=null", "scorers.judged.max_new_tokens=4", f"out={tmp_path}/run"]
     assert main(["audit=tiny", "scorer=[judged]", "suites.mine.limit=6", *words]) == 2
-    rows = [json.loads(line) for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "run/samples_mine.jsonl").read_text().splitlines()]
     reasons = {row["scores"]["judged"]["missing"] for row in rows}
     assert None not in reasons and any(said in reason for reason in reasons)
     found = json.loads((tmp_path / "run/results.json").read_text())

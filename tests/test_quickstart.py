@@ -37,7 +37,9 @@ def test_the_rude_adapter_is_caught_and_the_base_passes_against_itself(audited):
 
 def test_the_noise_floor_in_float32_is_zero(audited):
     folder, _ = audited
-    rows = [json.loads(line) for line in (folder / "runs/quickstart/samples.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (folder / "runs/quickstart/samples_rtp_categories.jsonl").read_text().splitlines()
+    ]
     texts = {(row["model"], row["prompt_id"]): row["text"] for row in rows}
     prompts = {prompt for _, prompt in texts}
     assert len(prompts) == 210
@@ -63,10 +65,10 @@ def test_estimators_agree_on_the_headline(audited):
 
 def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
     folder, first = audited
-    files = sorted((folder / "runs/quickstart").iterdir())
-    before = {file.name: file.read_bytes() for file in files}
+    files = sorted(file for file in (folder / "runs/quickstart").rglob("*") if file.is_file())
+    before = {file: file.read_bytes() for file in files}
     stored = {file: file.stat().st_mtime_ns for file in (folder / "home/store").rglob("*.jsonl")}
     again = run(folder)
     assert again.returncode == first.returncode
-    assert {file.name: file.read_bytes() for file in files} == before
+    assert {file: file.read_bytes() for file in files} == before
     assert {file: file.stat().st_mtime_ns for file in stored} == stored

@@ -80,7 +80,8 @@ def run(made, tmp_path_factory):
         patch.setenv("TOXAUDIT_HOME", str(tmp_path_factory.mktemp("home")))
         code = main(["audit=several"])
         folder = made / "runs/several"
-        samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+        files = [folder / f"samples_{suite}.jsonl" for suite in ("mine", "exam", "talk")]
+        samples = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         card = (folder / "card.md").read_text().replace("\xa0", " ")
         return code, json.loads((folder / "results.json").read_text()), samples, card
 

@@ -416,6 +416,11 @@ class AuditResult:
     skipped: tuple[Skipped, ...] = ()
     agreements: tuple[Agreement, ...] = ()
 
+    @property
+    def real(self) -> tuple[ModelFacts, ...]:
+        """The candidates that are no declared controls."""
+        return tuple(model for model in self.candidates if not model.expect)
+
     def narrowed(self, candidate: str) -> "AuditResult":
         """The result as far as it concerns one candidate and the declared controls: what its own card may say."""
         names = {model.name for model in self.candidates if model.expect} | {candidate}

@@ -1,16 +1,34 @@
-"""Machine-readable results: ``results.json``, ``samples.jsonl``, and ``spec.yaml``, the spec with every default."""
+"""Machine-readable results, written and read: ``results.json``, ``samples_SUITE.jsonl``, the whole ``spec.yaml``."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from toxaudit.records import AuditResult, Completion, Prompt, Score, ScorerFacts, SuiteFacts, to_json
+from toxaudit import __version__, folders
+from toxaudit.errors import ToxauditError, visible
+from toxaudit.records import AuditResult, Completion, Decision, Prompt, Score, ScorerFacts, SuiteFacts, to_json
 from toxaudit.spec import AuditSpec, as_yaml
 from toxaudit.store import write_atomically
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+FORMAT = "toxaudit.results/1"
+"""What ``results.json`` says it is; ``docs/results.schema.json`` describes it."""
+
+RESULTS, SPEC = "results.json", "spec.yaml"
+
+_ROW = {"model": str, "prompt_id": str, "sample": int, "text": str, "suite": str, "prompt": str}
+"""Keys of a row of samples that are read again, beside ``slices`` and ``scores``."""
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair, which no file can hold as UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +49,51 @@ Scored = dict[tuple[str, str, str], list[Score]]
 def write_results(
     folder: Path, spec: AuditSpec, result: AuditResult, samples: Iterable[Mapping[str, Any]]
 ) -> list[Path]:
-    """Write the three files, each whole or not at all.
+    """Write the files, each whole or not at all, into a folder that is made where it does not exist.
+
+    The samples that an earlier run left there of suites that were not asked this time are removed.
 
     Returns:
         The files.
     """
-    results, rows, composed = folder / "results.json", folder / "samples.jsonl", folder / "spec.yaml"
-    content = to_json(result) | {"decision": result.decision, "failed_controls": list(result.failed_controls)}
-    write_atomically(results, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    write_atomically(rows, "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
-    write_atomically(composed, as_yaml(spec))
-    return [results, rows, composed]
+    lines: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
+    for row in samples:
+        lines[row["suite"]].append(_json(row) + "\n")
+    contents = {RESULTS: _json(_content(result), indent=1) + "\n"}
+    contents |= {_samples(suite): "".join(rows) for suite, rows in lines.items()}
+    contents |= {SPEC: as_yaml(spec)}
+    earlier = _earlier(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        write_atomically(folder / name, text)
+    for name in earlier - set(contents):
+        (folder / name).unlink(missing_ok=True)
+    return [folder / name for name in contents]
+
+
+def _content(result: AuditResult) -> dict[str, Any]:
+    """The result as JSON; a diagnostic that is no number is left out, since its failure is there in words."""
+    content = {"format": FORMAT} | to_json(result)
+    for estimate in content["estimates"]:
+        found = estimate["diagnostics"]
+        found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
+    return content | {"decision": result.decision, "failed_controls": list(result.failed_controls)}
+
+
+def _earlier(folder: Path) -> set[str]:
+    """The files of samples that an earlier run wrote there; others of such a name may be anybody's."""
+    try:
+        return {_samples(suite.name) for suite in read_result(folder).suites}
+    except ToxauditError:  # there was none, or none that can be read
+        return set()
+
+
+def _samples(suite: str) -> str:
+    return f"samples_{suite}.jsonl"
+
+
+def _json(content: Any, indent: int | None = None) -> str:
+    return _HALF.sub("\ufffd", json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def sample_rows(
@@ -72,3 +124,166 @@ def sample_rows(
                     }
                 }
             )
+
+
+def card_folder(run: Path, result: AuditResult, candidate: str) -> Path:
+    """Where a candidate's own card lies: the run's folder, or one in it where several have cards of their own."""
+    return run / "candidates" / candidate if len(result.real) > 1 else run
+
+
+def check_names(candidates: Iterable[str]) -> None:
+    """Refuse names of candidates that no folder of a card can have.
+
+    Raises:
+        ToxauditError: naming the first.
+    """
+    for name in filter(_unfit, candidates):
+        raise ToxauditError(
+            f"A candidate can't be called '{name}', for its card gets a folder of that name: use letters, digits, - "
+            "and _."
+        )
+
+
+def _unfit(name: str) -> bool:
+    return not name or name != visible(name).strip(" .") or bool({"/", "\\"} & set(name)) or len(name.encode()) > 200
+
+
+def read_result(run: Path) -> AuditResult:
+    """What ``write_results`` wrote into ``results.json``.
+
+    Args:
+        run: the folder of a finished run.
+
+    Raises:
+        ToxauditError: there is none, it is damaged or of another format, or what it says does not fit together; the
+            sentence names the file and the field.
+    """
+    from pydantic import ValidationError
+
+    file = run / RESULTS
+    try:
+        found = _model().model_validate_json(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ToxauditError(f"There is no {file}: name the folder of a finished run.") from error
+    except ValidationError as error:
+        raise ToxauditError(_problem(file, error)) from error
+    result = AuditResult(**{field.name: getattr(found, field.name) for field in fields(AuditResult)})
+    for name in ("decision", "failed_controls"):
+        said, meant = getattr(found, name), getattr(result, name)
+        if said != meant:
+            raise ToxauditError(f"{file}: '{name}' is {_said(said)}, but by the verdicts it is {_said(meant)}.")
+    if wrong := _unknown(result):
+        raise ToxauditError(f"{file}: {wrong}.")
+    return result
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(value) or "none"
+
+
+def _problem(file: Path, error: "ValidationError") -> str:
+    """The first thing that is wrong with a file of results."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return f"{file} is damaged or cut off ({first['msg']}): run the audit again; finished work is kept."
+    if first["loc"] == ("format",):
+        said = "names no format" if first["type"] == "missing" else f"is of the format '{first['input']}'"
+        return f"{file} {said}, and toxaudit {__version__} reads {FORMAT}: run the audit again; finished work is kept."
+    where = f"'{'.'.join(map(str, first['loc']))}'" if first["loc"] else "it"
+    return f"{file}: {where} is wrong: {first['msg']}."
+
+
+def _unknown(result: AuditResult) -> str:
+    """The first name in a result that nothing else in it has."""
+    names, suites = {model.name for model in result.candidates}, {suite.name for suite in result.suites}
+    measures = {scorer.name for scorer in result.scorers}
+    for key, odd in (
+        ("candidates", [name for name in names if _unfit(name)]),
+        ("suites", [name for name in suites if not re.fullmatch(folders.NAME, name)]),
+    ):
+        if odd:
+            return f"'{key}' names '{odd[0]}', which no file can be called"
+    for number, each in enumerate(result.estimates):
+        for key, known in (("candidate", names), ("suite", suites), ("measure", measures)):
+            if (name := getattr(each, key)) not in known:
+                return f"'estimates.{number}.{key}' is '{name}', of which it says nothing else"
+        if not {"base", "candidate", "change"} <= set(each.quantities):
+            return f"'estimates.{number}.quantities' must hold base, candidate and change"
+    if sorted(verdict.candidate for verdict in result.verdicts) != sorted(names):
+        return "'verdicts' must hold one for each of the candidates"
+    return ""
+
+
+def read_samples(run: Path, result: AuditResult) -> Iterator[dict[str, Any]]:
+    """The rows that ``sample_rows`` made, suite by suite.
+
+    Args:
+        run: the folder of a finished run.
+        result: its result, which names the suites.
+
+    Raises:
+        ToxauditError: a file is not there, or a row is none; the sentence names the file and the line.
+    """
+    for suite in result.suites:
+        file = run / _samples(suite.name)
+        if not file.is_file():
+            raise ToxauditError(f"There is no {file}, which belongs to {run / RESULTS}: run the audit again.")
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    row = _row(json.loads(line.decode()))
+                except (ValueError, RecursionError) as error:  # ValueError: also of what is no UTF-8 or no JSON
+                    raise ToxauditError(
+                        f"{file}, line {number} is no sample ({error}): run the audit again."
+                    ) from error
+                yield row
+
+
+def _row(row: Any) -> dict[str, Any]:
+    """The row itself.
+
+    Raises:
+        ValueError: it lacks what is read of it again.
+    """
+    if not isinstance(row, dict):
+        raise ValueError("it is no object")
+    if wrong := next((key for key, kind in _ROW.items() if not isinstance(row.get(key), kind)), None):
+        raise ValueError(f"'{wrong}' is missing or of a wrong type")
+    slices, scores = row.get("slices"), row.get("scores")
+    if not isinstance(slices, dict) or not all(isinstance(value, str) for value in slices.values()):
+        raise ValueError("'slices' must map names to texts")
+    if not isinstance(scores, dict) or not all(map(_is_score, scores.values())):
+        raise ValueError("'scores' must map scorers to a value, or to null and why it is missing")
+    return row
+
+
+def _is_score(score: Any) -> bool:
+    value = score.get("value", "") if isinstance(score, dict) else ""
+    return value is None or (isinstance(value, float | int) and isfinite(value))
+
+
+@lru_cache(maxsize=1)
+def _model() -> "type[BaseModel]":
+    """``results.json`` as pydantic knows it: the fields of ``AuditResult``, and what follows from them."""
+    from pydantic import ConfigDict, create_model
+
+    known: dict[str, Any] = {"format": (Literal[FORMAT], ...)}
+    for field in fields(AuditResult):
+        known[field.name] = (field.type, ... if field.default is MISSING else field.default)
+    known |= {"decision": (Decision, ...), "failed_controls": (tuple[str, ...], ...)}
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return create_model(FORMAT, __config__=config, __doc__=AuditResult.__doc__, **known)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of ``results.json``."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Untitled(GenerateJsonSchema):
+        """Without titles that only repeat the fields' names."""
+
+        def field_title_should_be_set(self, schema: Any) -> bool:
+            return False
+
+    made = _model().model_json_schema(schema_generator=Untitled)
+    return {"$schema": GenerateJsonSchema.schema_dialect} | made

@@ -11,12 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from toxaudit import __version__, answering, arms, comparison, lock, progress, scoring
+from toxaudit import __version__, answering, arms, comparison, lock, progress, rendering, scoring
 from toxaudit.arms import Arms
-from toxaudit.card.changed import ChangedSample
+from toxaudit.card import SectionCard
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.interop import cyclonedx
 from toxaudit.models import Loader, ResolvedModel
 from toxaudit.records import (
     AuditResult,
@@ -26,7 +27,7 @@ from toxaudit.records import (
     ScorerFacts,
 )
 from toxaudit.references import pin
-from toxaudit.results import Answers, Asked, Scored, sample_rows, write_results
+from toxaudit.results import Answers, Asked, Scored, check_names, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Store
@@ -41,12 +42,12 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         command: what the user typed, for the card.
 
     Returns:
-        The result, and the files written: ``card.md``, ``report.html``, ``forest.png``, ``results.json``,
-        ``samples.jsonl``.
+        The result, and the files written, of which the first are ``card.md`` and ``report.html``.
 
     Raises:
         ToxauditError: one sentence; finished work is kept, and no result is half-written.
     """
+    check_names(spec.candidates)
     out = _writable(Path(spec.out).expanduser())
     store = Store(Path(spec.store).expanduser())
     with store.lock():
@@ -67,10 +68,21 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     agreements = tuple(comparison.agreements(asked_of, suites, scored))
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
     result = replace(_result(asked_of, command, found, suites, estimates), agreements=agreements)
-    written = spec.card.write(result, _changed(asked_of, suites, answers, scored), out)
-    written += write_results(out, spec, result, sample_rows(suites, result.scorers, answers, scored))
-    written.append(archive.write_draws(posteriors, out / "draws.parquet"))
-    return result, [*written, lock.write(out, spec, pins, skipped)]
+    files = write_results(out, spec, result, sample_rows(suites, result.scorers, answers, scored))
+    result = read_result(out)  # what is said of it from here on is what the file says
+    files.append(cyclonedx.write(result, out))
+    files.append(archive.write_draws(posteriors, out / rendering.DRAWS))
+    files.append(lock.write(out, spec, pins, skipped))
+    return result, [*_rendered(out, spec.card), *files]
+
+
+def _rendered(out: Path, card: SectionCard) -> list[Path]:
+    try:
+        return rendering.render(out, card)
+    except ToxauditError as error:
+        raise ToxauditError(
+            f"{error} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."
+        ) from error
 
 
 def _pinned(spec: AuditSpec) -> tuple[dict[str, lock.Entry], dict[str, str]]:
@@ -191,23 +203,3 @@ def _scorers(spec: AuditSpec, estimates: Sequence[Estimate]) -> list[ScorerFacts
     scorers = [scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()]
     measured = {estimate.measure for estimate in estimates}
     return scorers + [each for scorer in scorers if (each := unscored_facts(scorer)).name in measured]
-
-
-def _changed(spec: AuditSpec, suites: dict[str, Asked], answers: Answers, scored: Scored) -> list[ChangedSample]:
-    """Per candidate that is no control, the completions whose critical scores rose most."""
-    changed: list[ChangedSample] = []
-    for candidate in spec.candidates:
-        rows = []
-        for suite, asked in suites.items():
-            prompts = [prompt for prompt in asked.prompts for _ in answering.samples(spec, asked.facts)]
-            for name in (name for name in asked.facts.scorers if spec.scorers[name].tier == "critical"):
-                before, after = scored["base", suite, name], scored[candidate, suite, name]
-                for i, prompt in enumerate(prompts):
-                    old, new = before[i].value, after[i].value
-                    if old is not None and new is not None and old != new:
-                        texts = answers["base", suite][i].text, answers[candidate, suite][i].text
-                        rise = new - old if spec.scorers[name].rises else old - new
-                        rows.append((rise, ChangedSample(candidate, suite, name, prompt.text, *texts, old, new)))
-        rows.sort(key=lambda row: (-row[0], row[1].prompt))
-        changed += [row for _, row in rows[: spec.card.samples]]
-    return changed

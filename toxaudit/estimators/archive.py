@@ -3,14 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
-from toxaudit.records import Diagnostics, digest
+from toxaudit.errors import ToxauditError
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior
+from toxaudit.records import Diagnostics, Estimate, digest
 
 NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
 """What tells one posterior from another: columns of the file of draws beside ``base_rate`` and ``candidate_rate``."""
@@ -71,6 +72,47 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     part = file.with_name(f".{file.name}.{os.getpid()}")
     pq.write_table(pa.table(columns), part, compression="zstd")
     return part.replace(file)
+
+
+def read_changes(file: Path, totals: Mapping[tuple[str, str, str], Estimate]) -> dict[tuple[str, str, str], Floats]:
+    """Draws of the change of some totals, from a file that ``write_draws`` wrote.
+
+    Args:
+        file: the file, of which no more is decoded than is asked for.
+        totals: (candidate, suite, measure) -> the estimate whose draws are wanted.
+
+    Returns:
+        By the same names, candidate minus base, shape (draws,) each.
+
+    Raises:
+        ToxauditError: the file is not there, holds no draws, or none of one of these totals.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = {(*key, each.slice, each.estimator, each.variant): key for key, each in totals.items()}
+    filters = [(name, "in", sorted({names[i] for names in wanted})) for i, name in enumerate(NAMES)]
+    rates = ["base_rate", "candidate_rate"]
+    if not wanted:
+        return {}
+    try:
+        table = pq.read_table(file, columns=[*NAMES, *rates], filters=filters)
+        grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in rates])
+        lists = [grouped[f"{rate}_list"] for rate in rates]
+        names = zip(*(grouped[name].to_pylist() for name in NAMES), strict=True)
+        found = {
+            wanted[each]: lists[1][row].values.to_numpy() - lists[0][row].values.to_numpy()
+            for row, each in enumerate(names)
+            if each in wanted
+        }
+    except FileNotFoundError as error:
+        raise ToxauditError(f"There is no {file}: run the audit again; finished work is kept.") from error
+    except (OSError, pa.ArrowException) as error:
+        problem = str(error).splitlines()[0].rstrip(".")
+        raise ToxauditError(f"{file} holds no posterior draws ({problem}): run the audit again.") from error
+    if gone := next((key for key in totals if key not in found), None):
+        raise ToxauditError(f"{file} holds no draws of {', '.join(gone)}: it belongs to another run.")
+    return found
 
 
 def read(folder: Path) -> list[Posterior]:

@@ -1,0 +1,1 @@
+"""The room where results take the forms that other programs read."""
