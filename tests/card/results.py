@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from toxaudit.card import ChangedSample
 from toxaudit.records import (
     OTHER_PRIOR,
@@ -247,6 +249,13 @@ RESULTS = {
     "no-result": result((BENIGN, "INCONCLUSIVE", [])),
 }
 """One audit per kind of card, by the name of its agreed card."""
+
+
+def draws(result: AuditResult) -> dict[tuple[str, str, str], np.ndarray]:
+    """Posterior draws of every change that decides, as if it were normal."""
+    rng = np.random.default_rng(1)
+    changes = {key: each.quantities["change"] for key, each in headlines(result.estimates).items()}
+    return {key: rng.normal(change.mean, change.sd, 1000) for key, change in changes.items()}
 
 
 def samples() -> list[ChangedSample]:

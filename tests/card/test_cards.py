@@ -52,7 +52,9 @@ def test_several_suites_are_told_apart() -> None:
     result = replace(RESULTS["go"], suites=(SUITE, other), estimates=tuple(estimates))
     card = render_card(result)
     assert "| Toxicity (Jigsaw BiLSTM) on RealToxicityPrompts, seven categories |" in card
-    assert "| Toxicity (Jigsaw BiLSTM) on Other prompts |" in card
+    for title in (SUITE.title, "Other prompts"):
+        assert f"**{title}**\n\n| Measure | Reading | n |" in card
+        assert f"- Resolution of Toxicity (Jigsaw BiLSTM) on {title}: " in card
 
 
 def test_a_slice_decides_where_the_total_does_not() -> None:

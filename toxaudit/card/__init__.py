@@ -1,64 +1,104 @@
-"""The room where a result becomes what people read: a Markdown card section, a forest plot and an HTML report."""
+"""The room where a result becomes what people read: card sections, whole cards, summaries, plots, an HTML report."""
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from toxaudit.card.changed import ChangedSample
-from toxaudit.card.markdown import check, render_card
-from toxaudit.card.plots import forest_plot
-from toxaudit.card.report import PLOT, render_report
+from toxaudit.card.changed import ChangedSample, changed_samples
+from toxaudit.card.markdown import check, render_card, render_summary, render_whole
+from toxaudit.card.plots import Drawing, Draws, drawn
+from toxaudit.card.report import render_report
+from toxaudit.errors import ToxauditError
 from toxaudit.records import AuditResult
 from toxaudit.registry import register
 from toxaudit.store import write_atomically
 
-__all__ = ["ChangedSample", "SectionCard", "forest_plot", "render_card", "render_report"]
+__all__ = ["ChangedSample", "Drawing", "Draws", "SectionCard", "drawn", "render_card", "render_report"]
+
+PLOTS = "toxaudit"
+"""The folder of plots, beside a card in a run's folder and in a repository alike."""
 
 
 @register("card", "section")
 class SectionCard:
-    """A section for a model card, with its plot and its report.
+    """A section for a model card, with its plots, a summary, a whole card and a report.
 
     Attributes:
-        template: the section's template.
+        template: the section's template: its name, or a path.
+        summary: the template of a summary of one paragraph.
+        whole: the template of a whole card, for a repository that has none.
         report: the report's template.
         samples: changed samples shown per candidate in the report; 0 for none.
     """
 
     template: str = "section.md.jinja"
+    summary: str = "summary.md.jinja"
+    whole: str = "model_card.md.jinja"
     report: str = "report.html.jinja"
     samples: int = 12
 
     def check(self) -> None:
-        """Refuse templates that do not exist or do not parse.
+        """Refuse templates that do not exist or do not parse, and less than no samples.
 
         Raises:
-            ToxauditError: naming the template.
+            ToxauditError: naming the template or the key.
         """
-        check(self.template)
-        check(self.report)
+        if self.samples < 0:
+            raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
+        for template in (self.template, self.summary, self.whole, self.report):
+            check(template)
 
-    def write(self, result: AuditResult, changed: Sequence[ChangedSample], folder: Path) -> list[Path]:
-        """Write ``card.md``, ``forest.png`` and ``report.html``, each whole or not at all.
+    def write(self, result: AuditResult, rows: Iterable[Mapping[str, Any]], draws: Draws, folder: Path) -> list[Path]:
+        """Write ``card.md``, ``summary.md``, the plots and ``report.html``, each whole or not at all.
+
+        Where one candidate was audited beside controls, also ``model_card.md``; where several were, each one's own
+        card, summary, whole card and plots, in ``candidates/NAME``.
 
         Args:
             result: what the audit found.
-            changed: samples whose scores changed; of each candidate the first ones given are shown.
+            rows: the samples, one row per arm, prompt and sample.
+            draws: of each change that decides.
             folder: where the files go; it is made where it does not exist.
+
+        Returns:
+            The files, those of all candidates together first.
 
         Raises:
             ToxauditError: a template does not exist, or has a mistake.
         """
-        by_candidate = groupby(sorted(changed, key=_candidate), key=_candidate)
-        shown = [sample for _, group in by_candidate for sample in list(group)[: self.samples]]
-        card, forest = render_card(result, self.template), forest_plot(result)
-        report = render_report(result, card, forest, shown, self.report)
-        folder.mkdir(parents=True, exist_ok=True)
-        contents: dict[str, str | bytes] = {"card.md": card, PLOT: forest, "report.html": report}
+        drawings = drawn(result, draws)
+        contents = self._cards(result, drawings, Path())
+        report = render_report(
+            result, str(contents[Path("card.md")]), drawings, changed_samples(result, rows, self.samples), self.report
+        )
+        contents[Path("report.html")] = report
+        if len(real := result.real) > 1:
+            for model in real:
+                own = result.narrowed(model.name)
+                contents |= self._cards(own, drawn(own, draws), Path("candidates") / model.name)
+        _clear(folder, contents)
         for name, content in contents.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / name, content)
         return [folder / name for name in contents]
 
+    def _cards(self, result: AuditResult, drawings: Mapping[str, Drawing], folder: Path) -> dict[Path, str | bytes]:
+        """The files of a card and what they hold."""
+        section = render_card(result, self.template)
+        contents: dict[Path, str | bytes] = {
+            folder / "card.md": section,
+            folder / "summary.md": render_summary(result, self.summary),
+        }
+        if len(result.real) == 1:
+            contents[folder / "model_card.md"] = render_whole(result, section, self.whole)
+        return contents | {folder / PLOTS / f"{name}.png": each.png for name, each in drawings.items()}
 
-def _candidate(sample: ChangedSample) -> str:
-    return sample.candidate
+
+def _clear(folder: Path, kept: Collection[Path]) -> None:
+    """Remove what an earlier run wrote there of plots and candidates that this one does not have."""
+    own = [*folder.glob(f"{PLOTS}/*.png"), *folder.glob(f"candidates/*/{PLOTS}/*.png"), *folder.glob("model_card.md")]
+    for name in ("card.md", "summary.md", "model_card.md"):
+        own += folder.glob(f"candidates/*/{name}")
+    for file in own:
+        if file.relative_to(folder) not in kept:
+            file.unlink()

@@ -1,53 +1,16 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toxaudit.card import methods, sensitivity, words
-from toxaudit.card.findings import (
-    WORST_FIRST,
-    all_slices,
-    finding,
-    headlines,
-    measure_label,
-    outlook,
-    slices,
-    verdict_of,
-)
+from toxaudit.card import methods, sensitivity, tables, words
+from toxaudit.card.findings import WORST_FIRST, finding, headlines, measure_label, outlook, verdict_of
+from toxaudit.card.limitations import limitations, resolutions
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
 from toxaudit.card.notices import notices
+from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
-from toxaudit.card.words import Measured
-from toxaudit.records import UNSCORED, AuditResult, Decision, Estimate, ModelFacts, Reason, ScorerFacts, Verdict
-
-
-@dataclass(frozen=True)
-class GateRow:
-    """One line of a gate's table."""
-
-    measure: str
-    slice: str
-    tier: str
-    rule: str
-    observed: str
-    decision: str
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One line of a results table."""
-
-    measure: str
-    slice: str
-    n: str
-    base: Measured
-    candidate: Measured
-    change: Measured
-    p_increase: str
-    p_above_margin: str
-    new: str
-    repaired: str
-    reading: str
+from toxaudit.card.tables import GateRow, ResultRow
+from toxaudit.records import AuditResult, Decision, ModelFacts, Verdict
 
 
 @dataclass(frozen=True)
@@ -100,7 +63,10 @@ class CardFacts:
 
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: failed controls, unscored
-    completions, diagnostics that failed or warn. ``legend`` says how numbers are to be read.
+    completions, diagnostics that failed or warn. ``about`` says what was compared with what, ``legend`` how numbers are
+    to be read, ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one
+    suite and measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on
+    exactly the same files.
     """
 
     title: str
@@ -108,6 +74,7 @@ class CardFacts:
     version: str
     decision: Decision
     headline: str
+    about: str
     notices: tuple[str, ...]
     base: ArmFacts
     candidates: tuple[CandidateFacts, ...]
@@ -116,6 +83,7 @@ class CardFacts:
     rule: str
     margin: str
     legend: str
+    results: tuple[ResultRow, ...]
     suites: tuple[SuiteLine, ...]
     sampling: str
     scorers: tuple[ScorerLine, ...]
@@ -123,15 +91,17 @@ class CardFacts:
     agreements: tuple[AgreementRow, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
+    resolution: str
     limitations: tuple[str, ...]
-    plot: str
+    plots: dict[str, str]
     command: str
+    replay: str
     versions: tuple[tuple[str, str], ...]
 
 
 def gather(result: AuditResult) -> CardFacts:
     """The facts of a card, in the order in which a reader needs them."""
-    candidates = tuple(_candidate(result, model) for model in result.candidates if not model.expect)
+    candidates = tuple(_candidate(result, model) for model in result.real)
     controls = tuple(_candidate(result, model) for model in result.candidates if model.expect)
     if not candidates:
         candidates, controls = controls, ()
@@ -141,6 +111,7 @@ def gather(result: AuditResult) -> CardFacts:
         version=result.version,
         decision=result.decision,
         headline=_headline(result),
+        about=_about(result),
         notices=tuple(notices(result)),
         base=_arm(result.base),
         candidates=candidates,
@@ -149,6 +120,7 @@ def gather(result: AuditResult) -> CardFacts:
         rule=result.gate.rule.rstrip("."),
         margin=words.points(result.gate.margin),
         legend=_legend(result),
+        results=tuple(tables.results(result, [each.arm.name for each in candidates])),
         suites=tuple(methods.suites(result)),
         sampling=methods.sampling(result),
         scorers=tuple(methods.scorers(result)),
@@ -156,9 +128,11 @@ def gather(result: AuditResult) -> CardFacts:
         agreements=tuple(methods.agreements(result)),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
-        limitations=tuple(_limitations(result)),
-        plot=_plot(candidates),
+        resolution=next(resolutions(result), ""),
+        limitations=tuple(limitations(result)),
+        plots=described(result),
         command=result.command,
+        replay="" if "lock=" in result.command else f"{result.command} lock=lock.json",
         versions=tuple(result.versions.items()),
     )
 
@@ -192,7 +166,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         short=words.reference(model.reference),
         revision=model.revision or "",
         digest=model.digest,
-        identity=(model.revision or model.digest)[:12],
+        identity=_identity(model),
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
         notes="; ".join([*model.notes, *_system(model)]),
@@ -215,52 +189,11 @@ def _candidate(result: AuditResult, model: ModelFacts) -> CandidateFacts:
         decision=words.expectation(verdict.decision, model.expect),
         finding=finding(result, verdict),
         outlook="" if model.expect else words.sentence(outlook(result, verdict)),
-        gate=tuple(_gate_rows(result, verdict)),
-        results=tuple(_result_row(result, *pair) for pair in headlines(result, model.name)),
-        slices=tuple(_result_row(result, *pair) for pair in all_slices(result, model.name)),
+        gate=tuple(tables.gate_rows(result, verdict)),
+        results=tuple(tables.results(result, [model.name])),
+        slices=tuple(tables.by_slice(result, model.name)),
         sensitivity=() if model.expect else tuple(sensitivity.tables(result, model.name)),
     )
-
-
-def _gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
-    """The gate's table: one row per total, and one for all slices with the same rule and result."""
-    alike: dict[tuple[str, ...], list[Reason]] = {}
-    for reason in verdict.reasons:
-        part = "all" if reason.slice == "all" else ""
-        alike.setdefault((reason.suite, reason.measure, reason.rule, reason.decision, part), []).append(reason)
-    for reasons in alike.values():
-        first, several = reasons[0], len(reasons) > 1
-        yield GateRow(
-            measure=measure_label(result, first.suite, first.measure),
-            slice=f"{len(reasons)} slices" if several else first.slice,
-            tier=first.tier,
-            rule=first.rule,
-            observed="the same result on each" if several else first.observed,
-            decision=words.result(first.decision, first.tier, total=first.slice == "all"),
-        )
-
-
-def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
-    """A line of a table. A ratio of rates is said of totals only, and a mean score is neither new nor repaired."""
-    times = words.times(estimate, scorer) if estimate.slice == "all" else ""
-    new, repaired = ("–", "–") if words.is_mean(scorer) else map(words.count, _flipped(estimate))
-    return ResultRow(
-        measure=measure_label(result, estimate.suite, scorer.name),
-        slice=estimate.slice,
-        n=f"{estimate.n:,}",
-        base=words.rate(estimate.quantities["base"]),
-        candidate=words.rate(estimate.quantities["candidate"]),
-        change=words.change(estimate.quantities["change"]),
-        p_increase=words.probability(estimate.p_increase),
-        p_above_margin=words.probability(estimate.p_above_margin),
-        new=new,
-        repaired=repaired,
-        reading=words.reading(estimate, scorer) + (f": {times}" if times else ""),
-    )
-
-
-def _flipped(estimate: Estimate) -> tuple[float, float]:
-    return estimate.counts["n01"], estimate.counts["n10"]
 
 
 def _legend(result: AuditResult) -> str:
@@ -277,7 +210,7 @@ def _headline(result: AuditResult) -> str:
     """The verdict line, without its decision: the worst real candidate's finding, or what failed before it."""
     if failed := result.failed_controls:
         return f"{words.joined(list(failed))} did not come out as expected, so no other number here can be trusted"
-    real = [verdict_of(result, model.name) for model in result.candidates if not model.expect]
+    real = [verdict_of(result, model.name) for model in result.real]
     if not real and result.skipped:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
@@ -289,43 +222,17 @@ def _headline(result: AuditResult) -> str:
     return f"{worst.candidate} {finding(result, worst)}"
 
 
-def _limitations(result: AuditResult) -> Iterator[str]:
-    real = [model for model in result.candidates if not model.expect] or list(result.candidates)
-    widest: dict[tuple[str, str], tuple[Estimate, ScorerFacts]] = {}
-    for pair in (pair for model in real for pair in headlines(result, model.name) if pair[1].tier == "critical"):
-        key = (pair[0].suite, pair[0].measure)
-        widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
-    for estimate, scorer in widest.values():
-        of = f" of {measure_label(result, estimate.suite, scorer.name)}" if len(widest) > 1 else ""
-        yield f"Resolution{of}: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
-    if any(slices(result, model.name) for model in real):
-        yield "Slices: harm confined to one slice of one candidate is drawn towards the others and can be missed"
-    yield from _scorer_limits(result)
-    yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
-    yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
+def _about(result: AuditResult) -> str:
+    """What was compared with what, on what, when."""
+    real = result.real or result.candidates
+    kinds = {"trained": "tuned within the audit"}
+    named = [f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})" for model in real]
+    asked = words.joined([f"{suite.n:,} prompts of {suite.title}" for suite in result.suites])
+    base = f"{words.reference(result.base.reference)} ({_identity(result.base)})"
+    were = "was" if len(real) < 2 else "were"
+    return f"{words.joined(named) or 'No candidate'} {were} compared with the base {base} on {asked}; {result.date}"
 
 
-def _scorer_limits(result: AuditResult) -> Iterator[str]:
-    """What is not known of scorers, or assumed where their errors are."""
-    known = [scorer.title for scorer in result.scorers if methods.corrected(result, scorer)]
-    unknown = [
-        scorer.title
-        for scorer in result.scorers
-        if not methods.corrected(result, scorer) and not scorer.name.endswith(UNSCORED)
-    ]
-    if not known:
-        yield "Scorers are classifiers or rules with errors of their own, and the same error counts in both models"
-        return
-    yield (
-        f"Correcting {words.joined(known)} takes these completions to be like the labelled ones, and the error rates "
-        "to be the same in both models"
-    )
-    if unknown:
-        yield f"Not corrected for errors of their own, which count in both models: {words.joined(unknown)}"
-
-
-def _plot(candidates: tuple[CandidateFacts, ...]) -> str:
-    """What the forest plot shows, for those who do not see it."""
-    numbers = [f"{each.arm.name}, {row.measure} {row.change}" for each in candidates for row in each.results]
-    shown = "; ".join(numbers[:12]) + (f"; and {len(numbers) - 12} more in the tables" if len(numbers) > 12 else "")
-    return f"Forest plot of the change from the base in percentage points, with 95 % intervals: {shown or 'no result'}"
+def _identity(model: ModelFacts) -> str:
+    """A commit, or the digest of all that was loaded, as far as it is needed to tell it from others."""
+    return (model.revision or model.digest)[:12]

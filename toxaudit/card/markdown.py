@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toxaudit import folders
@@ -30,20 +31,49 @@ def render_card(result: AuditResult, template: str = "section.md.jinja") -> str:
 
     Args:
         result: what the audit found.
-        template: a template's name; the user's own ``templates`` folder is searched first.
+        template: a template's name, for which the user's own ``templates`` folder is searched first, or its path.
 
     Raises:
         ToxauditError: there is no such template, or it has a mistake.
     """
     text = render(template, {"card": gather(result), "begin": _safe(BEGIN), "end": _safe(END)}, finalize=_placed)
-    return text.rstrip("\n") + "\n"
+    return _tidy(text)
+
+
+def render_summary(result: AuditResult, template: str = "summary.md.jinja") -> str:
+    """An audit in one paragraph of Markdown, ending in a line feed.
+
+    Raises:
+        ToxauditError: as ``render_card``.
+    """
+    return re.sub("[ \n]+", " ", render(template, {"card": gather(result)}, finalize=_placed)).strip(" ") + "\n"
+
+
+def render_whole(result: AuditResult, section: str, template: str = "model_card.md.jinja") -> str:
+    """A whole card around the section of one candidate, with metadata that the Hub reads, ending in a line feed.
+
+    Raises:
+        ToxauditError: as ``render_card``.
+    """
+    import yaml
+
+    from toxaudit.card.metadata import metadata
+
+    front = yaml.safe_dump(metadata(result), sort_keys=False, allow_unicode=True, width=120)
+    placed = {"card": gather(result), "metadata": _safe(f"---\n{front}---"), "section": _safe(section.rstrip("\n"))}
+    return _tidy(render(template, placed, finalize=_placed))
+
+
+def _tidy(text: str) -> str:
+    """One empty line where a template leaves several: no value that is placed has any."""
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
 
 
 def render(name: str, values: Mapping[str, object], finalize: Callable[[object], object] | None = None) -> str:
     """A template filled with values. Autoescape is on, and a template can't reach beyond what it is given.
 
     Args:
-        name: the template's name.
+        name: the template's name, or its path.
         values: what it may place.
         finalize: what to do to each value just before it is placed.
 
@@ -51,7 +81,7 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
         ToxauditError: there is no such template, or it has a mistake.
     """
     with _environment(name, finalize) as environment:
-        text: str = environment.get_template(name).render(values)
+        text: str = environment.get_template(Path(name).name).render(values)
     return text
 
 
@@ -62,17 +92,22 @@ def check(name: str) -> None:
         ToxauditError: so it is.
     """
     with _environment(name) as environment:
-        environment.get_template(name)
+        environment.get_template(Path(name).name)
 
 
 @contextmanager
 def _environment(name: str, finalize: Callable[[object], object] | None = None) -> "Iterator[Environment]":
-    """Where templates are found and what they may do; mistakes in them become sentences."""
+    """Where templates are found and what they may do; mistakes in them become sentences.
+
+    A template that is named by its path may include those of its folder.
+    """
     from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    path = Path(name).expanduser()
+    beside = [path.parent] if path.name != name else []
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folders.search_path("templates")),
+        loader=FileSystemLoader([*beside, *folders.search_path("templates")]),
         undefined=StrictUndefined,
         autoescape=True,
         finalize=finalize,
@@ -84,8 +119,8 @@ def _environment(name: str, finalize: Callable[[object], object] | None = None) 
     try:
         yield environment
     except TemplateNotFound as error:
-        missing = str(error.name or name)
-        known = environment.list_templates(filter_func=lambda found: found.endswith(".jinja"))
+        missing = name if error.name in (None, Path(name).name) else str(error.name)
+        known = [file.name for folder in folders.search_path("templates") for file in folder.glob("*.jinja")]
         raise ToxauditError(f"There is no template '{missing}'.{did_you_mean(missing, known)}") from error
     except TemplateError as error:
         line = getattr(error, "lineno", None)
