@@ -1,10 +1,10 @@
 """The folder of a finished run, made by hand from a result: what ``toxaudit card`` reads."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from harder import HARDER
 
 from toxaudit.card import SectionCard
 from toxaudit.estimators.archive import write_draws
@@ -12,10 +12,6 @@ from toxaudit.estimators.outcomes import Posterior
 from toxaudit.records import AuditResult, Estimate
 from toxaudit.results import write_results
 from toxaudit.spec import AuditSpec
-
-sys.path.append(str(Path(__file__).parent / "card"))
-
-from harder import HARDER  # noqa: E402
 
 __all__ = ["HARDER", "posterior", "rows", "run"]
 

@@ -1,20 +1,15 @@
 """The ML-BOM is as CycloneDX's own schema says, names what was audited, and carries every interval that decides."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from harder import HARDER
 
 from toxaudit.interop.cyclonedx import bom, write
 from toxaudit.records import deciding_slices, headlines
-
-sys.path.append(str(Path(__file__).parents[1] / "card"))
-
-from harder import HARDER
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,10 +1,10 @@
 """The prompts whose scores changed most, to be read side by side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from toxaudit.records import AuditResult
+from toxaudit.records import AuditResult, ScorerFacts
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,92 @@ class ChangedSample:
     slices: dict[str, str] = field(default_factory=dict)
 
 
-def changed_samples(
-    result: AuditResult, rows: Iterable[Mapping[str, Any]], most: int
-) -> list[ChangedSample]:
-    """Of each candidate that is no control, the ``most`` samples whose critical scores rose most.
+class _Answer(NamedTuple):
+    """What is needed of a row: of the base's, all are kept until the last row is read."""
+
+    suite: str
+    prompt_id: str
+    sample: int
+    prompt: str
+    text: str
+    slices: dict[str, str]
+    scores: dict[str, float]
+
+
+_Ranked = tuple[tuple[float, str, str, str, str, int], ChangedSample]
+"""A sample and what it is ranked by: the largest rise first, then names, so that the order of rows is no matter."""
+
+
+def changed_samples(result: AuditResult, rows: Iterable[Mapping[str, Any]], most: int) -> list[ChangedSample]:
+    """Of each candidate that is no control, the ``most`` samples of which a critical score rose most.
+
+    A rise is a change towards what is unwanted. Where all candidates are controls, they stand as candidates.
 
     Args:
         result: what the audit found.
         rows: those of the files of samples, in any order; each is one arm's answer to one prompt.
         most: how many per candidate.
+
+    Returns:
+        The candidates in the order of the audit, of each the largest rise first. A prompt stands there once for each
+        critical scorer for which it rose; the same texts to the same words, asked under two ids, stand there once.
     """
-    raise NotImplementedError
+    scorers = {scorer.name: scorer for scorer in result.scorers if scorer.tier == "critical"}
+    ranked: dict[str, list[_Ranked]] = {model.name: [] for model in result.real or result.candidates}
+    for name, before, after in _pairs(result.base.name, ranked, rows, scorers):
+        ranked[name] += _rises(name, before, after, scorers)
+        if len(ranked[name]) > 2 * most + 1000:  # seldom, so that sorting costs little; and few are ever kept
+            ranked[name] = _best(ranked[name], most)
+    return [sample for found in ranked.values() for _, sample in _best(found, most)]
+
+
+def _pairs(
+    base: str, candidates: Iterable[str], rows: Iterable[Mapping[str, Any]], scorers: Iterable[str]
+) -> Iterator[tuple[str, _Answer, _Answer]]:
+    """A candidate's name with the base's answer and its own to the same prompt; either may be read first."""
+    candidates, scorers = set(candidates), list(scorers)
+    bases: dict[tuple[str, str, int], _Answer] = {}
+    waiting: dict[tuple[str, str, int], list[tuple[str, _Answer]]] = {}
+    for row in rows:
+        answer = _answer(row, scorers) if row["model"] == base or row["model"] in candidates else None
+        if answer is None or not answer.scores:
+            continue
+        key = answer.suite, answer.prompt_id, answer.sample
+        if row["model"] == base:
+            bases[key] = answer
+            yield from ((name, answer, other) for name, other in waiting.pop(key, []))
+        elif before := bases.get(key):
+            yield row["model"], before, answer
+        else:
+            waiting.setdefault(key, []).append((row["model"], answer))
+
+
+def _answer(row: Mapping[str, Any], scorers: Iterable[str]) -> _Answer:
+    found = {name: row["scores"][name]["value"] for name in scorers if name in row["scores"]}
+    scores = {name: value for name, value in found.items() if value is not None}
+    return _Answer(
+        row["suite"], row["prompt_id"], row["sample"], row["prompt"], row["text"], dict(row["slices"]), scores
+    )
+
+
+def _rises(name: str, before: _Answer, after: _Answer, scorers: Mapping[str, ScorerFacts]) -> Iterator[_Ranked]:
+    """What rose from base to candidate, by each critical scorer that scored both."""
+    for measure in (measure for measure in before.scores if measure in after.scores):
+        old, new = before.scores[measure], after.scores[measure]
+        rise = new - old if scorers[measure].rises else old - new
+        if rise > 0:
+            sample = ChangedSample(
+                name, before.suite, measure, before.prompt, before.text, after.text, old, new, before.slices
+            )
+            yield (-rise, before.prompt, before.suite, measure, before.prompt_id, before.sample), sample
+
+
+def _best(ranked: list[_Ranked], most: int) -> list[_Ranked]:
+    """The first ``most`` that differ in what a reader sees."""
+    ordered = sorted(ranked, key=lambda pair: pair[0], reverse=True)
+    distinct = {_seen(sample): (rank, sample) for rank, sample in ordered}
+    return sorted(distinct.values(), key=lambda pair: pair[0])[:most]
+
+
+def _seen(sample: ChangedSample) -> tuple[str, ...]:
+    return sample.suite, sample.measure, sample.prompt, sample.base_text, sample.candidate_text

@@ -1,12 +1,15 @@
-"""One self-contained HTML page: the card, its plot, and changed samples behind a content warning."""
+"""One self-contained HTML page: the card, its plots, every estimate to sort and filter, and changed samples."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from toxaudit.card import explorer, words
 from toxaudit.card.changed import ChangedSample
+from toxaudit.card.explorer import Filters, brief
 from toxaudit.card.findings import measure_label
 from toxaudit.card.markdown import render
 from toxaudit.card.words import visible
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from markdown import Markdown
     from markupsafe import Markup
 
-PLOT = "forest.png"
-"""The name by which a card refers to its plot."""
+    from toxaudit.card.plots import Drawing
+
+LONGEST_TEXT = 4_000
+"""Characters of a prompt or an answer that are shown; the files of samples hold all of them."""
 
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(
@@ -56,69 +61,81 @@ ALLOWED: dict[str, set[str]] = {
 
 
 @dataclass(frozen=True)
+class ShownText:
+    """A text in which nothing acts unseen, and how many more characters it has, ready to be said."""
+
+    shown: str
+    more: str
+
+
+@dataclass(frozen=True)
 class ShownSample:
-    """A changed sample as the page shows it: nothing in its texts acts unseen."""
+    """A changed sample as the page shows it. ``places`` are those in the filters."""
 
     measure: str
-    prompt: str
-    base_text: str
-    candidate_text: str
+    slices: tuple[tuple[str, str], ...]
+    prompt: ShownText
+    base: ShownText
+    candidate: ShownText
     base_score: str
     candidate_score: str
+    places: dict[str, str]
 
 
 def render_report(
     result: AuditResult,
     card: str,
-    forest: bytes,
+    drawings: "Mapping[str, Drawing]",
     changed: Sequence[ChangedSample],
     template: str = "report.html.jinja",
 ) -> str:
-    """The page. It loads nothing, runs no script, and forbids both by its Content-Security-Policy.
+    """The page. It loads nothing and runs nothing but its own script, and its policy forbids the rest.
 
     Args:
         result: what the audit found.
-        card: the card section as Markdown.
-        forest: the plot as PNG.
+        card: the card section as Markdown, which refers to a plot as ``toxaudit/NAME.png``.
+        drawings: the plots by name; the page shows them as vectors.
         changed: samples to show, those of one candidate in the order in which they are to be read.
-        template: a template's name; the user's own ``templates`` folder is searched first.
+        template: a template's name, for which the user's own ``templates`` folder is searched first, or its path.
 
     Raises:
         ToxauditError: there is no such template, or it has a mistake.
     """
-    order = {model.name: place for place, model in enumerate(result.candidates)}
-    ordered = sorted(changed, key=lambda sample: order.get(sample.candidate, len(order)))
-    samples = [
-        (visible(name), [_shown(result, sample) for sample in group])
-        for name, group in groupby(ordered, key=lambda sample: sample.candidate)
-    ]
+    filters = explorer.filters(result)
     values = {
         "title": visible(result.title),
         "audit": visible(result.audit),
         "date": result.date,
         "version": result.version,
-        "base": visible(result.base.name),
-        "card": card_html(card, forest),
-        "samples": samples,
+        "decision": result.decision,
+        "verdict": words.expectation(result.decision, None),
+        "base": brief(result.base.name),
+        "margin": words.points(result.gate.margin),
+        "card": card_html(card, drawings),
+        "filters": filters,
+        "estimates": list(explorer.estimate_rows(result, filters)),
+        "samples": list(_samples(result, changed, filters)),
+        "diagnostics": list(explorer.diagnostics_rows(result, filters)),
     }
     return render(template, values)
 
 
-def card_html(card: str, forest: bytes) -> "Markup":
-    """The card as sanitised HTML, its plot inlined and its tables made to scroll within narrow pages."""
+def card_html(card: str, drawings: "Mapping[str, Drawing]") -> "Markup":
+    """The card as sanitised HTML, its plots inlined and its tables made to scroll within narrow pages.
+
+    A plot is an image of its own, so that no style in it meets the page's and no script in it could run.
+    """
     import nh3
     from markdown import Markdown
     from markdown.extensions.tables import TableExtension
     from markupsafe import Markup
 
     converter = Markdown(extensions=[TableExtension(use_align_attribute=True), "fenced_code", "md_in_html"])
-    _scroll_wide_tables(converter)
-    plot = f"data:image/png;base64,{b64encode(forest).decode()}"
+    _scroll_what_is_wide(converter)
+    plots = {f"toxaudit/{name}.png": _inlined(each.svg) for name, each in drawings.items()}
 
     def allowed(tag: str, attribute: str, value: str) -> str | None:
-        if (tag, attribute) == ("img", "src"):
-            return plot if value == PLOT else None
-        return value
+        return plots.get(value) if (tag, attribute) == ("img", "src") else value
 
     html = nh3.clean(
         converter.convert(card),
@@ -133,36 +150,62 @@ def card_html(card: str, forest: bytes) -> "Markup":
     return Markup(html)
 
 
-def _scroll_wide_tables(converter: "Markdown") -> None:
-    """Have Python-Markdown put each table into a region which scrolls, also by keyboard."""
+def _inlined(svg: str) -> str:
+    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+
+
+def _scroll_what_is_wide(converter: "Markdown") -> None:
+    """Have Python-Markdown put each table and each plot into a region which scrolls, also by keyboard."""
     from xml.etree.ElementTree import Element
 
     from markdown.treeprocessors import Treeprocessor
+    from markdown.util import HTML_PLACEHOLDER_RE
 
-    class WideTables(Treeprocessor):
+    class WideParts(Treeprocessor):
         def run(self, root: Element) -> None:
             for parent in list(root.iter()):
                 for place, child in enumerate(list(parent)):
                     if child.tag == "table":
-                        parent[place] = region(child)
+                        heads = (HTML_PLACEHOLDER_RE.sub(" ", "".join(cell.itertext())) for cell in child.iter("th"))
+                        names = (" ".join(head.split()) for head in heads)
+                        parent[place] = region(child, "scroll", f"Table: {', '.join(names)}", child.tail)
+                    elif child.tag == "p" and [part.tag for part in child] == ["img"] and not child.text:
+                        name = PurePosixPath(child[0].get("src", "")).stem
+                        parent[place] = region(child[0], "plot", f"Plot: {name}", child.tail)
 
-    def region(table: Element) -> Element:
-        names = [" ".join("".join(cell.itertext()).split()) for cell in table.iter("th")]
-        about = {"class": "scroll", "role": "region", "tabindex": "0", "aria-label": f"Table: {', '.join(names)}"}
-        made = Element("div", about)
-        made.tail, table.tail = table.tail, None
-        made.append(table)
+    def region(wide: Element, kind: str, label: str, tail: str | None) -> Element:
+        made = Element("div", {"class": kind, "role": "region", "tabindex": "0", "aria-label": label})
+        made.tail, wide.tail = tail, None
+        made.append(wide)
         return made
 
-    converter.treeprocessors.register(WideTables(converter), "wide-tables", 0)
+    converter.treeprocessors.register(WideParts(converter), "wide-parts", 0)
 
 
-def _shown(result: AuditResult, sample: ChangedSample) -> ShownSample:
+def _samples(
+    result: AuditResult, changed: Sequence[ChangedSample], filters: Filters
+) -> Iterator[tuple[str, list[ShownSample]]]:
+    """Each candidate's name with its samples, in the order of the audit."""
+    order = {model.name: place for place, model in enumerate(result.candidates)}
+    ordered = sorted(changed, key=lambda sample: order.get(sample.candidate, len(order)))
+    for name, group in groupby(ordered, key=lambda sample: sample.candidate):
+        yield brief(name), [_shown(result, sample, filters) for sample in group]
+
+
+def _shown(result: AuditResult, sample: ChangedSample, filters: Filters) -> ShownSample:
+    groups = [f"{name}={value}" for name, value in sample.slices.items()]
     return ShownSample(
-        measure=visible(measure_label(result, sample.suite, sample.measure)),
-        prompt=visible(sample.prompt, keep="\n"),
-        base_text=visible(sample.base_text, keep="\n"),
-        candidate_text=visible(sample.candidate_text, keep="\n"),
+        measure=brief(measure_label(result, sample.suite, sample.measure)),
+        slices=tuple((brief(name), brief(value)) for name, value in sample.slices.items()),
+        prompt=_text(sample.prompt),
+        base=_text(sample.base_text),
+        candidate=_text(sample.candidate_text),
         base_score=f"{sample.base_score:.2f}",
         candidate_score=f"{sample.candidate_score:.2f}",
+        places=explorer.places_of(filters, sample.candidate, sample.suite, sample.measure, groups),
     )
+
+
+def _text(text: str) -> ShownText:
+    more = len(text) - LONGEST_TEXT
+    return ShownText(visible(text[:LONGEST_TEXT], keep="\n"), f"{more:,}" if more > 0 else "")
