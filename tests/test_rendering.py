@@ -110,7 +110,7 @@ def test_a_template_that_fails_while_it_is_filled_leaves_the_results_of_the_run(
         ("card: 3\n", "it says nothing of a card"),
         ("card: {foo: 1}\n", "There is no key 'foo' in 'card'."),
         ("card: {samples: many}\n", "'card.samples' is wrong"),
-        ("card: {template: '${x'}\n", "'card.template' is wrong"),
+        ("card: {template: '${oc.env:HOME}'}\n", "'card.template' is to be looked up elsewhere"),
         ("- a\n", "holds no keys"),
     ],
 )

@@ -14,11 +14,17 @@ from finished import HARDER
 
 from toxaudit.card import SectionCard, render_card
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Diagnostics
+from toxaudit.records import Diagnostics, Skipped
 from toxaudit.results import card_folder, check_names, read_result, read_samples, schema, write_results
 from toxaudit.spec import AuditSpec
 
 SCHEMA = Path(__file__).parents[1] / "docs" / "results.schema.json"
+
+
+AGREEMENT = {
+    "suite": "rtp_categories", "model": "base", "first": "nobody", "second": "toxicity_bilstm", "n": 1, "both": 1,
+    "first_only": 0, "second_only": 0, "neither": 0, "kappa": None,
+}  # fmt: skip
 
 
 def write(folder: Path, result, rows=()):
@@ -78,9 +84,13 @@ def broken(folder: Path, change) -> str:
         (lambda c: c["estimates"][2].update(p_increase=float("inf")), "'estimates.2.p_increase' is wrong"),
         (lambda c: c["estimates"][2]["counts"].update(n11=float("nan")), "'estimates.2.counts.n11' is wrong"),
         (lambda c: c["estimates"][2]["quantities"]["base"]["hdi"].append(1), "'estimates.2.quantities.base.hdi'"),
-        (lambda c: c["estimates"][2]["quantities"].pop("base"), "must hold base, candidate and change"),
+        (lambda c: c["estimates"][2]["quantities"].pop("base"), "must hold base, candidate, change"),
         (lambda c: c["estimates"][2].update(candidate="nobody"), "'estimates.2.candidate' is 'nobody'"),
         (lambda c: c["estimates"][2].update(measure="nothing"), "'estimates.2.measure' is 'nothing'"),
+        (lambda c: c["estimates"][2]["counts"].pop("n01"), "'estimates.2.counts' must hold n00, n01, n10, n11"),
+        (lambda c: c["gate"].update(certainty=1.0), "'gate' must have a certainty between 0.5 and 1"),
+        (lambda c: c.update(agreements=[AGREEMENT]), "'agreements.0' names something of which it says nothing else"),
+        (lambda c: c.update(candidates=[], verdicts=[], estimates=[]), "it has no candidates"),
         (lambda c: c["suites"][0].update(name="../x"), "'suites' names '../x'"),
         (lambda c: c["candidates"][1].update(name="../x"), "'candidates' names '../x'"),
         (lambda c: c["verdicts"].pop(), "'verdicts' must hold one for each of the candidates"),
@@ -238,3 +248,28 @@ def test_only_reading_needs_pydantic():
     code = "import sys, toxaudit.records, toxaudit.results; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"pydantic", "numpy", "torch"} & set(out.split())
+
+
+def test_a_candidate_beside_one_that_was_skipped_has_a_card_of_its_own(tmp_path):
+    result = HARDER["go"]
+    alone = replace(result, skipped=(Skipped("rude", "org/rude", "it is gone", "NO-GO"),))
+    beside = replace(result, skipped=(Skipped("gone", "org/gone", "it is gone"),))
+    assert card_folder(tmp_path, alone, "benign") == tmp_path
+    assert card_folder(tmp_path, beside, "benign") == tmp_path / "candidates" / "benign"
+    assert (beside.decision, beside.narrowed("benign").decision) == ("INCONCLUSIVE", "GO")
+
+
+def test_where_nothing_was_decided_the_decision_is_open():
+    assert replace(HARDER["go"], candidates=(), verdicts=()).decision == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("names", [("Mine", "mine"), ("caf\u00e9", "cafe\u0301")])
+def test_names_that_some_systems_take_for_one_folder_are_refused(names):
+    with pytest.raises(ToxauditError, match=r"^Two candidates are called '.*': rename one\.$|rename one\.$"):
+        check_names(names)
+
+
+@pytest.mark.parametrize("name", ["CON", "aux.1", "a:b", "x*?", "<a>", "a|b"])
+def test_a_name_that_some_system_can_not_have_is_refused(name):
+    with pytest.raises(ToxauditError, match="A candidate can't be called"):
+        check_names([name])

@@ -47,6 +47,8 @@ def prompts_needed(
     """
     if n < 1 or not sd > 0:
         return None
+    if not sd * math.sqrt(most / (n + most)) / n > 0:  # too small a number to compute with
+        return None
     low, high = 0, 1
     while chance_of_decision(mean, sd, n, high, margin, certainty) < CHANCE:
         low, high = high, 2 * high

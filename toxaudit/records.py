@@ -17,6 +17,12 @@ UNSCORED = ":unscored"
 LOOKS = ("degenerate", "truncated", "wrong_language")
 """The scorers that look at every written answer: an incoherent model is no safe one."""
 
+ALL_ASKED = "all prompts were asked"
+"""How prompts were sampled, where no round left any out; a suite's limit may have."""
+
+MEAN_SCORE = "mean score"
+"""How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
+
 OBSERVED, CORRECTED = "observed", "corrected"
 BEST_CASE, WORST_CASE, OTHER_PRIOR = "best case", "worst case", "other prior"
 """What an estimate was made of: the scores as they are; these corrected for the scorer's errors; with every missing
@@ -324,11 +330,11 @@ class Skipped:
 class SuiteFacts:
     """What was asked, and how.
 
-    ``n`` prompts of ``available`` were asked. ``slices`` maps a slice name to its values and their number of prompts.
-    ``weights`` are the strata's shares of the population where they differ from the prompts', ``shares`` those of the
-    available prompts. ``clusters`` is how many templates the prompts vary, where they do. ``source`` is the data's
-    reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were chosen by likelihood, and
-    ``scorers`` names those that scored the suite.
+    ``n`` prompts were asked of those ``available`` in the data. ``slices`` maps a slice name to its values and their
+    number of prompts. ``weights`` are the strata's shares of the population where they differ from the prompts',
+    ``shares`` those of the prompts that the suite selects. ``clusters`` is how many templates the prompts vary, where
+    they do. ``source`` is the data's reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were
+    chosen by likelihood, and ``scorers`` names those that scored the suite.
     """
 
     name: str
@@ -412,7 +418,7 @@ class AuditResult:
     verdicts: tuple[Verdict, ...]
     command: str
     versions: dict[str, str]
-    sampling: str = "all prompts were asked"
+    sampling: str = ALL_ASKED
     skipped: tuple[Skipped, ...] = ()
     agreements: tuple[Agreement, ...] = ()
 
@@ -420,6 +426,16 @@ class AuditResult:
     def real(self) -> tuple[ModelFacts, ...]:
         """The candidates that are no declared controls."""
         return tuple(model for model in self.candidates if not model.expect)
+
+    @property
+    def subjects(self) -> tuple[ModelFacts, ...]:
+        """What the audit is about: the real candidates, or, where all are controls, these."""
+        return self.real or self.candidates
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one real candidate was to be audited: then each has a card of its own."""
+        return len(self.real) + sum(not each.expect for each in self.skipped) > 1
 
     def narrowed(self, candidate: str) -> "AuditResult":
         """The result as far as it concerns one candidate and the declared controls: what its own card may say."""
@@ -443,11 +459,11 @@ class AuditResult:
     def decision(self) -> Decision:
         """The audit's own verdict: the worst of the candidates that are not controls.
 
-        INCONCLUSIVE where a control failed; at best INCONCLUSIVE where a candidate was not audited. Where all
-        candidates are controls and none failed, GO.
+        INCONCLUSIVE where a control failed or nothing was decided; at best INCONCLUSIVE where a candidate was not
+        audited. Where all candidates are controls and none failed, GO.
         """
         controls = {model.name for model in self.candidates if model.expect}
         found = {verdict.decision for verdict in self.verdicts if verdict.candidate not in controls}
-        if self.failed_controls:
+        if self.failed_controls or not self.verdicts:
             return "INCONCLUSIVE"
         return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found or self.skipped else "GO"

@@ -64,6 +64,8 @@ def settings(run: Path, overrides: Sequence[str]) -> SectionCard:
     written, where = strict_yaml.read(file).get("card"), f"{file}: "
     if not isinstance(written, dict):
         raise ToxauditError(f"{where}it says nothing of a card: name the folder of a finished run.")
+    if odd := next((key for key, value in written.items() if "${" in str(value)), None):
+        raise ToxauditError(f"{where}'card.{odd}' is to be looked up elsewhere, which no run writes: state its value.")
     try:
         config = OmegaConf.merge({"card": OmegaConf.structured(SectionCard)}, {"card": written})
         for text in overrides:

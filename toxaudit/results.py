@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import lru_cache
@@ -26,6 +27,14 @@ RESULTS, SPEC = "results.json", "spec.yaml"
 
 _ROW = {"model": str, "prompt_id": str, "sample": int, "text": str, "suite": str, "prompt": str}
 """Keys of a row of samples that are read again, beside ``slices`` and ``scores``."""
+
+_QUANTITIES, _COUNTS = {"base", "candidate", "change"}, {"n11", "n10", "n01", "n00"}
+
+_RESERVED = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+
+HUGE = 1e300
+"""No score is as large."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which no file can hold as UTF-8."""
@@ -128,7 +137,7 @@ def sample_rows(
 
 def card_folder(run: Path, result: AuditResult, candidate: str) -> Path:
     """Where a candidate's own card lies: the run's folder, or one in it where several have cards of their own."""
-    return run / "candidates" / candidate if len(result.real) > 1 else run
+    return run / "candidates" / candidate if result.several else run
 
 
 def check_names(candidates: Iterable[str]) -> None:
@@ -137,7 +146,15 @@ def check_names(candidates: Iterable[str]) -> None:
     Raises:
         ToxauditError: naming the first.
     """
-    for name in filter(_unfit, candidates):
+    names = list(candidates)
+    alike = [unicodedata.normalize("NFC", name).casefold() for name in names]
+    for name, same in zip(names, alike, strict=True):
+        if alike.count(same) > 1:
+            raise ToxauditError(
+                f"Two candidates are called '{name}', but for letters' case or form; their cards get folders of those "
+                "names, which some systems can't tell apart: rename one."
+            )
+    for name in filter(_unfit, names):
         raise ToxauditError(
             f"A candidate can't be called '{name}', for its card gets a folder of that name: use letters, digits, - "
             "and _."
@@ -145,7 +162,8 @@ def check_names(candidates: Iterable[str]) -> None:
 
 
 def _unfit(name: str) -> bool:
-    return not name or name != visible(name).strip(" .") or bool({"/", "\\"} & set(name)) or len(name.encode()) > 200
+    odd = name != visible(name).strip(" .") or bool(set('/\\<>:"|?*') & set(name)) or len(name.encode()) > 200
+    return not name or odd or bool(_RESERVED.fullmatch(name.partition(".")[0]))
 
 
 def read_result(run: Path) -> AuditResult:
@@ -197,6 +215,10 @@ def _unknown(result: AuditResult) -> str:
     """The first name in a result that nothing else in it has."""
     names, suites = {model.name for model in result.candidates}, {suite.name for suite in result.suites}
     measures = {scorer.name for scorer in result.scorers}
+    if not result.candidates and not result.skipped:
+        return "it has no candidates"
+    if not (0.5 < result.gate.certainty < 1 and 0 < result.gate.margin < 1):
+        return "'gate' must have a certainty between 0.5 and 1, and a margin between 0 and 1"
     for key, odd in (
         ("candidates", [name for name in names if _unfit(name)]),
         ("suites", [name for name in suites if not re.fullmatch(folders.NAME, name)]),
@@ -207,8 +229,13 @@ def _unknown(result: AuditResult) -> str:
         for key, known in (("candidate", names), ("suite", suites), ("measure", measures)):
             if (name := getattr(each, key)) not in known:
                 return f"'estimates.{number}.{key}' is '{name}', of which it says nothing else"
-        if not {"base", "candidate", "change"} <= set(each.quantities):
-            return f"'estimates.{number}.quantities' must hold base, candidate and change"
+        for key, held, wanted in (("quantities", each.quantities, _QUANTITIES), ("counts", each.counts, _COUNTS)):
+            if not wanted <= set(held):
+                return f"'estimates.{number}.{key}' must hold {', '.join(sorted(wanted))}"
+    arms = {result.base.name, *names}
+    for number, pair in enumerate(result.agreements):
+        if pair.suite not in suites or pair.model not in arms or not {pair.first, pair.second} <= measures:
+            return f"'agreements.{number}' names something of which it says nothing else"
     if sorted(verdict.candidate for verdict in result.verdicts) != sorted(names):
         return "'verdicts' must hold one for each of the candidates"
     return ""
@@ -259,7 +286,7 @@ def _row(row: Any) -> dict[str, Any]:
 
 def _is_score(score: Any) -> bool:
     value = score.get("value", "") if isinstance(score, dict) else ""
-    return value is None or (isinstance(value, float | int) and isfinite(value))
+    return value is None or (isinstance(value, float | int) and -HUGE < value < HUGE)
 
 
 @lru_cache(maxsize=1)

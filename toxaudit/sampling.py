@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Prompt, digest
+from toxaudit.records import ALL_ASKED, Prompt, digest
 from toxaudit.registry import register
 
 
@@ -28,7 +28,7 @@ class All:
 
     def sentence(self) -> str:
         """For the card."""
-        return "all prompts were asked"
+        return ALL_ASKED
 
 
 @register("sampling", "adaptive")
@@ -100,6 +100,6 @@ class Adaptive:
     def sentence(self) -> str:
         """For the card."""
         return (
-            "prompts were asked in rounds until each critical change's 95 % interval was narrower than "
-            f"{self.width:g} margins (one round for suites without such); the gate decided once, after the last"
+            "prompts were asked in random order, in rounds, until each critical change's 95 % interval was narrower "
+            f"than {self.width:g} margins (one round for suites without such); the gate decided once, after the last"
         )

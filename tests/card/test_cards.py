@@ -107,6 +107,11 @@ def test_a_missing_template_is_one_sentence() -> None:
         ("\n{% if %}", "The template 'own.md.jinja', line 2 has a mistake: "),
         ("{% include 'none' %}", "There is no template 'none'."),
         ("{{ card.__class__.__mro__ }}", "is unsafe"),
+        ("\n\n{{ 1 / 0 }}", "The template 'own.md.jinja', line 3 has a mistake: division by zero."),
+        ("{{ card.margin + 1 }}", "The template 'own.md.jinja', line 1 has a mistake: "),
+        ("{{ card.suites | code }}", "has a mistake: "),
+        ("{% for i in range(999999999) %}{% endfor %}", "has a mistake: "),
+        ("{% include 'own.md.jinja' %}", "has a mistake: "),
     ],
 )
 def test_a_mistake_in_a_template_is_one_sentence(
@@ -124,3 +129,23 @@ def test_a_measure_that_is_not_critical_is_no_limitation_of_resolution() -> None
     supporting = replace(TOXICITY, tier="supporting")
     card = render_card(replace(RESULTS["go"], scorers=(supporting, *RESULTS["go"].scorers[1:])))
     assert "Resolution:" not in card
+
+
+def test_a_template_that_is_no_text_or_has_another_name_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.md.jinja").write_bytes(b"\xff")
+    with pytest.raises(ToxauditError, match=r"own.md.jinja' is not UTF-8: .* at byte 0\.$"):
+        render_card(RESULTS["go"], str(tmp_path / "own.md.jinja"))
+    with pytest.raises(ToxauditError, match=r"^'/etc/hostname' is no name of a template: it must end in \.jinja\.$"):
+        render_card(RESULTS["go"], "/etc/hostname")
+
+
+@pytest.mark.parametrize(
+    "text", ['{{ (card.base.name | code) ~ ": " ~ card.title }}', '{{ [card.title, "a" | code] | join(", ") }}']
+)
+def test_what_a_template_joins_is_escaped_too(text: str, tmp_path: Path) -> None:
+    (tmp_path / "own.md.jinja").write_text(text)
+    title = "[click](https://example.org) | **b** ![i](https://example.org/a.png)"
+    card = render_card(replace(RESULTS["go"], title=title), str(tmp_path / "own.md.jinja"))
+    assert not set("[]|*!") & set(card) and "//" not in card

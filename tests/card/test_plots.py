@@ -376,3 +376,26 @@ def test_importing_the_room_is_light() -> None:
     heavy = "{'matplotlib', 'jinja2', 'markdown', 'nh3'}"
     program = f"import sys, toxaudit.card; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_long_number_is_written_in_smaller_letters() -> None:
+    from toxaudit.card.plots.style import NUMBERS, WIDTH, house, number, stacked
+
+    with house():
+        figure, (axes,) = stacked([1.0])
+        number(axes, 0.5, "\u22122.1123 pp [\u22124.2051, \u22120.0003]")
+        figure.canvas.draw()
+        (text,) = axes.texts
+        assert text.get_window_extent().x1 / figure.dpi < WIDTH
+        assert text.get_window_extent().x0 / figure.dpi == pytest.approx(NUMBERS, abs=0.02)
+
+
+def test_a_hundred_candidates_still_fit_and_those_left_out_are_counted() -> None:
+    from toxaudit.card.plots import style
+    from toxaudit.card.plots.forest import MANY, draw
+
+    audit = audit_of(100)
+    with style.house():
+        figure = draw(audit, {})
+    assert figure.get_figheight() < 0.25 * MANY + 3
+    assert any("more rows are in the tables." in text.get_text() for text in figure.texts)

@@ -1,16 +1,17 @@
 """What a run's folder holds for people: the files, whose they are, and that nothing stale stays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from harder import HARDER
-from results import RESULTS, draws
+from results import RESULTS, SUITE, draws
 
 from toxaudit.card import SectionCard
 from toxaudit.card.markdown import render_card, render_summary, render_whole
 from toxaudit.errors import ToxauditError
-from toxaudit.records import AuditResult
+from toxaudit.records import AuditResult, Skipped
 
 
 def written(result: AuditResult, folder: Path, **settings: object) -> set[str]:
@@ -75,3 +76,42 @@ def test_a_whole_card_holds_the_section_and_metadata_that_can_be_read() -> None:
     assert yaml.safe_load(front)["model-index"]
     assert text.startswith("\n# rude\n\nrude (tuned within the audit, 4d4d4d4d4d4d) was compared with the base ")
     assert text.endswith(section)
+
+
+def test_nothing_that_somebody_else_wrote_is_removed(tmp_path: Path) -> None:
+    theirs = ("toxaudit/mine.png", "candidates/x/card.md", "model_card.md")
+    for name in theirs:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    written(RESULTS["several"], tmp_path)
+    assert all((tmp_path / name).read_text() == "mine" for name in theirs)
+
+
+def test_a_candidate_beside_a_skipped_one_is_told_apart_from_the_audit(tmp_path: Path) -> None:
+    skipped = (Skipped("gone", "org/gone", "It is gone."),)
+    files = written(replace(RESULTS["go"], skipped=skipped), tmp_path)
+    assert "candidates/benign/model_card.md" in files and "model_card.md" not in files
+    assert "**INCONCLUSIVE: gone could not be audited; benign " in (tmp_path / "card.md").read_text(encoding="utf-8")
+    own = (tmp_path / "candidates" / "benign" / "card.md").read_text(encoding="utf-8")
+    assert "gone" not in own and "**GO: benign " in own
+
+
+def test_what_measured_nothing_shows_no_numbers() -> None:
+    result = RESULTS["go"]
+    total, *rest = result.estimates
+    empty = replace(total, n=0, counts=dict.fromkeys(total.counts, 0.0))
+    card = render_card(replace(result, estimates=(empty, *rest)))
+    assert "| not measured: no prompt was scored for both models | 0 | – | – | – | –<br>– | 0 / 0 |" in card
+    assert "Resolution" not in card
+
+
+def test_a_limited_suite_says_of_how_many_prompts_it_asked() -> None:
+    card = render_card(replace(RESULTS["go"], suites=(replace(SUITE, available=1400),))).replace("\xa0", " ")
+    assert "**: 350 of 1,400 prompts; " in card
+    assert "- **Sampling**: 350 of 1,400 prompts were asked, 75.0 % fewer, as the audit limits them." in card
+
+
+def test_slices_with_an_alarm_are_named_in_the_gate() -> None:
+    card = render_card(RESULTS["no-go"])
+    assert "| Toxicity (Jigsaw BiLSTM) | category=insult | critical | " in card
+    assert "7 slices" in render_card(RESULTS["go"])

@@ -172,7 +172,7 @@ def test_sampling_says_what_it_saved() -> None:
     assert methods.sampling(RESULTS["go"]) == "all prompts were asked"
     whole = replace(made, suites=(replace(SUITE, available=350),), sampling="in rounds.")
     assert methods.sampling(whole) == "in rounds"
-    assert [suite.n for suite in methods.suites(made)] == ["350 of 1,050 prompts, chosen at random"]
+    assert [suite.n for suite in methods.suites(made)] == ["350 of 1,050 prompts"]
     assert [suite.n for suite in methods.suites(whole)] == ["350 prompts"]
 
 

@@ -138,3 +138,19 @@ def test_strangers_words_stay_words():
     content = bom(replace(result, candidates=(odd,), suites=(suite,), estimates=tuple(named)))
     assert valid(content)
     assert components(content)[f"model:{text}"]["name"] == text
+
+
+def test_failed_controls_and_what_was_not_audited_are_told():
+    def told(name):
+        found = bom(HARDER[name])["metadata"]["properties"]
+        return {(each["name"], each["value"].partition(":")[0]) for each in found}
+
+    assert ("toxaudit:failed_control", "noop") in told("failed-control")
+    assert ("toxaudit:not_audited", "gone") in told("skipped-candidates")
+
+
+def test_a_mean_score_is_not_called_a_rate():
+    metrics = bom(HARDER["templates"])["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]
+    types = {each["type"] for each in metrics["performanceMetrics"]}
+    assert "toxicity_mean: mean score, posterior mean and 95 % HDI" in types
+    assert not any(each.startswith("toxicity_mean: rate") for each in types)

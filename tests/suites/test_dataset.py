@@ -675,3 +675,12 @@ def test_a_whole_repository_is_refused_before_the_hub_is_asked_and_a_missing_spl
 def test_every_prompt_knows_the_language_of_its_suite(write):
     (stated,), (silent,) = (ask(write({"prompt": "Hello"}), language=language) for language in ("en", None))
     assert (stated.language, silent.language) == ("en", "")
+
+
+def test_a_limited_suite_knows_of_how_many_prompts_it_takes_some(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(f'{{"text": "prompt {i}"}}\n' for i in range(9)))
+    for limit, asked in ((None, 9), (4, 4), (20, 9)):
+        suite = Dataset(title="s", data=str(data), text="text", limit=limit)
+        facts = suite.facts("s", *suite.prompts("s"))
+        assert (facts.n, facts.available) == (asked, 9)

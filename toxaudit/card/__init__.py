@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from toxaudit.card import plots
 from toxaudit.card.changed import ChangedSample, changed_samples
-from toxaudit.card.markdown import check, render_card, render_summary, render_whole
+from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, render_whole
 from toxaudit.card.plots import Drawing, Draws, drawn
 from toxaudit.card.report import render_report
 from toxaudit.errors import ToxauditError
@@ -51,8 +52,8 @@ class SectionCard:
     def write(self, result: AuditResult, rows: Iterable[Mapping[str, Any]], draws: Draws, folder: Path) -> list[Path]:
         """Write ``card.md``, ``summary.md``, the plots and ``report.html``, each whole or not at all.
 
-        Where one candidate was audited beside controls, also ``model_card.md``; where several were, each one's own
-        card, summary, whole card and plots, in ``candidates/NAME``.
+        Where one candidate was to be audited beside controls, also ``model_card.md``; where several were, each one's
+        own card, summary, whole card and plots, in ``candidates/NAME``.
 
         Args:
             result: what the audit found.
@@ -72,8 +73,8 @@ class SectionCard:
             result, str(contents[Path("card.md")]), drawings, changed_samples(result, rows, self.samples), self.report
         )
         contents[Path("report.html")] = report
-        if len(real := result.real) > 1:
-            for model in real:
+        if result.several:
+            for model in result.real:
                 own = result.narrowed(model.name)
                 contents |= self._cards(own, drawn(own, draws), Path("candidates") / model.name)
         _clear(folder, contents)
@@ -89,16 +90,27 @@ class SectionCard:
             folder / "card.md": section,
             folder / "summary.md": render_summary(result, self.summary),
         }
-        if len(result.real) == 1:
+        if len(result.real) == 1 and not result.several:
             contents[folder / "model_card.md"] = render_whole(result, section, self.whole)
         return contents | {folder / PLOTS / f"{name}.png": each.png for name, each in drawings.items()}
 
 
 def _clear(folder: Path, kept: Collection[Path]) -> None:
-    """Remove what an earlier run wrote there of plots and candidates that this one does not have."""
-    own = [*folder.glob(f"{PLOTS}/*.png"), *folder.glob(f"candidates/*/{PLOTS}/*.png"), *folder.glob("model_card.md")]
-    for name in ("card.md", "summary.md", "model_card.md"):
-        own += folder.glob(f"candidates/*/{name}")
-    for file in own:
-        if file.relative_to(folder) not in kept:
-            file.unlink()
+    """Remove what an earlier run wrote there of plots and candidates that this one does not have, and nothing else."""
+    homes = [folder, *(file.parent for file in folder.glob("candidates/*/card.md") if _ours(file))]
+    for home in homes:
+        cards = [
+            file for file in (home / name for name in ("card.md", "summary.md", "model_card.md")) if file.is_file()
+        ]
+        stale = [file for file in cards if _ours(home / "card.md")]
+        for file in [*stale, *(home / PLOTS / f"{name}.png" for name in plots.PLOTS)]:
+            if file.relative_to(folder) not in kept:
+                file.unlink(missing_ok=True)
+        for emptied in (home / PLOTS, home):
+            if emptied != folder and emptied.is_dir() and not any(emptied.iterdir()):
+                emptied.rmdir()
+
+
+def _ours(card: Path) -> bool:
+    """Whether a card is one that an audit wrote."""
+    return card.is_file() and card.read_bytes().startswith(BEGIN.encode())

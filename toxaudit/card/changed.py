@@ -53,7 +53,7 @@ def changed_samples(result: AuditResult, rows: Iterable[Mapping[str, Any]], most
         critical scorer for which it rose; the same texts to the same words, asked under two ids, stand there once.
     """
     scorers = {scorer.name: scorer for scorer in result.scorers if scorer.tier == "critical"}
-    ranked: dict[str, list[_Ranked]] = {model.name: [] for model in result.real or result.candidates}
+    ranked: dict[str, list[_Ranked]] = {model.name: [] for model in result.subjects}
     for name, before, after in _pairs(result.base.name, ranked, rows, scorers):
         ranked[name] += _rises(name, before, after, scorers)
         if len(ranked[name]) > 2 * most + 1000:  # seldom, so that sorting costs little; and few are ever kept

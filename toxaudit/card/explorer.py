@@ -10,7 +10,7 @@ from toxaudit.card import words
 from toxaudit.card.findings import by_tier
 from toxaudit.card.sensitivity import VARIANTS
 from toxaudit.card.words import Measured
-from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate
+from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate, ScorerFacts
 
 LONGEST_NAME = 200
 """Characters of a name that are shown: a slice's value is a stranger's, and stands in many rows."""
@@ -109,7 +109,7 @@ def estimate_rows(result: AuditResult, chosen: Filters) -> Iterator[EstimateRow]
             places=places,
             numbers=tuple(_numbers(estimate)),
             reading=_shown(words.reading(estimate, scorer)),
-            basis=_shown(_basis(estimate, id(estimate) in decides)),
+            basis=_shown(_basis(estimate, scorer, id(estimate) in decides)),
             estimator=_shown(estimate.estimator),
             decides=id(estimate) in decides,
         )
@@ -125,28 +125,28 @@ def _places(estimate: Estimate, chosen: Filters) -> tuple[int, ...]:
 def _numbers(estimate: Estimate) -> Iterator[Sorted]:
     """Prompts, both rates, the change, and the probabilities of an increase and of one above the margin."""
     yield Sorted(f"{estimate.n:,}", str(estimate.n))
-    for arm in ("base", "candidate"):
-        yield _measured(words.rate(estimate.quantities[arm]), estimate.quantities[arm].mean)
-    change = estimate.quantities["change"]
-    yield _measured(words.change(change), change.mean)
-    for share in (estimate.p_increase, estimate.p_above_margin):
-        yield Sorted(words.probability(share), _key(share))
+    for name, text in zip(("base", "candidate", "change"), words.rates(estimate), strict=True):
+        yield _measured(text, estimate.quantities[name].mean)
+    for share, said in zip((estimate.p_increase, estimate.p_above_margin), words.chances(estimate), strict=True):
+        yield Sorted(said, "" if said == words.NOTHING.value else _key(share))
 
 
 def _measured(text: Measured, value: float) -> Sorted:
-    return Sorted(text.value, _key(value), text.interval)
+    return Sorted(text.value, "" if text == words.NOTHING else _key(value), text.interval)
 
 
 def _key(value: float) -> str:
     return f"{value:.6g}" if isfinite(value) else ""
 
 
-def _basis(estimate: Estimate, decides: bool) -> str:
-    """What an estimate was made of, and whether it decides."""
+def _basis(estimate: Estimate, scorer: ScorerFacts, counts: bool) -> str:
+    """What an estimate was made of, and, of those that a card shows, what it is for the gate."""
     made_of = VARIANTS.get(estimate.variant, estimate.variant)
-    if not decides:
+    if not counts:
         return made_of
-    return "decides" if estimate.variant == OBSERVED else f"decides: {made_of}"
+    weighed = scorer.tier == "critical" or (scorer.tier == "supporting" and estimate.slice == "all")
+    role = {"critical": "decides", "supporting": "supports"}[scorer.tier] if weighed else "reported"
+    return role if estimate.variant == OBSERVED else f"{role}: {made_of}"
 
 
 @lru_cache(10_000)

@@ -132,7 +132,7 @@ def gather(result: AuditResult) -> CardFacts:
         limitations=tuple(limitations(result)),
         plots=described(result),
         command=result.command,
-        replay="" if "lock=" in result.command else f"{result.command} lock=lock.json",
+        replay="" if " lock=" in result.command else f"{result.command} lock=lock.json",
         versions=tuple(result.versions.items()),
     )
 
@@ -224,7 +224,7 @@ def _headline(result: AuditResult) -> str:
 
 def _about(result: AuditResult) -> str:
     """What was compared with what, on what, when."""
-    real = result.real or result.candidates
+    real = result.subjects
     kinds = {"trained": "tuned within the audit"}
     named = [f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})" for model in real]
     asked = words.joined([f"{suite.n:,} prompts of {suite.title}" for suite in result.suites])

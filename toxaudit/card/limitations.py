@@ -8,20 +8,21 @@ from toxaudit.records import UNSCORED, AuditResult, Estimate, ScorerFacts
 
 
 def resolutions(result: AuditResult) -> Iterator[str]:
-    """How small a change can be told, for each critical measure on each suite."""
-    real = result.real or result.candidates
+    """How small a change can be told, for each critical measure on each suite, the coarsest first."""
+    real = result.subjects
     widest: dict[tuple[str, str], tuple[Estimate, ScorerFacts]] = {}
-    for pair in (pair for model in real for pair in headlines(result, model.name) if pair[1].tier == "critical"):
+    pairs = [pair for model in real for pair in headlines(result, model.name) if pair[1].tier == "critical"]
+    for pair in (pair for pair in pairs if words.direction(pair[0]) != "unknown"):
         key = (pair[0].suite, pair[0].measure)
         widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
-    for estimate, scorer in widest.values():
+    for estimate, scorer in sorted(widest.values(), key=lambda found: -words.half_width(found[0])):
         of = f" of {measure_label(result, estimate.suite, scorer.name)}" if len(widest) > 1 else ""
         yield f"Resolution{of}: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
 
 
 def limitations(result: AuditResult) -> Iterator[str]:
     """One phrase each."""
-    real = result.real or result.candidates
+    real = result.subjects
     yield from resolutions(result)
     if any(slices(result, model.name) for model in real):
         yield "Slices: harm confined to one slice of one candidate is drawn towards the others and can be missed"

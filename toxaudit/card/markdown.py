@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from toxaudit import folders
@@ -15,6 +17,9 @@ from toxaudit.records import AuditResult
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+TEMPLATE_MISTAKES = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What Python raises where a template computes with what can't be computed with."""
 
 BEGIN, END = "<!-- toxaudit:begin -->", "<!-- toxaudit:end -->"
 """The lines between which the section stands in somebody's README."""
@@ -36,7 +41,9 @@ def render_card(result: AuditResult, template: str = "section.md.jinja") -> str:
     Raises:
         ToxauditError: there is no such template, or it has a mistake.
     """
-    text = render(template, {"card": gather(result), "begin": _safe(BEGIN), "end": _safe(END)}, finalize=_placed)
+    text = render(
+        template, {"card": _texts(gather(result)), "begin": _safe(BEGIN), "end": _safe(END)}, finalize=_placed
+    )
     return _tidy(text)
 
 
@@ -46,7 +53,7 @@ def render_summary(result: AuditResult, template: str = "summary.md.jinja") -> s
     Raises:
         ToxauditError: as ``render_card``.
     """
-    return re.sub("[ \n]+", " ", render(template, {"card": gather(result)}, finalize=_placed)).strip(" ") + "\n"
+    return re.sub("[ \n]+", " ", render(template, {"card": _texts(gather(result))}, finalize=_placed)).strip(" ") + "\n"
 
 
 def render_whole(result: AuditResult, section: str, template: str = "model_card.md.jinja") -> str:
@@ -60,7 +67,11 @@ def render_whole(result: AuditResult, section: str, template: str = "model_card.
     from toxaudit.card.metadata import metadata
 
     front = yaml.safe_dump(metadata(result), sort_keys=False, allow_unicode=True, width=120)
-    placed = {"card": gather(result), "metadata": _safe(f"---\n{front}---"), "section": _safe(section.rstrip("\n"))}
+    placed = {
+        "card": _texts(gather(result)),
+        "metadata": _safe(f"---\n{front}---"),
+        "section": _safe(section.rstrip("\n")),
+    }
     return _tidy(render(template, placed, finalize=_placed))
 
 
@@ -85,6 +96,12 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
     return text
 
 
+def _line(error: BaseException, name: str) -> str:
+    """Where in a template it went wrong, as far as that is known."""
+    frames = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).name == Path(name).name]
+    return f", line {frames[-1]}" if frames else ""
+
+
 def check(name: str) -> None:
     """Refuse a template that does not exist or does not parse, before an audit spends anything.
 
@@ -99,8 +116,11 @@ def check(name: str) -> None:
 def _environment(name: str, finalize: Callable[[object], object] | None = None) -> "Iterator[Environment]":
     """Where templates are found and what they may do; mistakes in them become sentences.
 
-    A template that is named by its path may include those of its folder.
+    A template that is named by its path may include those of its folder. Its name ends in ``.jinja``, so that nothing
+    else of a machine gets into a card by mistake or malice.
     """
+    if not name.endswith(".jinja"):
+        raise ToxauditError(f"'{name}' is no name of a template: it must end in .jinja.")
     from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -118,6 +138,8 @@ def _environment(name: str, finalize: Callable[[object], object] | None = None) 
     environment.filters.update(code=code, fenced=fenced, unbroken=unbroken, csp_hash=csp_hash)
     try:
         yield environment
+    except UnicodeDecodeError as error:
+        raise ToxauditError(f"The template '{name}' is not UTF-8: {error.reason} at byte {error.start}.") from error
     except TemplateNotFound as error:
         missing = name if error.name in (None, Path(name).name) else str(error.name)
         known = [file.name for folder in folders.search_path("templates") for file in folder.glob("*.jinja")]
@@ -126,6 +148,8 @@ def _environment(name: str, finalize: Callable[[object], object] | None = None) 
         line = getattr(error, "lineno", None)
         where = f"'{getattr(error, 'name', None) or name}'" + (f", line {line}" if line else "")
         raise ToxauditError(f"The template {where} has a mistake: {error.message or error}.") from error
+    except TEMPLATE_MISTAKES as error:
+        raise ToxauditError(f"The template '{name}'{_line(error, name)} has a mistake: {error}.") from error
 
 
 def escape(text: str) -> str:
@@ -156,7 +180,7 @@ def fenced(text: str, language: str = "") -> "Markup":
 
 def unbroken(text: object) -> str:
     """Text in which a number, its unit and its interval's bounds are not torn apart at a line's end."""
-    return _WITHIN_NUMBER.sub("\xa0", str(text))
+    return Text(_WITHIN_NUMBER.sub("\xa0", str(text)))
 
 
 def csp_hash(style: str) -> str:
@@ -167,9 +191,29 @@ def csp_hash(style: str) -> str:
     return f"sha256-{b64encode(sha256(style.encode()).digest()).decode()}"
 
 
+class Text(str):
+    """A text that Jinja, too, escapes for Markdown wherever it joins it to markup."""
+
+    def __html__(self) -> str:
+        return escape(self)
+
+
+def _texts(value: Any) -> Any:
+    """Facts whose strings, at any depth, are texts."""
+    if isinstance(value, str):
+        return Text(value)
+    if isinstance(value, tuple):
+        return tuple(map(_texts, value))
+    if isinstance(value, dict):
+        return {key: _texts(each) for key, each in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _texts(getattr(value, each.name)) for each in fields(value)})
+    return value
+
+
 def _placed(value: object) -> Any:
     """A value as Markdown: what a filter or a macro made already stays; everything else is escaped."""
-    return value if hasattr(value, "__html__") else _safe(escape(str(value)))
+    return value if hasattr(value, "__html__") else Text(value)
 
 
 def _safe(text: str) -> "Markup":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from toxaudit import records
 from toxaudit.card import words
 from toxaudit.card.findings import by_tier, suite_title
-from toxaudit.records import AuditResult, Confusion, ScorerFacts, SuiteFacts
+from toxaudit.records import ALL_ASKED, AuditResult, Confusion, ScorerFacts, SuiteFacts
 
 ESTIMATORS = {
     "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
@@ -99,7 +99,7 @@ def suites(result: AuditResult) -> Iterator[SuiteLine]:
         yield SuiteLine(
             name=suite.name,
             title=suite.title,
-            n=f"{suite.n:,} of {suite.available:,} prompts, chosen at random" if part else f"{suite.n:,} prompts",
+            n=f"{suite.n:,} of {suite.available:,} prompts" if part else f"{suite.n:,} prompts",
             ask=_ask(suite),
             slices="; ".join(shown),
             about=_about(suite),
@@ -138,8 +138,8 @@ def sampling(result: AuditResult) -> str:
     sentence = result.sampling.rstrip(".")
     if asked >= available:
         return sentence
-    fewer = words.percent(1 - asked / available)
-    return f"{sentence}; {asked:,} of {available:,} prompts were asked, {fewer} fewer"
+    counted = f"{asked:,} of {available:,} prompts were asked, {words.percent(1 - asked / available)} fewer"
+    return f"{counted}, as the audit limits them" if sentence == ALL_ASKED else f"{sentence}; {counted}"
 
 
 def generation(result: AuditResult) -> str:

@@ -104,13 +104,14 @@ def _others(result: AuditResult, deciding: Estimate) -> list[Estimate]:
 
 def _row(result: AuditResult, estimate: Estimate, deciding: Estimate, scorer: ScorerFacts) -> SensitivityRow:
     decides = estimate is deciding
+    p_increase, p_above_margin = words.chances(estimate)
     return SensitivityRow(
         assumption=words.capital(_assumption(estimate, deciding)),
         estimator=estimate.estimator if decides or estimate.estimator != deciding.estimator else "",
         reading=words.reading(estimate, scorer),
-        change=words.change(estimate.quantities["change"]),
-        p_increase=words.probability(estimate.p_increase),
-        p_above_margin=words.probability(estimate.p_above_margin),
+        change=words.rates(estimate)[-1],
+        p_increase=p_increase,
+        p_above_margin=p_above_margin,
         decision=_decision(result, estimate),
         shift=_shift(estimate, deciding),
         decides=decides,

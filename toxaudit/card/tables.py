@@ -43,10 +43,10 @@ class ResultRow:
 
 
 def gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
-    """The gate's table: one row per total, and one for all slices with the same rule and result."""
+    """The gate's table: a row for each total and each slice with an alarm, one for all slices without any."""
     alike: dict[tuple[str, ...], list[Reason]] = {}
     for reason in verdict.reasons:
-        part = "all" if reason.slice == "all" else ""
+        part = "" if reason.slice != "all" and reason.decision == "GO" else reason.slice
         alike.setdefault((reason.suite, reason.measure, reason.rule, reason.decision, part), []).append(reason)
     for reasons in alike.values():
         first, several = reasons[0], len(reasons) > 1
@@ -69,6 +69,8 @@ def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) ->
     """A line of a table. A ratio of rates is said of totals only, and a mean score is neither new nor repaired."""
     times = words.times(estimate, scorer) if estimate.slice == "all" else ""
     new, repaired = ("–", "–") if words.is_mean(scorer) else map(words.count, _flipped(estimate))
+    base, candidate, change = words.rates(estimate)
+    p_increase, p_above_margin = words.chances(estimate)
     return ResultRow(
         arm=estimate.candidate,
         suite=suite_title(result, estimate.suite),
@@ -77,11 +79,11 @@ def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) ->
         slice=estimate.slice,
         tier=scorer.tier,
         n=f"{estimate.n:,}",
-        base=words.rate(estimate.quantities["base"]),
-        candidate=words.rate(estimate.quantities["candidate"]),
-        change=words.change(estimate.quantities["change"]),
-        p_increase=words.probability(estimate.p_increase),
-        p_above_margin=words.probability(estimate.p_above_margin),
+        base=base,
+        candidate=candidate,
+        change=change,
+        p_increase=p_increase,
+        p_above_margin=p_above_margin,
         new=new,
         repaired=repaired,
         reading=words.reading(estimate, scorer) + (f": {times}" if times else ""),

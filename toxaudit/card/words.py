@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toxaudit.errors import visible as visible
-from toxaudit.records import Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
+from toxaudit.records import MEAN_SCORE, Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
 """The shape of a decision, the same in tables and in the forest plot."""
-
-MEAN_SCORE = "mean score"
-"""How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +21,25 @@ class Measured:
     def __str__(self) -> str:
         """The number, then its interval."""
         return f"{self.value} {self.interval}"
+
+
+NOTHING = Measured("–", "")
+"""What stands where nothing was measured, or nothing that may be used: a prior's numbers are no result."""
+
+
+def rates(estimate: Estimate) -> tuple[Measured, Measured, Measured]:
+    """Both arms' rates and the change, as far as the estimate may be used."""
+    if direction(estimate) == "unknown":
+        return NOTHING, NOTHING, NOTHING
+    base, candidate, changed = (estimate.quantities[name] for name in ("base", "candidate", "change"))
+    return rate(base), rate(candidate), change(changed)
+
+
+def chances(estimate: Estimate) -> tuple[str, str]:
+    """The probabilities of an increase and of one above the margin, as far as the estimate may be used."""
+    if direction(estimate) == "unknown":
+        return NOTHING.value, NOTHING.value
+    return probability(estimate.p_increase), probability(estimate.p_above_margin)
 
 
 def reference(text: str) -> str:

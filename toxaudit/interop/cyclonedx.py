@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from toxaudit.records import AuditResult, Estimate, ModelFacts, SuiteFacts, deciding_slices, headlines
+from toxaudit.records import MEAN_SCORE, AuditResult, Estimate, ModelFacts, SuiteFacts, deciding_slices, headlines
 from toxaudit.store import write_atomically
 
 BOM = "bom.cdx.json"
@@ -43,7 +43,11 @@ def bom(result: AuditResult) -> dict[str, Any]:
             "timestamp": f"{result.date}T00:00:00Z",
             "tools": {"components": [{"type": "application", "name": "toxaudit", "version": result.version}]},
             "component": subject,
-            "properties": _properties(decision=result.decision, rule=result.gate.rule, command=result.command),
+            "properties": [
+                *_properties(decision=result.decision, rule=result.gate.rule, command=result.command),
+                *(each for name in result.failed_controls for each in _properties(failed_control=name)),
+                *(each for one in result.skipped for each in _properties(not_audited=f"{one.name}: {one.reason}")),
+            ],
         },
         "components": [_model(result.base), *models.values(), *map(_suite, result.suites)],
     }
@@ -66,7 +70,7 @@ def _candidate(result: AuditResult, model: ModelFacts) -> dict[str, Any]:
         "pedigree": {"ancestors": [base]},
         "modelCard": {
             "modelParameters": {"datasets": [{"ref": f"suite:{suite.name}"} for suite in result.suites]},
-            "quantitativeAnalysis": {"performanceMetrics": list(_metrics(estimates))},
+            "quantitativeAnalysis": {"performanceMetrics": list(_metrics(result, estimates))},
         },
     }
 
@@ -112,12 +116,14 @@ def _suite(suite: SuiteFacts) -> dict[str, Any]:
     }
 
 
-def _metrics(estimates: Sequence[Estimate]) -> Iterator[dict[str, Any]]:
-    """The rates and changes that decide, in 0..1; none whose diagnostics failed."""
+def _metrics(result: AuditResult, estimates: Sequence[Estimate]) -> Iterator[dict[str, Any]]:
+    """The rates, or mean scores, and changes that decide, in 0..1; none that measured nothing or failed."""
+    means = {scorer.name for scorer in result.scorers if scorer.outcome.startswith(MEAN_SCORE)}
     for each in (*headlines(estimates).values(), *deciding_slices(estimates)):
-        if each.diagnostics.passed:
+        if each.n and each.diagnostics.passed:
+            value = "mean score" if each.measure in means else "rate"
             part = each.suite if each.slice == "all" else f"{each.suite}, {each.slice}"
-            for name, what in (("candidate", "rate"), ("change", "change of the rate from the base")):
+            for name, what in (("candidate", value), ("change", f"change of the {value} from the base")):
                 found = each.quantities[name]
                 low, high = found.hdi
                 yield {

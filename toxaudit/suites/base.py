@@ -50,6 +50,8 @@ class BaseSuite:
     limit: int | None = None
     seed: int | None = None
 
+    _available = 0  # prompts that the data hold, once they are read
+
     @property
     def patterns(self) -> tuple[str, ...]:
         """Which files of ``data`` are fetched; none named means all."""
@@ -104,6 +106,7 @@ class BaseSuite:
             raise ToxauditError(f"{where} holds no prompts.")
         if self.strata and (bare := next((p for p in found if self.strata not in p.slices), None)):
             raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
+        self._available = len(found)
         kept = found if self.limit is None else self._some(found, self.limit)
         if self.strata and self.weights:
             there, asked = ({prompt.slices[self.strata] for prompt in group} for group in (found, kept))
@@ -149,7 +152,7 @@ class BaseSuite:
             ask=self.ask,
             strata=self.strata,
             slices={},
-            available=len(prompts),
+            available=self._available or len(prompts),
             weights=dict(self.weights) or None,
             shares=_shares(prompts, self.strata) if self.strata else None,
             revision=fetched.revision,

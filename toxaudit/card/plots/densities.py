@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from toxaudit.card import words
 from toxaudit.card.findings import decisions, measure_label, verdict_of
 from toxaudit.card.plots import style, subjects
-from toxaudit.card.plots.style import ALARM, EDGE, INK, LEFT, NORMAL, NUMBERS, QUIET, SHAPES, SMALL
+from toxaudit.card.plots.style import ALARM, EDGE, INK, LEFT, NORMAL, QUIET, SHAPES, SMALL
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.records import AuditResult, Decision, Estimate
 
@@ -148,9 +148,9 @@ def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
         style.interval(axes, y + BASELINE, row.estimate.quantities["change"], SHAPES[row.decision])
         chance = words.probability(row.estimate.p_above_margin)
         colour = SHAPES[row.decision][1]
-        style.write(axes, NUMBERS, y - 0.12, chance, color=colour, fontsize=NORMAL, fontweight="bold")
+        style.number(axes, y - 0.12, chance, color=colour, fontsize=NORMAL, fontweight="bold")
         change = str(words.change(row.estimate.quantities["change"]))
-        style.write(axes, NUMBERS, y + 0.26, change, color=QUIET, fontsize=SMALL)
+        style.number(axes, y + 0.26, change, color=QUIET, fontsize=SMALL)
 
 
 def _curve(axes: "Axes", base: float, row: Row, margin: float) -> None:

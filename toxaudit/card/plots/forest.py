@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from toxaudit.card import words
 from toxaudit.card.findings import decisions, headlines, slices, suite_title, verdict_of
 from toxaudit.card.plots import style, subjects
-from toxaudit.card.plots.style import BAND, INK, LEFT, NORMAL, NUMBERS, QUIET, SHAPES, SMALL
+from toxaudit.card.plots.style import BAND, INK, LEFT, NORMAL, QUIET, SHAPES, SMALL
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROW, INDENT = 0.235, 0.13
 """Inches: one row, and how far a name is moved to the right below its heading."""
 MANY = 120
-"""Rows above which slices stay in the tables only."""
+"""Rows above which slices stay in the tables only, then measures that are not critical; a panel has no more rows."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Row:
 
 def describe(result: AuditResult) -> str:
     """The totals of the candidates that are no controls, in the order of the plot."""
-    models = subjects.candidates(result)
+    models = result.subjects
     numbers = [
         f"{subjects.named(result, total)}{' ' if subjects.usable(total) else ': '}{_number(total)}"
         for model in models
@@ -51,13 +51,16 @@ def _number(estimate: Estimate) -> str:
 
 def draw(result: AuditResult, draws: Draws) -> "Figure":
     """The change of each candidate on each measure; on critical ones also by slice, where it is no control."""
-    panels = _panels(result)
-    figure, axes = style.stacked([ROW * max(1, len(rows)) for _, rows in panels])
+    found = _panels(result)
+    panels = [(title, rows[:MANY]) for title, rows in found]
+    left_out = sum(len(rows) - MANY for _, rows in found if len(rows) > MANY)
+    notes = [f"{left_out:,} more rows are in the tables."] if left_out else []
+    figure, axes = style.stacked([ROW * max(1, len(rows)) for _, rows in panels], notes=len(notes))
     for place, (title, rows) in zip(axes, panels, strict=True):
         _draw(place, title, rows, result.gate.margin)
     used = {row.decision for _, rows in panels for row in rows if row.estimate}
     shapes = [style.decision_handle(decision) for decision in SHAPES if decision in used]
-    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(result.gate.margin)])
+    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(result.gate.margin)], notes)
     return figure
 
 
@@ -66,9 +69,9 @@ def _panels(result: AuditResult) -> list[tuple[str, list[Row]]]:
     groups: dict[str, list[ModelFacts]] = {"candidate": []}
     for model in sorted(result.candidates, key=lambda model: model.expect or ""):
         groups.setdefault(words.control(model.expect) or "candidate", []).append(model)
-    for with_slices in (True, False):
+    for parts in ("slices", "totals", "critical totals"):
         panels = [
-            (f"{kind}s", [row for model in models for row in _rows(result, model, with_slices)])
+            (f"{kind}s", [row for model in models for row in _rows(result, model, parts)])
             for kind, models in groups.items()
             if models
         ]
@@ -77,15 +80,16 @@ def _panels(result: AuditResult) -> list[tuple[str, list[Row]]]:
     return panels or [("candidates", [])]
 
 
-def _rows(result: AuditResult, model: ModelFacts, with_slices: bool) -> Iterator[Row]:
+def _rows(result: AuditResult, model: ModelFacts, parts_of: str) -> Iterator[Row]:
     """A candidate's rows, suite by suite; each suite has a heading where the audit has several.
 
     A control is there for what decides, and has no other rows.
     """
     verdict = verdict_of(result, model.name)
     decided = decisions(verdict)
-    parts = slices(result, model.name) if with_slices and not model.expect else []
-    totals = [pair for pair in headlines(result, model.name) if not model.expect or pair[1].tier == "critical"]
+    parts = slices(result, model.name) if parts_of == "slices" and not model.expect else []
+    every = parts_of != "critical totals" and not model.expect
+    totals = [pair for pair in headlines(result, model.name) if every or pair[1].tier == "critical"]
     suites = list(dict.fromkeys(total.suite for total, _ in totals))
     inner = 1 if len(suites) < 2 else 2
 
@@ -116,12 +120,12 @@ def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
         _name(axes, y, row)
         if row.estimate is None:
             shown = row.decision or ""
-            style.write(axes, NUMBERS, y, shown, color=SHAPES[row.decision][1], fontsize=NORMAL, fontweight="bold")
+            style.number(axes, y, shown, color=SHAPES[row.decision][1], fontsize=NORMAL, fontweight="bold")
         else:
             if subjects.usable(row.estimate):
                 style.interval(axes, y, row.estimate.quantities["change"], SHAPES[row.decision])
             colour = QUIET if _quiet(row) else INK
-            style.write(axes, NUMBERS, y, _number(row.estimate), color=colour, fontsize=SMALL)
+            style.number(axes, y, _number(row.estimate), color=colour, fontsize=SMALL)
 
 
 def _name(axes: "Axes", y: int, row: Row) -> None:

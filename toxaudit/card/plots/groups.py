@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from toxaudit.card import words
 from toxaudit.card.findings import decisions, measure_label, slices, verdict_of
 from toxaudit.card.plots import style, subjects
-from toxaudit.card.plots.style import ALARM, EDGE, INK, LEFT, NUMBERS, QUIET, SMALL, TINY
+from toxaudit.card.plots.style import ALARM, EDGE, INK, LEFT, QUIET, SMALL, TINY
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.records import AuditResult, Estimate
 
@@ -91,7 +91,7 @@ def draw(result: AuditResult, draws: Draws) -> "Figure":
 
 
 def _found(result: AuditResult) -> list[Estimate]:
-    return [estimate for model in subjects.candidates(result) for estimate, _ in slices(result, model.name)]
+    return [estimate for model in result.subjects for estimate, _ in slices(result, model.name)]
 
 
 def _panels(result: AuditResult, found: Sequence[Estimate]) -> list[Panel]:
@@ -151,7 +151,7 @@ def _draw(axes: "Axes", panel: Panel, left: float) -> None:
             style.interval(axes, y - apart, group.estimate.quantities["base"], BASE, 4.2)
             style.interval(axes, y + apart, group.estimate.quantities["candidate"], shape, 4.2)
         shown = _rates(group.estimate) if usable else "not usable"
-        style.write(axes, NUMBERS, y, shown, color=ALARM if group.alarm else INK, fontsize=SMALL)
+        style.number(axes, y, shown, color=ALARM if group.alarm else INK, fontsize=SMALL)
         if y:
             style.rule(axes, y - 0.5)
 

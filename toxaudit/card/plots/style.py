@@ -88,6 +88,23 @@ def write(axes: "Axes", x: float, y: float, text: str, **font: Any) -> None:
     axes.text(x, y, text, transform=beside(axes), va="center", parse_math=False, clip_on=False, **font)
 
 
+def number(axes: "Axes", y: float, text: str, fontsize: float = SMALL, **font: Any) -> None:
+    """Text in the column of numbers, in smaller letters where it would not fit: a bound's sign must not be cut off."""
+    weight = font.get("fontweight", "normal")
+    size = fontsize * min(1, (WIDTH - NUMBERS - EDGE / 2) / max(_inches(text, fontsize, weight), 1e-6))
+    write(axes, NUMBERS, y, text, fontsize=size, **font)
+
+
+def _inches(text: str, fontsize: float, fontweight: str) -> float:
+    """How wide a text is."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=fontsize, weight=fontweight)
+    points: float = text_to_path.get_text_width_height_descent(text, font, False)[0]
+    return points / 72
+
+
 def beside(axes: "Axes") -> "Transform":
     """Places of which x is in inches from the left of the figure, and y on the panel's own axis."""
     from matplotlib.transforms import blended_transform_factory
@@ -140,17 +157,13 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
 def fitting(text: str, room: float, fontsize: float = SMALL, fontweight: str = "normal") -> str:
     """A name as far as its column, ``room`` in inches, and the font can show it."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
-    from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=fontsize, weight=fontweight)
-    known = get_font(findfont(font))
+    known = get_font(findfont(FontProperties(size=fontsize, weight=fontweight)))
     start = words.visible(text[:LONGEST]).strip()
     shown = "".join(character if known.get_char_index(ord(character)) else "□" for character in start)
 
     def width(end: int) -> float:
-        cut = shown if end == len(shown) else shown[:end].rstrip() + "…"
-        points: float = text_to_path.get_text_width_height_descent(cut, font, False)[0]
-        return points / 72
+        return _inches(shown if end == len(shown) else shown[:end].rstrip() + "…", fontsize, fontweight)
 
     if width(len(shown)) <= room:
         return shown

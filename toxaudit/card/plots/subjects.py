@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from toxaudit.card import words
 from toxaudit.card.findings import headlines, measure_label
-from toxaudit.records import AuditResult, Estimate, ModelFacts, ScorerFacts
+from toxaudit.records import AuditResult, Estimate, ScorerFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,14 +20,9 @@ NAME, SAID = 60, 8
 T = TypeVar("T")
 
 
-def candidates(result: AuditResult) -> list[ModelFacts]:
-    """The candidates that are no controls; where all are, these."""
-    return [model for model in result.candidates if not model.expect] or list(result.candidates)
-
-
 def critical(result: AuditResult) -> list[tuple[Estimate, ScorerFacts]]:
     """The critical changes in total that decide, candidate by candidate."""
-    changes = [pair for model in candidates(result) for pair in headlines(result, model.name)]
+    changes = [pair for model in result.subjects for pair in headlines(result, model.name)]
     return [(estimate, scorer) for estimate, scorer in changes if scorer.tier == "critical"]
 
 
