@@ -87,10 +87,10 @@ def serve(rule: Rule, models: Sequence[str] | Reply = ("judge-1",), port: int = 
                 served.most_at_once = max(served.most_at_once, served.at_once)
             try:
                 said = served.rule(asked.question) if self.path == "/v1/chat/completions" else Reply(404)
-                self.reply(said if isinstance(said, Reply) else completion(said))
             finally:
                 with lock:
-                    served.at_once -= 1
+                    served.at_once -= 1  # before the answer, after which the next question may come at once
+            self.reply(said if isinstance(said, Reply) else completion(said))
 
         def reply(self, reply: Reply) -> None:
             self.close_connection = True

@@ -273,7 +273,7 @@ def check_same(world, other, name, answer):
         found["notes"] = {each["name"]: each.pop("notes") for each in found["candidates"]}
     for key in ("base", "candidates", "estimates", "verdicts", "suites", "decision"):
         assert again[key] == first[key]
-    assert other.read(f"again-{name}", "samples_mine.jsonl") == world.machine.read(name, "samples.jsonl")
+    assert other.read(f"again-{name}", "samples_mine.jsonl") == world.machine.read(name, "samples_mine.jsonl")
     assert other.read(f"again-{name}", "lock.json") == world.machine.read(name, "lock.json")
 
 

@@ -29,10 +29,15 @@ Commands:
   toxaudit audit=NAME [KEY=VALUE ...]  run an audit: generate, score, estimate, decide, write card and report
   toxaudit plan audit=NAME             what a run would do and what is stored already; loads no weights
   toxaudit show audit=NAME             the whole spec, every default filled in
+  toxaudit card RUN                    write card, plots and report of a finished run anew, without rerunning it
+                                       (card.template=FILE, card.samples=5; RUN is a folder such as runs/quickstart)
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
   toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them
                                        (--kind finetune, adapter, merge or quantized; --top 10)
+  toxaudit push RUN --repo ORG/NAME    send a run's card, plots and results to the model's repository on the Hub, as a
+                                       pull request (--dry-run: show it; --direct: commit; --samples: completions, too;
+                                       --candidate NAME, where the run has several)
   toxaudit calibrate scorer=NAME data=FILE positive=LABEL
                                        a scorer's errors against human labels, as a file that a spec can name
                                        (text=, label=, prompt=, by= name columns; out=FILE; source="what it is")
@@ -87,9 +92,11 @@ def _dispatch(words: list[str]) -> int:
     verbs: dict[str, Callable[[list[str]], int]] = {
         "plan": _plan,
         "show": _show,
+        "card": _card,
         "ls": _ls,
         "init": _init,
         "discover": _discover,
+        "push": _push,
         "calibrate": _calibrate,
         "calibrate-statistics": _calibrate_statistics,
     }
@@ -148,8 +155,26 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
         print("\nCritical measures:\n  " + "\n  ".join(lines))
     folder = files[0].parent
     print(f"\nAudit '{visible(result.audit)}': {result.decision}")
-    print(f"Results in {folder}/: {', '.join(file.name for file in files)}")
+    print(f"Results in {_listed(folder, files)}")
     print(f"Next: open {folder / 'report.html'}, or paste {folder / 'card.md'} into the model card.")
+
+
+def _listed(folder: Path, files: Sequence[Path]) -> str:
+    """A folder, and the names of the files and folders that were written into it."""
+    parts = [file.relative_to(folder).parts for file in files]
+    names = dict.fromkeys(part[0] + "/" * (len(part) > 1) for part in parts)
+    return f"{folder}/: {', '.join(names)}"
+
+
+def _card(words: list[str]) -> int:
+    if not words or words[0].startswith(("-", "card.")):
+        raise ToxauditError("Write `toxaudit card RUN [card.KEY=VALUE ...]`, with RUN such as runs/quickstart.")
+    from toxaudit.rendering import render, settings
+
+    run = Path(words[0])
+    files = render(run, settings(run, _overrides(words[1:])))
+    print(f"Wrote in {_listed(run, files)}")
+    return 0
 
 
 def _plan(words: list[str]) -> int:
@@ -208,6 +233,14 @@ def _discover(words: list[str]) -> int:
     found = discover.find(discover.read(words))
     print(f"{discover.table(found)}\n", flush=True)
     print(discover.conclude(found))
+    return 0
+
+
+def _push(words: list[str]) -> int:
+    from toxaudit import hub
+
+    for lines in hub.push(hub.read(words)):
+        print(lines, flush=True)
     return 0
 
 

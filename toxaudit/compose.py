@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +64,8 @@ class Catalogue:
         try:
             if not re.fullmatch(folders.NAME, file.stem):
                 raise ToxauditError(f"{file}: name the file with the letters a-z, digits, - and _, and a letter first.")
-            node = _audit(file) if group == "audit" else _preset(group, file)
+            seen = file.stat()
+            node = _audit(file) if group == "audit" else _preset(group, file, seen.st_mtime_ns, seen.st_size)
         except ToxauditError as error:
             self.broken[group, file.stem] = str(error)
             return
@@ -202,8 +204,12 @@ def _anchor(value: Any, folder: Path, key: str = "") -> Any:
     return str((folder / value).resolve()) if named else value
 
 
-def _preset(group: str, file: Path) -> DictConfig:
-    """A preset is ``kind:`` (the class it presets) and values for that class's fields."""
+@lru_cache(1_000)
+def _preset(group: str, file: Path, changed: int, size: int) -> DictConfig:
+    """A preset is ``kind:`` (the class it presets) and values for that class's fields.
+
+    Files are read once, as long as their time of change and their size stay; Hydra copies what it takes of them.
+    """
     content = _read(file)
     kind, classes = content.pop("kind", None), registered(group)
     if kind is None:

@@ -68,7 +68,7 @@ def write_results(
     lines: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
     for row in samples:
         lines[row["suite"]].append(_json(row) + "\n")
-    contents = {RESULTS: _json(_content(result), indent=1) + "\n"}
+    contents = {RESULTS: as_json(result)}
     contents |= {_samples(suite): "".join(rows) for suite, rows in lines.items()}
     contents |= {SPEC: as_yaml(spec)}
     earlier = _earlier(folder)
@@ -80,13 +80,14 @@ def write_results(
     return [folder / name for name in contents]
 
 
-def _content(result: AuditResult) -> dict[str, Any]:
-    """The result as JSON; a diagnostic that is no number is left out, since its failure is there in words."""
+def as_json(result: AuditResult) -> str:
+    """The text of ``results.json``; a diagnostic that is no number is left out, since its failure is in words."""
     content = {"format": FORMAT} | to_json(result)
     for estimate in content["estimates"]:
         found = estimate["diagnostics"]
         found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
-    return content | {"decision": result.decision, "failed_controls": list(result.failed_controls)}
+    content |= {"decision": result.decision, "failed_controls": list(result.failed_controls)}
+    return _json(content, indent=1) + "\n"
 
 
 def _earlier(folder: Path) -> set[str]:

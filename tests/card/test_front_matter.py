@@ -48,7 +48,7 @@ def lines_of(readme: bytes) -> list[bytes]:
     return readme.replace(b", toxaudit]", b"]").replace(b", toxaudit ]", b" ]").splitlines(keepends=True)
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @example(Readme(b"---\r\nlicense: mit\r\n---\r\n" + b"1 MB \xf0\x9f\x9a\x80\n" * 100_000, b"", False))
 @given(readmes())
 def test_all_of_the_owners_survives_adding_replacing_and_a_second_time(readme: Readme) -> None:
@@ -200,7 +200,7 @@ def test_a_form_that_cant_be_edited_with_certainty_is_left(index: str) -> None:
         ("a: *x\n", "line 2: the front matter is no valid YAML: found undefined alias"),
         ("- a\n", "line 2: the front matter is no valid YAML: it holds no keys"),
         ("text\n", "line 2: the front matter is no valid YAML: it holds no keys"),
-        (f"a: {'[' * 5000}\n", "line 2: the front matter is no valid YAML: it is nested too deeply"),
+        ("a: " + "[" * 1500 + "\n", "line 2: the front matter is no valid YAML: it is nested too deeply"),
         ("a: 1\n...\n", "line 4: the front matter is no valid YAML"),
     ],
 )

@@ -19,7 +19,7 @@ def as_in(readme: bytes, section: str) -> bytes:
     return section.rstrip("\n").encode().replace(b"\n", ending)
 
 
-@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(readmes())
 def test_insert_update_and_a_second_push_leave_all_else_byte_for_byte(readme: Readme) -> None:
     shown = as_in(readme.before + readme.after, SECTION)
@@ -87,6 +87,8 @@ def test_markers_that_are_no_pair_are_named_by_their_line(readme: str, sentence:
         "- a\n  ```\n  the list item ends, and the fence with it\n\n",
         "> ```\n> the quote ends, and the fence with it\n\n",
         "<!--\n```\nno code in a comment\n-->\n\n",
+        "<div align='center'>\n```\nnor in a block of HTML\n\n",
+        "* * *\n   ```\n   code\n```\n",
         "```a `b`\nno fence\n\n",
         "     ```\nno fence\n\n",
         f"---\ntext: |\n  {BEGIN}\n---\n",

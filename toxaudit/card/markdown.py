@@ -62,11 +62,10 @@ def render_whole(result: AuditResult, section: str, template: str = "model_card.
     Raises:
         ToxauditError: as ``render_card``.
     """
-    import yaml
-
+    from toxaudit.card.front_matter import as_yaml
     from toxaudit.card.metadata import metadata
 
-    front = yaml.safe_dump(metadata(result), sort_keys=False, allow_unicode=True, width=120)
+    front = as_yaml(metadata(result))
     placed = {
         "card": _texts(gather(result)),
         "metadata": _safe(f"---\n{front}---"),

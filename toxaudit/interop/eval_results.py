@@ -73,7 +73,7 @@ def _accuracies(result: AuditResult) -> Iterator[tuple[SuiteFacts, Estimate]]:
     names = [scorer.name for scorer in result.scorers if scorer.noun == WRONG]
     for suite in result.suites:
         found = [totals[key] for name in names if (key := (candidate, suite.name, name)) in totals]
-        usable = [total for total in found if total.diagnostics.passed]
+        usable = [total for total in found if total.n and total.diagnostics.passed and not result.failed_controls]
         if suite.choices and suite.n == suite.available and usable:
             yield suite, usable[0]
 

@@ -1,0 +1,115 @@
+"""Shares of right answers for registered benchmarks, in the Hub's own form."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+from huggingface_hub import parse_eval_result_entries
+
+from toxaudit.interop.eval_results import entries, suites, task
+from toxaudit.records import (
+    AuditResult,
+    Diagnostics,
+    Estimate,
+    GateFacts,
+    GenerationFacts,
+    ModelFacts,
+    Quantity,
+    ScorerFacts,
+    SuiteFacts,
+    Verdict,
+)
+
+COMMIT = "210d026faf9955653af8916fad021475a3f00453"
+PAGE = "https://huggingface.co/org/model/blob/main/toxaudit/results.json"
+
+
+def quantity(mean: float, low: float, high: float) -> Quantity:
+    return Quantity(mean, 0.01, (low, high), (low, high))
+
+
+WRONG = ScorerFacts(
+    "wrong_choice", "Wrong choice", "ab" * 32, "toxaudit", "score < 0.5", "wrong answers", "more often wrong",
+    "less often wrong", "advisory", "",
+)  # fmt: skip
+SUITE = SuiteFacts(
+    "arc",
+    "ARC",
+    100,
+    f"org/arc@{COMMIT}",
+    "cd" * 32,
+    "MIT",
+    "raw",
+    None,
+    {},
+    available=100,
+    revision=COMMIT,
+    choices=True,
+)
+TOTAL = Estimate(
+    "mine", "arc", "wrong_choice", "all", "paired_exact", 100, {"base": 0, "candidate": 0}, {},
+    {"base": quantity(0.4, 0.3, 0.5), "candidate": quantity(0.45, 0.36, 0.548), "change": quantity(0.05, -0.02, 0.12)},
+    0.9, 0.4, 0.6, 0.03,
+)  # fmt: skip
+RESULT = AuditResult(
+    audit="a", title="A", date="2026-01-15", version="0.1.0",
+    base=ModelFacts("base", "base", "org/base", "b0" * 32, "float32"),
+    candidates=(ModelFacts("mine", "adapter", "org/mine", "ce" * 32, "float32"),),
+    suites=(SUITE,), scorers=(WRONG,),
+    generation=GenerationFacts("transformers", 50, 0.0, 1, 0), gate=GateFacts("", 0.03, 0.95, None, 0.05),
+    estimates=(TOTAL,), verdicts=(Verdict("mine", "GO", ()),), command="", versions={},
+)  # fmt: skip
+
+
+def test_the_hubs_own_library_reads_the_share_of_right_answers() -> None:
+    assert suites(RESULT) == (SUITE,)
+    found = entries(RESULT, {"arc": ("org/arc", "easy")}, PAGE)
+    ((path, content),) = found.items()
+    assert path == ".eval_results/toxaudit_arc.yaml"
+    (entry,) = parse_eval_result_entries(yaml.safe_load(content))
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("org/arc", "easy", 55.0)
+    assert (entry.dataset_revision, entry.date) == (COMMIT, "2026-01-15")
+    assert (entry.source_name, entry.source_url) == ("toxaudit", PAGE)
+    assert entry.notes == (
+        "% of 100 questions to which the likeliest of the answers offered is right (wrong_choice); "
+        "95 % HDI [45.2, 64.0]; change from the base -5.00 pp, 95 % HDI [-12.0, 2.0]"
+    )
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        replace(RESULT, suites=(replace(SUITE, n=99),)),
+        replace(RESULT, suites=(replace(SUITE, available=None),)),
+        replace(RESULT, suites=(replace(SUITE, choices=False),)),
+        replace(RESULT, scorers=(replace(WRONG, noun="stereotyped answers"),)),
+        replace(RESULT, estimates=()),
+        replace(RESULT, estimates=(replace(TOTAL, diagnostics=Diagnostics({}, ("it failed",))),)),
+    ],
+)
+def test_what_is_no_whole_benchmark_of_right_and_wrong_is_left_out(result: AuditResult) -> None:
+    assert suites(result) == ()
+    assert entries(result, {"arc": ("org/arc", "easy")}, PAGE) == {}
+
+
+def test_a_suite_whose_data_are_not_registered_is_left_out() -> None:
+    assert entries(RESULT, {}, PAGE) == {}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "name"),
+    [
+        (b"name: ARC\ntasks:\n- id: easy\n  config: ARC-Easy\n  split: test\n", "easy"),
+        (b"tasks:\n- id: easy\n- id: challenge\n", None),
+        (b"tasks: []\n", None),
+        (b"tasks:\n- {}\n", None),
+        (b"tasks: easy\n", None),
+        (b"- id: easy\n", None),
+        (b"", None),
+        (b"tasks: [\n", None),
+        (b"\xff\xfe\xfd", None),
+        (b"[" * 1200, None),
+    ],
+)
+def test_a_benchmark_with_one_task_names_it(benchmark: bytes, name: str | None) -> None:
+    assert task(benchmark) == name

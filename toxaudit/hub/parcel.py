@@ -1,0 +1,131 @@
+"""What a finished run has for a model's repository, and how it changes the README that is there."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toxaudit import results
+from toxaudit.card import PLOTS
+from toxaudit.card.front_matter import merge
+from toxaudit.card.metadata import hub_id, metadata
+from toxaudit.card.splice import splice
+from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.hub.request import Request
+from toxaudit.interop import cyclonedx, eval_results
+from toxaudit.records import AuditResult
+
+README = "README.md"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a run has for a repository: section, whole card and metadata for its README, and files beside it."""
+
+    section: bytes
+    whole: bytes
+    metadata: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    description: str
+
+
+def candidate_of(request: Request, result: AuditResult) -> str:
+    """Whose card it is: the one that was named, the only one, or the one that was read from the repository.
+
+    Raises:
+        ToxauditError: there is none, or several could be meant.
+    """
+    names = [model.name for model in result.real]
+    same = [model.name for model in result.real if hub_id(model.reference, model.revision) == request.repository]
+    if (chosen := request.candidate) and chosen not in names:
+        raise ToxauditError(f"{request.run} has no card of a candidate '{chosen}'.{did_you_mean(chosen, names)}")
+    if not names:
+        raise ToxauditError(f"{request.run} has no card to push: all of its candidates are controls.")
+    for found in ([chosen] if chosen else names, same):
+        if len(found) == 1:
+            return found[0]
+    raise ToxauditError(f"{request.run} has cards of several candidates: add --candidate, one of {', '.join(names)}.")
+
+
+def gather(
+    request: Request, result: AuditResult, candidate: str, benchmarks: Mapping[str, tuple[str, str]], page: str
+) -> Parcel:
+    """What there is to send of one candidate.
+
+    Args:
+        request: what the command line asks for.
+        result: what the run found.
+        candidate: the candidate's name.
+        benchmarks: suite -> id of the dataset and of its task, where it is a benchmark that is registered on the Hub.
+        page: where ``results.json`` will be, an address.
+
+    Raises:
+        ToxauditError: the run has no card.
+    """
+    folder, own = results.card_folder(request.run, result, candidate), result.narrowed(candidate)
+    absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
+    if absent:
+        raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {request.run}` first.")
+    files = {f"{PLOTS}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS).glob("*.png"))}
+    files[f"{PLOTS}/results.json"] = results.as_json(own).encode()
+    files[f"{PLOTS}/bom.cdx.json"] = (json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n").encode()
+    if request.samples:
+        files |= _samples(request.run, result, {result.base.name, candidate})
+    return Parcel(
+        section=(folder / "card.md").read_bytes(),
+        whole=(folder / "model_card.md").read_bytes(),
+        metadata=metadata(own),
+        files=files | eval_results.entries(own, benchmarks, page),
+        description=f"toxaudit {own.version} compared this model with its base: {own.decision}. Of the model card only "
+        "what stands between toxaudit's marker lines and its metadata are changed.",
+    )
+
+
+def _samples(run: Path, result: AuditResult, arms: set[str]) -> dict[str, bytes]:
+    """The samples of these arms, a file for each suite."""
+    rows: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
+    for row in results.read_samples(run, result):
+        if row["model"] in arms and row["suite"] in rows:
+            rows[row["suite"]].append(json.dumps(row, ensure_ascii=False) + "\n")
+    return {
+        f"toxaudit/samples_{suite}.jsonl": "".join(lines).encode("utf-8", "replace") for suite, lines in rows.items()
+    }
+
+
+def edited(there: bytes | None, parcel: Parcel) -> tuple[bytes, tuple[str, ...]]:
+    """The README to be, and what of its metadata stays as the owner has it.
+
+    Args:
+        there: the README that is there; None where there is none.
+        parcel: what is to be sent.
+
+    Raises:
+        ToxauditError: its front matter is broken, its markers are no pair, or it is not UTF-8.
+    """
+    readme = parcel.whole if there is None else there
+    try:
+        readme.decode()
+    except UnicodeDecodeError as error:
+        line = readme.count(b"\n", 0, error.start) + 1
+        raise ToxauditError(f"{README}, line {line} is not UTF-8, which the Hub client does not send.") from error
+    merged = merge(splice(readme, parcel.section), parcel.metadata)
+    return merged.data, merged.notes
+
+
+def difference(there: bytes | None, readme: bytes) -> str:
+    """The change of the README, as ``diff -u`` shows it; only characters that act unseen are shown otherwise."""
+    old, new = ((data or b"").decode("utf-8", "replace").split("\n") for data in (there, readme))
+    names = ("/dev/null" if there is None else f"a/{README}", f"b/{README}")
+    shown = []
+    for line in difflib.unified_diff(_lines(old), _lines(new), *names):
+        text, ended = line.removesuffix("\n"), line.endswith("\n")
+        carriage = "\r" if text.endswith("\r") else ""
+        shown.append(visible(text.removesuffix("\r"), keep="\t") + carriage)
+        shown += [] if ended else ["\\ No newline at end of file"]
+    return "\n".join(shown)
+
+
+def _lines(parts: list[str]) -> list[str]:
+    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])

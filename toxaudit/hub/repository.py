@@ -1,0 +1,200 @@
+"""A model's repository on the Hub, asked and written to; every refusal is one sentence."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha1, sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.sources.hub import sentences
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+TITLE = "toxaudit: safety audit"
+"""Title of our pull requests and commits, by which an open one of one's own is known again."""
+
+
+class Moved(Exception):
+    """The branch was changed by somebody else between reading and writing."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch at one commit, and the address of the pull request whose branch it is."""
+
+    name: str
+    commit: str
+    pull_request: str | None = None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository, by its id. What its methods raise are ``ToxauditError``s of one sentence."""
+
+    name: str
+
+    @cached_property
+    def _api(self) -> "HfApi":
+        from huggingface_hub import HfApi
+
+        return HfApi()
+
+    @property
+    def page(self) -> str:
+        """Its address."""
+        return f"{self._api.endpoint}/{self.name}"
+
+    def user(self, writes: bool) -> str:
+        """The name of who is logged in; the token is nobody's business but the Hub client's.
+
+        Args:
+            writes: whether the token must be one that may write.
+        """
+        from huggingface_hub import errors, is_offline_mode
+
+        if is_offline_mode():
+            raise ToxauditError("HF_HUB_OFFLINE is set, so that nothing can be pushed: unset it.")
+        with _sentences(self.name):
+            try:
+                user = self._api.whoami()
+            except errors.LocalTokenNotFoundError as error:
+                raise ToxauditError("You are not logged in to the Hub: run `hf auth login` or set HF_TOKEN.") from error
+        if writes and user.get("auth", {}).get("accessToken", {}).get("role") == "read":
+            raise ToxauditError("Your Hub token may only read: run `hf auth login` with one that may write.")
+        return str(user["name"])
+
+    def branch(self, user: str, direct: bool) -> Branch:
+        """Where to write: the main branch, or, unless ``direct``, that of the user's pull request that is open."""
+        with _sentences(self.name):
+            info = self._api.model_info(self.name)
+            if info.id != self.name:
+                raise ToxauditError(f"{self.name} is called {info.id} now: push with --repo {info.id}.")
+            discussions = self._api.get_repo_discussions(
+                self.name, author=user, discussion_type="pull_request", discussion_status="open"
+            )
+            for each in () if direct else discussions:
+                if each.author == user and each.title.startswith(TITLE):
+                    revision = f"refs/pr/{each.num}"
+                    commit = self._api.model_info(self.name, revision=revision).sha
+                    return Branch(revision, str(commit), f"{self.page}/discussions/{each.num}")
+            return Branch("main", str(info.sha))
+
+    def file(self, name: str, commit: str) -> bytes | None:
+        """A file's bytes; None where there is none."""
+        with _sentences(self.name):
+            return _download(self.name, name, commit)
+
+    def changed(self, commit: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Those of ``files`` that are not there just so."""
+        there = {}
+        with _sentences(self.name):
+            for info in self._api.get_paths_info(self.name, list(files), revision=commit):
+                lfs = getattr(info, "lfs", None)
+                there[info.path] = lfs.sha256 if lfs else getattr(info, "blob_id", None)
+        return {path: data for path, data in files.items() if there.get(path) not in _identities(data)}
+
+    def send(self, branch: Branch, files: Mapping[str, bytes], description: str, direct: bool) -> str:
+        """Commit ``files``.
+
+        Returns:
+            The address of the commit, where ``direct``, or of the pull request.
+
+        Raises:
+            Moved: the branch is no longer at its commit.
+        """
+        from huggingface_hub import CommitOperationAdd
+
+        with _sentences(self.name):
+            sent = self._api.create_commit(
+                self.name,
+                [CommitOperationAdd(path, data) for path, data in files.items()],
+                commit_message=TITLE,
+                commit_description=description,
+                revision=branch.name,
+                parent_commit=branch.commit,
+                create_pr=not direct and branch.pull_request is None,
+            )
+        return str(sent.commit_url if direct else branch.pull_request or sent.pr_url)
+
+
+def benchmark(dataset: str) -> bytes | None:
+    """The ``eval.yaml`` by which a dataset is registered as a benchmark; None where it has none that can be seen."""
+    from huggingface_hub import errors
+
+    with _sentences(dataset):
+        try:
+            return _download(dataset, "eval.yaml", kind="dataset")
+        except errors.RepositoryNotFoundError:  # it is gone or gated
+            return None
+
+
+def _download(repository: str, name: str, commit: str | None = None, kind: str = "model") -> bytes | None:
+    """A file's bytes; None where there is none. Nothing is taken from or left in the Hub cache."""
+    from huggingface_hub import errors, hf_hub_download
+
+    with TemporaryDirectory() as folder:
+        try:
+            file = hf_hub_download(repository, name, repo_type=kind, revision=commit, cache_dir=folder)
+        except errors.RemoteEntryNotFoundError:
+            return None
+        return Path(file).read_bytes()
+
+
+def _identities(data: bytes) -> tuple[str, str]:
+    """By what the Hub knows a file: as git names it, or, where it is stored apart, by its SHA-256."""
+    return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest(), sha256(data).hexdigest()
+
+
+@contextmanager
+def _sentences(repository: str) -> Iterator[None]:
+    """Turn what the Hub client raises into one sentence; another's commit in between into ``Moved``."""
+    from huggingface_hub import errors
+
+    http_error: Any = errors.HfHubHTTPError.__bases__[0]  # of the HTTP library that the client uses
+    with sentences(repository, None):
+        try:
+            yield
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):  # whose sentences fit
+            raise
+        except (http_error, OSError, ValueError, RuntimeError) as error:  # RuntimeError: of an upload that failed
+            refused = _refusal(error)
+            if refused is not None and refused.response.status_code in (409, 412):
+                raise Moved from error
+            raise ToxauditError(_sentence(repository, error, refused)) from error
+
+
+def _refusal(error: BaseException | None) -> Any:
+    """The Hub's own answer among what led to an error."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    while error is not None and not isinstance(error, HfHubHTTPError):
+        error = error.__cause__
+    return error
+
+
+def _sentence(repository: str, error: BaseException, refused: Any) -> str:
+    if isinstance(error, ValueError) and str(error).startswith("Invalid metadata"):
+        return f"The Hub does not accept README.md's metadata: {str(error).partition(chr(10))[2]}: mend them first."
+    if refused is None:
+        return (
+            f"{repository}: the Hub could not be reached, or broke off ({type(error).__name__}): check the connection "
+            "and push again; what has arrived is not sent twice."
+        )
+    status, said = refused.response.status_code, f": {refused.server_message}" if refused.server_message else ""
+    if status == 401:
+        return "The Hub does not accept your token: run `hf auth login`, or set another HF_TOKEN."
+    if status == 403:
+        return (
+            f"The Hub does not let you write to {repository} ({status}{said}): use a token that may, and no --direct "
+            "where the repository is somebody else's."
+        )
+    if status == 429:
+        return f"The Hub wants fewer requests for now ({status}): wait some minutes and push again."
+    if status >= 500:
+        return f"The Hub has failed ({status}): push again later; what has arrived is not sent twice."
+    return f"The Hub refuses what was sent to {repository} ({status}{said})."
