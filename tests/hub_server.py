@@ -69,7 +69,7 @@ class Hub:
 
     ``tokens`` maps a token to its owner's name and role, ``renamed`` a repository's former name to that of today;
     ``refused`` is as a repository's; ``unaccepted`` is what it finds wrong with every card; ``large`` are the files
-    that were uploaded apart, by SHA-256.
+    that were uploaded apart, by SHA-256; ``odd`` maps a path to what is answered instead of the truth.
     """
 
     url: str
@@ -80,6 +80,7 @@ class Hub:
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     unaccepted: list[str] = field(default_factory=list)
     large: dict[str, bytes] = field(default_factory=dict)
+    odd: dict[str, bytes] = field(default_factory=dict)
     lock: Any = field(default_factory=RLock)
 
     @property
@@ -106,7 +107,9 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
             hub.asked.append(f"{self.command} {path}")
             if self.redirected(path):
                 return
-            if path == "/api/whoami-v2":
+            if path in hub.odd:
+                self.reply(hub.odd[path])
+            elif path == "/api/whoami-v2":
                 self.whoami()
             elif found := DISCUSSIONS.fullmatch(path):
                 self.discussions(found[1])

@@ -42,7 +42,9 @@ class Writing:
         self.query = parse_qs(url.query)
         if self.redirected(path):
             return
-        if path == "/api/validate-yaml":
+        if path in self.hub.odd:
+            self.reply(self.hub.odd[path])
+        elif path == "/api/validate-yaml":
             self.validate(json.loads(body)["content"].encode())
         elif found := WRITE.fullmatch(path):
             name, call, revision = found.groups()
@@ -100,7 +102,7 @@ class Writing:
                 "repo": {"name": name, "type": "model"},
             }
             for each in repository.pull_requests
-            if each.status == self.query.get("status", ["open"])[0] and author in ("", each.author)
+            if each.status in self.query.get("status", [each.status]) and author in ("", each.author)
         ]
         self.reply(json.dumps({"discussions": found, "count": len(found), "start": 0}).encode())
 
@@ -161,7 +163,8 @@ class Writing:
         if (repository := self.writable(name, "commit", writes=True)) is None:
             return
         header, *rest = map(json.loads, body.splitlines())
-        files = dict(self.sent(rest))
+        gone = {line["value"]["path"] for line in rest if line["key"] == "deletedFile"}
+        files = dict(self.sent([line for line in rest if line["key"] != "deletedFile"]))
         user, opens = self.user()[0], "create_pr" in self.query
         if not opens and revision == "main" and user not in repository.writers:
             return self.refuse(403, "", "You have read access but not the required permissions for this operation")
@@ -180,7 +183,8 @@ class Writing:
                 repository.revisions[revision] = dict(repository.files(parent))
                 repository.heads[revision] = parent
                 made = f"{self.hub.url}/{name}/discussions/{number}"
-            oid = repository.write(revision, repository.revisions[revision] | files)
+            kept = {path: data for path, data in repository.revisions[revision].items() if path not in gone}
+            oid = repository.write(revision, kept | files)
         address = f"{self.hub.url}/{name}/commit/{oid}"
         answer = {"success": True, "commitOid": oid, "commitUrl": address, "hookOutput": ""}
         self.reply(json.dumps(answer | ({"pullRequestUrl": made} if made else {})).encode())

@@ -239,23 +239,95 @@ def test_the_candidate_that_was_read_from_the_repository_is_the_one_meant(
     )
 
 
-@pytest.mark.parametrize("benchmark", [b"tasks:\n- id: easy\n", b"tasks:\n- id: a\n- id: b\n", None])
+EASY = b"tasks:\n- {id: easy, split: test}\n"
+
+
+@pytest.mark.parametrize("benchmark", [EASY, b"tasks:\n- {id: easy, split: train}\n", None])
 def test_right_answers_go_to_a_registered_benchmark(
     hub: Hub, alice: Client, model: Repository, tmp_path: Path, benchmark: bytes | None
 ) -> None:
     go = RESULTS["go"]
-    suite = replace(go.suites[0], source=f"org/arc@{COMMIT}", revision=COMMIT, choices=True, n=350, available=350)
+    suite = replace(go.suites[0], source=f"org/arc@{COMMIT}", revision=COMMIT, choices=True, available=350)
+    suite = replace(suite, split="test")
     wrong = replace(go.scorers[0], noun="wrong answers")
     run = written(replace(go, suites=(suite,), scorers=(wrong, *go.scorers[1:])), tmp_path / "run")
     files = {} if benchmark is None else {"eval.yaml": benchmark}
     hub.repositories["org/arc"] = Repository({"main": files}, kind="datasets")
     alice.pushed(run, "--repo", "org/model", "--direct")
-    sent = model.revisions["main"].get(".eval_results/toxaudit_rtp_categories.yaml")
-    assert (sent is not None) == (benchmark == b"tasks:\n- id: easy\n")
+    sent = model.revisions["main"].get(".eval_results/toxaudit.yaml")
+    assert (sent is not None) == (benchmark == EASY)
     if sent:
         (entry,) = yaml.safe_load(sent)
         assert entry["dataset"] == {"id": "org/arc", "task_id": "easy", "revision": COMMIT}
         assert (entry["value"], entry["source"]["name"]) == (93.6, "toxaudit")
+        part = written(replace(read_result(run), suites=(replace(suite, available=900),)), tmp_path / "part")
+        lines = alice.pushed(part, "--repo", "org/model", "--direct")
+        assert "  .eval_results/toxaudit.yaml  withdrawn" in "\n".join(lines)
+        assert ".eval_results/toxaudit.yaml" not in model.revisions["main"]
+
+
+def test_a_benchmark_that_can_not_be_asked_stops_nothing(
+    hub: Hub, alice: Client, model: Repository, tmp_path: Path
+) -> None:
+    go = RESULTS["go"]
+    suite = replace(
+        go.suites[0], source=f"org/arc@{COMMIT}", revision=COMMIT, choices=True, available=350, split="test"
+    )
+    wrong = replace(go.scorers[0], noun="wrong answers")
+    run = written(replace(go, suites=(suite,), scorers=(wrong, *go.scorers[1:])), tmp_path / "run")
+    hub.repositories["org/arc"] = Repository({"main": {}}, kind="datasets", refused={"file": (503, "")})
+    lines = alice.pushed(run, "--repo", "org/model")
+    assert "Note: no .eval_results of rtp_categories: The Hub has failed (503)" in "\n".join(lines)
+
+
+def test_what_this_candidate_does_not_have_is_withdrawn(alice: Client, model: Repository, tmp_path: Path) -> None:
+    run = written(RESULTS["several"], tmp_path / "run")
+    alice.pushed(run, "--repo", "org/model", "--direct", "--samples", "--candidate", "benign")
+    assert "toxaudit/samples_rtp_categories.jsonl" in model.revisions["main"]
+    model.revisions["main"]["toxaudit/mine.png"] = b"mine"
+    alice.pushed(run, "--repo", "org/model", "--direct", "--candidate", "creeping")
+    there = model.revisions["main"]
+    assert "toxaudit/samples_rtp_categories.jsonl" not in there and "toxaudit/groups.png" not in there
+    assert there["toxaudit/mine.png"] == b"mine"
+    assert b"creeping" in there["README.md"] and b"benign" not in there["README.md"]
+
+
+def test_a_pull_request_on_a_readme_that_has_changed_since_says_so(
+    alice: Client, model: Repository, run: Path, later: Path
+) -> None:
+    alice.pushed(run, "--repo", "org/model")
+    assert not any("has changed since" in line for line in alice.pushed(run, "--repo", "org/model"))
+    model.revisions["main"]["README.md"] += b"\nThe owner's new line.\n"
+    for again in (run, later):
+        lines = alice.pushed(again, "--repo", "org/model")
+        assert any("README has changed since this pull request was opened" in line for line in lines)
+
+
+def test_anothers_work_under_a_longer_title_is_left_alone(alice: Client, model: Repository, run: Path) -> None:
+    alice.pushed(run, "--repo", "org/model")
+    model.pull_requests[0].title += " of the adapters and much else"
+    assert alice.pushed(run, "--repo", "org/model")[-1].endswith("/discussions/2")
+
+
+def test_a_run_without_the_plots_that_its_card_shows_is_refused(
+    alice: Client, model: Repository, tmp_path: Path
+) -> None:
+    run = written(RESULTS["go"], tmp_path / "run")
+    (run / "toxaudit" / "forest.png").unlink()
+    assert "toxaudit/forest.png: run `toxaudit card" in alice.refused(run, "--repo", "org/model")
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b"null", b'{"name": "alice", "auth": null}'])
+def test_odd_answers_of_the_hub_end_in_a_sentence(
+    hub: Hub, alice: Client, model: Repository, run: Path, answer: bytes
+) -> None:
+    hub.odd["/api/whoami-v2"] = answer
+    hub.odd["/api/models/org/model/commit/main"] = answer
+    try:
+        code, _, err = alice.push(run, "--repo", "org/model")
+    finally:
+        hub.odd.clear()
+    assert code == 3 and "the Hub answered something that its client can't read" in err and "defect" not in err
 
 
 def test_the_owners_metadata_win_and_the_plan_says_so(

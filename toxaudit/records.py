@@ -334,7 +334,8 @@ class SuiteFacts:
     number of prompts. ``weights`` are the strata's shares of the population where they differ from the prompts',
     ``shares`` those of the prompts that the suite selects. ``clusters`` is how many templates the prompts vary, where
     they do. ``source`` is the data's reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were
-    chosen by likelihood, and ``scorers`` names those that scored the suite.
+    chosen by likelihood, and ``scorers`` names those that scored the suite. ``config`` and ``split`` are those of a set
+    on the Hub.
     """
 
     name: str
@@ -354,6 +355,8 @@ class SuiteFacts:
     system_instruction: str | None = None
     choices: bool = False
     scorers: tuple[str, ...] = ()
+    config: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
-from toxaudit.interop.eval_results import entries, suites, task
+from toxaudit.interop.eval_results import file, suites, task
 from toxaudit.records import (
     AuditResult,
     Diagnostics,
@@ -45,6 +45,8 @@ SUITE = SuiteFacts(
     available=100,
     revision=COMMIT,
     choices=True,
+    config="ARC-Easy",
+    split="test",
 )
 TOTAL = Estimate(
     "mine", "arc", "wrong_choice", "all", "paired_exact", 100, {"base": 0, "candidate": 0}, {},
@@ -63,9 +65,7 @@ RESULT = AuditResult(
 
 def test_the_hubs_own_library_reads_the_share_of_right_answers() -> None:
     assert suites(RESULT) == (SUITE,)
-    found = entries(RESULT, {"arc": ("org/arc", "easy")}, PAGE)
-    ((path, content),) = found.items()
-    assert path == ".eval_results/toxaudit_arc.yaml"
+    content = file(RESULT, {"arc": ("org/arc", "easy")}, PAGE)
     (entry,) = parse_eval_result_entries(yaml.safe_load(content))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("org/arc", "easy", 55.0)
     assert (entry.dataset_revision, entry.date) == (COMMIT, "2026-01-15")
@@ -89,18 +89,25 @@ def test_the_hubs_own_library_reads_the_share_of_right_answers() -> None:
 )
 def test_what_is_no_whole_benchmark_of_right_and_wrong_is_left_out(result: AuditResult) -> None:
     assert suites(result) == ()
-    assert entries(result, {"arc": ("org/arc", "easy")}, PAGE) == {}
+    assert file(result, {"arc": ("org/arc", "easy")}, PAGE) == b""
 
 
 def test_a_suite_whose_data_are_not_registered_is_left_out() -> None:
-    assert entries(RESULT, {}, PAGE) == {}
+    assert file(RESULT, {}, PAGE) == b""
 
 
 @pytest.mark.parametrize(
     ("benchmark", "name"),
     [
         (b"name: ARC\ntasks:\n- id: easy\n  config: ARC-Easy\n  split: test\n", "easy"),
-        (b"tasks:\n- id: easy\n- id: challenge\n", None),
+        (
+            b"tasks:\n- {id: hard, config: ARC-Challenge, split: test}\n- {id: easy, config: ARC-Easy, split: test}",
+            "easy",
+        ),
+        (b"tasks:\n- {id: easy, config: ARC-Easy, split: validation}\n", None),
+        (b"tasks:\n- {id: hard, config: ARC-Challenge, split: test}\n", None),
+        (b"tasks:\n- {id: a, config: ARC-Easy, split: test}\n- {id: b, config: ARC-Easy, split: test}\n", None),
+        (b"tasks:\n- id: easy\n", None),
         (b"tasks: []\n", None),
         (b"tasks:\n- {}\n", None),
         (b"tasks: easy\n", None),
@@ -111,5 +118,9 @@ def test_a_suite_whose_data_are_not_registered_is_left_out() -> None:
         (b"[" * 1200, None),
     ],
 )
-def test_a_benchmark_with_one_task_names_it(benchmark: bytes, name: str | None) -> None:
-    assert task(benchmark) == name
+def test_the_task_is_the_one_that_asks_what_the_suite_asks(benchmark: bytes, name: str | None) -> None:
+    assert task(benchmark, SUITE) == name
+
+
+def test_a_suite_of_no_known_split_is_no_task() -> None:
+    assert task(b"tasks:\n- id: easy\n", replace(SUITE, config=None, split=None)) is None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from toxaudit import results
 from toxaudit.card.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
-from toxaudit.hub.parcel import README, candidate_of, difference, edited, gather
+from toxaudit.hub.parcel import KEPT, README, Parcel, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.hub.request import Request, read
 from toxaudit.interop import eval_results
@@ -33,7 +33,8 @@ def push(request: Request) -> Iterator[str]:
     repository = Repository(request.repository)
     user = repository.user(writes=not request.dry_run)
     page = f"{repository.page}/blob/main/toxaudit/results.json"
-    parcel = gather(request, result, candidate, _benchmarks(result.narrowed(candidate)), page)
+    benchmarks, doubts = _benchmarks(result.narrowed(candidate))
+    parcel = gather(request, result, candidate, benchmarks, page)
     yield f"Candidate '{visible(candidate)}' of {visible(str(request.run))}, for {repository.name}:"
     if request.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."
@@ -42,16 +43,22 @@ def push(request: Request) -> Iterator[str]:
         there = repository.file(README, branch.commit)
         readme, notes = edited(there, parcel)
         files = repository.changed(branch.commit, {README: readme, **parcel.files})
-        if not files:
+        kept = [name for name in repository.listed(branch.commit) if KEPT.fullmatch(name)]
+        withdrawn = [name for name in kept if name not in parcel.files]
+        notes = (*doubts, *notes, *_stale(repository, branch, readme, parcel))
+        if not files and not withdrawn:
+            yield from _noted(notes)
             yield f"{branch.pull_request or repository.page} has all of it already: nothing was sent."
             return
-        yield _plan(request, branch, files, notes)
+        yield _plan(request, branch, files, withdrawn, notes)
         if request.dry_run:
-            yield difference(there, readme)
+            for name in (README, eval_results.PATH):
+                if name in files:
+                    yield difference(name, repository.file(name, branch.commit), files[name])
             yield "This was a dry run: nothing was sent."
             return
         try:
-            address = repository.send(branch, files, parcel.description, request.direct)
+            address = repository.send(branch, files, withdrawn, parcel.description, request.direct)
         except Moved:
             yield f"{repository.name} was changed by somebody else meanwhile: it is read again."
             time.sleep(random.uniform(0.1, 1.0))
@@ -61,19 +68,38 @@ def push(request: Request) -> Iterator[str]:
     raise ToxauditError(f"{repository.name} was changed by others {ATTEMPTS} times meanwhile: push again later.")
 
 
-def _benchmarks(own: AuditResult) -> dict[str, tuple[str, str]]:
-    """Suite -> dataset and task, where the dataset is a benchmark that is registered on the Hub."""
-    found = {}
+def _benchmarks(own: AuditResult) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+    """Suite -> dataset and task, where the dataset is a benchmark registered on the Hub; and what could not be asked."""
+    found, doubts = {}, []
     for suite in eval_results.suites(own):
         dataset = hub_id(suite.source, suite.revision)
-        if dataset and (task := eval_results.task(benchmark(dataset) or b"")):
-            found[suite.name] = (dataset, task)
-    return found
+        try:
+            if dataset and (task := eval_results.task(benchmark(dataset) or b"", suite)):
+                found[suite.name] = (dataset, task)
+        except ToxauditError as error:
+            doubts.append(f"no .eval_results of {suite.name}: {str(error).rstrip('.')}")
+    return found, tuple(doubts)
 
 
-def _plan(request: Request, branch: Branch, files: Mapping[str, bytes], notes: Sequence[str]) -> str:
+def _stale(repository: Repository, branch: Branch, readme: bytes, parcel: Parcel) -> tuple[str, ...]:
+    """A warning where the owner has edited the README since one's pull request was opened."""
+    if branch.pull_request is None:
+        return ()
+    main, _ = edited(repository.file(README, branch.main), parcel)
+    changed = "the main branch's README has changed since this pull request was opened"
+    return () if main == readme else (f"{changed}: if it can't be merged, close it and push again",)
+
+
+def _noted(notes: Sequence[str]) -> Iterator[str]:
+    return (one_line(f"Note: {note}.") for note in notes)
+
+
+def _plan(
+    request: Request, branch: Branch, files: Mapping[str, bytes], withdrawn: Sequence[str], notes: Sequence[str]
+) -> str:
     target = branch.pull_request or ("the main branch" if request.direct else "a new pull request")
-    width = max(map(len, files))
+    width = max(map(len, (*files, *withdrawn)))
     lines = [f"To {target}, on commit {branch.commit[:12]}:"]
     lines += [f"  {path:<{width}}  {len(data):>9,} bytes" for path, data in files.items()]
-    return "\n".join([*lines, *(one_line(f"Note: {note}.") for note in notes)])
+    lines += [f"  {path:<{width}}  withdrawn" for path in withdrawn]
+    return "\n".join([*lines, *_noted(notes)])

@@ -2,13 +2,14 @@
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from toxaudit import results
-from toxaudit.card import PLOTS
+from toxaudit.card import PLOTS, plots
 from toxaudit.card.front_matter import merge
 from toxaudit.card.metadata import hub_id, metadata
 from toxaudit.card.splice import splice
@@ -19,10 +20,21 @@ from toxaudit.records import AuditResult
 
 README = "README.md"
 
+KEPT = re.compile(
+    rf"{re.escape(eval_results.PATH)}|{PLOTS}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
+    r"|samples_[A-Za-z0-9_-]+\.jsonl)"
+)
+"""The files that pushes put into a repository beside its README."""
+
+_SHOWN = re.compile(rb"\]\((toxaudit/[a-z]+\.png)\)")
+
 
 @dataclass(frozen=True)
 class Parcel:
-    """What a run has for a repository: section, whole card and metadata for its README, and files beside it."""
+    """What a run has for a repository: section, whole card and metadata for its README, and files beside it.
+
+    ``files`` are all that toxaudit keeps there; those that an earlier push left beside them are withdrawn.
+    """
 
     section: bytes
     whole: bytes
@@ -66,18 +78,22 @@ def gather(
     """
     folder, own = results.card_folder(request.run, result, candidate), result.narrowed(candidate)
     absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
-    if absent:
+    section = b"" if absent else (folder / "card.md").read_bytes()
+    shown = [name.decode() for name in _SHOWN.findall(section)]
+    if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {request.run}` first.")
     files = {f"{PLOTS}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS).glob("*.png"))}
     files[f"{PLOTS}/results.json"] = results.as_json(own).encode()
     files[f"{PLOTS}/bom.cdx.json"] = (json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n").encode()
     if request.samples:
         files |= _samples(request.run, result, {result.base.name, candidate})
+    if right := eval_results.file(own, benchmarks, page):
+        files[eval_results.PATH] = right
     return Parcel(
-        section=(folder / "card.md").read_bytes(),
+        section=section,
         whole=(folder / "model_card.md").read_bytes(),
         metadata=metadata(own),
-        files=files | eval_results.entries(own, benchmarks, page),
+        files=files,
         description=f"toxaudit {own.version} compared this model with its base: {own.decision}. Of the model card only "
         "what stands between toxaudit's marker lines and its metadata are changed.",
     )
@@ -105,19 +121,20 @@ def edited(there: bytes | None, parcel: Parcel) -> tuple[bytes, tuple[str, ...]]
         ToxauditError: its front matter is broken, its markers are no pair, or it is not UTF-8.
     """
     readme = parcel.whole if there is None else there
-    try:
-        readme.decode()
-    except UnicodeDecodeError as error:
-        line = readme.count(b"\n", 0, error.start) + 1
-        raise ToxauditError(f"{README}, line {line} is not UTF-8, which the Hub client does not send.") from error
+    for name, text in ((README, readme), ("card.md", parcel.section)):
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            line = text.count(b"\n", 0, error.start) + 1
+            raise ToxauditError(f"{name}, line {line} is not UTF-8, which the Hub client does not send.") from error
     merged = merge(splice(readme, parcel.section), parcel.metadata)
     return merged.data, merged.notes
 
 
-def difference(there: bytes | None, readme: bytes) -> str:
-    """The change of the README, as ``diff -u`` shows it; only characters that act unseen are shown otherwise."""
-    old, new = ((data or b"").decode("utf-8", "replace").split("\n") for data in (there, readme))
-    names = ("/dev/null" if there is None else f"a/{README}", f"b/{README}")
+def difference(name: str, there: bytes | None, to_be: bytes) -> str:
+    """The change of a text, as ``diff -u`` shows it; only characters that act unseen are shown otherwise."""
+    old, new = ((data or b"").decode("utf-8", "replace").split("\n") for data in (there, to_be))
+    names = ("/dev/null" if there is None else f"a/{name}", f"b/{name}")
     shown = []
     for line in difflib.unified_diff(_lines(old), _lines(new), *names):
         text, ended = line.removesuffix("\n"), line.endswith("\n")

@@ -1,6 +1,6 @@
 """A model's repository on the Hub, asked and written to; every refusal is one sentence."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,9 @@ from toxaudit.sources.hub import sentences
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+PATIENCE = 60.0
+"""Seconds that the Hub may leave a request unanswered."""
+
 TITLE = "toxaudit: safety audit"
 """Title of our pull requests and commits, by which an open one of one's own is known again."""
 
@@ -25,10 +28,11 @@ class Moved(Exception):
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch at one commit, and the address of the pull request whose branch it is."""
+    """A branch at one commit, that of the main branch, and the address of the pull request whose branch it is."""
 
     name: str
     commit: str
+    main: str
     pull_request: str | None = None
 
 
@@ -40,8 +44,11 @@ class Repository:
 
     @cached_property
     def _api(self) -> "HfApi":
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, get_session, set_client_factory
 
+        client: Any = get_session()  # which would wait for ever
+        hooks = client.event_hooks
+        set_client_factory(lambda: type(client)(event_hooks=hooks, follow_redirects=True, timeout=PATIENCE))
         return HfApi()
 
     @property
@@ -64,9 +71,11 @@ class Repository:
                 user = self._api.whoami()
             except errors.LocalTokenNotFoundError as error:
                 raise ToxauditError("You are not logged in to the Hub: run `hf auth login` or set HF_TOKEN.") from error
-        if writes and user.get("auth", {}).get("accessToken", {}).get("role") == "read":
+            auth = user.get("auth") or {}
+            role, name = (auth.get("accessToken") or {}).get("role"), str(user["name"])
+        if writes and role == "read":
             raise ToxauditError("Your Hub token may only read: run `hf auth login` with one that may write.")
-        return str(user["name"])
+        return name
 
     def branch(self, user: str, direct: bool) -> Branch:
         """Where to write: the main branch, or, unless ``direct``, that of the user's pull request that is open."""
@@ -74,20 +83,24 @@ class Repository:
             info = self._api.model_info(self.name)
             if info.id != self.name:
                 raise ToxauditError(f"{self.name} is called {info.id} now: push with --repo {info.id}.")
-            discussions = self._api.get_repo_discussions(
-                self.name, author=user, discussion_type="pull_request", discussion_status="open"
-            )
+            main = Branch("main", str(info.sha), str(info.sha))
+            discussions = self._api.get_repo_discussions(self.name, author=user, discussion_type="pull_request")
             for each in () if direct else discussions:
-                if each.author == user and each.title.startswith(TITLE):
+                if each.author == user and each.title == TITLE and each.status in ("open", "draft"):
                     revision = f"refs/pr/{each.num}"
                     commit = self._api.model_info(self.name, revision=revision).sha
-                    return Branch(revision, str(commit), f"{self.page}/discussions/{each.num}")
-            return Branch("main", str(info.sha))
+                    return Branch(revision, str(commit), main.commit, f"{self.page}/discussions/{each.num}")
+            return main
 
     def file(self, name: str, commit: str) -> bytes | None:
         """A file's bytes; None where there is none."""
         with _sentences(self.name):
             return _download(self.name, name, commit)
+
+    def listed(self, commit: str) -> list[str]:
+        """The names of all files."""
+        with _sentences(self.name):
+            return list(self._api.list_repo_files(self.name, revision=commit))
 
     def changed(self, commit: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
         """Those of ``files`` that are not there just so."""
@@ -98,8 +111,10 @@ class Repository:
                 there[info.path] = lfs.sha256 if lfs else getattr(info, "blob_id", None)
         return {path: data for path, data in files.items() if there.get(path) not in _identities(data)}
 
-    def send(self, branch: Branch, files: Mapping[str, bytes], description: str, direct: bool) -> str:
-        """Commit ``files``.
+    def send(
+        self, branch: Branch, files: Mapping[str, bytes], withdrawn: Sequence[str], description: str, direct: bool
+    ) -> str:
+        """Commit ``files``, and remove those that are ``withdrawn``.
 
         Returns:
             The address of the commit, where ``direct``, or of the pull request.
@@ -107,19 +122,21 @@ class Repository:
         Raises:
             Moved: the branch is no longer at its commit.
         """
-        from huggingface_hub import CommitOperationAdd
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        from huggingface_hub.errors import HfHubHTTPError
 
-        with _sentences(self.name):
+        added = [CommitOperationAdd(path, data) for path, data in files.items()]
+        with _sentences(self.name, writes=True), _moved(HfHubHTTPError):
             sent = self._api.create_commit(
                 self.name,
-                [CommitOperationAdd(path, data) for path, data in files.items()],
+                [*added, *(CommitOperationDelete(path) for path in withdrawn)],
                 commit_message=TITLE,
                 commit_description=description,
                 revision=branch.name,
                 parent_commit=branch.commit,
                 create_pr=not direct and branch.pull_request is None,
             )
-        return str(sent.commit_url if direct else branch.pull_request or sent.pr_url)
+            return str(sent.commit_url if direct else branch.pull_request or sent.pr_url)
 
 
 def benchmark(dataset: str) -> bytes | None:
@@ -151,21 +168,39 @@ def _identities(data: bytes) -> tuple[str, str]:
 
 
 @contextmanager
-def _sentences(repository: str) -> Iterator[None]:
-    """Turn what the Hub client raises into one sentence; another's commit in between into ``Moved``."""
+def _moved(refusal: type[Exception]) -> Iterator[None]:
+    """Tell a commit that came too late from what else the Hub refuses."""
+    try:
+        yield
+    except refusal as error:
+        found = _refusal(error)
+        if found is not None and found.response.status_code == 412:
+            raise Moved from error
+        raise
+
+
+@contextmanager
+def _sentences(repository: str, writes: bool = False) -> Iterator[None]:
+    """Turn what the Hub client raises into one sentence."""
     from huggingface_hub import errors
 
     http_error: Any = errors.HfHubHTTPError.__bases__[0]  # of the HTTP library that the client uses
     with sentences(repository, None):
         try:
             yield
-        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):  # whose sentences fit
+        except (errors.RepositoryNotFoundError, errors.HFValidationError):  # whose sentences fit
             raise
+        except errors.RevisionNotFoundError as error:
+            raise ToxauditError(f"A branch of {repository} is gone: push again.") from error
+        except UnicodeEncodeError as error:
+            raise ToxauditError("The Hub token holds characters that no token has: run `hf auth login`.") from error
         except (http_error, OSError, ValueError, RuntimeError) as error:  # RuntimeError: of an upload that failed
-            refused = _refusal(error)
-            if refused is not None and refused.response.status_code in (409, 412):
-                raise Moved from error
-            raise ToxauditError(_sentence(repository, error, refused)) from error
+            raise ToxauditError(_sentence(repository, error, _refusal(error), writes)) from error
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ToxauditError(
+                f"{repository}: the Hub answered something that its client can't read ({type(error).__name__}): see "
+                "what is there, then push again."
+            ) from error
 
 
 def _refusal(error: BaseException | None) -> Any:
@@ -177,7 +212,7 @@ def _refusal(error: BaseException | None) -> Any:
     return error
 
 
-def _sentence(repository: str, error: BaseException, refused: Any) -> str:
+def _sentence(repository: str, error: BaseException, refused: Any, writes: bool) -> str:
     if isinstance(error, ValueError) and str(error).startswith("Invalid metadata"):
         return f"The Hub does not accept README.md's metadata: {str(error).partition(chr(10))[2]}: mend them first."
     if refused is None:
@@ -188,10 +223,15 @@ def _sentence(repository: str, error: BaseException, refused: Any) -> str:
     status, said = refused.response.status_code, f": {refused.server_message}" if refused.server_message else ""
     if status == 401:
         return "The Hub does not accept your token: run `hf auth login`, or set another HF_TOKEN."
-    if status == 403:
+    if status == 403 and writes:
         return (
             f"The Hub does not let you write to {repository} ({status}{said}): use a token that may, and no --direct "
             "where the repository is somebody else's."
+        )
+    if status == 403:
+        return (
+            f"The Hub does not let you read {repository} or its discussions ({status}{said}): use a token that may, or "
+            "--direct where pull requests are switched off."
         )
     if status == 429:
         return f"The Hub wants fewer requests for now ({status}): wait some minutes and push again."

@@ -37,7 +37,7 @@ def read(words: Sequence[str]) -> Request:
         ToxauditError: a word is unknown, or has no value where it needs one, or run or repository are not named.
     """
     given: dict[str, str | bool] = {"repo": "", "candidate": "", "dry-run": False, "direct": False, "samples": False}
-    runs, rest = [], iter(words)
+    runs, seen, rest = [], set[str](), iter(words)
     for word in rest:
         if not word.startswith("-"):
             runs.append(word)
@@ -46,11 +46,14 @@ def read(words: Sequence[str]) -> Request:
         key = option.removeprefix("--")
         if key not in given or not option.startswith("--"):
             raise ToxauditError(f"push has no option '{option}'.{did_you_mean(option, [f'--{o}' for o in given])}")
+        if key in seen:
+            raise ToxauditError(f"{option} is given twice: give it once.")
+        seen.add(key)
         if isinstance(given[key], bool):
             if equals:
                 raise ToxauditError(f"{option} takes no value: leave out '={value}'.")
             given[key] = True
-        elif not (value := value if equals else next(rest, "")):
+        elif not (value := value if equals else next(rest, "")) or value.startswith("--"):
             raise ToxauditError(f"{option} needs a value: write {option} VALUE.")
         else:
             given[key] = value

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 
 from toxaudit.records import AuditResult, Estimate, Quantity, SuiteFacts, headlines
 
+PATH = ".eval_results/toxaudit.yaml"
+"""Where the results are in a model's repository."""
+
 WRONG = "wrong answers"
 """What a measure counts whose complement is the share of right answers."""
 
@@ -13,14 +16,15 @@ def suites(result: AuditResult) -> tuple[SuiteFacts, ...]:
     return tuple(suite for suite, _ in _accuracies(result))
 
 
-def task(benchmark: bytes) -> str | None:
-    """The id of the one task of a benchmark.
+def task(benchmark: bytes, suite: SuiteFacts) -> str | None:
+    """The id of the one task of a benchmark that asks what ``suite`` asks.
 
     Args:
         benchmark: the ``eval.yaml`` at the root of a dataset's repository.
+        suite: a suite on these data.
 
     Returns:
-        None where it is no benchmark's, or where it has several tasks, of which any could be meant.
+        None where it is no benchmark's, or where no or more than one task has the suite's config and split.
     """
     import yaml
 
@@ -29,12 +33,13 @@ def task(benchmark: bytes) -> str | None:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         return None
     tasks = found.get("tasks") if isinstance(found, dict) else None
-    ids = [each.get("id") for each in tasks if isinstance(each, dict)] if isinstance(tasks, list) else []
-    return ids[0] if len(ids) == 1 and isinstance(ids[0], str) else None
+    known = [each for each in tasks if isinstance(each, dict)] if isinstance(tasks, list) else []
+    same = [each.get("id") for each in known if (each.get("config"), each.get("split")) == (suite.config, suite.split)]
+    return same[0] if suite.split and len(same) == 1 and isinstance(same[0], str) else None
 
 
-def entries(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page: str) -> dict[str, bytes]:
-    """The files of results of the one candidate of ``result`` that is no control.
+def file(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page: str) -> bytes:
+    """The file of results of the one candidate of ``result`` that is no control.
 
     Args:
         result: what the audit found.
@@ -42,29 +47,30 @@ def entries(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page
         page: where these results come from, an address.
 
     Returns:
-        Path in the repository -> YAML.
+        YAML; nothing where no suite is such a benchmark.
     """
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    found = {}
+    found = []
     for suite, wrong in _accuracies(result):
         if suite.name not in benchmarks:
             continue
         dataset, name = benchmarks[suite.name]
-        entry = EvalResultEntry(
-            dataset_id=dataset,
-            task_id=name,
-            value=_percent(1 - wrong.quantities["candidate"].mean),
-            dataset_revision=suite.revision,
-            date=result.date,
-            source_url=page,
-            source_name="toxaudit",
-            notes=_notes(wrong),
+        found.append(
+            EvalResultEntry(
+                dataset_id=dataset,
+                task_id=name,
+                value=_percent(1 - wrong.quantities["candidate"].mean),
+                dataset_revision=suite.revision,
+                date=result.date,
+                source_url=page,
+                source_name="toxaudit",
+                notes=_notes(wrong),
+            )
         )
-        content = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True, width=10**9)
-        found[f".eval_results/toxaudit_{suite.name}.yaml"] = content.encode()
-    return found
+    content = eval_result_entries_to_yaml(found)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10**9).encode() if found else b""
 
 
 def _accuracies(result: AuditResult) -> Iterator[tuple[SuiteFacts, Estimate]]:

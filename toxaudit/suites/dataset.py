@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import Prompt
+from toxaudit.records import Prompt, SuiteFacts
 from toxaudit.registry import register
 from toxaudit.sources import Fetched, HubSource, parse
 from toxaudit.suites import columns, rows
@@ -120,6 +120,10 @@ class Dataset(BaseSuite):
                         _require_new(prompt.id, where, lines)
                         found.append(prompt)
         return self.select(found, next(iter(files)) if len(files) == 1 else f"suite '{name}'"), fetched
+
+    def facts(self, name: str, prompts: list[Prompt], fetched: Fetched) -> SuiteFacts:
+        """What a card may say of it."""
+        return replace(super().facts(name, prompts, fetched), config=self.config, split=self.split)
 
     def _files(self, name: str, fetched: Fetched) -> dict[str, tuple[Path, dict[str, str]]]:
         """The files to read by their names, each with the columns that its name holds."""
