@@ -30,7 +30,6 @@ METADATA = (
     "model-index:\n  - name: theirs\n    results:\n      - task: {type: t}\n        dataset: {name: X, type: x}\n"
     "        metrics: []\n      # last",
     "model-index: [{name: a, results: []}]",
-    "model-index: []",
 )
 """Pieces of front matter; of those with the same key only one is taken."""
 
@@ -52,7 +51,11 @@ BLOCKS = (
     f"{END} text",
     "<!-- toxaudit:beginning -->",
     "<!--\na comment\n```\nthat is no code\n-->",
-    "<pre>\n```\n</pre>",
+    f"<pre>\n```\n\n{BEGIN}\n</pre>",
+    f"<?php\n{END}\n?>",
+    "<br>\n```\n  that is no code",
+    "text\n<br>\n```\nthat is code\n```",
+    "<div align='center'>\n```\nnor this\n</div>",
     "``` a `tick` in the info string is no fence",
     "| a | b |\n|--|--|\n| 1 | 2 |",
     "---",

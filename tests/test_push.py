@@ -333,14 +333,14 @@ def test_odd_answers_of_the_hub_end_in_a_sentence(
 def test_the_owners_metadata_win_and_the_plan_says_so(
     alice: Client, model: Repository, run: Path, tmp_path: Path
 ) -> None:
-    model.revisions["main"]["README.md"] = b"---\nbase_model: x/y\nmodel-index: []\n---\ntext\n"
+    model.revisions["main"]["README.md"] = b"---\nbase_model: x/y\nmodel-index: text\n---\ntext\n"
     go = RESULTS["go"]
     from_hub = replace(go, base=replace(go.base, reference="org/base", revision=COMMIT))
     lines = alice.pushed(written(from_hub, tmp_path / "run"), "--repo", "org/model", "--direct")
     assert "Note: base_model stays x/y, as its owner has it; of this audit it is org/base." in lines
     assert any(line.startswith("Note: model-index stays as it is: ") for line in lines)
     head = model.revisions["main"]["README.md"].partition(b"text\n")[0]
-    assert head == b"---\nbase_model: x/y\nmodel-index: []\ntags: [toxaudit]\n---\n"
+    assert head == b"---\nbase_model: x/y\nmodel-index: text\ntags: [toxaudit]\n---\n"
 
 
 def intact(readme: Readme, sent: bytes) -> bool:

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from readmes import Readme, readmes
 
-from toxaudit.card.front_matter import find, merge
+from toxaudit.card.front_matter import as_yaml, find, merge
 from toxaudit.errors import ToxauditError
 
 RESULT = {
@@ -28,6 +28,7 @@ OTHER["model-index"][0]["results"] = [
     RESULT | {"dataset": {"name": name, "type": name}, "metrics": [{"type": "toxicity", "value": 7.25}]}
     for name in ("one", "two")
 ]
+OTHER["model-index"][0]["name"] = "another: one"
 
 
 def front(readme: bytes) -> dict:
@@ -82,6 +83,7 @@ def merged(text: str, ours: dict | None = None) -> tuple[str, tuple[str, ...]]:
 
 BASE = {"base_model": "org/base", "base_model_relation": "adapter"}
 TAGS = {"tags": ["toxaudit"]}
+AUDITED = "of this audit it is org/base"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,23 @@ TAGS = {"tags": ["toxaudit"]}
             "base_model: org/base\nbase_model_relation: merge\n",
             "base_model: org/base\nbase_model_relation: merge\n",
             ("base_model_relation stays merge, as its owner has it; of this audit it is adapter",),
+        ),
+        *(
+            (f"base_model: {said}\n", f"base_model: {said}\n", (f"base_model stays {shown}; {AUDITED}",))
+            for said, shown in {
+                "\n  a: b": "as its owner has it",
+                "[x/y, [a, b]]": "as its owner has it",
+                "[x/y, {a: b}]": "as its owner has it",
+                "null": "empty, as its owner has it",
+                "''": "empty, as its owner has it",
+                "[]": "empty, as its owner has it",
+                "[x/y, ~]": "x/y, as its owner has it",
+            }.items()
+        ),
+        (
+            "base_model: org/base\nbase_model_relation: {a: b}\n",
+            "base_model: org/base\nbase_model_relation: {a: b}\n",
+            ("base_model_relation stays as its owner has it; of this audit it is adapter",),
         ),
         ("{a: 1}\n", "{a: 1}\n", ("its metadata stay as they are: they are written in braces",)),
     ],
@@ -131,6 +150,7 @@ def test_our_tag_is_added_to_a_plain_list(before: str, after: str) -> None:
     assert merged(before, TAGS)[0] == after
 
 
+LEFT = "model-index stays as it is: it is written in a form that can't be edited with certainty"
 INDEX = {"model-index": OURS["model-index"]}
 ITEM = """\
 - task: {type: text-generation}
@@ -169,14 +189,62 @@ def test_results_are_added_after_the_owners_and_replaced_where_they_stand() -> N
     assert merged("", INDEX)[0] == "model-index:\n- name: mine\n  results:\n" + indented(2)
 
 
+def test_an_entry_whose_results_are_all_ours_takes_the_candidates_name() -> None:
+    other = {"model-index": OTHER["model-index"]}
+    mine = merged("", INDEX)[0]
+    theirs = merged("", other)[0]
+    assert theirs.startswith("model-index:\n- name: 'another: one'\n")
+    assert merged(mine, other) == (theirs, ()) and merged(theirs, INDEX) == (mine, ())
+    commented = mine.replace("name: mine", "name: 'mine'   # so").replace("results:", "extra: 1\n  results:")
+    assert merged(commented, other)[0] == theirs.replace("one'", "one'   # so").replace(
+        "results:", "extra: 1\n  results:"
+    )
+    assert "name: theirs   # name" in merged(merged(THEIRS, INDEX)[0], other)[0]
+
+
+def test_results_that_are_withdrawn_are_removed() -> None:
+    for none in ({}, {"tags": ["toxaudit"]}):
+        text, notes = merged(merged("", {**none, **INDEX})[0], none)
+        assert text == as_yaml(none).removeprefix("{}\n") + "model-index:\n- name: mine\n  results: []\n" and not notes
+        assert merged(text, none) == (text, ())
+        assert merged(text, {**none, **INDEX}) == merged("", {**none, **INDEX})
+    commented = merged("", INDEX)[0].replace("results:", "results:   # of an audit") + "# end\na: 1\n"
+    withdrawn = "model-index:\n- name: mine\n  results: []   # of an audit\n# end\na: 1\n"
+    assert merged(commented, {}) == (withdrawn, ()) and merged(withdrawn, INDEX) == (commented, ())
+    assert merged(merged(THEIRS, INDEX)[0], {}) == (THEIRS, ())
+    braces = "model-index: [{name: a, results: [{source: {name: toxaudit}}]}]\n"
+    assert merged(braces, {}) == (braces, (LEFT,))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("model-index: []\na: 1\n", f"model-index:\n- name: mine\n  results:\n{indented(2)}a: 1\n"),
+        ("model-index:   []   # none", f"model-index:   # none\n- name: mine\n  results:\n{indented(2)}"),
+        ("model-index:\n- name: out\n  results: []\n", f"model-index:\n- name: mine\n  results:\n{indented(2)}"),
+        (
+            "model-index:\n  - results: []\n    name: out\n  - name: b\n    results: []\n",
+            f"model-index:\n  - results:\n{indented(4)}    name: mine\n  - name: b\n    results: []\n",
+        ),
+    ],
+)
+def test_results_come_in_place_of_an_empty_list(before: str, after: str) -> None:
+    assert merged(before.rstrip("\n") + "\n", INDEX) == (after, ())
+    assert merged(after, INDEX) == (after, ())
+    assert merged(before.rstrip("\n") + "\n", {}) == (before.rstrip("\n") + "\n", ())
+
+
 @pytest.mark.parametrize(
     "index",
     [
         "model-index:\n",
-        "model-index: []\n",
+        "model-index: [ ]\n",
+        "model-index:\n  []\n",
         "model-index: [{name: a, results: [{metrics: []}]}]\n",
         "model-index:\n- name: a\n",
-        "model-index:\n- name: a\n  results: []\n",
+        "model-index:\n- name: a\n  results: [\n  ]\n",
+        "model-index:\n- name: |\n    a\n  results: []\n",
+        "model-index:\n- name: [a]\n  results: []\n",
         "model-index:\n- name: a\n  results:\n  - &r\n    metrics: []\n  - *r\n",
         "model-index:\n- name: a\n  results:\n  -\n    metrics: []\n",
         "model-index:\n- {name: a, results: [{metrics: []}]}\n",
@@ -186,7 +254,7 @@ def test_results_are_added_after_the_owners_and_replaced_where_they_stand() -> N
 def test_a_form_that_cant_be_edited_with_certainty_is_left(index: str) -> None:
     text, notes = merged(index, INDEX)
     assert text == index
-    assert notes == ("model-index stays as it is: it is written in a form that can't be edited with certainty",)
+    assert notes == (LEFT,)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The section comes between its markers and is replaced there; nothing else in a README changes by a byte."""
 
 import re
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -72,7 +73,8 @@ def test_a_new_section_follows_an_empty_line_at_the_end(readme: bytes, gap: byte
         (f"a\n```\n{BEGIN}\n{END}\n", "line 2: a code block is opened and never closed: close it first"),
         (f"````\n{BEGIN}\n```\n{END}\n", "line 1: a code block is opened and never closed"),
         (f"~~~\n{BEGIN}\n```\n{END}\n", "line 1: a code block is opened and never closed"),
-        (f"1. ```sh\n   {BEGIN}\n   {END}\n", "line 1: a code block is opened and never closed"),
+        (f"<pre>\n{BEGIN}\n\n{END}\n", "line 1: a block of raw HTML is opened and never closed: close it first"),
+        (f"a\n\n<?php\n{BEGIN}\n{END}\n", "line 3: a block of raw HTML is opened and never closed"),
     ],
 )
 def test_markers_that_are_no_pair_are_named_by_their_line(readme: str, sentence: str) -> None:
@@ -88,6 +90,20 @@ def test_markers_that_are_no_pair_are_named_by_their_line(readme: str, sentence:
         "> ```\n> the quote ends, and the fence with it\n\n",
         "<!--\n```\nno code in a comment\n-->\n\n",
         "<div align='center'>\n```\nnor in a block of HTML\n\n",
+        "<br>\n```\n  \n-->\n\n",
+        "<img src='a' alt=\"```\" width=50%>\n```\nnor in one of inline HTML\n\n",
+        "</table>\n~~~\nnor after its end\n\n",
+        "text\n<br>\n```\nin a paragraph it is code\n```\n",
+        "# Title\n<br>\n```\na heading is no paragraph\n\n",
+        "<no tag!>\n```\ncode\n```\n",
+        "<!-->\n```\ncode\n```\n",
+        f"<pre>\n{BEGIN}\n\n{END}\n</pre>\n",
+        f"<textarea>\n{BEGIN}\n</textarea>\n",
+        f"<script>\n{END}\n</script>\n",
+        f"<STYLE type='a'>\n{BEGIN}\n</style>\n",
+        f"<?php\n{BEGIN}\n?>\n",
+        f"<![CDATA[\n{BEGIN}\n]]>\n",
+        f"- <pre>\n  {BEGIN}\nthe list item ends, and the HTML with it\n\n",
         "* * *\n   ```\n   code\n```\n",
         "```a `b`\nno fence\n\n",
         "     ```\nno fence\n\n",
@@ -99,6 +115,22 @@ def test_markers_that_are_no_pair_are_named_by_their_line(readme: str, sentence:
 def test_what_only_looks_like_a_fence_or_a_marker_is_none(before: str) -> None:
     readme = f"{before}{BEGIN}\nold\n{END}\nrest".encode()
     assert splice(readme, SECTION.encode()) == f"{before}{SECTION.rstrip()}\nrest".encode()
+
+
+@pytest.mark.parametrize(
+    "readme", ["- ```\n  code\n", f"1. ```sh\n   {BEGIN}\n   {END}\n", "<!-- open\n", "- <pre>\n", "<div>\n"]
+)
+def test_what_the_section_itself_ends_may_be_left_open(readme: str) -> None:
+    assert splice(readme.encode(), SECTION.encode()) == f"{readme}\n{SECTION}".encode()
+    assert splice(f"{readme}\n{SECTION}".encode(), LATER.encode()) == f"{readme}\n{LATER}".encode()
+
+
+@pytest.mark.parametrize("line", [b"* " * 16000 + b"x", b"<a" + b" b" * 16000, b"<a b" + b" " * 32000 + b"'"])
+def test_a_strangers_line_cant_make_it_costly(line: bytes) -> None:
+    readme = b"# x\n" + line + b"\n"
+    start = process_time()
+    assert splice(readme, SECTION.encode()) == readme + b"\n" + SECTION.encode()
+    assert process_time() - start < 1
 
 
 @pytest.mark.parametrize("section", ["", "no markers\n", f"{SECTION}more\n", f"title\n{SECTION}"])

@@ -1,14 +1,13 @@
 """Metadata put into a README's YAML front matter as text: nothing that is not ours changes by a byte."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from toxaudit.card.metadata import SOURCE
+from toxaudit.card.nodes import NULL, Node, broken, end_of, has_anchors, is_a, parse, value_of
 from toxaudit.errors import ToxauditError
-
-Node = Any  # PyYAML's, whose type stubs lack what nodes have
 
 BOM = b"\xef\xbb\xbf"
 
@@ -73,26 +72,30 @@ def merge(readme: bytes, ours: Mapping[str, Any]) -> Merged:
     try:
         text = found["yaml"].decode()
     except UnicodeDecodeError as error:
-        raise _broken(first + found["yaml"].count(b"\n", 0, error.start), "it is not UTF-8") from error
-    root = _parse(text, first)
-    edits = _Edits(text, line_ending(readme).decode(), _has_anchors(text))
+        raise broken(first + found["yaml"].count(b"\n", 0, error.start), "it is not UTF-8") from error
+    root = parse(text, first)
+    edits = _Edits(text, line_ending(readme).decode(), has_anchors(text))
     edits.plan(root, ours)
     if (merged := edits.applied()) == text:
         return Merged(readme, tuple(edits.notes))
-    _require_same(root, _parse(merged, first), edits.added)
+    _require_same(root, parse(merged, first), edits)
     start, stop = found.span("yaml")
     return Merged(readme[:start] + merged.encode() + readme[stop:], tuple(edits.notes))
 
 
 @dataclass
 class _Edits:
-    """Changes of a front matter's text, all planned on the text as it was: (from, to, what stands there instead)."""
+    """Changes of a front matter's text, all planned on the text as it was: (from, to, what stands there instead).
+
+    ``added`` are the keys whose values are ours, ``entry`` is the number of the model index's entry whose name is.
+    """
 
     text: str
     ending: str
     anchored: bool
     edits: list[tuple[int, int, str]] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    entry: int | None = None
     notes: list[str] = field(default_factory=list)
 
     def plan(self, root: Node, ours: Mapping[str, Any]) -> None:
@@ -105,9 +108,11 @@ class _Edits:
         self._respect(there, wanted)
         if "tags" in there:
             self._tag(there["tags"])
-        if "model-index" in there:
-            self._results(there["model-index"], wanted.get("model-index", []))
         column = root.start_mark.column if root else 0
+        before = list(self.edits)
+        if "model-index" in there and not self._index(there["model-index"], wanted.get("model-index", []), column):
+            self.edits, self.entry = before, None
+            self.notes.append(LEFT)
         for key, value in wanted.items():
             if key not in there:
                 self.added.append(key)
@@ -129,16 +134,18 @@ class _Edits:
         for key in ("base_model", "base_model_relation"):
             if key not in there or key not in wanted:
                 continue
-            value = there[key].value
-            said = [node.value for node in value] if isinstance(value, list) else [value]
+            node = there[key]
+            nodes = node.value if is_a(node, "sequence") else [node]
+            said = [each.value for each in nodes if is_a(each, "scalar") and each.value and each.tag != NULL]
             if wanted[key] not in said:
-                shown = ", ".join(map(str, said))
-                self.notes.append(f"{key} stays {shown}, as its owner has it; of this audit it is {wanted[key]}")
+                plain = all(is_a(each, "scalar") for each in nodes)
+                shown = f"stays {', '.join(said) or 'empty'}," if plain else "stays"
+                self.notes.append(f"{key} {shown} as its owner has it; of this audit it is {wanted[key]}")
                 wanted.pop("base_model_relation", None)
 
     def _tag(self, node: Node) -> None:
         """Add our tag where the list is a plain one."""
-        items = node.value if _is(node, "sequence") else []
+        items = node.value if is_a(node, "sequence") else []
         if self.anchored or not items or any(item.value == SOURCE for item in items):
             return
         if node.flow_style:
@@ -148,21 +155,65 @@ class _Edits:
         elif (column := self._dash(items[0])) is not None:
             self._put(self._after(items[-1]), f"{' ' * column}- {SOURCE}\n")
 
-    def _results(self, node: Node, index: list[dict[str, Any]]) -> None:
-        """Replace the results that are ours, or add them after the owner's."""
-        lists = list(_result_lists(node))
-        chosen = next((each for each in lists if any(map(_is_ours, each.value))), lists[0] if lists else None)
-        items = chosen.value if chosen and not self.anchored else []
-        columns = [self._dash(item) for item in items]
-        own = [item for item in items if _is_ours(item)]
-        if not columns or None in columns or not index and len(own) == len(items):
-            self.notes.append(LEFT)
-            return
+    def _index(self, node: Node, index: list[dict[str, Any]], column: int) -> bool:
+        """Replace the results that are ours, or add them after the owner's; whether that could be done."""
+        if self.anchored:
+            return False
+        if is_a(node, "sequence") and not node.value:
+            if filled := bool(index) and self._fill(node, as_yaml(index, column)):
+                self.added.append("model-index")
+            return filled or not index
+        entries = _entries(node)
+        ours = (number for number, entry in entries.items() if any(map(_is_ours, value_of(entry, "results").value)))
+        number = next(ours, min(entries, default=None))
+        if number is None:
+            return False
+        results = value_of(entries[number], "results")
+        own = [item for item in results.value if _is_ours(item)]
+        columns = [self._dash(item) for item in results.value]
+        if None in columns:
+            return False
+        if len(own) == len(columns):
+            self.entry = number
+            if not (self._name(entries[number], index[0]["name"]) if index else self._empty(entries[number])):
+                return False
+        if not columns:
+            return not index or self._fill(results, as_yaml(index[0]["results"], entries[number].start_mark.column))
         for item in own:
             self.edits.append((self._line(item), self._after(item), ""))
         if index:
-            at = self._line(own[0]) if own else self._after(items[-1])
+            at = self._line(own[0]) if own else self._after(results.value[-1])
             self._put(at, as_yaml(index[0]["results"], columns[0] or 0))
+        return True
+
+    def _fill(self, empty: Node, lines: str) -> bool:
+        """Put lines in place of a list that is written ``[]`` behind its key."""
+        start, stop = empty.start_mark.index, empty.end_mark.index
+        key = self.text[:start].rstrip(" ")
+        if not key.endswith(":") or not re.match(r"\[\](?=\s|\Z)", self.text[start:]):
+            return False
+        self.edits.append((len(key), stop, ""))
+        self._put(self._after(empty), lines)
+        return True
+
+    def _empty(self, entry: Node) -> bool:
+        """Write ``[]`` behind the key of an entry's results, all of which go."""
+        key, results = next(pair for pair in entry.value if pair[0].value == "results")
+        colon = re.compile(r":(?= *(?:[\r\n]| #))").match(self.text, key.end_mark.index)
+        if results.value and colon:
+            self.edits.append((colon.end(), colon.end(), " []"))
+        return bool(colon or not results.value)
+
+    def _name(self, entry: Node, name: str) -> bool:
+        """Give an entry another name where it has one, on one line."""
+        node = value_of(entry, "name")
+        if node is None or node.value == name:
+            return True
+        if not is_a(node, "scalar") or node.style in ("|", ">") or node.start_mark.line != node.end_mark.line:
+            return False
+        word = as_yaml({"name": name}).removeprefix("name: ").rstrip("\n")
+        self.edits.append((node.start_mark.index, node.end_mark.index, word))
+        return True
 
     def _dash(self, item: Node) -> int | None:
         """The column of the dash before an item that begins on the dash's line; None where it doesn't."""
@@ -175,98 +226,54 @@ class _Edits:
 
     def _after(self, item: Node) -> int:
         """Where the line after an item begins; the marks of blocks end too late, after comments."""
-        end = _end(item)
+        end = end_of(item)
         if self.text[:end].endswith(("\n", "\r")):
             return end
         line = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)").match(self.text, end)
         return line.end() if line else end
 
 
-def _parse(text: str, first: int) -> Node:
-    """The front matter's nodes; nothing is constructed of them, which a stranger could make costly.
-
-    Args:
-        text: the YAML.
-        first: the number of its first line in the README, for sentences.
-    """
-    import yaml
-
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise _broken(first + (mark.line if mark else 0), str(error.problem or error.context)) from error
-    except yaml.reader.ReaderError as error:
-        raise _broken(first + text.count("\n", 0, error.position), error.reason) from error
-    except RecursionError as error:
-        raise _broken(first, "it is nested too deeply") from error
-    if root is None or isinstance(root, yaml.MappingNode):
-        return root
-    raise _broken(first, "it holds no keys")
-
-
-def _broken(line: int, problem: str) -> ToxauditError:
-    return ToxauditError(f"README.md, line {line}: the front matter is no valid YAML: {problem}: mend it first.")
-
-
-def _has_anchors(text: str) -> bool:
-    import yaml
-
-    marked = "&" in text or "*" in text
-    return marked and any(getattr(event, "anchor", None) for event in yaml.parse(text, Loader=yaml.SafeLoader))
-
-
-def _require_same(before: Node, after: Node, added: list[str]) -> None:
+def _require_same(before: Node, after: Node, edits: _Edits) -> None:
     """Refuse a text in which anything is read otherwise than before, apart from what is ours."""
     import yaml
 
-    texts = [yaml.serialize(_others(root, added), Dumper=yaml.SafeDumper) for root in (before, after)]
+    texts = [yaml.serialize(_others(root, edits), Dumper=yaml.SafeDumper) for root in (before, after)]
     if texts[0] != texts[1]:
         raise ToxauditError("README.md's front matter can't be edited without changing what stands there.")
 
 
-def _others(root: Node, added: list[str]) -> Node:
+def _others(root: Node, edits: _Edits) -> Node:
     """What of a front matter is not ours."""
     import yaml
 
     kept = []
     for key, value in root.value if root else []:
-        if key.value == "tags" and _is(value, "sequence"):
+        if key.value == "tags" and is_a(value, "sequence"):
             value.value = [item for item in value.value if item.value != SOURCE]
         if key.value == "model-index":
-            for results in _result_lists(value):
+            for number, entry in _entries(value).items():
+                results = value_of(entry, "results")
                 results.value = [item for item in results.value if not _is_ours(item)]
-        if key.value not in added:
+                if number == edits.entry:
+                    entry.value = [pair for pair in entry.value if pair[0].value != "name"]
+        if key.value not in edits.added:
             kept.append((key, value))
     return yaml.MappingNode("tag:yaml.org,2002:map", kept)
 
 
-def _result_lists(node: Node) -> Iterator[Node]:
-    """The lists of results in a model index, as far as it is written in blocks."""
-    for entry in node.value if _is(node, "sequence") and not node.flow_style else []:
-        for key, value in entry.value if _is(entry, "mapping") and not entry.flow_style else []:
-            if key.value == "results" and _is(value, "sequence") and not value.flow_style:
-                yield value
+def _entries(index: Node) -> dict[int, Node]:
+    """The numbered entries of a model index that have a list of results, as far as they are written in blocks."""
+    blocks = index.value if is_a(index, "sequence") and not index.flow_style else []
+    found = {number: entry for number, entry in enumerate(blocks) if not entry.flow_style}
+    return {number: entry for number, entry in found.items() if _is_list(value_of(entry, "results"))}
+
+
+def _is_list(node: Node) -> bool:
+    """Whether it is a list in blocks, or an empty one."""
+    return node is not None and is_a(node, "sequence") and not (node.flow_style and node.value)
 
 
 def _is_ours(result: Node) -> bool:
-    source = _value(result, "source")
-    name = _value(source, "name") if source else None
+    source = value_of(result, "source")
+    name = value_of(source, "name") if source else None
     return name is not None and name.value == SOURCE
-
-
-def _value(node: Node, key: str) -> Node:
-    pairs = node.value if _is(node, "mapping") else []
-    return next((value for name, value in pairs if name.value == key), None)
-
-
-def _is(node: Node, kind: str) -> bool:
-    return bool(node.id == kind)
-
-
-def _end(node: Node) -> int:
-    """Where the last word of a node ends."""
-    if node.id == "scalar" or node.flow_style or not node.value:
-        return int(node.end_mark.index)
-    last = node.value[-1]
-    return _end(last[1] if isinstance(last, tuple) else last)

@@ -9,25 +9,37 @@ from toxaudit.errors import ToxauditError
 MARKER = re.compile(rb" {0,3}<!--[ \t]*toxaudit:(begin|end)(?:[ \t][^>]*?)?-->[ \t]*")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 
-_OPENING = re.compile(rb"[-+*`~<\d]")  # what a list item, a fence or raw HTML begins with
 _ITEM = re.compile(rb" {0,3}(?:[-+*]|\d{1,9}[.)])(?: {1,4}(?! )| (?= {4})|(?=\Z))")
+_MOST_ITEMS = 20  # that are looked at on one line
 _FENCE = re.compile(rb" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})")
-_RULE = re.compile(rb" {0,3}(?:(?:\* *){3,}|(?:- *){3,})\Z")
+_RULE = re.compile(rb" {0,3}(?:(?:\* *){3,}|(?:- *){3,}|(?:_ *){3,})\Z")
+_HEADING = re.compile(rb" {0,3}#{1,6}(?: |\Z)")
+_UNDERLINE = re.compile(rb" {0,3}(?:=+|-+) *\Z")
 _BLOCK = (
     rb"address|article|aside|blockquote|body|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|figure|footer|form|"
     rb"frame|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu|nav|ol|optgroup|option|p|param|section|"
     rb"summary|table|tbody|td|tfoot|th|thead|title|tr|track|ul"
 )
+_ATTRIBUTE = rb" +[a-z_:][\w.:-]*(?: *= *(?:[^\s\"'=<>`]+|'[^']*'|\"[^\"]*\"))?"
 _RAW_HTML = re.compile(
-    rb" {0,3}<(?:(?P<comment>!--)|(?:script|pre|style|textarea)(?=[\s>]|\Z)|(?P<block>/?(?:%b)(?=[\s/>]|\Z)))" % _BLOCK,
+    rb" {0,3}<(?:(?P<comment>!--)|(?P<declaration>![a-z])|(?P<cdata>!\[CDATA\[)|(?P<instruction>\?)|"
+    rb"(?P<text>(?:script|pre|style|textarea)(?=[ >]|\Z))|(?P<block>/?(?:%b)(?=[ />]|\Z))|"
+    rb"(?P<tag>(?:[a-z][a-z0-9-]*(?:%b)* */?|/[a-z][a-z0-9-]* *)> *\Z))" % (_BLOCK, _ATTRIBUTE),
     re.IGNORECASE,
 )
+_EMPTY = re.compile(rb"\A *\Z")
 _RAW_END = {
     "comment": re.compile(rb"-->"),
-    "block": re.compile(rb"\A[ \t]*\Z"),
-    None: re.compile(rb"</(?:script|pre|style|textarea)>", re.IGNORECASE),
+    "declaration": re.compile(rb">"),
+    "cdata": re.compile(rb"\]\]>"),
+    "instruction": re.compile(rb"\?>"),
+    "text": re.compile(rb"</(?:script|pre|style|textarea)>", re.IGNORECASE),
+    "block": _EMPTY,
+    "tag": _EMPTY,
 }
 """Kind of raw HTML -> the end of the lines in which no Markdown is read."""
+
+_HIDING = ("cdata", "instruction", "text")  # in which a comment is none
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,8 @@ def splice(readme: bytes, section: bytes) -> bytes:
     The section takes the README's line endings; a README without an end of its last line stays without.
 
     Raises:
-        ToxauditError: the marker lines are no single pair, or a code block that is never closed would swallow the
-            section.
+        ToxauditError: the marker lines are no single pair, or a code block or raw HTML that is never closed would
+            swallow the section.
     """
     own = place(section, "card.md")
     if own is None or section[: own.start].strip() or section[own.stop :].strip():
@@ -61,7 +73,8 @@ def splice(readme: bytes, section: bytes) -> bytes:
 def place(readme: bytes, name: str = "README.md") -> Place | None:
     """Where the section stands; None where there is none.
 
-    A marker stands on a line of its own, outside of front matter and of code, fenced or indented.
+    A marker stands on a line of its own, outside of front matter, of code, fenced or indented, and of raw HTML such as
+    ``<pre>``.
 
     Args:
         readme: the file.
@@ -69,7 +82,7 @@ def place(readme: bytes, name: str = "README.md") -> Place | None:
 
     Raises:
         ToxauditError: naming the line of a marker that is not part of one pair, or, where there is no section, of a
-            code block that is never closed.
+            code block or raw HTML that is never closed and would swallow one.
     """
     front = find(readme)
     scan = _Scan()
@@ -84,8 +97,8 @@ def place(readme: bytes, name: str = "README.md") -> Place | None:
     _require_pair([(kind, line) for kind, line, _, _ in markers], name)
     if markers:
         return Place(markers[0][2], markers[1][3])
-    if scan.fence:
-        raise ToxauditError(f"{name}, line {scan.opened}: a code block is opened and never closed: close it first.")
+    if (block := scan.block) and block.hides and not block.within:
+        raise ToxauditError(f"{name}, line {block.line}: {block.hides} is opened and never closed: close it first.")
     return None
 
 
@@ -99,55 +112,80 @@ def _require_pair(markers: list[tuple[bytes, int]], name: str) -> None:
         raise ToxauditError(f"{name}, line {markers[0][1]}: the marker toxaudit:begin has no end after it: {wrong}.")
 
 
+@dataclass(frozen=True)
+class _Block:
+    """An open block in which no Markdown is read.
+
+    Attributes:
+        end: what its last line has, read from column ``within``.
+        within: the column at which the content of the list item begins that holds it.
+        line: the line at which it was opened.
+        hides: what to call it, where comments in it are none.
+    """
+
+    end: re.Pattern[bytes]
+    within: int
+    line: int
+    hides: str
+
+
 @dataclass
 class _Scan:
     """What of Markdown's block structure decides whether a line is code: list items, fences and raw HTML.
 
     Attributes:
         items: columns at which the content of the open list items begins.
-        fence: the open fence, or nothing.
-        within: the column of the list item that holds it.
-        opened: the line at which it was opened.
-        raw: what ends the raw HTML that is open.
+        block: the fence or raw HTML that is open.
+        paragraph: whether the line before is part of a paragraph.
     """
 
     items: list[int] = field(default_factory=list)
-    fence: bytes = b""
-    within: int = 0
-    opened: int = 0
-    raw: re.Pattern[bytes] | None = None
+    block: _Block | None = None
+    paragraph: bool = False
 
     def shows(self, line: bytes, number: int) -> bool:
-        """Whether the line, which comes next, is neither in a fenced block of code nor a fence."""
-        if self.raw:
-            self.raw = None if self.raw.search(line) else self.raw
-            return True
+        """Whether a comment on the line, which comes next, is one: it is neither in code nor in such as ``<pre>``."""
         line = line.expandtabs(4) if b"\t" in line else line
         text = line.lstrip(b" ")
-        if not text:
-            return not self.fence
         indent = len(line) - len(text)
-        if self.fence and indent >= self.within:
-            if text.startswith(self.fence) and indent < self.within + 4 and not text.lstrip(self.fence[:1]).strip(b" "):
-                self.fence = b""
-            return False
-        self.fence = b""  # its list item has ended
+        if (block := self.block) and (not text or indent >= block.within):
+            self.block = None if block.end.search(line[block.within :]) else block
+            return not block.hides
+        self.block = None  # its list item has ended
+        paragraph, self.paragraph = self.paragraph, False
+        if not text:
+            return True
         while self.items and indent < self.items[-1]:
             self.items.pop()
-        return not _OPENING.match(text) or self._opens(line, number)
+        if paragraph and _UNDERLINE.match(line, self.items[-1] if self.items else 0):
+            return True
+        outer = len(self.items)
+        at = self._content(line)
+        self._open(line, at, number, paragraph and len(self.items) == outer)
+        return not (self.block and self.block.hides)
 
-    def _opens(self, line: bytes, number: int) -> bool:
+    def _content(self, line: bytes) -> int:
+        """The column at which the content of the innermost list item begins, after those that the line opens."""
         at = self.items[-1] if self.items else 0
-        while not _RULE.match(line, at) and (item := _ITEM.match(line, at)):
+        for _ in range(_MOST_ITEMS):
+            if _RULE.match(line, at) or not (item := _ITEM.match(line, at)):
+                break
             at = item.end()
             self.items.append(at)
+        return at
+
+    def _open(self, line: bytes, at: int, number: int, paragraph: bool) -> None:
+        """Note what begins at a column of the line; ``paragraph`` is whether it could go on a paragraph."""
         if fence := _FENCE.match(line, at):
-            self.fence, self.within, self.opened = fence[1], at, number
-            return False
-        if html := _RAW_HTML.match(line, at):
-            end = _RAW_END[html.lastgroup]
-            self.raw = None if end.search(line, html.end()) else end
-        return True
+            end = re.compile(rb"\A {0,3}%b{%d,} *\Z" % (fence[1][:1], len(fence[1])))
+            self.block = _Block(end, at, number, "a code block")
+        elif (html := _RAW_HTML.match(line, at)) and (kind := html.lastgroup) and not (kind == "tag" and paragraph):
+            if not _RAW_END[kind].search(line, at):
+                hides = "a block of raw HTML" if kind in _HIDING else ""
+                self.block = _Block(_RAW_END[kind], at, number, hides)
+        else:
+            code = not paragraph and line.startswith(b"    ", at)
+            self.paragraph = not (code or at == len(line) or _HEADING.match(line, at) or _RULE.match(line, at))
 
 
 def _gap(readme: bytes, ending: bytes) -> bytes:
