@@ -339,8 +339,8 @@ def test_the_owners_metadata_win_and_the_plan_says_so(
     lines = alice.pushed(written(from_hub, tmp_path / "run"), "--repo", "org/model", "--direct")
     assert "Note: base_model stays x/y, as its owner has it; of this audit it is org/base." in lines
     assert any(line.startswith("Note: model-index stays as it is: ") for line in lines)
-    head = model.revisions["main"]["README.md"].partition(b"text\n")[0]
-    assert head == b"---\nbase_model: x/y\nmodel-index: text\ntags: [toxaudit]\n---\n"
+    head = model.revisions["main"]["README.md"].partition(b"\ntext\n")[0]
+    assert head == b"---\nbase_model: x/y\nmodel-index: text\ntags: [toxaudit]\n---"
 
 
 def intact(readme: Readme, sent: bytes) -> bool:

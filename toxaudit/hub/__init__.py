@@ -69,7 +69,7 @@ def push(request: Request) -> Iterator[str]:
 
 
 def _benchmarks(own: AuditResult) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
-    """Suite -> dataset and task, where the dataset is a benchmark registered on the Hub; and what could not be asked."""
+    """Suite -> dataset and task, where the dataset is a registered benchmark; and what could not be asked."""
     found, doubts = {}, []
     for suite in eval_results.suites(own):
         dataset = hub_id(suite.source, suite.revision)
