@@ -166,20 +166,24 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "made_anew"),
     [
-        ("backend.batch_size=3", set()),
+        pytest.param("backend.batch_size=3", set(), marks=pytest.mark.audits),
         ("gate.margin=0.4", set()),
-        ("gate.certainty=0.9", set()),
-        ("executor.threads=1", set()),
-        ("generation.seed=5", set()),  # greedy decoding draws nothing
-        ("scorers.degenerate.tier=advisory", set()),
-        ("scorer=[vowels,degenerate,refusal_keywords]", {"scores", "posteriors"}),
+        pytest.param("gate.certainty=0.9", set(), marks=pytest.mark.audits),
+        pytest.param("executor.threads=1", set(), marks=pytest.mark.audits),
+        pytest.param("generation.seed=5", set(), marks=pytest.mark.audits),  # greedy decoding draws nothing
+        pytest.param("scorers.degenerate.tier=advisory", set(), marks=pytest.mark.audits),
+        pytest.param("scorer=[vowels,degenerate,refusal_keywords]", {"scores", "posteriors"}, marks=pytest.mark.audits),
         ("scorers.vowels.phrases=[o]", {"scores", "posteriors"}),
-        ("estimators.paired_exact.seed=1", {"posteriors"}),
+        pytest.param("estimators.paired_exact.seed=1", {"posteriors"}, marks=pytest.mark.audits),
         ("generation.temperature=0.7", {"completions", "scores", "posteriors"}),
-        ("generation.max_new_tokens=9", {"completions", "scores", "posteriors"}),
-        ("suites.mine.ask=chat", {"checks", "completions", "scores", "posteriors"}),
-        ("suites.mine.limit=30", {"posteriors"}),
-        ("base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}),
+        pytest.param("generation.max_new_tokens=9", {"completions", "scores", "posteriors"}, marks=pytest.mark.audits),
+        pytest.param(
+            "suites.mine.ask=chat", {"checks", "completions", "scores", "posteriors"}, marks=pytest.mark.audits
+        ),
+        pytest.param("suites.mine.limit=30", {"posteriors"}, marks=pytest.mark.audits),
+        pytest.param(
+            "base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}, marks=pytest.mark.audits
+        ),
     ],
 )
 def test_only_what_a_setting_changes_is_made_anew(here, override, made_anew):

@@ -13,6 +13,8 @@ import yaml
 from toxaudit.cli import main
 from toxaudit.estimators.outcomes import hdi
 
+pytestmark = pytest.mark.audits
+
 ERRORS = {"true_positive": 450, "false_negative": 50, "false_positive": 10, "true_negative": 490}
 
 

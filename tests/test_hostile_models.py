@@ -13,6 +13,8 @@ from tiny import edit, edit_json
 
 from toxaudit.cli import main
 
+pytestmark = pytest.mark.audits
+
 UP = "model.layers.1.mlp.up_proj.weight"
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}" + (

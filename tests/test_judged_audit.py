@@ -12,6 +12,8 @@ import workspace
 from toxaudit.cli import main
 from toxaudit.scorers import endpoint
 
+pytestmark = pytest.mark.audits
+
 JUDGED = """\
 kind: judge
 title: Harm (judge)

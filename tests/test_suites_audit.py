@@ -14,6 +14,8 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from toxaudit.cli import main
 
+pytestmark = pytest.mark.audits
+
 AUDIT = """\
 title: Several suites
 suite: [mine, exam, talk]
