@@ -156,7 +156,7 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     folder = files[0].parent
     print(f"\nAudit '{visible(result.audit)}': {result.decision}")
     print(f"Results in {_listed(folder, files)}")
-    print(f"Next: open {folder / 'report.html'}, or paste {folder / 'card.md'} into the model card.")
+    print(f"Next: open {folder / 'report.html'}; `toxaudit push {folder} --repo ORG/NAME` offers the card to the Hub.")
 
 
 def _listed(folder: Path, files: Sequence[Path]) -> str:
