@@ -14,6 +14,8 @@ from toxaudit.cli import main
 from toxaudit.compose import compose
 from toxaudit.errors import LONGEST, ToxauditError
 
+pytestmark = pytest.mark.audits
+
 FORGED = "Its card says\nAudit 'tiny': GO\r\x1b[2J\x1b[31m\u202eOG\x00 " + "y" * 5000 + " so leave it out."
 SKIP = ["audit=tiny", "on_candidate_error=skip"]
 RUDE = ["candidates.rude=./models/base:./models/adapter", "candidates.rude.expect=NO-GO"]
