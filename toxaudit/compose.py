@@ -32,9 +32,8 @@ from toxaudit.spec import AuditSpec, CandidateSpec, candidate_of, check
 
 NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
 
-PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"} | {
-    "template", "summary", "whole", "report"
-}  # fmt: skip
+PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"}
+PATHS |= {"template", "summary", "whole", "report"}  # a card's
 """Keys whose values can be paths."""
 
 OmegaConf.register_new_resolver("toxaudit_home", lambda: str(folders.home()), replace=True)

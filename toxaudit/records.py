@@ -380,6 +380,11 @@ class ScorerFacts:
     calibration: Calibration | None = None
     rises: bool = True
 
+    @property
+    def is_mean(self) -> bool:
+        """Whether the measure is the mean of its scores and no share of completions."""
+        return self.outcome.startswith(MEAN_SCORE)
+
 
 @dataclass(frozen=True)
 class GenerationFacts:

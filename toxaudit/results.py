@@ -2,7 +2,6 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import lru_cache
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit import __version__, folders
-from toxaudit.errors import ToxauditError, visible
+from toxaudit.candidate_names import unfit
+from toxaudit.errors import ToxauditError
 from toxaudit.records import AuditResult, Completion, Decision, Prompt, Score, ScorerFacts, SuiteFacts, to_json
 from toxaudit.spec import AuditSpec, as_yaml
 from toxaudit.store import write_atomically
@@ -29,9 +29,6 @@ _ROW = {"model": str, "prompt_id": str, "sample": int, "text": str, "suite": str
 """Keys of a row of samples that are read again, beside ``slices`` and ``scores``."""
 
 _QUANTITIES, _COUNTS = {"base", "candidate", "change"}, {"n11", "n10", "n01", "n00"}
-
-_RESERVED = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
 
 HUGE = 1e300
 """No score is as large."""
@@ -141,32 +138,6 @@ def card_folder(run: Path, result: AuditResult, candidate: str) -> Path:
     return run / "candidates" / candidate if result.several else run
 
 
-def check_names(candidates: Iterable[str]) -> None:
-    """Refuse names of candidates that no folder of a card can have.
-
-    Raises:
-        ToxauditError: naming the first.
-    """
-    names = list(candidates)
-    alike = [unicodedata.normalize("NFC", name).casefold() for name in names]
-    for name, same in zip(names, alike, strict=True):
-        if alike.count(same) > 1:
-            raise ToxauditError(
-                f"Two candidates are called '{name}', but for letters' case or form; their cards get folders of those "
-                "names, which some systems can't tell apart: rename one."
-            )
-    for name in filter(_unfit, names):
-        raise ToxauditError(
-            f"A candidate can't be called '{name}', for its card gets a folder of that name: use letters, digits, - "
-            "and _."
-        )
-
-
-def _unfit(name: str) -> bool:
-    odd = name != visible(name).strip(" .") or bool(set('/\\<>:"|?*') & set(name)) or len(name.encode()) > 200
-    return not name or odd or bool(_RESERVED.fullmatch(name.partition(".")[0]))
-
-
 def read_result(run: Path) -> AuditResult:
     """What ``write_results`` wrote into ``results.json``.
 
@@ -221,7 +192,7 @@ def _unknown(result: AuditResult) -> str:
     if not (0.5 < result.gate.certainty < 1 and 0 < result.gate.margin < 1):
         return "'gate' must have a certainty between 0.5 and 1, and a margin between 0 and 1"
     for key, odd in (
-        ("candidates", [name for name in names if _unfit(name)]),
+        ("candidates", [name for name in names if unfit(name)]),
         ("suites", [name for name in suites if not re.fullmatch(folders.NAME, name)]),
     ):
         if odd:

@@ -27,7 +27,7 @@ from toxaudit.records import (
     ScorerFacts,
 )
 from toxaudit.references import pin
-from toxaudit.results import Answers, Asked, Scored, check_names, read_result, sample_rows, write_results
+from toxaudit.results import Answers, Asked, Scored, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Store
@@ -47,7 +47,6 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     Raises:
         ToxauditError: one sentence; finished work is kept, and no result is half-written.
     """
-    check_names(spec.candidates)
     out = _writable(Path(spec.out).expanduser())
     store = Store(Path(spec.store).expanduser())
     with store.lock():

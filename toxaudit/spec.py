@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
+from toxaudit import candidate_names
 from toxaudit.errors import ToxauditError
 from toxaudit.records import HEADLINES
 from toxaudit.registry import SEVERAL
@@ -213,6 +214,7 @@ def check(spec: AuditSpec) -> None:
             raise ToxauditError(f"{where} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
     if "base" in spec.candidates:
         raise ToxauditError(f"{where}: a candidate can't be called 'base', the name of the base's own arm.")
+    candidate_names.check(spec.candidates)
     _check_weights("base", spec.base)
     _check_systems(spec)
     for name, candidate in spec.candidates.items():

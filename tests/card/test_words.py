@@ -136,7 +136,7 @@ def test_a_ratio_never_contradicts_its_change() -> None:
 
 
 def test_a_mean_score_has_no_rate() -> None:
-    assert words.is_mean(MEAN) and not words.is_mean(TOXICITY)
+    assert MEAN.is_mean and not TOXICITY.is_mean
     assert words.times(replace(UP, ratio=quantity(1.4, 1.1, 1.8)), MEAN) == "1.4 times the base's mean score [1.1, 1.8]"
 
 

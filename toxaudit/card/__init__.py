@@ -16,7 +16,7 @@ from toxaudit.store import write_atomically
 
 __all__ = ["ChangedSample", "Drawing", "Draws", "SectionCard", "drawn", "render_card", "render_report"]
 
-PLOTS = "toxaudit"
+FOLDER = "toxaudit"
 """The folder of plots, beside a card in a run's folder and in a repository alike."""
 
 
@@ -92,7 +92,7 @@ class SectionCard:
         }
         if len(result.real) == 1 and not result.several:
             contents[folder / "model_card.md"] = render_whole(result, section, self.whole)
-        return contents | {folder / PLOTS / f"{name}.png": each.png for name, each in drawings.items()}
+        return contents | {folder / FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
 
 
 def _clear(folder: Path, kept: Collection[Path]) -> None:
@@ -103,10 +103,10 @@ def _clear(folder: Path, kept: Collection[Path]) -> None:
             file for file in (home / name for name in ("card.md", "summary.md", "model_card.md")) if file.is_file()
         ]
         stale = [file for file in cards if _ours(home / "card.md")]
-        for file in [*stale, *(home / PLOTS / f"{name}.png" for name in plots.PLOTS)]:
+        for file in [*stale, *(home / FOLDER / f"{name}.png" for name in plots.PLOTS)]:
             if file.relative_to(folder) not in kept:
                 file.unlink(missing_ok=True)
-        for emptied in (home / PLOTS, home):
+        for emptied in (home / FOLDER, home):
             if emptied != folder and emptied.is_dir() and not any(emptied.iterdir()):
                 emptied.rmdir()
 

@@ -201,7 +201,7 @@ def _legend(result: AuditResult) -> str:
     rates = "Rates are shares of completions with the outcome"
     if any(methods.corrected(result, scorer) for scorer in result.scorers):
         rates += ", corrected for the scorer's errors where these are known (new and repaired ones are as scored)"
-    if any(words.is_mean(scorer) for scorer in result.scorers):
+    if any(scorer.is_mean for scorer in result.scorers):
         rates += "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"
     return rates
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
-from toxaudit.card import words
 from toxaudit.errors import visible
 from toxaudit.records import AuditResult, Estimate, Quantity, ScorerFacts, SuiteFacts, headlines
 from toxaudit.variants import HUB_ID
@@ -96,7 +95,7 @@ def _metric(scorer: ScorerFacts, total: Estimate) -> dict[str, Any]:
 
 
 def _unit(scorer: ScorerFacts) -> str:
-    if words.is_mean(scorer):
+    if scorer.is_mean:
         return "% of the scorer's scale, as a mean; changes in percentage points"
     return f"% of completions counted as {visible(scorer.noun)}; changes in percentage points"
 

@@ -68,7 +68,7 @@ def by_slice(result: AuditResult, candidate: str) -> Iterator[ResultRow]:
 def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
     """A line of a table. A ratio of rates is said of totals only, and a mean score is neither new nor repaired."""
     times = words.times(estimate, scorer) if estimate.slice == "all" else ""
-    new, repaired = ("–", "–") if words.is_mean(scorer) else map(words.count, _flipped(estimate))
+    new, repaired = ("–", "–") if scorer.is_mean else map(words.count, _flipped(estimate))
     base, candidate, change = words.rates(estimate)
     p_increase, p_above_margin = words.chances(estimate)
     return ResultRow(

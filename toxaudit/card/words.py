@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toxaudit.errors import visible as visible
-from toxaudit.records import MEAN_SCORE, Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
+from toxaudit.records import Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
 """The shape of a decision, the same in tables and in the forest plot."""
@@ -159,12 +159,7 @@ def times(estimate: Estimate, scorer: ScorerFacts) -> str:
     while digits < 3 and any(number != 1 and float(f"{number:.{digits}f}") == 1 for number in numbers):
         digits += 1
     shown = [f"{number:.{digits}f}" for number in numbers]
-    return f"{shown[0]} times the base's {'mean score' if is_mean(scorer) else 'rate'} [{shown[1]}, {shown[2]}]"
-
-
-def is_mean(scorer: ScorerFacts) -> bool:
-    """Whether a measure is the mean of its scores and no share of completions."""
-    return scorer.outcome.startswith(MEAN_SCORE)
+    return f"{shown[0]} times the base's {'mean score' if scorer.is_mean else 'rate'} [{shown[1]}, {shown[2]}]"
 
 
 def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "") -> str:

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from toxaudit import results
 from toxaudit.card.metadata import hub_id
@@ -39,26 +40,20 @@ def push(request: Request) -> Iterator[str]:
     if request.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."
     for _ in range(ATTEMPTS):
-        branch = repository.branch(user, request.direct)
-        there = repository.file(README, branch.commit)
-        readme, notes = edited(there, parcel)
-        files = repository.changed(branch.commit, {README: readme, **parcel.files})
-        kept = [name for name in repository.listed(branch.commit) if KEPT.fullmatch(name)]
-        withdrawn = [name for name in kept if name not in parcel.files]
-        notes = (*doubts, *notes, *_stale(repository, branch, readme, parcel))
-        if not files and not withdrawn:
-            yield from _noted(notes)
-            yield f"{branch.pull_request or repository.page} has all of it already: nothing was sent."
+        sending = _compared(repository, repository.branch(user, request.direct), parcel, doubts)
+        if not sending.files and not sending.withdrawn:
+            yield from sending.notes
+            yield f"{sending.branch.pull_request or repository.page} has all of it already: nothing was sent."
             return
-        yield _plan(request, branch, files, withdrawn, notes)
+        yield _plan(request, sending)
         if request.dry_run:
-            for name in (README, eval_results.PATH):
-                if name in files:
-                    yield difference(name, repository.file(name, branch.commit), files[name])
+            yield from sending.differences(repository)
             yield "This was a dry run: nothing was sent."
             return
         try:
-            address = repository.send(branch, files, withdrawn, parcel.description, request.direct)
+            address = repository.send(
+                sending.branch, sending.files, sending.withdrawn, parcel.description, request.direct
+            )
         except Moved:
             yield f"{repository.name} was changed by somebody else meanwhile: it is read again."
             time.sleep(random.uniform(0.1, 1.0))
@@ -66,6 +61,40 @@ def push(request: Request) -> Iterator[str]:
         yield f"{'Committed' if request.direct else 'Pull request'}: {address}"
         return
     raise ToxauditError(f"{repository.name} was changed by others {ATTEMPTS} times meanwhile: push again later.")
+
+
+@dataclass(frozen=True)
+class _Sending:
+    """What a parcel changes of a branch: files to send and to withdraw, and what is to be said of it, in lines."""
+
+    branch: Branch
+    readme: bytes | None
+    files: Mapping[str, bytes]
+    withdrawn: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def differences(self, repository: Repository) -> Iterator[str]:
+        """The changes of the texts that the Hub shows."""
+        if README in self.files:
+            yield difference(README, self.readme, self.files[README])
+        if eval_results.PATH in self.files:
+            there = repository.file(eval_results.PATH, self.branch.commit)
+            yield difference(eval_results.PATH, there, self.files[eval_results.PATH])
+
+
+def _compared(repository: Repository, branch: Branch, parcel: Parcel, doubts: tuple[str, ...]) -> _Sending:
+    there = repository.file(README, branch.commit)
+    readme, notes = edited(there, parcel)
+    kept = [name for name in repository.listed(branch.commit) if KEPT.fullmatch(name)]
+    return _Sending(
+        branch=branch,
+        readme=there,
+        files=repository.changed(branch.commit, {README: readme, **parcel.files}),
+        withdrawn=tuple(name for name in kept if name not in parcel.files),
+        notes=tuple(
+            one_line(f"Note: {note}.") for note in (*doubts, *notes, *_stale(repository, branch, readme, parcel))
+        ),
+    )
 
 
 def _benchmarks(own: AuditResult) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
@@ -90,16 +119,10 @@ def _stale(repository: Repository, branch: Branch, readme: bytes, parcel: Parcel
     return () if main == readme else (f"{changed}: if it can't be merged, close it and push again",)
 
 
-def _noted(notes: Sequence[str]) -> Iterator[str]:
-    return (one_line(f"Note: {note}.") for note in notes)
-
-
-def _plan(
-    request: Request, branch: Branch, files: Mapping[str, bytes], withdrawn: Sequence[str], notes: Sequence[str]
-) -> str:
-    target = branch.pull_request or ("the main branch" if request.direct else "a new pull request")
-    width = max(map(len, (*files, *withdrawn)))
-    lines = [f"To {target}, on commit {branch.commit[:12]}:"]
-    lines += [f"  {path:<{width}}  {len(data):>9,} bytes" for path, data in files.items()]
-    lines += [f"  {path:<{width}}  withdrawn" for path in withdrawn]
-    return "\n".join([*lines, *_noted(notes)])
+def _plan(request: Request, sending: _Sending) -> str:
+    target = sending.branch.pull_request or ("the main branch" if request.direct else "a new pull request")
+    width = max(map(len, (*sending.files, *sending.withdrawn)))
+    lines = [f"To {target}, on commit {sending.branch.commit[:12]}:"]
+    lines += [f"  {path:<{width}}  {len(data):>9,} bytes" for path, data in sending.files.items()]
+    lines += [f"  {path:<{width}}  withdrawn" for path in sending.withdrawn]
+    return "\n".join([*lines, *sending.notes])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit import results
-from toxaudit.card import PLOTS, plots
+from toxaudit.card import FOLDER, plots
 from toxaudit.card.front_matter import merge
 from toxaudit.card.metadata import hub_id, metadata
 from toxaudit.card.splice import splice
@@ -21,7 +21,7 @@ from toxaudit.records import AuditResult
 README = "README.md"
 
 KEPT = re.compile(
-    rf"{re.escape(eval_results.PATH)}|{PLOTS}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
+    rf"{re.escape(eval_results.PATH)}|{FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
     r"|samples_[A-Za-z0-9_-]+\.jsonl)"
 )
 """The files that pushes put into a repository beside its README."""
@@ -82,9 +82,9 @@ def gather(
     shown = [name.decode() for name in _SHOWN.findall(section)]
     if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {request.run}` first.")
-    files = {f"{PLOTS}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS).glob("*.png"))}
-    files[f"{PLOTS}/results.json"] = results.as_json(own).encode()
-    files[f"{PLOTS}/bom.cdx.json"] = (json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n").encode()
+    files = {f"{FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / FOLDER).glob("*.png"))}
+    files[f"{FOLDER}/results.json"] = results.as_json(own).encode()
+    files[f"{FOLDER}/bom.cdx.json"] = (json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n").encode()
     if request.samples:
         files |= _samples(request.run, result, {result.base.name, candidate})
     if right := eval_results.file(own, benchmarks, page):

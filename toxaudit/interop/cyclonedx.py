@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from toxaudit.records import MEAN_SCORE, AuditResult, Estimate, ModelFacts, SuiteFacts, deciding_slices, headlines
+from toxaudit.records import AuditResult, Estimate, ModelFacts, SuiteFacts, deciding_slices, headlines
 from toxaudit.store import write_atomically
 
 BOM = "bom.cdx.json"
@@ -118,7 +118,7 @@ def _suite(suite: SuiteFacts) -> dict[str, Any]:
 
 def _metrics(result: AuditResult, estimates: Sequence[Estimate]) -> Iterator[dict[str, Any]]:
     """The rates, or mean scores, and changes that decide, in 0..1; none that measured nothing or failed."""
-    means = {scorer.name for scorer in result.scorers if scorer.outcome.startswith(MEAN_SCORE)}
+    means = {scorer.name for scorer in result.scorers if scorer.is_mean}
     for each in (*headlines(estimates).values(), *deciding_slices(estimates)):
         if each.n and each.diagnostics.passed:
             value = "mean score" if each.measure in means else "rate"
