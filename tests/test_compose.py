@@ -107,7 +107,9 @@ def test_a_name_of_other_letters_is_refused_with_those_that_it_may_have(name):
 
 def test_the_bases_name_and_an_empty_model_are_refused():
     assert "can't be called 'base'" in refusal("candidates.base=org/m")
-    assert "A candidate can't be called 'CON', for its card gets a folder of that name" in refusal("candidates.CON=org/m")
+    assert "A candidate can't be called 'CON', for its card gets a folder of that name" in refusal(
+        "candidates.CON=org/m"
+    )
     assert "names no model" in refusal("candidates.x=")
     assert "names no model" in refusal("candidates.x=''")
 
