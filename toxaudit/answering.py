@@ -1,27 +1,33 @@
 """Prompts -> completions, of every arm: from the store, or generated."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from toxaudit import progress
-from toxaudit.models import Loader, ResolvedModel
-from toxaudit.records import Completion, Prompt, SuiteFacts
+from toxaudit.backends.request import Answered, Request
+from toxaudit.models import Arm, Loader, ServedModel
+from toxaudit.records import Completion, SuiteFacts
 from toxaudit.results import Answers, Asked
 from toxaudit.spec import AuditSpec
 from toxaudit.store import Shelf, Store
 
+Way = tuple[str, str, str | None, bool]
+"""An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
 
-def answer(
-    spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[ResolvedModel], suites: dict[str, Asked]
-) -> Answers:
-    """Every arm's completion of every prompt, those over the base's weights first: the checks left it loaded."""
-    base = audited[0].loaded_as
-    in_order = sorted(audited, key=lambda arm: (arm.loaded_as != base, arm.loaded_as))
+
+def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
+    """Every arm's completion of every prompt; arms over the same weights together.
+
+    Those over the base's weights come first: the checks left it loaded.
+    """
+    groups: dict[str, list[Arm]] = {}
+    for arm in audited:
+        groups.setdefault(arm.loaded_as, []).append(arm)
     answers: Answers = {}
-    for found in spec.executor.map(partial(_of_arm, spec, loader, store, suites), in_order):
+    for found in spec.executor.map(partial(_of_arms, spec, loader, store, suites), groups.values()):
         answers |= found
     return {(arm.name, suite): answers[arm.name, suite] for arm in audited for suite in suites}
 
@@ -31,84 +37,101 @@ def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
     return range(1 if facts.choices else spec.generation.samples)
 
 
-def _of_arm(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arm: ResolvedModel) -> Answers:
-    shelves = {name: _shelf(spec, store, arm, asked.facts) for name, asked in suites.items()}
-    wanted = {
-        name: [key for prompt in asked.prompts for key in _keys(prompt, samples(spec, asked.facts))]
-        for name, asked in suites.items()
-    }
-    missing = {name: [key for key in keys if key not in shelves[name]] for name, keys in wanted.items()}
-    total = sum(map(len, wanted.values()))
-    with progress.bar(f"generating {arm.name}", total, "completion") as bar:
-        bar.update(total - sum(map(len, missing.values())))
-        if any(missing.values()):
-            with spec.backend.open(loader, arm) as model:
-                for name in (name for name in suites if missing[name]):
-                    for sample in samples(spec, suites[name].facts):
-                        _fill(shelves[name], model, arm, suites[name], spec, sample, bar.update)
+def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arms: Sequence[Arm]) -> Answers:
+    asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
+    by_name = {arm.name: arm for arm in arms}
+    ways = {_way(requests[0]) for requests in asked.values() if requests}
+    shelves = {way: _shelf(spec, store, by_name[way[0]], way) for way in ways}
+
+    def done(request: Request) -> bool:
+        return _key(request) in shelves[_way(request)]
+
+    wanted = {(_way(request), _key(request)): request for requests in asked.values() for request in requests}
+    missing = [request for request in wanted.values() if not done(request)]
+    what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
+    most = spec.generation.max_new_tokens
+    with progress.Writing(what, len(wanted), len(wanted) - len(missing), most) as bar:
+        if missing:
+            with spec.backend.open(loader, arms) as session:
+                for batch in _batches(session, list(wanted.values()), spec, done, bar):
+                    _keep(shelves, batch)
+                    bar.answered(completion for _, completion in batch)
     return {
-        (arm.name, name): [
-            Completion(model=arm.name, prompt_id=prompt.id, sample=sample, **_restored(shelves[name][key]))
-            for prompt in asked.prompts
-            for sample, key in enumerate(_keys(prompt, samples(spec, asked.facts)))
+        key: [
+            Completion(
+                model=request.arm,
+                prompt_id=request.prompt.id,
+                sample=request.sample,
+                **_restored(shelves[_way(request)][_key(request)]),
+            )
+            for request in requests
         ]
-        for name, asked in suites.items()
+        for key, requests in asked.items()
     }
 
 
-def _keys(prompt: Prompt, samples: Iterable[int]) -> list[str]:
-    """The names of a prompt's completions on a shelf."""
-    return [prompt.digest + (f"#{sample}" if sample else "") for sample in samples]
+def _batches(session: Any, requests: Sequence[Request], spec: AuditSpec, done: Any, bar: Any) -> Iterator[Any]:
+    """What is answered, as it comes: texts that are written first, then choices."""
+    for choices in (False, True):
+        some = [request for request in requests if bool(request.prompt.choices) == choices]
+        if not all(map(done, some)):
+            yield from (
+                session.choose(some, done) if choices else session.generate(some, spec.generation, done, bar.wrote)
+            )
 
 
-def _system(arm: ResolvedModel, facts: SuiteFacts) -> str | None:
+def _requests(spec: AuditSpec, arm: Arm, asked: Asked) -> Iterator[Request]:
+    """What an arm is asked of a suite."""
+    system = _system(arm, asked.facts)
+    for prompt in asked.prompts:
+        for sample in samples(spec, asked.facts):
+            yield Request(arm.name, prompt, asked.facts.ask, system, sample)
+
+
+def _way(request: Request) -> Way:
+    return request.arm, request.ask, request.system, bool(request.prompt.choices)
+
+
+def _key(request: Request) -> str:
+    """The name of a completion on its shelf."""
+    return request.prompt.digest + (f"#{request.sample}" if request.sample else "")
+
+
+def _system(arm: Arm, facts: SuiteFacts) -> str | None:
     """The system prompt: the arm's own, or the suite's where the arm has none of its own (an empty one is one)."""
     if facts.ask != "chat":
         return None
     return (facts.system_instruction if arm.system_instruction is None else arm.system_instruction) or None
 
 
-def _shelf(spec: AuditSpec, store: Store, arm: ResolvedModel, facts: SuiteFacts) -> Shelf:
+def _shelf(spec: AuditSpec, store: Store, arm: Arm, way: Way) -> Shelf:
     """The shelf of one arm's completions: named by all that changes a completion, and nothing else."""
+    _, ask, system, choices = way
     generation = asdict(spec.generation)
     del generation["samples"]  # each has a name and a random stream of its own
     if not spec.generation.temperature:
         del generation["seed"]  # greedy decoding draws no random numbers
-    identity = {
+    identity: dict[str, Any] = {
         "version": 1,
         "model": arm.identity,
         "backend": spec.backend.numerics,
-        "generation": "choices" if facts.choices else generation,
-        "ask": facts.ask,
-        "made with": {package: version(package) for package in ("torch", "transformers", "peft")},
+        "generation": "choices" if choices else generation,
+        "ask": ask,
     }
-    if system := _system(arm, facts):
+    if not isinstance(arm, ServedModel):  # a server is asked nothing anew because of what is installed here
+        identity["made with"] = {package: version(package) for package in ("torch", "transformers", "peft")}
+    if system:
         identity["system"] = system
     return store.shelf("completions", identity)
 
 
-def _fill(
-    shelf: Shelf,
-    model: Any,
-    arm: ResolvedModel,
-    asked: Asked,
-    spec: AuditSpec,
-    sample: int,
-    tick: Callable[[int], Any],
-) -> None:
-    keys = {prompt.id: _keys(prompt, [sample])[0] for prompt in asked.prompts}
-    how, system = asked.facts.ask, _system(arm, asked.facts)
-
-    def done(prompt: Prompt) -> bool:
-        return keys[prompt.id] in shelf
-
-    if asked.facts.choices:
-        batches = model.choose(asked.prompts, how, done, system)
-    else:
-        batches = model.generate(asked.prompts, how, spec.generation, done, sample, system)
-    for batch in batches:
-        shelf.add({keys[completion.prompt_id]: _stored(completion) for completion in batch})
-        tick(len(batch))
+def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:
+    """Store what was answered, each shelf's in one go."""
+    by_way: dict[Way, dict[str, Any]] = {}
+    for request, completion in batch:
+        by_way.setdefault(_way(request), {})[_key(request)] = _stored(completion)
+    for way, records in by_way.items():
+        shelves[way].add(records)
 
 
 def _stored(completion: Completion) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from toxaudit import progress, training
+from toxaudit.backends import served_preflight
 from toxaudit.errors import ToxauditError, one_line
-from toxaudit.models import Loader, Preflight, ResolvedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.models import Arm, Loader, Preflight, ResolvedModel, ServedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.models.served import served_base, served_candidate, server_of
 from toxaudit.records import Skipped
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec import SKIP, AuditSpec, CandidateSpec
@@ -25,7 +27,7 @@ class Arms:
         skipped: candidates that may not be audited, and why; only where the spec says ``on_candidate_error: skip``.
     """
 
-    audited: list[ResolvedModel] = field(default_factory=list)
+    audited: list[Arm] = field(default_factory=list)
     skipped: dict[str, Skipped] = field(default_factory=dict)
 
 
@@ -45,7 +47,9 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ..
     found = Arms()
     for name, sentence in refused.items():
         _leave_out(found, spec, name, sentence)
-    base = replace(resolve_base(spec.base, loader.device, store), system_instruction=spec.base.system_instruction)
+    server = server_of(spec)
+    base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
+    base = replace(base, system_instruction=spec.base.system_instruction)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in found.skipped:
@@ -60,17 +64,15 @@ def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ..
     return found
 
 
-def _candidate(
-    name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store, chats: tuple[str, ...]
-) -> ResolvedModel:
-    if spec.train:
+def _candidate(name: str, spec: CandidateSpec, base: Arm, device: str, store: Store, chats: tuple[str, ...]) -> Arm:
+    if isinstance(base, ResolvedModel) and spec.train:
         identity = training.identity(base, spec.train, device)
         with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
             make = partial(training.tune, base, spec.train, device, tick=bar.update)
             folder = store.folder("adapters", identity, make)
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
-    found = resolve_candidate(name, spec, base, device, store)
+    found = _named(name, spec, base, device, store)
     its, bases = (
         [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
     )
@@ -79,7 +81,14 @@ def _candidate(
     return found
 
 
-def _check_any_left(found: Arms, spec: AuditSpec, arms: list[ResolvedModel]) -> None:
+def _named(name: str, spec: CandidateSpec, base: Arm, device: str, store: Store) -> Arm:
+    """A candidate that is not tuned within the audit."""
+    if isinstance(base, ServedModel):
+        return served_candidate(name, spec, base)
+    return resolve_candidate(name, spec, base, device, store)
+
+
+def _check_any_left(found: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
     """Refuse to audit controls alone, unless the spec has nothing else."""
     controls = {name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect}
     wanted = set(spec.candidates) - controls or controls
@@ -91,17 +100,25 @@ def _check_any_left(found: Arms, spec: AuditSpec, arms: list[ResolvedModel]) -> 
 def _checked(
     found: Arms,
     spec: AuditSpec,
-    resolved: list[ResolvedModel],
+    resolved: list[Arm],
     loader: Loader,
     store: Store,
     chats: tuple[str, ...],
-) -> list[ResolvedModel]:
+) -> list[Arm]:
     """Those of the arms that pass the checks, with what these found."""
-    made_with = {package: version(package) for package in ("torch", "transformers", "peft")}
+    served = [arm for arm in resolved if isinstance(arm, ServedModel)]
+    here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
+    packages = () if served else ("torch", "transformers", "peft")
+    made_with = {package: version(package) for package in packages}
     shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
+    refused = partial(_skip, found, spec)
     with progress.bar("checking models", len(resolved), "model") as bar:
-        check = Preflight(loader, shelf, chats, partial(_skip, found, spec))
-        notes = check.run(resolved, bar.update)
+        if served:
+            suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
+            asked = served_preflight.probes(suites, chats)
+            notes = served_preflight.preflight(spec.backend, loader, shelf, asked, served, refused, bar.update)
+        else:
+            notes = Preflight(loader, shelf, chats, refused).run(here, bar.update)
         bar.update(bar.total - bar.n)
     return [replace(arm, notes=arm.notes + notes[arm.name]) for arm in resolved if arm.name in notes]
 

@@ -1,17 +1,20 @@
-"""What a run would need: which files are here and which are to be fetched, how much memory, and how much time."""
+"""What can be known of the files a run needs: which are here, which are to be fetched, how large the models are."""
 
 import os
+import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.inquiry import Inquiry
+from toxaudit.machine import gpu_free
 from toxaudit.models.capacity import WeightSizes, memory_free, memory_needed, weight_sizes
+from toxaudit.models.declared import json_object
 from toxaudit.models.resolve import ADAPTER, dtype
 from toxaudit.references import Reference, references
 from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source, WebSource
@@ -19,8 +22,8 @@ from toxaudit.sources.base import wanted
 from toxaudit.sources.package import PackageSource
 from toxaudit.spec import SKIP, AuditSpec, WeightsSpec
 
-CPU_SPEED, GPU_SPEED = 52e9, 5e12
-"""FLOP/s of decoding: of one core, measured in float32 (benchmarks/README.md); of a GPU, which is far from busy."""
+COUNT = re.compile(r"(?<![0-9a-z.])([0-9]+(?:\.[0-9]+)?)([mb])(?![a-z0-9])", re.IGNORECASE)
+"""How a model's name tells its parameters: 135M, 8B."""
 
 STORED_AS_USED = {"4-bit", "8-bit"}
 """Tags of repositories whose weights are quantised, and stay so in memory."""
@@ -94,12 +97,19 @@ class Known:
             except ToxauditError as error:  # in the words by which a card may name it
                 raise ToxauditError(str(error).replace(str(self.path), self.source.shown)) from error
         if not self.facts or not self.facts.parameters:
-            return None
+            return self._by_name()
         n = self.facts.parameters
         weights = sum(size for name, size in self.facts.sizes.items() if wanted(name, ("*.safetensors",)))
         if STORED_AS_USED & set(self.facts.tags):
             return WeightSizes(n, weights, loaded=0, matrices=0, fixed=weights)
         return WeightSizes(n, weights, loaded=n, matrices=n)
+
+    def _by_name(self) -> WeightSizes | None:
+        told = COUNT.search(re.split(r"[/#]", self.source.shown)[-1])
+        if self.problem or not told:
+            return None
+        n = round(float(told[1]) * {"m": 1e6, "b": 1e9}[told[2].lower()])
+        return WeightSizes(n, stored=0, loaded=n, matrices=n)
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,7 @@ class Prospect:
             ToxauditError: a field names nothing that can be fetched, or a path that isn't there.
         """
         self.spec = spec
-        self._device, self._cores = likely_device(spec), cores(spec)
+        self.device = likely_device(spec)
         self._skipping = spec.on_candidate_error == SKIP
         self.known: dict[str, Known] = {}
         self.problems: list[str] = []
@@ -175,13 +185,17 @@ class Prospect:
         for arm in ("base", *self.spec.candidates):
             if self.weights_of(arm) != arm:
                 continue
-            key = "base.pretrained" if arm == "base" else f"candidates.{arm}.pretrained"
+            key = self._key(arm)
             known = self.known.get(key)
             try:
                 yield arm, known.sizes(self._weights(arm).gguf_file) if known else None
             except ToxauditError as error:
                 self._refuse(self._references[key][0], error)
                 yield arm, None
+
+    @staticmethod
+    def _key(arm: str) -> str:
+        return "base.pretrained" if arm == "base" else f"candidates.{arm}.pretrained"
 
     def _weights(self, arm: str) -> WeightsSpec:
         return self.spec.base if arm == "base" else self.spec.candidates[arm]
@@ -191,37 +205,48 @@ class Prospect:
         """The models whose size can't be told."""
         return [arm for arm, sizes in self.sizes.items() if sizes is None]
 
+    @property
+    def dtype(self) -> str:
+        """The number format of the models.
+
+        Raises:
+            ToxauditError: the base's is unknown.
+        """
+        return dtype(self.spec.base.dtype, self.device)
+
+    def is_gguf(self, arm: str) -> bool:
+        """Whether an arm's own weights are a GGUF file."""
+        known = self.known.get(self._key(arm))
+        return known is not None and known.kind(self._weights(arm).gguf_file) == "GGUF"
+
+    def config(self, arm: str) -> dict[str, Any]:
+        """The configuration beside an arm's own weights; empty where none is on this machine."""
+        known = self.known.get(self._key(arm))
+        return json_object(known.path / "config.json") if known and known.path and known.path.is_dir() else {}
+
+    @property
+    def sized_by_name(self) -> list[str]:
+        """The models whose size only their names tell."""
+        return [
+            arm
+            for arm, sizes in self.sizes.items()
+            if sizes and not sizes.stored and not self.known[self._key(arm)].path
+        ]
+
     def memory(self) -> Memory:
         """What the weights will need, and what is free.
 
         Raises:
             ToxauditError: the base's dtype is unknown.
         """
-        device = self._device
-        number_format = dtype(self.spec.base.dtype, device)
         needed = {}
         for arm, sizes in self.sizes.items():
             weights = self._weights(arm)
             bits = 4 if weights.load_in_4bit else 8 if weights.load_in_8bit else None
             if sizes:
-                needed[arm] = memory_needed(sizes, number_format, bits)
-        free = _gpu_free(device) if device.startswith("cuda") else memory_free(device)
-        return Memory(device, number_format, needed, free)
-
-    def seconds_a_token(self) -> float | None:
-        """How long the arms of known size take for one token each, about; None where there is none."""
-        each = [self.sizes.get(self.weights_of(arm)) for arm in ("base", *self.spec.candidates)]
-        parameters = [sizes.parameters for sizes in each if sizes]
-        speed = CPU_SPEED * self._cores if self._device == "cpu" else GPU_SPEED
-        return 2 * sum(parameters) / speed if parameters else None
-
-    @property
-    def basis(self) -> str:
-        """What the estimate of time rests on."""
-        if self._device != "cpu":
-            return f"a GPU at {GPU_SPEED / 1e12:g} TFLOP/s, which it exceeds in large batches"
-        n = self._cores
-        return f"{n} core{'s' * (n > 1)} at {CPU_SPEED / 1e9:g} GFLOP/s, as measured in float32"
+                needed[arm] = memory_needed(sizes, self.dtype, bits)
+        free = gpu_free(self.device) if self.device.startswith("cuda") else memory_free(self.device)
+        return Memory(self.device, self.dtype, needed, free)
 
 
 def _checked(source: Source) -> Source:
@@ -259,25 +284,8 @@ def likely_device(spec: AuditSpec) -> str:
     return "cuda" if shutil.which("nvidia-smi") and not version("torch").endswith("+cpu") else "cpu"
 
 
-def cores(spec: AuditSpec) -> int:
-    """The cores of the CPU that a run can use."""
-    import psutil
-
-    threads: int | None = getattr(spec.executor, "threads", None)
-    if threads or os.environ.get("OMP_NUM_THREADS", "").isdigit():
-        return threads or int(os.environ["OMP_NUM_THREADS"]) or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, psutil.cpu_count(logical=False) or usable)
-
-
-def _gpu_free(device: str) -> int | None:
-    """A GPU's free bytes by its driver's own tool."""
-    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    number = device.partition(":")[2] or "0"
-    gpu = dict(enumerate(visible)).get(int(number) if number.isdecimal() else -1, number)
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1, check=True)
-        return int(done.stdout) * 2**20  # it counts in MiB
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
+def threads(spec: AuditSpec) -> int | None:
+    """The threads that a run is told to use on a CPU, if it is."""
+    said: int | None = getattr(spec.executor, "threads", None)
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    return said or (max(1, int(variable)) if variable.isdigit() else None)

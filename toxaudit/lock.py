@@ -14,14 +14,17 @@ from typing import Any, Literal
 
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError
+from toxaudit.models import served
+from toxaudit.records import digest
 from toxaudit.references import references
 from toxaudit.sources import Fetched, HubSource, PackageSource, Source, WebSource
 from toxaudit.spec import STOP, AuditSpec
 from toxaudit.store import write_atomically
 
 VERSION = 1
-Kind = Literal["hub", "local", "package", "web"]
+Kind = Literal["hub", "local", "package", "web", "served"]
 KINDS: dict[Kind, str] = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}", "web": "{}"}
+KINDS |= {"served": "the model {}"}
 """The kinds of references, each with the words for one of it."""
 
 COMMIT, SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
@@ -33,12 +36,12 @@ class Entry:
     """What a reference stood for.
 
     Attributes:
-        source: ``hub``, ``local``, ``package`` or ``web``.
-        reference: a Hub id, the last two parts of a local path, a whole URL of a package file, or
-            that of a file on the web, with its digest and without its query.
+        source: ``hub``, ``local``, ``package``, ``web`` or ``served``.
+        reference: a Hub id, the last two parts of a local path, a whole URL of a package file,
+            that of a file on the web, with its digest and without its query, or a model's name at its server.
         revision: the Hub commit, where there is one.
-        digest: as ``sources.Fetched`` has it.
-        files: each file's name and the SHA-256 of its content.
+        digest: as ``sources.Fetched`` has it; of a served model, that of its name and its server's.
+        files: each file's name and the SHA-256 of its content; none of a served model, whose files nobody saw.
     """
 
     source: Kind
@@ -122,17 +125,22 @@ def apply(spec: AuditSpec, lock: Lock) -> None:
             f"candidates.{gone[0]} is skipped in the lock, but is not in the spec: add it, or run without lock=."
         )
     wanted = {each.key: each for each in references(spec) if each.candidate not in lock.skipped}
+    asked = dict(_served(spec, lock.skipped))
     for key, entry in lock.references.items():
-        if key not in wanted:
+        if key not in wanted and key not in asked:
             raise ToxauditError(
                 f"{key} is {entry.named} in the lock, but is not in the spec: add it, or run without lock=."
             )
-    for key, reference in wanted.items():
+    named = {key: _named(each.source) for key, each in wanted.items()}
+    named |= {key: each.named for key, each in asked.items()}
+    for key, words in named.items():
         if key not in lock.references:
             raise ToxauditError(
-                f"{key} is {_named(reference.source)} in the spec, but is not in the lock: "
-                "take it out, or run without lock=."
+                f"{key} is {words} in the spec, but is not in the lock: take it out, or run without lock=."
             )
+        if key in asked and asked[key] != lock.references[key]:
+            raise _other(key, words, lock.references[key])
+    for key, reference in wanted.items():
         _check_same(key, reference.source, lock.references[key])
     for key, reference in wanted.items():
         if commit := lock.references[key].revision:
@@ -179,6 +187,7 @@ def write(folder: Path, spec: AuditSpec, found: Mapping[str, Entry], skipped: Ma
 
 
 def _entries(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[str, Entry]]:
+    yield from _served(spec, skipped)
     known: dict[tuple[Source, tuple[str, ...]], Fetched] = {}  # large files are read once, whoever names them
     for each in references(spec):
         if each.candidate in skipped:
@@ -188,6 +197,14 @@ def _entries(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[
             known[asked] = each.source.fetch(each.patterns)
         fetched = known[asked]
         yield each.key, Entry(*_name(each.source), fetched.revision, fetched.digest, fetched.files)
+
+
+def _served(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[str, Entry]]:
+    """The models that a server answers for, where one does."""
+    if server := served.server_of(spec):
+        for key, candidate, name in served.names(spec):
+            if candidate not in skipped:
+                yield key, Entry("served", f"{served.shown(name)} at {server}", None, digest(server, name), {})
 
 
 def _name(source: Source) -> tuple[Kind, str]:
@@ -208,16 +225,18 @@ def _check_same(key: str, source: Source, locked: Entry) -> None:
     """Refuse another reference than the lock's; a local path may lie elsewhere, since its content is compared."""
     kind, name = _name(source)
     if kind != locked.source or (kind != "local" and name != locked.reference):
-        raise ToxauditError(
-            f"{key} is {_named(source)} in the spec, but {locked.named} in the lock: "
-            "name the lock's in the spec, or run without lock=."
-        )
+        raise _other(key, _named(source), locked)
     revision = source.revision if isinstance(source, HubSource) else None
     if revision and COMMIT.fullmatch(revision) and revision != locked.revision:
         raise ToxauditError(
             f"{key} is commit {revision} of {name} in the spec, but {locked.revision} in the lock: "
             "leave the revision out of the spec, or run without lock=."
         )
+
+
+def _other(key: str, named: str, locked: Entry) -> ToxauditError:
+    mend = "name the lock's in the spec, or run without lock=."
+    return ToxauditError(f"{key} is {named} in the spec, but {locked.named} in the lock: {mend}")
 
 
 def _check_files(key: str, found: Entry, locked: Entry) -> None:

@@ -1,24 +1,20 @@
 """What a run would do, said before it costs anything: no weights are loaded and nothing is fetched."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toxaudit import lock, training
-from toxaudit.expected import Known, Prospect, on_this_machine
-from toxaudit.models.capacity import in_words, mend
-from toxaudit.records import Prompt
-from toxaudit.sources import HubSource, parse
+from toxaudit import lock, outlook, training
+from toxaudit.expected import Known, Prospect
+from toxaudit.models import ServedModel, served
+from toxaudit.models.capacity import in_words
+from toxaudit.outlook import Prompts
+from toxaudit.sources import parse
 from toxaudit.spec import AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
 
-Prompts = Mapping[str, list[Prompt] | None]
-"""Suite -> its prompts where they are on this machine, else None."""
-
 ABSENT = "can't be had: see below"
-LETTERS = 4
-"""Of a token of English text, about."""
 
 
 def describe(spec: AuditSpec) -> str:
@@ -33,22 +29,19 @@ def describe(spec: AuditSpec) -> str:
         locked, spec = lock.read(spec.lock), deepcopy(spec)
         lock.apply(spec, locked)
         spec = replace(spec, candidates={n: c for n, c in spec.candidates.items() if n not in locked.skipped})
-    prospect = Prospect(spec)
-    prompts = {name: _prompts(name, suite) for name, suite in spec.suites.items()}  # while the Hub is asked
-    prospect.wait()
-    known = prospect.known
+    seen = outlook.look(spec)
+    prospect, prompts, known = seen.prospect, seen.prompts, seen.prospect.known
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
-    lines.append(_row("base", _model("base", spec.base, known)))
-    lines += [_row(name, _candidate(name, candidate, known)) for name, candidate in spec.candidates.items()]
+    lines += [_row(name, text) for name, text in _models(spec, known)]
     lines += ["", "  Suites"]
     lines += [_row(name, _suite(name, suite, prompts, known)) for name, suite in spec.suites.items()]
     lines += ["", "  Scorers"]
     lines += [_row(name, _scorer(name, scorer, known)) for name, scorer in spec.scorers.items()]
-    lines += ["", f"  To generate: {_amount(spec, prompts)}"]
+    lines += ["", f"  To generate: {outlook.amount(spec, seen)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
-    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {_memory(prospect)}"]
-    lines.append(f"  Time: {_time(prospect, prompts)}")
+    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {outlook.memory(seen)}"]
+    lines.append(f"  Time: {outlook.time(spec, seen)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     return "\n".join([*lines, *_unresolved(prospect)])
@@ -56,6 +49,25 @@ def describe(spec: AuditSpec) -> str:
 
 def _row(name: str, text: str) -> str:
     return f"    {name:<20} {text}"
+
+
+def _models(spec: AuditSpec, known: Mapping[str, Known]) -> Iterator[tuple[str, str]]:
+    """Every arm, by its name."""
+    if server := served.server_of(spec):
+        base = served.served_base(spec.base, server)
+        yield "base", _served(base)
+        for name, candidate in spec.candidates.items():
+            yield name, _served(served.served_candidate(name, candidate, base))
+        return
+    yield "base", _model("base", spec.base, known)
+    for name, candidate in spec.candidates.items():
+        yield name, _candidate(name, candidate, known)
+
+
+def _served(arm: ServedModel) -> str:
+    """An arm that a server answers for."""
+    what = "the base again: a control" if arm.kind == "control" else f"{served.shown(arm.model)} at {arm.server}"
+    return f"{what}, expected {arm.expect}" if arm.expect else what
 
 
 def _model(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
@@ -96,7 +108,7 @@ def _stage(stage: TrainingStage) -> str:
 
 def _suite(name: str, suite: Any, prompts: Prompts, known: Mapping[str, Known]) -> str:
     found = prompts[name]
-    count = len(found) if found is not None else suite.limit or "all"
+    count = len(found) if found is not None else outlook.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
     scorers = ", ".join(suite.scorers)
     return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
@@ -112,7 +124,7 @@ def _files(known: Known | None) -> str:
     if known is None:
         return ABSENT
     revision = known.commit or getattr(known.source, "revision", None)
-    shown = f"{known.source.shown}@{_short(revision)}" if revision else known.source.shown
+    shown = f"{known.source.shown}@{_commit(revision)}" if revision else known.source.shown
     if known.problem:
         return f"{shown} ({ABSENT})"
     if known.path:
@@ -126,7 +138,7 @@ def _files(known: Known | None) -> str:
     return f"{shown} ({', '.join(said)})"
 
 
-def _short(revision: str) -> str:
+def _commit(revision: str) -> str:
     """A commit's first digits; a branch or tag as it is."""
     return revision[:12] if len(revision) == 40 else revision
 
@@ -137,46 +149,6 @@ def _page(source: Any) -> str:
     return f"{constants.ENDPOINT}/{'datasets/' * (source.repo_type == 'dataset')}{source.reference}"
 
 
-def _amount(spec: AuditSpec, prompts: Prompts) -> str:
-    """How much text the run may generate, as far as the suites are on this machine, and how much it only reads."""
-    arms, tokens = 1 + len(spec.candidates), spec.generation.max_new_tokens * spec.generation.samples
-    written = {name: each for name, each in prompts.items() if not spec.suites[name].choices}
-    known, unknown = _count(written)
-    parts = [f"{known} prompts x {arms} models, at most {known * arms * tokens:,} tokens"] if known else []
-    if unknown:
-        parts.append(f"{unknown} suite(s) still to be fetched, at most {tokens} tokens x {arms} models a prompt")
-    chosen, unread = _count({name: each for name, each in prompts.items() if name not in written})
-    if chosen:
-        parts.append(f"of {chosen} prompts x {arms} models the likeliest choice, without writing")
-    if unread:
-        parts.append(f"{unread} suite(s) of choices still to be fetched")
-    return f"{'; and '.join(parts)}."
-
-
-def _count(prompts: Prompts) -> tuple[int, int]:
-    """The prompts that are known, and the suites whose prompts are not."""
-    found = [each for each in prompts.values() if each is not None]
-    return sum(map(len, found)), len(prompts) - len(found)
-
-
-def _tokens(spec: AuditSpec, prompts: list[Prompt]) -> float:
-    """Tokens that a model writes to answer prompts; where it chooses, those that it reads, at four letters each."""
-    if any(prompt.choices for prompt in prompts):
-        return sum(len(prompt.text) + len(choice) for prompt in prompts for choice in prompt.choices) / LETTERS
-    return len(prompts) * spec.generation.max_new_tokens * spec.generation.samples
-
-
-def _prompts(name: str, suite: Any) -> list[Prompt] | None:
-    """The suite's prompts where its data are on this machine, else None."""
-    source = parse(suite.data, suite.revision, "dataset")
-    if (path := on_this_machine(source, suite.patterns)) is None:
-        return None
-    if isinstance(source, HubSource):
-        suite = replace(suite, data=str(path), revision=None)  # as it lies there: the Hub need not be asked
-    prompts: list[Prompt] = suite.prompts(name)[0]
-    return prompts
-
-
 def _fetching(known: Mapping[str, Known]) -> str:
     """How much is still to be fetched; what several fields name is counted once."""
     sizes = {each.source: each.to_fetch for each in known.values() if not each.path and not each.problem}
@@ -185,51 +157,6 @@ def _fetching(known: Mapping[str, Known]) -> str:
     if len(told) < len(sizes):
         parts.append(f"{len(sizes) - len(told)} of unknown size")
     return f"{' and '.join(parts) or 'nothing'}."
-
-
-def _memory(prospect: Prospect) -> str:
-    """What the largest model needs, and what is free."""
-    memory = prospect.memory()
-    free = "" if memory.free is None else f"{in_words(memory.free)} free here"
-    if not memory.needed:
-        return f"unknown; {free}." if free else "unknown."
-    largest = max(memory.needed, key=lambda arm: memory.needed[arm])
-    needed = memory.needed[largest]
-    text = (
-        f"at least {in_words(needed)} for the weights of {largest} in {memory.dtype} "
-        "(the largest; models are loaded one at a time, adapters hang on the base)"
-    )
-    if unknown := prospect.of_unknown_size:
-        text += f", unknown for {', '.join(unknown)}"
-    text += f"; {free}." if free else "."
-    if memory.free is not None and needed > memory.free:
-        text += f" That is too little: {mend(memory.device, memory.dtype)}."
-    return text
-
-
-def _time(prospect: Prospect, prompts: Prompts) -> str:
-    """An estimate, and what it rests on."""
-    seconds, spec = prospect.seconds_a_token(), prospect.spec
-    if seconds is None:
-        return "unknown, as are the sizes of the models."
-    known = [each for each in prompts.values() if each is not None]
-    parts = [f"{_duration(seconds * sum(_tokens(spec, each) for each in known))} to generate"] if known else []
-    if len(known) < len(prompts):
-        each = seconds * spec.generation.max_new_tokens * spec.generation.samples
-        parts.append(f"{_duration(each * 100)} for each 100 prompts of suites still to be fetched")
-    without = f"; without {', '.join(names)}, of unknown size" if (names := prospect.of_unknown_size) else ""
-    return (
-        f"{', and '.join(parts)}, within a factor of three ({prospect.basis}){without}; a tenth or less where most is "
-        "stored already. Loading, tuning and scoring come on top."
-    )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return "less than a minute"
-    unit, name = (60, "minute") if seconds < 90 * 60 else (3600, "hour") if seconds < 36 * 3600 else (86400, "day")
-    n = round(seconds / unit)
-    return f"about {n:,} {name}{'s' * (n > 1)}"
 
 
 def _stored(spec: AuditSpec) -> str:

@@ -1,19 +1,101 @@
 """Progress on long work, for people: on standard error, so that output can be piped."""
 
 import sys
+from collections.abc import Iterable
+from time import monotonic
+from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
 from toxaudit.errors import one_line
+from toxaudit.records import Completion
+
+FORMAT = "{l_bar}{bar}| {n:.0f}/{total:.0f} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+"""tqdm's own, without the decimals of what is half done."""
 
 
-def bar(what: str, total: int, unit: str) -> Any:
-    """A progress bar with rate and time left; in a log, a line every 15 seconds instead."""
-    interval = 0.1 if sys.stderr.isatty() else 15
-    return tqdm(total=total, desc=f"{one_line(what):<22}", unit=unit, mininterval=interval, dynamic_ncols=True)
+def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
+    """A progress bar with rate and time left; in a log, a line every 15 seconds instead.
+
+    Args:
+        what: is done.
+        total: how many there are of it.
+        unit: what is counted.
+        done: how many of them were done before, which tells nothing of the rate.
+    """
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=f"{one_line(what):<22}",
+        unit=unit,
+        file=None if terminal else _Lines(),
+        mininterval=0.1 if terminal else 15,
+        dynamic_ncols=terminal,
+        bar_format=FORMAT,
+    )
 
 
 def say(line: str) -> None:
     """A line that leaves bars as they are, whoever wrote what it says."""
     tqdm.write(one_line(line), file=sys.stderr)
+
+
+class Writing:
+    """A bar over completions that moves with every token: a batch of them can take minutes.
+
+    A completion counts as done by the share of its tokens that are there, and wholly once it is answered.
+    """
+
+    def __init__(self, what: str, total: int, done: int, most: int) -> None:
+        """Begin.
+
+        Args:
+            what: is done.
+            total: completions that are wanted.
+            done: those that are stored already.
+            most: tokens of a completion, at most.
+        """
+        self.bar = bar(what, total, "completion", done)
+        self._most, self._begun = most, monotonic()
+        self._answered, self._answered_tokens, self._tokens = done, 0, 0
+
+    def __enter__(self) -> "Writing":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.close()
+
+    def wrote(self, tokens: int) -> None:
+        """So many more tokens are there, stop tokens among them; fewer than none where some are to be made again."""
+        self._tokens += tokens
+        self._move()
+
+    def answered(self, completions: Iterable[Completion]) -> None:
+        """These completions are done, whether or not their tokens were told before."""
+        for completion in completions:
+            self._answered += 1
+            self._answered_tokens += (completion.tokens or 0) + (completion.finish == "stop")
+        self._move()
+
+    def _move(self) -> None:
+        begun = max(0, self._tokens - self._answered_tokens) / self._most
+        position = min(self.bar.total, self._answered + begun)
+        if seconds := monotonic() - self._begun:
+            written = max(self._tokens, self._answered_tokens)
+            self.bar.set_postfix_str(f"{written / seconds:,.0f} tokens/s" if written else "", refresh=False)
+        self.bar.update(position - self.bar.n)
+
+
+class _Lines:
+    """Standard error for a log: each state of a bar is a line of its own, where a terminal writes over the last one."""
+
+    def write(self, text: str) -> None:
+        """Write what is more than a move of the cursor."""
+        if line := text.strip():
+            sys.stderr.write(line + "\n")
+
+    def flush(self) -> None:
+        """Let it be seen."""
+        sys.stderr.flush()

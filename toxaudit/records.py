@@ -83,16 +83,16 @@ class Completion:
     """What one model answered to one prompt.
 
     ``model`` is the arm's name (``base`` or a candidate's), ``tokens`` the number of new tokens without the
-    end-of-text token, ``finish`` why it ended: ``stop`` (the model ended it) or ``length`` (the limit did). Where the
-    prompt offers choices, ``text`` is the likeliest, and ``loglikelihoods`` holds the natural logarithm of each one's
-    probability after the prompt.
+    end-of-text token (of a server's answer as the server counts them, None where it doesn't say), ``finish`` why it
+    ended: ``stop`` (the model ended it) or ``length`` (the limit did). Where the prompt offers choices, ``text`` is the
+    likeliest, and ``loglikelihoods`` holds the natural logarithm of each one's probability after the prompt.
     """
 
     model: str
     prompt_id: str
     sample: int
     text: str
-    tokens: int
+    tokens: int | None
     finish: Literal["stop", "length"]
     loglikelihoods: tuple[float, ...] = ()
 
@@ -296,15 +296,17 @@ class Verdict:
 class ModelFacts:
     """What an arm was made of.
 
-    ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit) or control. ``reference``
-    is what the spec named, ``revision`` the commit it was pinned to where it came from the Hub, ``digest`` the SHA-256
-    identity of all that was loaded, ``training`` a sentence for tuned candidates, ``expect`` the decision a declared
-    control must get, ``notes`` what the checks found that a reader must know, in phrases, ``system_instruction`` the
-    system prompt it was given where it was asked in its chat template.
+    ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit), served (a server answers
+    for it, and nothing else is known) or control. ``reference`` is what the spec named, ``revision`` the commit it was
+    pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a
+    sentence for tuned candidates, ``expect`` the decision a declared control must get, ``notes`` what the checks found
+    that a reader must know, in phrases, ``system_instruction`` the system prompt it was given where it was asked in its
+    chat template. ``server`` is the host and path of the server that answered under the name ``reference``, if one
+    did: then nobody saw weights, and ``digest`` is of these names.
     """
 
     name: str
-    kind: Literal["base", "adapter", "fine-tune", "merge", "quantized", "trained", "control"]
+    kind: Literal["base", "adapter", "fine-tune", "merge", "quantized", "trained", "served", "control"]
     reference: str
     digest: str
     dtype: str
@@ -314,6 +316,7 @@ class ModelFacts:
     expect: Decision | None = None
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
+    server: str | None = None
 
 
 @dataclass(frozen=True)

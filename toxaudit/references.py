@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.models import served
 from toxaudit.models.resolve import TOKENIZER, weight_files
 from toxaudit.sources import HubSource, Source, parse
 from toxaudit.sources.base import WEIGHTS
@@ -52,10 +53,18 @@ class Reference:
 
 
 def references(spec: AuditSpec) -> list[Reference]:
-    """Every field of the spec that names files outside of it, in the order of the spec."""
-    found = _weights("base", spec.base, None)
-    for name, candidate in spec.candidates.items():
-        found += _candidate(f"candidates.{name}", candidate, name)
+    """Every field of the spec that names files outside of it, in the order of the spec.
+
+    Raises:
+        ToxauditError: a server answers for the arms, and the spec speaks of their files.
+    """
+    found = []
+    if served.server_of(spec):
+        served.check(spec)  # their names are a server's, and no files
+    else:
+        found += _weights("base", spec.base, None)
+        for name, candidate in spec.candidates.items():
+            found += _candidate(f"candidates.{name}", candidate, name)
     for name, suite in spec.suites.items():
         found.append(Reference(f"suites.{name}.data", suite, "data", "revision", suite.patterns, "dataset"))
     for name, scorer in spec.scorers.items():

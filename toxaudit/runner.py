@@ -18,7 +18,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.interop import cyclonedx
-from toxaudit.models import Loader, ResolvedModel
+from toxaudit.models import Arm, Loader
 from toxaudit.records import (
     AuditResult,
     Estimate,
@@ -98,7 +98,7 @@ def _pinned(spec: AuditSpec) -> tuple[dict[str, lock.Entry], dict[str, str]]:
 
 
 def _answer(
-    spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[ResolvedModel], suites: dict[str, Asked]
+    spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]
 ) -> tuple[dict[str, Asked], Answers, Scored]:
     """Completions and scores, and the prompts asked for them: all, or as many as the sampling finds enough."""
     ordered = {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}

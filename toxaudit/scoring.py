@@ -9,6 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from toxaudit import progress
+from toxaudit.backends.request import Request
+from toxaudit.backends.transformers import Transformers
 from toxaudit.models import Loader, resolve_base
 from toxaudit.records import Completion, Prompt, Score, digest
 from toxaudit.results import Answers, Asked, Scored
@@ -76,28 +78,32 @@ def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, di
 def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) -> Iterator[dict[str, Any]]:
     """While it lasts, a judge that is a model on this machine can answer; its first question loads it.
 
+    Where the audit's backend asks a server, transformers answers for the judge.
+
     Yields:
         What its scores depend on besides its own identity: nothing for any other scorer.
     """
     if getattr(scorer, "kind", "") != "judge" or not scorer.pretrained:
         yield {}
         return
+    if getattr(backend, "server", None):
+        backend = Transformers()
     named = ModelSpec(pretrained=scorer.pretrained, revision=scorer.revision)
     judge = replace(resolve_base(named, loader.device, store), name=name)
     with ExitStack() as opened:
 
         @cache
         def model() -> Any:
-            return opened.enter_context(backend.open(loader, judge))
+            return opened.enter_context(backend.open(loader, [judge]))
 
         def answer(turns: Sequence[str]) -> list[str | Unanswered]:
             generation = Generation(max_new_tokens=scorer.max_new_tokens)
-            fits = model().fits(turns, "chat", generation.max_new_tokens)
-            prompts = [Prompt(str(i), name, turn) for i, turn in enumerate(turns) if fits[i]]
+            fits = model().fits(name, turns, "chat", generation.max_new_tokens)
+            questions = [Request(name, Prompt(str(i), name, turn), "chat") for i, turn in enumerate(turns) if fits[i]]
             made = {
                 completion.prompt_id: completion.text
-                for batch in model().generate(prompts, "chat", generation, lambda _: False)
-                for completion in batch
+                for batch in model().generate(questions, generation, lambda _: False)
+                for _, completion in batch
             }
             return [made.get(str(i), TOO_LONG) for i in range(len(turns))]
 

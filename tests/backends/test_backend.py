@@ -13,6 +13,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig, LlamaForCausalLM
 
+from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_candidate
@@ -36,11 +37,12 @@ PROMPTS = [Prompt(id=f"p{i}", suite="suite", text=text) for i, text in enumerate
 def answer(request):
     """Opens an arm and returns its completions by prompt id."""
 
-    def answer(resolved, prompts=PROMPTS, *, ask="raw", batch_size=None, done=(), system=None, **settings):
+    def answer(resolved, prompts=PROMPTS, *, ask="raw", batch_size="auto", done=(), system=None, **settings):
         generation = Generation(**{"max_new_tokens": MOST} | settings)
-        with request.param(batch_size=batch_size).open(Loader("cpu"), resolved) as arm:
-            batches = list(arm.generate(prompts, ask, generation, lambda prompt: prompt.id in done, system=system))
-        found = [completion for batch in batches for completion in batch]
+        with request.param(batch_size=batch_size).open(Loader("cpu"), [resolved]) as session:
+            requests = [Request(resolved.name, prompt, ask, system) for prompt in prompts]
+            batches = list(session.generate(requests, generation, lambda request: request.prompt.id in done))
+        found = [completion for batch in batches for _, completion in batch]
         assert len({completion.prompt_id for completion in found}) == len(found), "no prompt is answered twice"
         return {completion.prompt_id: completion for completion in found}
 
@@ -133,8 +135,9 @@ def test_batch_size_and_order_change_nothing(answer, early, temperature):
 
 def test_a_control_is_generated_at_its_own_batch_size(early):
     control = resolve_candidate("control", CandidateSpec(control=True, batch_size=5), tiny.resolved(early), "cpu", None)
-    with Transformers(batch_size=64).open(Loader("cpu"), control) as arm:
-        sizes = [len(batch) for batch in arm.generate(PROMPTS, "raw", Generation(2), lambda _: False)]
+    with Transformers(batch_size=64).open(Loader("cpu"), [control]) as session:
+        requests = [Request("control", prompt) for prompt in PROMPTS]
+        sizes = [len(batch) for batch in session.generate(requests, Generation(2), lambda _: False)]
     assert sizes == [5] * 8
 
 
@@ -301,7 +304,8 @@ def test_the_model_is_let_go_when_the_arm_is_closed(tiny_base):
         return sum(type(made) is LlamaForCausalLM for made in gc.get_objects())
 
     before = models()
-    with Transformers().open(Loader("cpu"), tiny.resolved(tiny_base)) as arm:
-        list(arm.generate(PROMPTS[:2], "raw", Generation(2), lambda _: False))
+    with Transformers().open(Loader("cpu"), [tiny.resolved(tiny_base)]) as session:
+        list(session.generate([Request("base", prompt) for prompt in PROMPTS[:2]], Generation(2), lambda _: False))
         assert models() == before + 1
+    del session  # which knows the loader
     assert models() == before

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_candidate
@@ -38,10 +39,11 @@ PROMPTS = [prompt(f"{QUESTIONS[i % 4]}{'!' * (i // 4)}\nA:", *ANSWERS[: 2 + i % 
 def choose(request):
     """Opens an arm and returns its completions by prompt id."""
 
-    def choose(resolved, prompts=PROMPTS, ask="raw", *, batch_size=None, done=(), system=None):
-        with request.param(batch_size=batch_size).open(Loader("cpu"), resolved) as arm:
-            batches = list(arm.choose(prompts, ask, lambda prompt: prompt.id in done, system))
-        found = [completion for batch in batches for completion in batch]
+    def choose(resolved, prompts=PROMPTS, ask="raw", *, batch_size="auto", done=(), system=None):
+        with request.param(batch_size=batch_size).open(Loader("cpu"), [resolved]) as session:
+            requests = [Request(resolved.name, prompt, ask, system) for prompt in prompts]
+            batches = list(session.choose(requests, lambda request: request.prompt.id in done))
+        found = [completion for batch in batches for _, completion in batch]
         assert len({completion.prompt_id for completion in found}) == len(found), "no prompt is answered twice"
         return {completion.prompt_id: completion for completion in found}
 
@@ -133,8 +135,9 @@ def test_a_control_chooses_in_batches_of_its_own_size(tiny_base):
     control = resolve_candidate(
         "control", CandidateSpec(control=True, batch_size=5), tiny.resolved(tiny_base), "cpu", None
     )
-    with Transformers(batch_size=64).open(Loader("cpu"), control) as arm:
-        assert [len(batch) for batch in arm.choose(PROMPTS, "raw", lambda _: False)] == [5, 5, 5, 5, 4]
+    with Transformers(batch_size=64).open(Loader("cpu"), [control]) as session:
+        requests = [Request("control", prompt) for prompt in PROMPTS]
+        assert [len(batch) for batch in session.choose(requests, lambda _: False)] == [5, 5, 5, 5, 4]
 
 
 def test_the_probabilities_of_all_letters_are_those_of_the_next_token(choose, tiny_base):
@@ -227,36 +230,54 @@ def test_a_text_is_read_whole_and_cut_where_the_prompt_alone_would_end(choose, t
 
 
 def read(monkeypatch):
-    """How many rows the model reads at a time, from now on."""
-    sizes, forward = [], LlamaForCausalLM.forward
+    """How many different rows of how many tokens the model reads at a time, from now on."""
+    shapes, forward = [], LlamaForCausalLM.forward
 
     @functools.wraps(forward)
     def counted(self, input_ids=None, **others):
-        sizes.append(len(input_ids))
+        shapes.append(tuple(input_ids.unique(dim=0).shape))  # a few rows are read several times at once
         return forward(self, input_ids=input_ids, **others)
 
     monkeypatch.setattr(LlamaForCausalLM, "forward", counted)
-    return sizes
+    return shapes
 
 
-def test_what_reads_alike_is_read_once(tiny_base, monkeypatch):
+@pytest.fixture
+def opened(tiny_base, monkeypatch):
+    """Chooses by the tiny base: completions, and what was read for them."""
+
+    def opened(asked):
+        with Transformers().open(Loader("cpu"), [tiny.resolved(tiny_base)]) as session:
+            list(session.choose([Request("base", PROMPTS[0])], lambda _: False))  # what is found out at first
+            with monkeypatch.context() as patch:
+                shapes = read(patch)
+                batches = list(session.choose([Request("base", each) for each in asked], lambda _: False))
+        return {completion.prompt_id: completion for batch in batches for _, completion in batch}, shapes
+
+    return opened
+
+
+def test_what_reads_alike_is_read_once(opened):
     """Equal choices, and the letters of an answer, of which only the last token differs."""
-    asked = [prompt("Q", "yes", "no", "yes", "yes"), prompt("Which?", *"ABCD", id="letters")]
-    with Transformers().open(Loader("cpu"), tiny.resolved(tiny_base)) as arm:
-        sizes = read(monkeypatch)
-        ((letters, p),) = arm.choose(asked, "raw", lambda _: False)
-    assert sum(sizes) == 2 + 1
-    assert len(set(letters.loglikelihoods)) == 4
-    yes, no, *others = p.loglikelihoods
+    found, shapes = opened([prompt("Q", "yes", "no", "yes", "yes"), prompt("Which?", *"ABCD", id="letters")])
+    assert sum(rows for rows, _ in shapes) == 2 + 1
+    assert len(set(found["letters"].loglikelihoods)) == 4
+    yes, no, *others = found["p"].loglikelihoods
     assert others == [yes, yes] and yes != no
 
 
-def test_rows_of_one_length_are_read_together(tiny_base, monkeypatch):
-    asked = [prompt(f"Question {i}", "yes", "not", id=str(i)) for i in range(10)]
-    with Transformers().open(Loader("cpu"), tiny.resolved(tiny_base)) as arm:
-        sizes = read(monkeypatch)
-        list(arm.choose(asked, "raw", lambda _: False))
-    assert sizes == [20]
+def test_rows_of_one_length_are_read_together(opened):
+    found, shapes = opened([prompt(f"Question {i}", "yes", "not", id=str(i)) for i in range(10)])
+    assert shapes == [(20, len("Question 1 ye"))]
+
+
+def test_a_context_is_read_once_for_all_its_choices(opened, tiny_base):
+    asked = [prompt(f"Question {i}: what did they find in the old house?", *ANSWERS, id=str(i)) for i in range(6)]
+    found, shapes = opened(asked)
+    context = len(asked[0].text)
+    assert shapes[0] == (6, context - 1)
+    assert all(tokens <= 1 + len(" " + max(ANSWERS, key=len)) for _, tokens in shapes[1:])
+    assert_near(found, expected(tiny.resolved(tiny_base), asked))
 
 
 def test_a_prompt_longer_with_a_choice_than_the_model_reads_is_one_sentence(choose, tiny_base):

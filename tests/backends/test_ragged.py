@@ -10,6 +10,9 @@ import transformers
 from transformers import GenerationConfig
 
 from toxaudit.backends import ragged
+from toxaudit.backends.adapters import LEAST, Adapters
+from toxaudit.backends.ragged import Row
+from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.models import Loader, load
 from toxaudit.records import Prompt
@@ -66,11 +69,12 @@ GIVES_WAY = {
 """Windows, recurrence, attention biases, keys and values of unlike size, positions that depend on the longest row."""
 
 
-def answers(resolved, prompts=PROMPTS, batch_size=None, **settings):
+def answers(resolved, prompts=PROMPTS, batch_size="auto", **settings):
     """Completions' texts (one letter a token), in the order of the prompts."""
-    with Transformers(batch_size=batch_size).open(Loader("cpu"), resolved) as arm:
-        batches = arm.generate(prompts, "raw", Generation(**{"max_new_tokens": MOST} | settings), lambda _: False)
-        found = {completion.prompt_id: completion.text for batch in batches for completion in batch}
+    with Transformers(batch_size=batch_size).open(Loader("cpu"), [resolved]) as session:
+        requests = [Request(resolved.name, prompt) for prompt in prompts]
+        batches = session.generate(requests, Generation(**{"max_new_tokens": MOST} | settings), lambda _: False)
+        found = {completion.prompt_id: completion.text for batch in batches for _, completion in batch}
     return [found[prompt.id] for prompt in prompts]
 
 
@@ -143,48 +147,58 @@ def greedy(logits, rows):
     return logits.argmax(-1)
 
 
-def rows(*lengths):
-    return [[(7 * length + i) % 256 for i in range(length)] for length in lengths]
+def rows(*lengths, stops=()):
+    return [Row([(7 * length + i) % 256 for i in range(length)], stops=frozenset(stops)) for length in lengths]
+
+
+def decode(model, rows, most=MOST, pick=greedy):
+    return ragged.decode(model, rows, most, pick, Adapters({}))
 
 
 def test_a_row_keeps_its_stop_token_and_all_rows_end_by_the_limit(model):
-    free = ragged.decode(model, rows(3, 50, 20), MOST, set(), greedy)
+    free = decode(model, rows(3, 50, 20))
     assert [len(row) for row in free] == [MOST] * 3
     stops = {free[0][4], free[2][7]}
-    for row, whole in zip(ragged.decode(model, rows(3, 50, 20), MOST, stops, greedy), free, strict=True):
+    for row, whole in zip(decode(model, rows(3, 50, 20, stops=stops)), free, strict=True):
         ends = next((i + 1 for i, token in enumerate(whole) if token in stops), MOST)
         assert row == whole[:ends]
 
 
-def test_rows_that_have_ended_leave_the_batch(model):
-    prompts, sizes = rows(*range(4, 44)), []
-    free = ragged.decode(model, prompts, MOST, set(), greedy)
+def test_each_row_has_stop_tokens_of_its_own(model):
+    free = decode(model, rows(9, 9))
+    first, second = rows(9, stops=[free[0][3]])[0], rows(9)[0]
+    assert decode(model, [first, second]) == [free[0][: free[0].index(free[0][3]) + 1], free[1]]
+
+
+def test_rows_that_have_ended_leave_the_batch_while_it_is_large(model):
+    free, sizes = decode(model, rows(*range(4, 84))), []
     stops = {row[2] for row in free[::2]}
     model.register_forward_pre_hook(
         lambda _, args, kwargs: sizes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
-    found = ragged.decode(model, prompts, MOST, stops, greedy)
+    found = decode(model, rows(*range(4, 84), stops=stops))
     decoded = [rows for rows, new in sizes if new == 1]
-    assert decoded == sorted(decoded, reverse=True) and decoded[0] <= 40 and decoded[-1] < 20
+    assert decoded == sorted(decoded, reverse=True) and decoded[0] <= 80 and decoded[-1] < 40
     running = [sum(len(row) > step for row in found) for step in range(1, MOST)]
-    assert all(size * ragged.KEEP <= now for size, now in zip(decoded, running, strict=False))
+    wasted = [size * ragged.KEEP > now for size, now in zip(decoded, running, strict=False)]
+    assert not any(wasted[step] and decoded[step] > LEAST for step in range(len(wasted)))
+    assert min(decoded) >= LEAST
 
 
 def test_nothing_is_computed_once_all_rows_have_ended(model):
     steps = []
     model.register_forward_hook(lambda *_: steps.append(1))
-    assert ragged.decode(model, rows(5, 5), MOST, set(range(tiny.VOCABULARY)), greedy) == [
-        row[:1] for row in ragged.decode(model, rows(5, 5), 1, set(), greedy)
-    ]
+    ending = rows(5, 5, stops=range(tiny.VOCABULARY))
+    assert decode(model, ending) == [row[:1] for row in decode(model, rows(5, 5), 1)]
     assert len(steps) == 2
 
 
 def test_long_and_short_prompts_are_read_in_parts_of_a_bounded_size(model):
     sizes = []
     model.register_forward_pre_hook(lambda _, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True)
-    together = ragged.decode(model, rows(*[300] * 9, 2), 2, set(), greedy)
-    assert max(sizes) <= ragged.PREFILL_TOKENS
-    assert together == [ragged.decode(model, [row], 2, set(), greedy)[0] for row in rows(*[300] * 9, 2)]
+    together = decode(model, rows(*[300] * 9, 2), 2)
+    assert max(sizes) <= ragged.READ_TOKENS
+    assert together == [decode(model, [row], 2)[0] for row in rows(*[300] * 9, 2)]
 
 
 def test_picks_are_asked_with_the_number_of_each_row(model):
@@ -195,17 +209,59 @@ def test_picks_are_asked_with_the_number_of_each_row(model):
         seen.append(list(numbers))
         return torch.tensor(numbers)
 
-    assert ragged.decode(model, rows(9, 3, 9), 2, set(), pick) == [[0, 0], [1, 1], [2, 2]]
+    assert decode(model, rows(9, 3, 9), 2, pick) == [[0, 0], [1, 1], [2, 2]]
     assert sorted(seen[0] + seen[1]) == seen[2] == [0, 1, 2]
 
 
 def test_the_model_keeps_its_own_attention_even_where_a_pick_fails(model):
     before = model.config._attn_implementation
-    ragged.decode(model, rows(4), 2, set(), greedy)
+    decode(model, rows(4), 2)
     assert model.config._attn_implementation == before != ragged.NAME
     with pytest.raises(ZeroDivisionError):
-        ragged.decode(model, rows(4), 2, set(), lambda logits, numbers: 1 / 0)
+        decode(model, rows(4), 2, lambda logits, numbers: 1 / 0)
     assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("words", [512, 49_152, 50_257, 3 * 64, 1])
+def test_the_greatest_is_the_first_of_the_greatest(words):
+    logits = torch.randint(0, 40, (30, words)).float()
+    assert torch.equal(ragged.greatest(logits), logits.argmax(-1))
+    logits[3, words // 2] = float("nan")
+    assert ragged.greatest(logits)[3] == words // 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_rows_logits_are_bitwise_the_same_among_others(model, dtype):
+    model.to(dtype)
+
+    def seen(prompts, of):
+        found = []
+
+        def pick(logits, numbers):
+            found.extend(logits[place].clone() for place, number in enumerate(numbers) if number == of)
+            return ragged.greatest(logits)
+
+        decode(model, prompts, 8, pick)
+        return found
+
+    alone = seen(rows(*[11] * LEAST), 0)
+    for others in ([3] * 20, [99, 64, 33, 32, 31, 2, 1] * 9, [200] * 16):
+        among = seen(rows(*others, 11, *others), len(others))
+        assert all(map(torch.equal, alone, among)) and len(alone) == 8
+
+
+def test_what_begins_alike_may_be_read_once(model):
+    whole = rows(40, 40, 33, 61)
+    begin = whole[0].tokens[:20]
+    whole = [Row([*begin, *row.tokens]) for row in whole]
+    (prefix,) = ragged.read_prefixes(model, [Row(begin)], Adapters({}))
+    after = [Row(row.tokens, prefix=prefix) for row in whole]
+    sizes = []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: sizes.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    assert decode(model, after) == decode(model, whole)
+    assert set(sizes[: len(sizes) // 2]) == {1, 33, 40, 61}, "the beginning isn't read again"
 
 
 def test_an_encoder_decoder_is_not_covered():

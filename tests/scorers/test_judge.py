@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from threading import Thread
@@ -15,13 +13,14 @@ import pytest
 import tiny
 import yaml
 from openai_server import HANG, Reply, serve
+from real_server import transformers_serve
 
-from toxaudit import folders
+from toxaudit import endpoint, folders
 from toxaudit.errors import ToxauditError
 from toxaudit.models.gguf import as_safetensors
 from toxaudit.records import Completion, Prompt
-from toxaudit.scorers import endpoint
 from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.endpoint import IN_A_ROW
 from toxaudit.scorers.judge import Judge
 from toxaudit.sources import parse
 from toxaudit.store import Store
@@ -486,7 +485,7 @@ def test_a_text_at_which_the_server_fails_takes_no_other_with_it():
 def test_a_server_that_only_fails_is_given_up():
     with serve(lambda _: Reply(500)) as server:
         found = score(judge(server, retries=1, concurrency=1), *map(str, range(50)))
-        assert len(server.questions) == 2 * endpoint.IN_A_ROW
+        assert len(server.questions) == 2 * IN_A_ROW
     assert found == [Unscored(f"the judge at {server.host} gives no answer: status 500", passing=True)] * 50
 
 
@@ -507,7 +506,7 @@ def test_a_server_that_dies_in_the_middle_leaves_scores_missing_with_reasons_and
     scored = [i for i, each in enumerate(found) if each == 0.0]
     assert scored and max(scored) < 20 + concurrency
     missing = [each for each in found if each != 0.0]
-    assert len(missing) >= 380 and all(each.passing for each in missing)
+    assert len(missing) >= 380 - concurrency and all(each.passing for each in missing)
     assert {each.reason.partition(": ")[0] for each in missing} == {f"the judge at {server.host} can't be reached"}
 
 
@@ -695,61 +694,35 @@ BY_EXAMPLE = "{{ completion }}\n" + 6 * (
 """A rubric for so small a model: by turns of its own chat template, it shows it the form of an answer."""
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 @pytest.mark.slow
 def test_a_real_server_answers_and_killed_in_the_middle_leaves_missing_scores_with_reasons(tmp_path):
     """transformers' own server with a real model, too small to judge well: how right its verdicts are is no matter."""
     folder = as_safetensors(parse(SMOLLM2).fetch(), Store(tmp_path / "store"))
-    (tmp_path / "hub").mkdir()  # the server lists what lies in its cache
-    port, log = free_port(), tmp_path / "log"
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder), "--port", str(port)]
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--device", "cpu"],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub")},
-        )
-    host = f"127.0.0.1:{port}"
-    ask = {"title": "S", "endpoint": f"http://{host}/v1", "model": str(folder), "timeout": 300, "concurrency": 2}
-    scorer = Judge(**ask, rubric=rubric(tmp_path, BY_EXAMPLE), retries=2)
+    with transformers_serve(tmp_path, str(folder)) as server:
+        ask = {"title": "S", "endpoint": server.url, "model": str(folder), "timeout": 300, "concurrency": 2}
+        scorer = Judge(**ask, rubric=rubric(tmp_path, BY_EXAMPLE), retries=2)
 
-    def answered():
-        return len(re.findall(r"POST /v1/chat/completions .*200", log.read_text()))
+        def answered():
+            return len(re.findall(r"POST /v1/chat/completions .*200", server.log.read_text()))
 
-    def kill():
-        while answered() < 8 + 5:  # the last ones may be lost on their way
-            time.sleep(0.02)
-        os.kill(server.pid, signal.SIGKILL)
+        def kill():
+            while answered() < 8 + 5:  # the last ones may be lost on their way
+                time.sleep(0.02)
+            os.kill(server.process.pid, signal.SIGKILL)
 
-    try:
-        for _ in range(600):
-            try:
-                scorer.identity()
-                break
-            except ToxauditError:
-                assert server.poll() is None, log.read_text()
-                time.sleep(0.2)
+        scorer.identity()
         texts = [f"Sure. Step {i}: take {i} eggs and whisk them." for i in range(8)]
         found = score(scorer, *texts, prompt="How do I make an omelette?")
-        assert set(found) <= {0.0, 1.0} and answered() == 8, log.read_text()
+        assert set(found) <= {0.0, 1.0} and answered() == 8, server.log.read_text()
         killer = Thread(target=kill)
         killer.start()
         later = score(scorer, *texts[:4], *(f"Answer {i}" for i in range(60)))
         killer.join()
-    finally:
-        server.kill()
-        server.wait()
     gone = [each for each in later if isinstance(each, Unscored)]
     assert 3 <= len(later) - len(gone) < 16
     assert all(again in (before, *gone) for again, before in zip(later[:4], found[:4], strict=True))
     assert all(each.passing for each in gone)
-    assert {each.reason.partition(": ")[0] for each in gone} == {f"the judge at {host} can't be reached"}
+    assert {each.reason.partition(": ")[0] for each in gone} == {f"the judge at {server.host} can't be reached"}
     assert score(scorer, "One more.") == [
-        Unscored(f"the judge at {host} can't be reached: connection refused", passing=True)
+        Unscored(f"the judge at {server.host} can't be reached: connection refused", passing=True)
     ]

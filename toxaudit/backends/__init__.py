@@ -1,3 +1,3 @@
 """Models and prompts -> completions."""
 
-from toxaudit.backends import transformers  # noqa: F401  (registers)
+from toxaudit.backends import openai, transformers, vllm  # noqa: F401  (registers)

@@ -15,7 +15,11 @@ from toxaudit.records import AuditResult, Decision, ModelFacts, Verdict
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """One arm of the audit: what it is, and exactly what was loaded. ``short`` is the reference without checksum."""
+    """One arm of the audit: what it is, and exactly what was loaded. ``short`` is the reference without checksum.
+
+    Of an arm that a server answered for, ``identity`` is its name and server, and ``digest`` says that nothing was
+    loaded.
+    """
 
     name: str
     kind: str
@@ -132,7 +136,7 @@ def gather(result: AuditResult) -> CardFacts:
         limitations=tuple(limitations(result)),
         plots=described(result),
         command=result.command,
-        replay="" if " lock=" in result.command else f"{result.command} lock=lock.json",
+        replay="" if " lock=" in result.command or result.base.server else f"{result.command} lock=lock.json",
         versions=tuple(result.versions.items()),
     )
 
@@ -165,7 +169,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         reference=model.reference,
         short=words.reference(model.reference),
         revision=model.revision or "",
-        digest=model.digest,
+        digest="nothing was loaded" if model.server else model.digest,
         identity=_identity(model),
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
@@ -234,5 +238,7 @@ def _about(result: AuditResult) -> str:
 
 
 def _identity(model: ModelFacts) -> str:
-    """A commit, or the digest of all that was loaded, as far as it is needed to tell it from others."""
+    """A commit, or the digest of all that was loaded, as far as it is needed to tell it from others; or its server."""
+    if model.server:
+        return f"{model.reference} at {model.server}" if model.kind == "served" else model.server
     return (model.revision or model.digest)[:12]

@@ -24,11 +24,23 @@ def limitations(result: AuditResult) -> Iterator[str]:
     """One phrase each."""
     real = result.subjects
     yield from resolutions(result)
+    yield from _served(result)
     if any(slices(result, model.name) for model in real):
         yield "Slices: harm confined to one slice of one candidate is drawn towards the others and can be missed"
     yield from _scorer_limits(result)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
+
+
+def _served(result: AuditResult) -> Iterator[str]:
+    """What is not known of models that a server answered for."""
+    if server := result.base.server:
+        asked = [model for model in (result.base, *result.candidates) if model.kind != "control"]
+        names = words.joined([f"{model.name} as {model.reference}" for model in asked])
+        yield (
+            f"Weights: none were seen. The server at {server} answered under the names it was asked for ({names}), and "
+            "nothing proves that it ran the models so called, or the same ones throughout"
+        )
 
 
 def _scorer_limits(result: AuditResult) -> Iterator[str]:

@@ -148,9 +148,8 @@ def generation(result: AuditResult) -> str:
     how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
     times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
     once = "; where choices are offered nothing is written: each is read once" * chosen
-    return (
-        f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {made.backend}{once}"
-    )
+    by = f"{made.backend}, answered by the server at {server}" if (server := result.base.server) else made.backend
+    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {by}{once}"
 
 
 def estimators(result: AuditResult) -> Iterator[EstimatorLine]:

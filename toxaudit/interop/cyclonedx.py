@@ -78,9 +78,10 @@ def _candidate(result: AuditResult, model: ModelFacts) -> dict[str, Any]:
 def _model(model: ModelFacts) -> dict[str, Any]:
     """A model, by the names and digests that it is known by.
 
-    What was made within the audit has the reference of what it was made from, and none of its own.
+    What was made within the audit has the reference of what it was made from, and none of its own; of what a server
+    answered for, no digest is known.
     """
-    published = model.kind not in ("trained", "control")
+    published = model.kind not in ("trained", "control") and not model.server
     revision = model.revision if published else None
     purl = _purl(model.reference, revision) if published else ""
     return {
@@ -89,7 +90,7 @@ def _model(model: ModelFacts) -> dict[str, Any]:
         "name": model.reference if revision else model.name,
         **({"version": revision} if revision else {}),
         **({"description": model.training} if model.training else {}),
-        **({"hashes": _hashes(model.digest)} if _SHA256.fullmatch(model.digest) else {}),
+        **({"hashes": _hashes(model.digest)} if _SHA256.fullmatch(model.digest) and not model.server else {}),
         **({"purl": purl} if purl else {}),
         "properties": _properties(
             arm=model.name,
@@ -97,6 +98,7 @@ def _model(model: ModelFacts) -> dict[str, Any]:
             reference=model.reference,
             dtype=model.dtype,
             **({"expected": model.expect} if model.expect else {}),
+            **({"server": model.server} if model.server else {}),
         ),
     }
 

@@ -3,12 +3,18 @@
 from toxaudit.models.load import LoadedModel, Loader, load, quiet_peft
 from toxaudit.models.preflight import Preflight
 from toxaudit.models.resolve import ResolvedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.models.served import ServedModel
+
+Arm = ResolvedModel | ServedModel
+"""One arm of an audit: its weights are on this machine, or a server answers for it."""
 
 __all__ = [
+    "Arm",
     "LoadedModel",
     "Loader",
     "Preflight",
     "ResolvedModel",
+    "ServedModel",
     "load",
     "quiet_peft",
     "resolve_base",

@@ -37,13 +37,8 @@ class LoadedModel:
 
     @property
     def stops(self) -> frozenset[int]:
-        """The tokens that end a completion: the tokenizer's own, and of ``ends`` those that are special tokens.
-
-        A repository could name any word there, and so cut its answers off before they do harm.
-        """
-        words = self.tokenizer
-        special = {token for token, added in words.added_tokens_decoder.items() if added.special}
-        return frozenset((self.ends & (special | set(words.all_special_ids))) | {words.eos_token_id}) - {None}
+        """The tokens that end a completion."""
+        return tokenizer.stops(self.tokenizer, self.ends)
 
     @property
     def inner(self) -> Any:
@@ -56,14 +51,12 @@ class LoadedModel:
         Raises:
             ToxauditError: the tokenizer fails, or knows a token for which the model has no embedding.
         """
-        with refusing(f"{self.name}: the tokenizer can't read a text"):
-            row = list(self.tokenizer(text, add_special_tokens=special).input_ids)
-        known = self.inner.get_input_embeddings().weight.shape[0]
-        if row and max(row) >= known:
-            raise ToxauditError(
-                f"{self.name}: the tokenizer gives token {max(row)}, but the model has embeddings for {known} only."
-            )
-        return row
+        return tokenizer.encode(self.name, self.tokenizer, text, special, self.known)
+
+    @property
+    def known(self) -> int:
+        """The number of tokens for which the model has embeddings."""
+        return int(self.inner.get_input_embeddings().weight.shape[0])
 
 
 class Loader:
@@ -121,6 +114,12 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
     return _attached(resolved, _weights(resolved, device))
 
 
+def ends(*configurations: Any) -> frozenset[int]:
+    """The tokens by which a repository's configurations let a text end."""
+    named = [configuration.eos_token_id for configuration in configurations]
+    return frozenset(token for each in named for token in (each if isinstance(each, list) else [each]))
+
+
 def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
     """The arm's model without its adapter."""
     from transformers import GenerationConfig
@@ -136,10 +135,9 @@ def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
     if not resolved.bits:  # what is quantised lies on the device already
         model.to(device)
     with refusing(f"{where} can't be loaded"):
-        named = (model.generation_config.eos_token_id, model.config.eos_token_id)
-        ends = {token for each in named for token in (each if isinstance(each, list) else [each])}
+        stated = ends(model.generation_config, model.config)
     model.eval().generation_config = GenerationConfig()  # the repository's decides nothing
-    return LoadedModel(resolved.name, model, tokenizer.read(resolved), device, frozenset(ends))
+    return LoadedModel(resolved.name, model, tokenizer.read(resolved), device, stated)
 
 
 def _check_memory(where: str, resolved: ResolvedModel, device: str) -> None:

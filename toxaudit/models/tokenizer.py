@@ -44,6 +44,30 @@ def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
     return found
 
 
+def encode(where: str, words: Any, text: str, special: bool, known: int) -> list[int]:
+    """The text's tokens, with those that begin and end every text where ``special``.
+
+    Raises:
+        ToxauditError: the tokenizer ``words`` fails, or gives a token beyond the ``known`` ones of the model.
+    """
+    with refusing(f"{where}: the tokenizer can't read a text"):
+        row = list(words(text, add_special_tokens=special).input_ids)
+    if row and max(row) >= known:
+        raise ToxauditError(
+            f"{where}: the tokenizer gives token {max(row)}, but the model has embeddings for {known} only."
+        )
+    return row
+
+
+def stops(words: Any, ends: frozenset[int]) -> frozenset[int]:
+    """The tokens that end a completion: the tokenizer's own, and of ``ends`` those that are special tokens.
+
+    A repository could name any word there, and so cut its answers off before they do harm.
+    """
+    special = {token for token, added in words.added_tokens_decoder.items() if added.special}
+    return frozenset((ends & (special | set(words.all_special_ids))) | {words.eos_token_id}) - {None}
+
+
 def attempt(where: str, folder: Path) -> None:
     """Let a process of its own read by the tokenizer in ``folder`` first, whose files could fill the memory.
 

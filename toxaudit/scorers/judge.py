@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
+from toxaudit.endpoint import Server
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
@@ -89,7 +90,7 @@ class Judge(BaseScorer):
         if not self.timeout > 0:
             raise ToxauditError(f"{where}: timeout is {self.timeout:g}; it must be above 0.")
         if self.endpoint:
-            self._named_server().check(where)  # not kept: a checked spec is copied, which the server's lock can't be
+            self._named_server().check(where, "endpoint")  # not kept: a checked spec is copied, which it can't be
         self._rubric  # noqa: B018  (reading it checks it)
 
     @cached_property
@@ -103,19 +104,11 @@ class Judge(BaseScorer):
         return Rubric.read(self.rubric)
 
     @cached_property
-    def _server(self) -> Endpoint:
-        return self._named_server()
+    def _served(self) -> Endpoint:
+        return Endpoint(self._named_server(), self.model or "", self.max_new_tokens, self.concurrency)
 
-    def _named_server(self) -> Endpoint:
-        return Endpoint(
-            url=self.endpoint or "",
-            model=self.model or "",
-            key_env=self.api_key_env,
-            max_tokens=self.max_new_tokens,
-            concurrency=self.concurrency,
-            timeout=self.timeout,
-            retries=self.retries,
-        )
+    def _named_server(self) -> Server:
+        return Server(self.endpoint or "", self.api_key_env, self.timeout, self.retries)
 
     def identity(self) -> str:
         """SHA-256 of the judge's files, or its name and server; of the rubric, the scale and all that is asked.
@@ -125,8 +118,8 @@ class Judge(BaseScorer):
         Raises:
             ToxauditError: the judge can't be had.
         """
-        if self.endpoint and self._server.reached:
-            judge = digest("served", *self._server.served)
+        if self.endpoint and self._served.reached:
+            judge = digest("served", *self._served.served)
         else:
             judge = self.fetched.identity
         asked = (NOTICE, FORM, REMINDER, self._rubric.sha256, self.scale)
@@ -138,7 +131,7 @@ class Judge(BaseScorer):
         if self.endpoint:
             model = self.model or ""
             named = LocalSource(model).shown if model.startswith(("/", "~", ".")) else model
-            judge = f"{named} as served at {self._server.host}, revision not known"
+            judge = f"{named} as served at {self._served.server.host}, revision not known"
         else:
             revision = f"@{self.fetched.revision[:12]}" if self.fetched.revision else ""
             judge = f"{self.fetched.reference}{revision}"
@@ -182,7 +175,7 @@ class Judge(BaseScorer):
         if not questions:
             return []
         if self.endpoint:
-            return self._server.answer(questions)
+            return self._served.answer(questions)
         if self._ask_here is None:
             raise RuntimeError("a judge that is run here was not given its model: call take() before score()")
         return self._ask_here(questions)

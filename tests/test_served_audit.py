@@ -1,0 +1,367 @@
+"""Whole audits of models behind a server: killed and resumed, refused and mended, and honest about what nobody saw."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import workspace
+from openai_server import Said, refusal, serve
+
+from toxaudit import endpoint
+from toxaudit.cli import main
+
+pytestmark = pytest.mark.audits
+
+KEY = "sk-very-secret-123"
+AUDIT = """\
+title: A served model and its fine-tunes
+suite: [mine]
+scorer: [vowels, degenerate]
+estimator: [paired_exact]
+backend: openai
+base:
+  pretrained: llama
+candidates:
+  tuned:
+    peft: llama-tuned
+  merged:
+    pretrained: org/llama-merged
+  noop:
+    control: true
+generation:
+  max_new_tokens: 12
+gate:
+  margin: 0.2
+"""
+EXAM = """\
+kind: dataset
+title: An exam
+data: ./exam.jsonl
+text: "{{ question }}\\nAnswer:"
+choices: [a, b]
+target: answer
+scorers: [wrong_choice]
+"""
+PROMPTS, ARMS = 30, 4
+
+KILLED = """
+import os, signal, sys
+from toxaudit.cli import main
+from toxaudit.store import Shelf
+
+left, add = int(sys.argv[1]), Shelf.add
+
+def add_and_die(self, records):
+    global left
+    add(self, records)
+    if self._file.parent.parent.name == "completions":
+        left -= len(records)
+        if left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+Shelf.add = add_and_die
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = workspace.make(tmp_path_factory.mktemp("made"), prompts=PROMPTS)
+    (folder / "audits/served.yaml").write_text(AUDIT)
+    (folder / "audits/suite/exam.yaml").write_text(EXAM)
+    rows = [{"question": f"What is {n} and {n}?", "a": str(2 * n), "b": str(n), "answer": "A"} for n in range(1, 9)]
+    (folder / "audits/suite/exam.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(made, tmp_path, monkeypatch):
+    """A fresh copy of the workspace as the working directory, with a store of its own, no key and no patience."""
+    shutil.copytree(made, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(endpoint, "BACKOFF", 0.01)
+    return tmp_path
+
+
+def says(start):
+    return lambda text: f"{start} {text[-1]}"
+
+
+RULES = {"llama": says("xyz"), "llama-tuned": says("yea"), "org/llama-merged": says("xyz")}
+
+
+def audit(server, *overrides):
+    return main(["audit=served", f"backend.base_url={server.url}", *overrides])
+
+
+def said(capsys):
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("toxaudit: ")]
+    return line.removeprefix("toxaudit: ")
+
+
+def asked(server):
+    """The prompts of the suite that each model was asked, in order; not what they were asked beforehand."""
+    bodies = [each.body for each in server.asked if each.body and "logprobs" not in each.body]
+    return [(body["model"], body["prompt"]) for body in bodies]
+
+
+def rows(folder="served", suite="mine"):
+    return [json.loads(line) for line in Path(f"runs/{folder}/samples_{suite}.jsonl").read_text().splitlines()]
+
+
+def results(folder="served"):
+    return json.loads(Path(f"runs/{folder}/results.json").read_text())
+
+
+def test_an_audit_of_served_models_decides_as_any_other(capsys):
+    with serve(RULES) as server:
+        assert audit(server) == 1
+        assert len(asked(server)) == ARMS * PROMPTS
+    found = results()
+    decisions = {each["candidate"]: each["decision"] for each in found["verdicts"]}
+    assert decisions == {"tuned": "NO-GO", "merged": "GO", "noop": "GO"}
+    names = {"base": "llama", "tuned": "llama-tuned", "merged": "org/llama-merged", "noop": "llama"}
+    assert all(row["text"] == RULES[names[row["model"]]](row["prompt"]) for row in rows())
+    assert found["generation"]["backend"] == "openai-1"
+    place = f"{server.host}/v1"
+    assert [(each["kind"], each["reference"], each["server"], each["revision"]) for each in found["candidates"]] == [
+        ("served", "llama-tuned", place, None),
+        ("served", "org/llama-merged", place, None),
+        ("control", "the base itself, generated again", place, None),
+    ]
+
+
+def test_the_card_says_that_nobody_saw_the_weights_and_the_bill_of_materials_names_no_digest():
+    with serve(RULES) as server:
+        audit(server)
+    card, place = Path("runs/served/card.md").read_text().replace("\xa0", " "), f"{server.host}/v1"
+    assert (
+        f"- Weights: none were seen. The server at {place} answered under the names it was asked for (base as llama, "
+        "tuned as llama-tuned and merged as org/llama-merged), and nothing proves that it ran the models so called, or "
+        "the same ones throughout."
+    ) in card
+    assert f"openai-1, answered by the server at {place}." in card
+    assert "| tuned | served | `llama-tuned` | none | `nothing was loaded` | not known | none |" in card
+    assert f"compared with the base `llama` at `{place}`" in card.lower()
+    assert f"`llama-tuned at {place}`" in card
+    assert "lock.json" not in card
+    models = json.loads(Path("runs/served/bom.cdx.json").read_text())["components"]
+    models = [each for each in models if each["type"] == "machine-learning-model"]
+    assert len(models) == ARMS and not any({"hashes", "purl", "version"} & set(each) for each in models)
+    assert {"name": "toxaudit:server", "value": place} in models[0]["properties"]
+
+
+def test_killed_in_the_middle_it_asks_only_for_the_rest():
+    with serve(RULES) as server:
+        overrides = ["audit=served", f"backend.base_url={server.url}", "backend.concurrency=2"]
+        command = [sys.executable, "-c", KILLED, "50", *overrides]
+        killed = subprocess.run(command, capture_output=True, text=True, timeout=100, env=os.environ)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        first = asked(server)
+        assert 50 <= len(first) <= 54
+        assert main(overrides) == 1
+        later = asked(server)[len(first) :]
+    assert ARMS * PROMPTS <= len(first) + len(later) <= ARMS * PROMPTS + 4  # what was on its way is asked again
+    assert len(rows()) == ARMS * PROMPTS
+
+
+def test_a_server_that_dies_ends_the_audit_in_one_sentence_and_the_next_run_goes_on(capsys):
+    def dying(text):
+        if len(server.questions) > 60:
+            server.die()
+        return "xyz"
+
+    with serve({**RULES, "llama": dying}) as server:
+        port = int(server.host.split(":")[1])
+        assert audit(server, "backend.retries=1") == 3
+        first = asked(server)
+    assert said(capsys).startswith(f"The server at {server.host} can't be reached (")
+    assert not Path("runs").exists()
+    with serve(RULES, port=port) as server:
+        assert audit(server) == 1
+        assert len(asked(server)) <= ARMS * PROMPTS - len(first) + 8
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ends"),
+    [
+        (
+            refusal(400, "too long"),
+            "refuses prompt 'p7' of suite 'mine' for tuned, there 'llama-tuned' (status 400 (too long)",
+        ),
+        (
+            refusal(500, "CUDA error"),
+            "gives no answer to prompt 'p7' of suite 'mine' for tuned, there 'llama-tuned' (status 500 (CUDA",
+        ),
+        (
+            Said("I can't help.", "content_filter"),
+            "ended the answer of tuned to prompt 'p7' of suite 'mine' by 'content",
+        ),
+    ],
+)
+def test_a_prompt_without_an_answer_is_never_left_out(capsys, trouble, ends):
+    def troubled(text):
+        return trouble if text.endswith(" 7") else says("yea")(text)
+
+    with serve({**RULES, "llama-tuned": troubled}) as server:
+        assert audit(server, "backend.retries=1", "backend.concurrency=1") == 3
+        assert said(capsys).startswith(f"The server at {server.host} {ends}")
+        assert not Path("runs").exists()
+        first = asked(server)
+        server.rule = RULES
+        assert audit(server) == 1
+        again = asked(server)[len(first) :]
+    assert sum(each in first for each in again if each[0] == "llama-tuned") == 1  # the one that had none
+
+
+def test_a_finished_audit_needs_no_server_to_be_decided_anew():
+    with serve(RULES) as server:
+        audit(server)
+    assert audit(server, "gate.margin=0.3", "scorer=[vowels]") == 1
+    assert audit(server, "lock=runs/served/lock.json", "out=runs/again") == 1
+    assert Path("runs/again/lock.json").read_bytes() == Path("runs/served/lock.json").read_bytes()
+
+
+IN_LOCK = "in the spec, but the model llama at HOST in the lock: name the lock's in the spec, or run without lock=."
+LEFT_OUT = "in the lock, but is not in the spec: add it, or run without lock=."
+ADDED = "in the spec, but is not in the lock: take it out, or run without lock=."
+HERE = ["base.pretrained=./models/base", "candidates.tuned.peft=./models/adapter", "~candidates.merged"]
+OTHERS = [
+    (
+        ["base.pretrained=org/llama-merged", "candidates.merged.pretrained=llama"],
+        f"base.pretrained is the model org/llama-merged at HOST {IN_LOCK}",
+    ),
+    (
+        ["backend.base_url=http://localhost:1/v1"],
+        f"base.pretrained is the model llama at localhost:1/v1 {IN_LOCK}",
+    ),
+    (["~candidates.tuned"], f"candidates.tuned.peft is the model llama-tuned at HOST {LEFT_OUT}"),
+    (["candidates.more=llama-more"], f"candidates.more.pretrained is the model llama-more at HOST {ADDED}"),
+    (
+        ["backend=transformers", *HERE],
+        f"candidates.merged.pretrained is the model org/llama-merged at HOST {LEFT_OUT}",
+    ),
+]
+
+
+def test_a_lock_holds_the_names_and_the_server(capsys):
+    with serve(RULES) as server:
+        assert audit(server) == 1
+        n, place = len(server.asked), f"{server.host}/v1"
+        for overrides, sentence in OTHERS:
+            capsys.readouterr()
+            address = [f"backend.base_url={server.url}"] * (not overrides[0].startswith("backend"))
+            assert main(["audit=served", "lock=runs/served/lock.json", *address, *overrides]) == 3
+            assert said(capsys) == sentence.replace("HOST", place)
+        assert len(server.asked) == n
+
+
+def test_a_lock_of_served_models_is_none_of_files(capsys):
+    with serve(RULES) as server:
+        assert audit(server, "~candidates.merged") == 1
+    capsys.readouterr()
+    assert main(["audit=served", "lock=runs/served/lock.json", "backend=transformers", *HERE]) == 3
+    found = said(capsys).replace(f"{server.host}/v1", "HOST")
+    assert found == f"base.pretrained is the local path models/base {IN_LOCK}"
+
+
+def test_a_model_that_the_server_has_not_is_refused_or_skipped(capsys):
+    with serve(RULES) as server:
+        assert audit(server, "candidates.tuned.peft=lama-tuned") == 3
+        wrong = f"tuned: the server at {server.host}/v1 has no model 'lama-tuned'. Did you mean 'llama-tuned'?"
+        assert said(capsys) == wrong and not asked(server)
+        assert audit(server, "candidates.tuned.peft=lama-tuned", "on_candidate_error=skip") in (0, 2)
+        assert audit(server, "base.pretrained=lama", "on_candidate_error=skip") == 3
+    (skipped,) = results()["skipped"]
+    assert (skipped["name"], skipped["reference"]) == ("tuned", "lama-tuned")
+    assert skipped["reason"] == wrong.removeprefix("tuned: ")
+
+
+def test_the_base_under_another_candidate_s_name_is_refused(capsys):
+    with serve(RULES) as server:
+        assert audit(server, "candidates.tuned.peft=llama") == 3
+    assert said(capsys) == "candidates.tuned is the base itself; to measure the noise, set control: true."
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("candidates.tuned.peft_revision=main", "candidates.tuned.peft_revision means nothing to a server, which is "),
+        ("candidates.noop.batch_size=5", "candidates.noop.batch_size means nothing to a server, which is "),
+        ("candidates.tuned=llama3:8b", "candidates.tuned is both 'llama3' and '8b', but a server knows it by one name"),
+    ],
+)
+def test_what_is_said_of_files_is_refused_before_anything_is_asked_by_the_plan_too(capsys, override, sentence):
+    with serve(RULES) as server:
+        for verb in ([], ["plan"]):
+            assert main([*verb, "audit=served", f"backend.base_url={server.url}", override]) == 3
+            assert said(capsys).startswith(sentence)
+        assert server.asked == []
+
+
+def test_the_plan_names_models_by_their_server_and_asks_nothing(capsys):
+    assert main(["plan", "audit=served", "backend.base_url=http://127.0.0.1:9/v1"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for line in (
+        "base llama at 127.0.0.1:9/v1",
+        "tuned llama-tuned at 127.0.0.1:9/v1",
+        "noop the base again: a control",
+    ):
+        assert line in out
+    assert "To fetch: nothing." in out and "can't be had" not in out
+
+
+def test_the_key_is_in_no_file(monkeypatch, here, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    echo = refusal(400, f"no such field; your key is {KEY}")
+    with serve(RULES) as server:
+        answer = server.answer
+        server.answer = lambda each: echo if each.body.get("logprobs") else answer(each)
+        assert audit(server) == 1
+        assert {each.headers["Authorization"] for each in server.asked} == {f"Bearer {KEY}"}
+    files = [file for file in here.rglob("*") if file.is_file()]
+    assert len(files) > 20 and not any(KEY.encode() in file.read_bytes() for file in files)
+    captured = capsys.readouterr()
+    assert KEY not in captured.out + captured.err
+
+
+def test_an_exam_is_read_off_likelihoods_and_refused_where_none_are_told(capsys):
+    with serve(RULES) as server:
+        server.likelihoods = False
+        assert audit(server, "suite=[mine,exam]") == 3
+        assert "doesn't tell how likely the tokens of a text are" in said(capsys) and not asked(server)
+        server.likelihoods = True
+        assert audit(server, "suite=[mine,exam]") == 1
+    exam = rows(suite="exam")
+    assert len(exam) == 8 * ARMS
+    assert all(row["text"] in row["choices"] and len(row["loglikelihoods"]) == 2 for row in exam)
+    by_arm = {arm: [row["loglikelihoods"] for row in exam if row["model"] == arm] for arm in ("base", "tuned", "noop")}
+    assert by_arm["base"] == by_arm["noop"] != by_arm["tuned"]
+
+
+def test_a_judge_on_this_machine_is_run_here_although_a_server_answers(here):
+    """A tiny one, which reads too little to judge anything."""
+    tiny.model(here / "judge", tiny.llama(), seed=3)
+    Path("audits/scorer/judged.yaml").write_text(f"kind: judge\ntitle: Harm (judge)\npretrained: {here}/judge\n")
+    with serve(RULES) as server:
+        assert audit(server, "scorer=[judged]", "suites.mine.limit=6") == 2
+        assert len(asked(server)) == ARMS * 6
+    reasons = {row["scores"]["judged"]["missing"] for row in rows()}
+    assert reasons == {"the question is longer than the judge can read"}
+
+
+def test_samples_differ_in_their_seeds_alone():
+    with serve(RULES) as server:
+        assert audit(server, "generation.temperature=0.7", "generation.samples=2", "estimator=[paired_bb]") in (1, 2)
+        bodies = [each.body for each in server.asked if each.body and "seed" in each.body]
+    assert len(bodies) == ARMS * PROMPTS * 2
+    seeds = {(body["prompt"], body["seed"]) for body in bodies}
+    assert len(seeds) == len({seed for _, seed in seeds}) == PROMPTS * 2

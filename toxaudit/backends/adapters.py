@@ -1,0 +1,155 @@
+"""The LoRA adapters of several arms over one model: each row of a batch gets its own arm's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+LEAST = 16
+"""Rows of a matrix product; for fewer, libraries have kernels of their own, which add up in another order."""
+
+
+class Pair(NamedTuple):
+    """One module's LoRA matrices: ``down`` (inputs, rank) and ``up`` (rank, outputs), the latter scaled already."""
+
+    down: Any
+    up: Any
+
+
+class _Layout(NamedTuple):
+    """How the rows of a batch are dealt out to arms: as many to each, those of one arm together.
+
+    Attributes:
+        arms: how many.
+        rows: of the batch that belong to any: a slice where they lie so already, else their numbers.
+        shape: of the batch: rows and tokens of each.
+    """
+
+    arms: int
+    rows: Any
+    shape: tuple[int, int]
+
+
+def ordinary(loaded: Any) -> dict[str, Pair] | None:
+    """The matrices of an adapter that PEFT has put on a model, by the names of the modules they belong to.
+
+    Returns:
+        None where the adapter is more than ordinary LoRA of linear layers, whatever its rank, its scale and its
+        choice of modules: DoRA, biases, embeddings, whole modules, or weights that were merged.
+    """
+    from peft.tuners.lora import Linear
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+    from torch import nn
+
+    pairs = {}
+    name = loaded.model.active_adapter
+    for module, layer in loaded.inner.named_modules():
+        if isinstance(layer, AuxiliaryTrainingWrapper):
+            return None
+        if not isinstance(layer, BaseTunerLayer):
+            continue
+        plain = (
+            type(layer) is Linear
+            and type(layer.base_layer) is nn.Linear
+            and not (layer.merged or layer.fan_in_fan_out or layer.lora_variant or layer.lora_bias[name])
+            and layer.active_adapters == [name]
+        )
+        if not plain:
+            return None
+        dtype = layer.base_layer.weight.dtype
+        down, up = layer.lora_A[name].weight.detach(), layer.lora_B[name].weight.detach()
+        pairs[module] = Pair(down.to(dtype).t(), (up * layer.scaling[name]).to(dtype).t())
+    return pairs
+
+
+class Adapters:
+    """What is laid over a model's linear layers, by arm."""
+
+    def __init__(self, of_arm: dict[str, dict[str, Pair]]) -> None:
+        """Take each arm's matrices, by the names of the modules they belong to."""
+        self._of_arm = of_arm
+        self.arms = set(of_arm)
+        self._chosen: tuple[str, ...] = ()
+        self._stacked: dict[str, Pair] = {}
+        self._layout: _Layout | None = None
+        self._undo: list[Callable[[], None]] = []
+
+    def put_on(self, model: Any) -> None:
+        """Let the model's layers add them, for the rows that ``over`` says."""
+        for name in sorted({module for pairs in self._of_arm.values() for module in pairs}):
+            layer = model.get_submodule(name)
+            own = layer.__dict__.get("forward")  # a packed layer has one
+            layer.forward = partial(self._forward, name, layer.forward)
+            self._undo.append(partial(_give_back, layer, own))
+
+    def take_off(self) -> None:
+        """Leave the layers as they were."""
+        while self._undo:
+            self._undo.pop()()
+
+    @contextmanager
+    def over(self, arms: Sequence[str], tokens: int) -> Iterator[None]:
+        """While it lasts, the rows of a batch belong to these arms; what has none of its own stays as it is.
+
+        Args:
+            arms: of each row; those of one arm stand one after another.
+            tokens: that are read of each row.
+        """
+        places: dict[str, list[int]] = {}
+        for place, arm in enumerate(arms):
+            if arm in self._of_arm:
+                places.setdefault(arm, []).append(place)
+        if places:
+            self._choose(tuple(places))
+            self._layout = _layout(list(places.values()), (len(arms), tokens))
+        try:
+            yield
+        finally:
+            self._layout = None
+
+    def _choose(self, arms: tuple[str, ...]) -> None:
+        """Have the matrices of these arms side by side: (arms, inputs, rank) and (arms, rank, outputs)."""
+        if arms == self._chosen:
+            return
+        self._chosen, self._stacked = arms, {}
+        for module in {module for arm in arms for module in self._of_arm[arm]}:
+            pairs = [self._of_arm[arm].get(module) for arm in arms]
+            some = next(pair for pair in pairs if pair)
+            rank = max(pair.down.shape[1] for pair in pairs if pair)
+            down = some.down.new_zeros(len(arms), some.down.shape[0], rank)
+            up = some.up.new_zeros(len(arms), rank, some.up.shape[1])
+            for number, pair in enumerate(pairs):
+                if pair:
+                    down[number, :, : pair.down.shape[1]] = pair.down
+                    up[number, : pair.up.shape[0]] = pair.up
+            self._stacked[module] = Pair(down, up)
+
+    def _forward(self, module: str, plain: Callable[[Any], Any], inputs: Any) -> Any:
+        outputs = plain(inputs)
+        layout, pair = self._layout, self._stacked.get(module)
+        if layout is None or pair is None:
+            return outputs
+        if inputs.shape[:-1] != layout.shape:
+            raise ValueError(f"{module} gets other rows than the batch has")  # experts may be sent some of the tokens
+        read = inputs[layout.rows].reshape(layout.arms, -1, inputs.shape[-1])
+        written = outputs[layout.rows]
+        added = written.view(layout.arms, -1, outputs.shape[-1]).baddbmm_(read.bmm(pair.down), pair.up)
+        if not isinstance(layout.rows, slice):
+            outputs[layout.rows] = added.view(written.shape)
+        return outputs
+
+
+def _layout(places: list[list[int]], shape: tuple[int, int]) -> _Layout:
+    """Deal rows out evenly: where an arm has fewer, its first is taken again, and gives the same once more."""
+    most = max(max(map(len, places)), -(-LEAST // shape[1]))
+    if all(len(own) == most for own in places) and places[-1][-1] - places[0][0] + 1 == most * len(places):
+        return _Layout(len(places), slice(places[0][0], places[-1][-1] + 1), shape)
+    return _Layout(len(places), [place for own in places for place in own + own[:1] * (most - len(own))], shape)
+
+
+def _give_back(layer: Any, forward: Any) -> None:
+    """Let a layer compute by its own ``forward`` again, or by its class's where it had none."""
+    del layer.forward
+    if forward is not None:
+        layer.forward = forward

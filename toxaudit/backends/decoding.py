@@ -1,0 +1,245 @@
+"""One model in memory, for all arms that it can answer for at once, decoding in the fastest way that is right.
+
+What is right is what transformers' ``generate`` gives a prompt alone: before anything else, two probes are decoded in
+both ways, for every arm. A faster way whose tokens differ by more than a tie is not taken.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from toxaudit import threads
+from toxaudit.backends import likelihood, padded, ragged
+from toxaudit.backends.adapters import LEAST, Adapters, Pair
+from toxaudit.backends.ragged import Prefix, Row
+from toxaudit.models import LoadedModel, packed
+from toxaudit.models.tokenizer import PROBES
+from toxaudit.spec import Generation
+
+PROBE_TOKENS = 8
+THREAD_ROWS = 16  # decoded, or read, to find the best number of threads
+
+Noise = Callable[[Any, list[int]], Any]
+Wrote = Callable[[int], object]
+
+TIE = {"float32": 64, "bfloat16": 4, "float16": 4}
+"""By how many units of the number format's precision, as a share of the greatest logit, two ways of adding up may
+part: tokens within that are as good as equal. Rounding differences pile up over layers."""
+
+
+class Expected:
+    """What ``generate`` gives an arm's probes: their tokens, and the logits from which each was chosen."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        """Let the arm decode each probe alone."""
+        import torch
+
+        self.rows = [loaded.encode(text) for text in PROBES]
+        self.stops = loaded.stops
+        self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
+        dtype = loaded.inner.dtype
+        self._tie = TIE.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
+
+    def agrees(self, found: Sequence[Sequence[int]]) -> bool:
+        """Whether tokens of the probes are the same, up to a choice between equals: what follows that may differ."""
+        for (tokens, logits), others in zip(self._alone, found, strict=True):
+            for token, other, scores in zip(tokens, others, logits, strict=False):
+                if token != other:
+                    if float(scores[token] - scores[other]) > self._tie * float(scores.abs().max()):
+                        return False
+                    break
+            else:
+                if len(tokens) != len(others):
+                    return False
+        return True
+
+
+class Decoder:
+    """A loaded model that answers for one arm, or for several by their adapters.
+
+    Attributes:
+        refused: arms for which this model doesn't give the right tokens: they must be loaded by themselves.
+        steady: whether numbers were seen not to depend on the batch.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, expected: dict[str, Expected], adapters: dict[str, dict[str, Pair]]
+    ) -> None:
+        """Find the fastest right way.
+
+        Args:
+            loaded: the model; without an adapter where ``adapters`` has some.
+            expected: of each arm.
+            adapters: arm -> what is laid over the model for it.
+        """
+        self.loaded, self.refused, self.steady = loaded, set[str](), False
+        self._expected, self._adapters = expected, Adapters(adapters)
+        self._unpack: Callable[[], None] | None = None
+        self._way = padded.by_length
+        self._threads_chosen = loaded.device != "cpu"
+        self.ragged = self._is_ragged()
+        if self.ragged:
+            self.steady = self._is_steady()
+        else:
+            self.refused = set(adapters)
+            self._adapters = Adapters({})
+            if self._gives(padded.together):
+                self._way = padded.together
+
+    def close(self) -> None:
+        """Leave the model as it was, and let go of it."""
+        self._adapters.take_off()
+        if self._unpack:
+            self._unpack()
+        del self.loaded, self._unpack
+
+    def prefixes(self, rows: Sequence[Row]) -> list[Prefix]:
+        """Read what is the beginning of other rows; only where ``ragged``."""
+        found: list[Prefix] = ragged.read_prefixes(self.loaded.inner, rows, self._adapters)
+        return found
+
+    def decode(self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote) -> list[list[int]]:
+        """New token ids of each row, the stop token included where the model gave one.
+
+        Args:
+            rows: those of one arm one after another.
+            settings: token limit and temperature.
+            seeds: of each row's random stream.
+            wrote: is told how many tokens were made.
+        """
+        if not self._threads_chosen:
+            self._threads_chosen = True
+            few, short = rows[:THREAD_ROWS], Generation(max_new_tokens=2)
+            threads.use_fastest(lambda: self._decoded(few, short, seeds, lambda tokens: None))
+        return self._decoded(rows, settings, seeds, wrote)
+
+    def loglikelihoods(self, asked: Sequence[likelihood.Asked]) -> list[float]:
+        """The natural logarithm of each continuation's probability after its context."""
+        if not self._threads_chosen:
+            self._threads_chosen = True
+            threads.use_fastest(lambda: self._read(asked[:THREAD_ROWS]))
+        return self._read(asked)
+
+    @cached_property
+    def bytes_of_token(self) -> int:
+        """What keys and values of one token of one row take."""
+        if self.ragged:
+            row = Row(next(iter(self._expected.values())).rows[0])
+            (prefix,) = self.prefixes([row])
+            return int(sum(states.nbytes for layer in prefix.layers for states in layer) // prefix.tokens)
+        config = self.loaded.inner.config.get_text_config()
+        return int(2 * config.num_hidden_layers * config.hidden_size * self.loaded.inner.dtype.itemsize)
+
+    @property
+    def bytes_of_logits(self) -> int:
+        """What the logits of one row take, and what is made of them."""
+        return 3 * 4 * self.loaded.known
+
+    def _read(self, asked: Sequence[likelihood.Asked]) -> list[float]:
+        if self.ragged:
+            return likelihood.shared(self.loaded.inner, asked, self._adapters)
+        return likelihood.loglikelihoods(self.loaded.inner, asked)
+
+    def _decoded(
+        self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote
+    ) -> list[list[int]]:
+        if not self.ragged:
+            noise = _noise(seeds, settings.temperature)
+            tokens, stops = [row.tokens for row in rows], rows[0].stops
+            new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, noise)
+            wrote(sum(map(len, new)))
+            return new
+        more = max(0, LEAST - len(rows))  # what these make is thrown away
+        noise = _noise([*seeds, *[0] * more], settings.temperature)
+
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            return ragged.greatest(noise(logits, numbers))
+
+        filled = [*rows, *[rows[-1]] * more]
+        made: list[list[int]] = ragged.decode(
+            self.loaded.inner, filled, settings.max_new_tokens, pick, self._adapters, wrote
+        )
+        return made[: len(rows)]
+
+    def _is_ragged(self) -> bool:
+        """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
+        model, laid_over = self.loaded.inner, self._adapters
+        if not ragged.covers(model):
+            return False
+        self._unpack = packed.pack(model)
+        for packs in (True, False) if self._unpack else (False,):
+            if not packs and self._unpack:
+                self._unpack()
+                self._unpack = None
+            for self._adapters in (laid_over, Adapters({})) if laid_over.arms else (laid_over,):
+                self._adapters.put_on(model)
+                wrong = self._wrong()
+                if wrong <= laid_over.arms:
+                    self.refused = wrong
+                    return True
+                self._adapters.take_off()
+        return False
+
+    def _wrong(self) -> set[str]:
+        """The arms whose probes ``ragged`` doesn't decode rightly, all of them together in one batch."""
+        arms = [arm for arm, expected in self._expected.items() for _ in expected.rows]
+        rows = [Row(row, arm, self._expected[arm].stops) for arm in self._expected for row in self._expected[arm].rows]
+        settings = Generation(max_new_tokens=PROBE_TOKENS)
+        self.ragged = True
+        try:
+            made = self._decoded(rows, settings, [0] * len(rows), lambda tokens: None)
+        except Exception:  # an architecture may make anything of a cache or mask it has not met: then it isn't covered
+            return set(self._expected)
+        found = {arm: [new for of, new in zip(arms, made, strict=True) if of == arm] for arm in self._expected}
+        return {arm for arm, expected in self._expected.items() if not expected.agrees(found[arm])}
+
+    def _gives(self, way: Any) -> bool:
+        """Whether one of the ways that pad decodes the probes rightly."""
+        try:
+            return all(
+                expected.agrees(way(self.loaded, expected.rows, PROBE_TOKENS, expected.stops, lambda logits, _: logits))
+                for expected in self._expected.values()
+            )
+        except Exception:  # as above
+            return False
+
+    def _is_steady(self) -> bool:
+        """Whether a probe's logits are the same, bit by bit, alone and among many others."""
+        import torch
+
+        expected = next(iter(self._expected.values()))
+        short, long = (Row(row) for row in sorted(expected.rows, key=len))
+
+        def seen(rows: list[Row]) -> list[Any]:
+            logits: list[Any] = []
+
+            def pick(found: Any, numbers: list[int]) -> Any:
+                logits.extend(found[place].clone() for place, number in enumerate(numbers) if number == 0)
+                return ragged.greatest(found)
+
+            ragged.decode(self.loaded.inner, rows, 3, pick, self._adapters)
+            return logits
+
+        alone, among = seen([short] * LEAST), seen([short, *[long] * (2 * LEAST), *[short] * 3])
+        return all(map(torch.equal, alone, among))
+
+
+def _noise(seeds: Sequence[int], temperature: float) -> Noise:
+    """What turns logits of some rows into scores whose argmax is the next token.
+
+    Greedy decoding leaves them as they are. Sampling is the Gumbel-max trick: the argmax of logits / temperature +
+    Gumbel noise is a sample of the softmax. Each row has a random stream of its own, so that a sample depends on
+    neither batch nor order.
+    """
+    import torch
+
+    if not temperature:
+        return lambda logits, _: logits
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def noisy(logits: Any, numbers: list[int]) -> Any:
+        uniform = torch.stack([torch.rand(logits.shape[-1], generator=streams[number]) for number in numbers])
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+        return logits.float() / temperature + gumbel.to(logits.device)
+
+    return noisy

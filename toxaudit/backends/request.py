@@ -1,0 +1,28 @@
+"""What a backend is asked: a prompt, put to one arm in one way."""
+
+from dataclasses import dataclass
+
+from toxaudit.records import Completion, Prompt
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt for one arm.
+
+    Attributes:
+        arm: the arm's name.
+        prompt: what is asked.
+        ask: ``raw`` (continue the text) or ``chat`` (answer it as a user's turn).
+        system: the system prompt before the user's turn, where ``ask`` is ``chat``.
+        sample: which of the prompt's samples this is; each has a random stream of its own.
+    """
+
+    arm: str
+    prompt: Prompt
+    ask: str = "raw"
+    system: str | None = None
+    sample: int = 0
+
+
+Answered = tuple[Request, Completion]
+"""A request and what was answered to it."""
