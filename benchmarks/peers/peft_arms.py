@@ -9,7 +9,7 @@ from loop import loaded
 
 
 def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
-    """Answer by the base and every adapter, ``way``: an arm at a time by set_adapter or merged, or all in a batch."""
+    """Answer by the base and every adapter, ``way``: ``set_adapter`` or ``merge``, an arm at a time, or ``mixed``, all in a batch."""
     with watch("loading"):
         from peft import PeftModel
 
@@ -21,7 +21,7 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
         model.eval()
     with watch("generating"):
         order = sorted(range(len(job["texts"])), key=lambda number: -len(tokenizer(job["texts"][number]).input_ids))
-        mixed = job["way"] == "adapter_names"
+        mixed = job["way"] == "mixed"
         found = _together(model, tokenizer, order, job) if mixed else _in_turn(model, tokenizer, order, job)
     return {arm: [answers[number] for number in range(len(order))] for arm, answers in found.items()}
 

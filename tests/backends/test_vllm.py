@@ -308,6 +308,7 @@ def test_a_whole_audit_answers_as_by_the_default_backend_and_keeps_its_own_compl
 
 
 SCRIPT = """
+import multiprocessing
 import sys
 import psutil, tiny
 from pathlib import Path
@@ -322,10 +323,12 @@ if __name__ == "__main__":
     arms = [tiny.resolved(base), tiny.resolved(base, adapter)]
     asked = [Request(arm.name, Prompt("p", "suite", "It was")) for arm in arms]
     with Vllm().open(Loader("cpu"), arms) as session:
-        assert len(psutil.Process().children(recursive=True)) > 1
+        begun = psutil.Process().children(recursive=True)
+        assert sum(process.memory_info().rss for process in begun) > 2**28
         found = {r.arm: c.text for batch in session.generate(asked, Generation(4), lambda _: False) for r, c in batch}
-    left = [each for each in psutil.Process().children(recursive=True) if "resource_tracker" not in str(each.cmdline())]
-    assert not left, left
+    assert not multiprocessing.active_children()
+    _, left = psutil.wait_procs(begun, timeout=5)
+    assert sum(process.memory_info().rss for process in left) < 2**26, left
     print("found", found["base"], found["tuned"], flush=True)
 """
 

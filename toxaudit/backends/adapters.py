@@ -64,12 +64,17 @@ def ordinary(loaded: Any) -> dict[str, Pair] | None:
 
 
 class Adapters:
-    """What is laid over a model's linear layers, by arm."""
+    """What is laid over a model's linear layers, by arm.
+
+    Attributes:
+        arms: those that have an adapter.
+    """
 
     def __init__(self, of_arm: dict[str, dict[str, Pair]]) -> None:
-        """Take each arm's matrices, by the names of the modules they belong to."""
-        self._of_arm = of_arm
-        self.arms = set(of_arm)
+        """Take each arm's matrices, by the names of the modules they belong to; they are moved out of ``of_arm``."""
+        self.arms = list(of_arm)
+        modules = sorted({module for pairs in of_arm.values() for module in pairs})
+        self._all = {module: _side_by_side([of_arm[arm].pop(module, None) for arm in self.arms]) for module in modules}
         self._chosen: tuple[str, ...] = ()
         self._stacked: dict[str, Pair] = {}
         self._layout: _Layout | None = None
@@ -77,7 +82,7 @@ class Adapters:
 
     def put_on(self, model: Any) -> None:
         """Let the model's layers add them, for the rows that ``over`` says."""
-        for name in sorted({module for pairs in self._of_arm.values() for module in pairs}):
+        for name in self._all:
             layer = model.get_submodule(name)
             own = layer.__dict__.get("forward")  # a packed layer has one
             layer.forward = partial(self._forward, name, layer.forward)
@@ -98,7 +103,7 @@ class Adapters:
         """
         places: dict[str, list[int]] = {}
         for place, arm in enumerate(arms):
-            if arm in self._of_arm:
+            if arm in self.arms:
                 places.setdefault(arm, []).append(place)
         if places:
             self._choose(tuple(places))
@@ -109,21 +114,15 @@ class Adapters:
             self._layout = None
 
     def _choose(self, arms: tuple[str, ...]) -> None:
-        """Have the matrices of these arms side by side: (arms, inputs, rank) and (arms, rank, outputs)."""
-        if arms == self._chosen:
-            return
-        self._chosen, self._stacked = arms, {}
-        for module in {module for arm in arms for module in self._of_arm[arm]}:
-            pairs = [self._of_arm[arm].get(module) for arm in arms]
-            some = next(pair for pair in pairs if pair)
-            rank = max(pair.down.shape[1] for pair in pairs if pair)
-            down = some.down.new_zeros(len(arms), some.down.shape[0], rank)
-            up = some.up.new_zeros(len(arms), rank, some.up.shape[1])
-            for number, pair in enumerate(pairs):
-                if pair:
-                    down[number, :, : pair.down.shape[1]] = pair.down
-                    up[number, : pair.up.shape[0]] = pair.up
-            self._stacked[module] = Pair(down, up)
+        """Have these arms' matrices at hand."""
+        if arms != self._chosen:
+            numbers = [self.arms.index(arm) for arm in arms]
+            every = numbers == list(range(len(self.arms)))
+            self._chosen = arms
+            self._stacked = {
+                module: pair if every else Pair(pair.down[numbers], pair.up[numbers])
+                for module, pair in self._all.items()
+            }
 
     def _forward(self, module: str, plain: Callable[[Any], Any], inputs: Any) -> Any:
         outputs = plain(inputs)
@@ -138,6 +137,19 @@ class Adapters:
         if not isinstance(layout.rows, slice):
             outputs[layout.rows] = added.view(written.shape)
         return outputs
+
+
+def _side_by_side(pairs: Sequence[Pair | None]) -> Pair:
+    """The matrices of several arms in one: (arms, inputs, rank) and (arms, rank, outputs); zeros where one has none."""
+    some = next(pair for pair in pairs if pair)
+    rank = max(pair.down.shape[1] for pair in pairs if pair)
+    down = some.down.new_zeros(len(pairs), some.down.shape[0], rank)
+    up = some.up.new_zeros(len(pairs), rank, some.up.shape[1])
+    for number, pair in enumerate(pairs):
+        if pair:
+            down[number, :, : pair.down.shape[1]] = pair.down
+            up[number, : pair.up.shape[0]] = pair.up
+    return Pair(down, up)
 
 
 def _layout(places: list[list[int]], shape: tuple[int, int]) -> _Layout:

@@ -10,7 +10,7 @@ from typing import Any
 
 from toxaudit import threads
 from toxaudit.backends import likelihood, padded, ragged
-from toxaudit.backends.adapters import LEAST, Adapters, Pair
+from toxaudit.backends.adapters import LEAST, Adapters
 from toxaudit.backends.ragged import Prefix, Row
 from toxaudit.models import LoadedModel, packed
 from toxaudit.models.tokenizer import PROBES
@@ -62,18 +62,16 @@ class Decoder:
         steady: whether numbers were seen not to depend on the batch.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, expected: dict[str, Expected], adapters: dict[str, dict[str, Pair]]
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, expected: dict[str, Expected], adapters: Adapters) -> None:
         """Find the fastest right way.
 
         Args:
             loaded: the model; without an adapter where ``adapters`` has some.
             expected: of each arm.
-            adapters: arm -> what is laid over the model for it.
+            adapters: what is laid over the model for the arms that have one.
         """
         self.loaded, self.refused, self.steady = loaded, set[str](), False
-        self._expected, self._adapters = expected, Adapters(adapters)
+        self._expected, self._adapters = expected, adapters
         self._unpack: Callable[[], None] | None = None
         self._way = padded.by_length
         self._threads_chosen = loaded.device != "cpu"
@@ -81,7 +79,7 @@ class Decoder:
         if self.ragged:
             self.steady = self._is_steady()
         else:
-            self.refused = set(adapters)
+            self.refused = set(adapters.arms)
             self._adapters = Adapters({})
             if self._gives(padded.together):
                 self._way = padded.together
@@ -174,7 +172,7 @@ class Decoder:
             for self._adapters in (laid_over, Adapters({})) if laid_over.arms else (laid_over,):
                 self._adapters.put_on(model)
                 wrong = self._wrong()
-                if wrong <= laid_over.arms:
+                if wrong <= set(laid_over.arms):
                     self.refused = wrong
                     return True
                 self._adapters.take_off()

@@ -13,8 +13,8 @@ import torch
 
 from toxaudit.backends import ragged
 from toxaudit.backends.adapters import LEAST, Adapters
-from toxaudit.backends.reading import Pair
 from toxaudit.backends.ragged import Row
+from toxaudit.backends.reading import Pair
 
 READ_TOKENS = 2048  # read at once; more gains nothing and costs memory
 

