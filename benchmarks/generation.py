@@ -26,6 +26,7 @@ import psutil
 
 PEERS = Path(__file__).parent / "peers"
 RANK = 16
+HEADS = "| how | tokens/CPU-s | of the first | of toxaudit | tokens/s | whole process: s | CPU-s | MB | same answers |"
 PACKAGES = {"lm_eval": "lm_eval", "inspect": "inspect_ai", "vllm": "vllm", "own": "toxaudit"}
 """The package that a way's Python must have."""
 
@@ -212,26 +213,15 @@ def _print(outcomes: dict[str, list[Outcome]], alone: dict[str, list[str]], own:
     """The table of one model, or of the base with adapters, where ``own`` is toxaudit's way."""
     arms = len(next(iter(outcomes.values()))[0]["found"])
     print(f"\n{'one model' if arms == 1 else f'base and {arms - 1} adapters of rank {RANK}'}\n")
-    heads = (
-        "how",
-        "tokens/CPU-s",
-        "of the first",
-        "of toxaudit",
-        "tokens/s",
-        "whole process: s",
-        "CPU-s",
-        "MB",
-        "same",
-    )
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    print(f"{HEADS}\n|{'---|' * (HEADS.count('|') - 1)}")
     rates = {name: statistics.median(_rate(each, "cpu") for each in found) for name, found in outcomes.items()}
     first, ours = next(iter(rates.values())), rates.get(own)
     for name, found in outcomes.items():
         wall, cpu, memory = (statistics.median(each[what] for each in found) for what in ("wall", "cpu", "memory"))
         speed = statistics.median(_rate(each, "wall") for each in found)
-        figures = (speed, wall, cpu, memory / 1e6)
+        figures = (f"{speed:.0f}", f"{wall:.1f}", f"{cpu:.1f}", f"{memory / 1e6:.0f}")
         ratios = (f"{rates[name]:.0f}", f"{rates[name] / first:.2f}", f"{rates[name] / ours:.2f}" if ours else "")
-        cells = (WAYS[name].name, *ratios, *(f"{each:.0f}" for each in figures), _same(found[0]["found"], alone))
+        cells = (WAYS[name].name, *ratios, *figures, _same(found[0]["found"], alone))
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
@@ -292,7 +282,7 @@ def _versions(pythons: dict[str, str]) -> str:
         made = subprocess.run([pythons[key], "-c", looked], check=True, capture_output=True, text=True)
         found = ast.literal_eval(made.stdout)
         told.append(", ".join(f"{package} {found[package]}" for package in packages if package in found))
-    return "; ".join(told)
+    return "; ".join(dict.fromkeys(told))
 
 
 if __name__ == "__main__":

@@ -151,6 +151,23 @@ def test_memory_holds_weights_their_copy_and_the_keys_and_values_of_a_batch(look
     assert seen.effort.memory(seen.asked) == pytest.approx(held, abs=1)
 
 
+def test_a_scorer_is_loaded_beside_the_model_that_answered(look):
+    Path("audits/scorer/classified.yaml").write_text(SCORER.replace("125M", "2B"))
+    seen = look("suite=[mine]", "scorer=[vowels,classified]", audit="tiny")
+    weights = 4 * seen.prospect.sizes["base"].parameters
+    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARIES["cpu"] + weights + 16 * BILLION, abs=1)
+
+
+def test_a_server_s_time_is_its_own(look):
+    served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1"
+    seen = look(*served, "~candidates.noop")
+    spec = seen.prospect.spec
+    assert outlook.memory(spec, seen).startswith("no model is loaded here")
+    time = outlook.time(spec, seen)
+    assert "; without generating, which 127.0.0.1:9/v1 does; less where" in time
+    assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
+
+
 def test_on_a_gpu_nothing_is_copied(look, monkeypatch):
     monkeypatch.setattr("toxaudit.expected.gpu_free", lambda _: None)
     seen = look("executor.device=cuda", "~candidates.noop", "~candidates.full")

@@ -282,7 +282,7 @@ def test_memory_follows_from_the_hub_s_count_of_parameters(resolved):
     assert " at most, with 16.0 GB for the weights of base in bfloat16 (the largest; models are " in memory
     assert "unknown for gguf, pickled, gone; " in memory
     assert said(resolved[0], "Time:").startswith(
-        "about 16 hours for each 100 prompts of suites still to be fetched; without gguf, pickled, gone, of unknown "
+        "about 14 hours for each 100 prompts of suites still to be fetched; without gguf, pickled, gone, of unknown "
         "size; less"
     )
     assert said(resolved[0], "To fetch:") == "95 kB."

@@ -13,7 +13,7 @@ from toxaudit.backends.adapters import LEAST
 from toxaudit.backends.transformers import MOST_ROWS
 from toxaudit.expected import Prospect, threads
 from toxaudit.machine import Speed
-from toxaudit.models.capacity import BYTES
+from toxaudit.models.capacity import BYTES, WeightSizes
 from toxaudit.models.packed import SHARE
 from toxaudit.records import Prompt
 from toxaudit.sources import parse
@@ -26,22 +26,22 @@ LETTERS = 4
 UNREAD = 20
 """Tokens of a prompt, or of a choice, that is still to be fetched."""
 
-TUNED, DECODED, CLASSIFIED = 0.55, 0.7, 0.6
+TUNED, DECODED, CLASSIFIED = 0.52, 0.72, 0.6
 """Shares of a CPU's speed in matrix products that are reached by tuning, generating and classifying."""
 
 GPU_SPEED = 5e12
 """Operations a second of a GPU, which is far from busy; not measured here."""
 
-STARTED, CONVERTED, CHECKED = 5.0, 16.0, 1.5
+STARTED, CONVERTED, CHECKED = 5.0, 21.0, 1.5
 """Seconds: imports; making a GGUF file safetensors; loading a model and looking at it."""
 
 TRIED = 6
 """Steps of tuning that finding the best number of threads costs."""
 
-OPENED, TRIED_ALONE = 5.0, 2.0
+OPENED, TRIED_ALONE = 4.0, 1.7
 """Seconds until models can generate: for each set of weights; for each model, which answers two probes alone first."""
 
-SCORED = {"jigsaw_bilstm": 5e-3, "wrong_language": 1e-3}
+SCORED = {"jigsaw_bilstm": 2e-3, "wrong_language": 1e-3}
 """Seconds for a text by the kinds of scorers that take any time and whose size no file tells."""
 
 FITTING, FITTED, WRITTEN = 7.0, 0.5, 4.0
@@ -50,10 +50,10 @@ FITTING, FITTED, WRITTEN = 7.0, 0.5, 4.0
 QUESTION = 200
 """Tokens that a judge reads besides prompt and completion."""
 
-LIBRARIES = {"cpu": 700e6, "cuda": 600e6}
+LIBRARIES = {"cpu": 1.0e9, "cuda": 0.6e9}
 """Bytes that are taken without any model: of the process, or of the GPU."""
 
-KEPT = 120
+KEPT = 300
 """Bytes that tuning keeps of a token for the way back, divided by the root of the parameters, as which they grow."""
 
 MANY = 10**6
@@ -109,7 +109,7 @@ class Effort:
         Args:
             spec: composed and checked.
             prospect: of its files.
-            cpu: this machine's speed, where the models run on its CPU.
+            cpu: this machine's speed, where models run on its CPU.
         """
         self._spec, self._prospect, self._cpu = spec, prospect, cpu
         self._on = "cpu" if cpu else "cuda"
@@ -152,14 +152,16 @@ class Effort:
         None where no model's size is known.
         """
         memory = self._prospect.memory()
+        if not memory.needed:
+            return None
         room = SHARE * (memory.free or 0) if self._cpu else 0  # for copies of the weights, laid out for the CPU
-        answering = [
-            weights + (weights if weights <= room else 0) + self._cache(arm, asked)
-            for arm, weights in memory.needed.items()
-        ]
+        held = {arm: weights + (weights if weights <= room else 0) for arm, weights in memory.needed.items()}
+        answering = max(weights + self._cache(arm, asked) for arm, weights in held.items())
+        sized = [sizes.parameters for name in self._spec.scorers if (sizes := self._scorer(name))]
+        scoring = max(memory.needed.values()) + max(sized, default=0) * BYTES["float32"] * (2 if self._cpu else 1)
         stages = [stage for each in self._spec.candidates.values() for stage in each.train]
         tuning = max(map(self._tuned_in, stages), default=0.0)  # of which little is given back before models answer
-        return round(LIBRARIES[self._on] + tuning + max(answering)) if answering else None
+        return round(LIBRARIES[self._on] + tuning + max(answering, scoring))
 
     def _preparing(self) -> float:
         own = [arm for arm in self._arms if self._prospect.sizes.get(arm)]
@@ -181,15 +183,19 @@ class Effort:
     def _scored(self, name: str, asked: Questions) -> float:
         """Seconds for one arm's answers to a suite."""
         scorer, answer = self._spec.scorers[name], asked.written / max(1, asked.answers)
-        known = self._prospect.known.get(f"scorers.{name}.pretrained")
         if scorer.kind in SCORED:
             return asked.answers * SCORED[scorer.kind]
-        if scorer.kind not in ("classifier", "judge") or known is None or not (sizes := known.sizes(None)):
+        if not (sizes := self._scorer(name)):
             return 0.0
         if scorer.kind == "classifier":
             return 2 * sizes.parameters * asked.written / self._speed("float32", CLASSIFIED)
         tokens: float = QUESTION + asked.read / max(1, asked.answers) + answer + scorer.max_new_tokens
         return asked.answers * tokens * self._token(sizes.parameters, scorer.together)
+
+    def _scorer(self, name: str) -> WeightSizes | None:
+        """How large a scorer is that is a model on this machine, where that can be told."""
+        known = self._prospect.known.get(f"scorers.{name}.pretrained")
+        return known.sizes(None) if known and self._spec.scorers[name].kind in ("classifier", "judge") else None
 
     def _estimating(self, asked: Sequence[Questions]) -> float:
         kinds = {bool(each.control or each.expect) for each in self._spec.candidates.values()}  # fitted apart

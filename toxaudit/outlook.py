@@ -26,7 +26,7 @@ class Outlook:
         prospect: what is known of the files.
         prompts: of each suite.
         asked: the suites of which at least the number of prompts is known.
-        cpu: this machine's speed, where the models run on its CPU.
+        cpu: this machine's speed, where models run on its CPU.
         effort: time and memory.
     """
 
@@ -45,7 +45,7 @@ def look(spec: AuditSpec) -> Outlook:
     """
     prospect = Prospect(spec)
     prompts = {name: _prompts(name, suite) for name, suite in spec.suites.items()}  # while the Hub is asked
-    cpu = machine.speed(threads(spec)) if prospect.device == "cpu" and not server_of(spec) else None
+    cpu = machine.speed(threads(spec)) if prospect.device == "cpu" else None
     prospect.wait()
     told = {name: count(suite) if prompts[name] is None else prompts[name] for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
@@ -87,10 +87,12 @@ def _prompts(name: str, suite: Any) -> list[Prompt] | None:
     return prompts
 
 
-def memory(seen: Outlook) -> str:
+def memory(spec: AuditSpec, seen: Outlook) -> str:
     """What is held at once, what of it is the largest model's, and what is free."""
     memory, peak = seen.prospect.memory(), seen.effort.memory(seen.asked)
     free = "" if memory.free is None else f"{in_words(memory.free)} free here"
+    if server_of(spec):
+        return f"no model is loaded here; {free}." if free else "no model is loaded here."
     if peak is None:
         return f"unknown; {free}." if free else "unknown."
     largest = max(memory.needed, key=lambda arm: memory.needed[arm])

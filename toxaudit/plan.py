@@ -40,7 +40,7 @@ def describe(spec: AuditSpec) -> str:
     lines += ["", f"  To generate: {outlook.amount(spec, seen)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
-    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {outlook.memory(seen)}"]
+    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {outlook.memory(spec, seen)}"]
     lines.append(f"  Time: {outlook.time(spec, seen)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]

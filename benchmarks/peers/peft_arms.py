@@ -9,7 +9,7 @@ from loop import loaded
 
 
 def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
-    """Answer by the base and every adapter, ``way``: ``set_adapter`` or ``merge``, an arm at a time, or ``mixed``, all in a batch."""
+    """Answer by the base and every adapter: ``way`` is ``set_adapter`` or ``merge``, an arm at a time, or ``mixed``."""
     with watch("loading"):
         from peft import PeftModel
 

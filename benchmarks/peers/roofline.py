@@ -49,7 +49,7 @@ def _rate(weights: list[Any], rows: int) -> float:
             torch.ops.mkldnn._linear_pointwise(inputs[weight.shape[1]], own, None, "none", [], "")
 
     with torch.inference_mode():
-        return 2 * rows * sum(weight.numel() for weight in weights) / _seconds(step)
+        return float(2 * rows * sum(weight.numel() for weight in weights) / _seconds(step))
 
 
 def _bandwidth() -> float:

@@ -22,9 +22,9 @@ THREAD_ROWS = 16  # decoded, or read, to find the best number of threads
 Noise = Callable[[Any, list[int]], Any]
 Wrote = Callable[[int], object]
 
-TIE = {"float32": 64, "bfloat16": 4, "float16": 4}
+CLOSE = {"float32": 512, "bfloat16": 16, "float16": 16}
 """By how many units of the number format's precision, as a share of the greatest logit, two ways of adding up may
-part: tokens within that are as good as equal. Rounding differences pile up over layers."""
+part: rounding differences pile up over layers. Tokens whose logits are as close as that are as good as equal."""
 
 
 class Expected:
@@ -38,15 +38,22 @@ class Expected:
         self.stops = loaded.stops
         self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
         dtype = loaded.inner.dtype
-        self._tie = TIE.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
+        self._close = CLOSE.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
 
-    def agrees(self, found: Sequence[Sequence[int]]) -> bool:
-        """Whether tokens of the probes are the same, up to a choice between equals: what follows that may differ."""
-        for (tokens, logits), others in zip(self._alone, found, strict=True):
-            for token, other, scores in zip(tokens, others, logits, strict=False):
+    def agrees(self, found: Sequence[Sequence[int]], seen: Sequence[Sequence[Any]]) -> bool:
+        """Whether the probes get the same tokens and, but for rounding, from the same logits.
+
+        What follows a choice between equals may differ.
+
+        Args:
+            found: tokens of each probe.
+            seen: the logits from which each was chosen.
+        """
+        for (tokens, logits), others, scores in zip(self._alone, found, seen, strict=True):
+            for token, other, own, its in zip(tokens, others, logits, scores, strict=False):
+                if not float((own - its).abs().max()) <= self._close * float(own.abs().max()):
+                    return False
                 if token != other:
-                    if float(scores[token] - scores[other]) > self._tie * float(scores.abs().max()):
-                        return False
                     break
             else:
                 if len(tokens) != len(others):
@@ -171,35 +178,42 @@ class Decoder:
                 self._unpack = None
             for self._adapters in (laid_over, Adapters({})) if laid_over.arms else (laid_over,):
                 self._adapters.put_on(model)
-                wrong = self._wrong()
-                if wrong <= set(laid_over.arms):
-                    self.refused = wrong
+                if (wrong := self._wrong()) <= set(laid_over.arms):
+                    self.refused = wrong if self._adapters.arms else set(laid_over.arms)
                     return True
                 self._adapters.take_off()
         return False
 
     def _wrong(self) -> set[str]:
         """The arms whose probes ``ragged`` doesn't decode rightly, all of them together in one batch."""
-        arms = [arm for arm, expected in self._expected.items() for _ in expected.rows]
+        of = [arm for arm, expected in self._expected.items() for _ in expected.rows]
         rows = [Row(row, arm, self._expected[arm].stops) for arm in self._expected for row in self._expected[arm].rows]
-        settings = Generation(max_new_tokens=PROBE_TOKENS)
-        self.ragged = True
-        try:
-            made = self._decoded(rows, settings, [0] * len(rows), lambda tokens: None)
-        except Exception:  # an architecture may make anything of a cache or mask it has not met: then it isn't covered
+        rows += [rows[-1]] * (LEAST - len(rows))
+
+        def way(noise: Noise) -> list[list[int]]:
+            def pick(logits: Any, numbers: list[int]) -> Any:
+                return ragged.greatest(noise(logits, numbers))
+
+            made: list[list[int]] = ragged.decode(self.loaded.inner, rows, PROBE_TOKENS, pick, self._adapters)
+            return made
+
+        if (made := _watched(way, len(rows))) is None:
             return set(self._expected)
-        found = {arm: [new for of, new in zip(arms, made, strict=True) if of == arm] for arm in self._expected}
-        return {arm for arm, expected in self._expected.items() if not expected.agrees(found[arm])}
+        own = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
+        return {arm for arm, each in self._expected.items() if not each.agrees(*zip(*own[arm], strict=True))}
 
     def _gives(self, way: Any) -> bool:
         """Whether one of the ways that pad decodes the probes rightly."""
-        try:
-            return all(
-                expected.agrees(way(self.loaded, expected.rows, PROBE_TOKENS, expected.stops, lambda logits, _: logits))
-                for expected in self._expected.values()
-            )
-        except Exception:  # as above
-            return False
+        for each in self._expected.values():
+
+            def decoded(noise: Noise, each: Expected = each) -> list[list[int]]:
+                new: list[list[int]] = way(self.loaded, each.rows, PROBE_TOKENS, each.stops, noise)
+                return new
+
+            made = _watched(decoded, len(each.rows))
+            if made is None or not each.agrees(*zip(*made, strict=True)):
+                return False
+        return True
 
     def _is_steady(self) -> bool:
         """Whether a probe's logits are the same, bit by bit, alone and among many others."""
@@ -220,6 +234,21 @@ class Decoder:
 
         alone, among = seen([short] * LEAST), seen([short, *[long] * (2 * LEAST), *[short] * 3])
         return all(map(torch.equal, alone, among))
+
+
+def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[tuple[list[int], list[Any]]] | None:
+    """Each row's tokens, and the logits from which they were chosen; None where decoding fails."""
+    seen: list[list[Any]] = [[] for _ in range(rows)]
+
+    def noise(logits: Any, numbers: list[int]) -> Any:
+        for number, of_row in zip(numbers, logits, strict=True):
+            seen[number].append(of_row.float())
+        return logits
+
+    try:
+        return list(zip(decode(noise), seen, strict=True))
+    except Exception:  # an architecture may make anything of a cache or mask it has not met: then it isn't covered
+        return None
 
 
 def _noise(seeds: Sequence[int], temperature: float) -> Noise:
