@@ -21,9 +21,10 @@ def clock(monkeypatch):
 def test_a_bar_over_completions_moves_with_their_tokens(clock, capsys):
     with progress.Writing("generating", total=12, done=2, most=20) as bar:
         shown = bar.bar
-        clock[0] += 10
+        clock[0] += 1000  # the model is loaded
         bar.wrote(100)
         assert shown.n == 2 + 5
+        clock[0] += 10
         bar.wrote(40)
         assert shown.n == 2 + 7
         assert "14 tokens/s" in str(shown)
@@ -36,14 +37,20 @@ def test_a_bar_over_completions_moves_with_their_tokens(clock, capsys):
     assert "12/12" in capsys.readouterr().err.splitlines()[-1]
 
 
+CHOSEN = Completion("base", "p", 0, "yes", 0, "stop", (-1.0, -2.0))
+
+
 @pytest.mark.parametrize(
-    ("completions", "rate"), [([answer(20)] * 3, "6 tokens/s"), ([answer(0, "stop")] * 3, "tokens/s")]
+    ("completion", "rate"),
+    [(answer(20), "6 tokens/s"), (answer(None), None), (CHOSEN, None)],
+    ids=["a backend that tells none", "a server that counts none", "a choice"],
 )
-def test_tokens_that_nobody_told_of_are_counted_with_their_answers(clock, completions, rate):
+def test_tokens_that_nobody_told_of_are_counted_with_their_answers(clock, completion, rate):
     with progress.Writing("generating", total=3, done=0, most=20) as bar:
         clock[0] += 10
-        bar.answered(completions)
-        assert bar.bar.n == 3 and rate in str(bar.bar)
+        bar.answered([completion] * 3)
+        assert bar.bar.n == 3
+        assert rate in str(bar.bar) if rate else "tokens/s" not in str(bar.bar)
 
 
 def test_what_is_stored_already_tells_nothing_of_the_rate(capsys):

@@ -32,6 +32,7 @@ def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
         unit=unit,
         file=None if terminal else _Lines(),
         mininterval=0.1 if terminal else 15,
+        miniters=0,  # else tqdm guesses how many updates to pass over, and guesses anew after 10 seconds
         dynamic_ncols=terminal,
         bar_format=FORMAT,
     )
@@ -69,6 +70,9 @@ class Writing:
 
     def wrote(self, tokens: int) -> None:
         """So many more tokens are there, stop tokens among them; fewer than none where some are to be made again."""
+        if not self._tokens:  # rate and time left are those of writing, not of what went before
+            self.bar.unpause()
+            self._begun = monotonic()
         self._tokens += tokens
         self._move()
 
@@ -76,7 +80,8 @@ class Writing:
         """These completions are done, whether or not their tokens were told before."""
         for completion in completions:
             self._answered += 1
-            self._answered_tokens += (completion.tokens or 0) + (completion.finish == "stop")
+            if completion.tokens is not None and not completion.loglikelihoods:
+                self._answered_tokens += completion.tokens + (completion.finish == "stop")
         self._move()
 
     def _move(self) -> None:

@@ -12,6 +12,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_base, resolve_candidate
@@ -121,9 +122,10 @@ def logits(loader, resolved):
 
 
 def answers(loader, resolved):
-    with Transformers().open(loader, resolved) as opened:
-        batches = list(opened.generate(PROMPTS, "raw", Generation(max_new_tokens=12), lambda prompt: False))
-    return {completion.prompt_id: completion.text for batch in batches for completion in batch}
+    requests = [Request(resolved.name, prompt) for prompt in PROMPTS]
+    with Transformers().open(loader, [resolved]) as session:
+        batches = list(session.generate(requests, Generation(max_new_tokens=12), lambda request: False))
+    return {completion.prompt_id: completion.text for batch in batches for _, completion in batch}
 
 
 def parts(loader, resolved):

@@ -26,6 +26,7 @@ from toxaudit.backends.slots import Slots
 
 NAME = "toxaudit_ragged"
 READ_TOKENS = 2048  # read at once; more gains nothing and costs memory
+SEEN_TOKENS = 8 * READ_TOKENS  # attended to at once, with what was read before
 
 Pick = Callable[[torch.Tensor, list[int]], torch.Tensor]
 """Logits (rows, vocabulary) and the rows' numbers -> the next token of each row."""
@@ -229,7 +230,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[list[int]]:
     for number, row in enumerate(rows):
         alike[row.prefix.tokens if row.prefix else 0, len(row.tokens)].append(number)
     for (before, length), numbers in alike.items():
-        together = max(1, READ_TOKENS // (length - before))
+        together = max(1, min(READ_TOKENS // (length - before), SEEN_TOKENS // length))
         for start in range(0, len(numbers), together):
             yield numbers[start : start + together]
 

@@ -181,21 +181,27 @@ class Session:
     def _rows(
         self, decoder: "Decoder", requests: Sequence[Request], tokens: Sequence[list[int]], numbers: Sequence[int]
     ) -> dict[int, "Row"]:
-        """The rows to be continued; where prompts of an arm begin alike, as with a template, that is read once."""
+        """The rows to be continued; where prompts of an arm begin alike, as with a template, that is read once.
+
+        How far they do is told from all of them, done or not: what is read apart is rounded otherwise.
+        """
         from toxaudit.backends.ragged import Row
 
-        alike = defaultdict(list)
-        for n in numbers:
-            alike[requests[n].arm, requests[n].ask, requests[n].system].append(n)
-        common = {key: _common([tokens[n] for n in group]) for key, group in alike.items() if len(group) > 1}
-        worth = [key for key, begin in common.items() if decoder.ragged and len(begin) >= SHARED]
+        arms = {requests[n].arm for n in numbers}
+        alike: dict[tuple[str, str, str | None], list[list[int]]] = defaultdict(list)
+        for request, row in zip(requests, tokens, strict=True):
+            if request.arm in arms and decoder.ragged:
+                alike[request.arm, request.ask, request.system].append(row)
+        common = {key: _common(rows) for key, rows in alike.items() if len(rows) > 1}
+        worth = [key for key, begin in common.items() if len(begin) >= SHARED]
         read = decoder.prefixes([Row(common[key], key[0]) for key in worth]) if worth else []
         prefixes = dict(zip(worth, read, strict=True))
-        return {
-            n: Row(tokens[n], key[0], self._reader.stops[key[0]], prefixes.get(key))
-            for key, group in alike.items()
-            for n in group
-        }
+
+        def made(n: int) -> Row:
+            arm, ask, system = requests[n].arm, requests[n].ask, requests[n].system
+            return Row(tokens[n], arm, self._reader.stops[arm], prefixes.get((arm, ask, system)))
+
+        return {n: made(n) for n in numbers}
 
 
 def _common(rows: Sequence[list[int]]) -> list[int]:
