@@ -93,8 +93,7 @@ def test_an_unusual_adapter_is_generated_by_itself(arms, alone, name):
     assert together == alone["base"] | alone[name] | alone["plain"]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.8])
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize(("batch_size", "temperature"), [(1, 0.8), (7, 0.0), (64, 0.8)])
 def test_neither_batch_size_nor_order_nor_company_changes_a_token(arms, batch_size, temperature):
     some = [arms[name] for name in ("base", "plain", "high rank")]
     whole = answers(some, temperature=temperature)
