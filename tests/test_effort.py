@@ -162,9 +162,41 @@ def test_a_server_s_time_is_its_own(look):
     served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1"
     seen = look(*served, "~candidates.noop")
     spec = seen.prospect.spec
-    assert outlook.memory(spec, seen).startswith("no model is loaded here")
     time = outlook.time(spec, seen)
     assert "; without generating, which 127.0.0.1:9/v1 does; less where" in time
+    assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
+
+
+def test_where_a_server_answers_only_scorers_are_held(look):
+    served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1", "~candidates.noop"
+    seen = look(*served)
+    held = effort.LIBRARIES["cpu"] + 2 * 4 * 125e6
+    assert seen.effort.memory(seen.asked) == pytest.approx(held, abs=1)
+    assert outlook.memory(seen.prospect.spec, seen).startswith("about 2.0 GB at most, for scoring by classified; ")
+    Path("audits/scorer/classified.yaml").write_text(SCORER.replace("-125M", ""))
+    seen = look(*served)
+    assert outlook.memory(seen.prospect.spec, seen).startswith("unknown for classified; ")
+    seen = look(*served, "scorer=[compliance_keywords]")
+    assert outlook.memory(seen.prospect.spec, seen).startswith("no model is loaded here; ")
+
+
+def test_a_scorer_of_known_size_does_not_tell_that_of_the_models(look):
+    seen = look("base.pretrained=org/model", "~candidates.full")
+    assert outlook.memory(seen.prospect.spec, seen).startswith("unknown; ")
+
+
+@pytest.mark.parametrize(
+    ("device", "taken"),
+    [("cpu", "the weights and up to 2 GiB for keys and values"), ("cuda", "nine tenths of the GPU")],
+)
+def test_what_vllm_takes_is_said_and_not_reckoned(look, monkeypatch, device, taken):
+    monkeypatch.setattr("toxaudit.backends.vllm_engine.version", lambda: "1")
+    monkeypatch.setattr("toxaudit.expected.gpu_free", lambda _: None)
+    seen = look("backend=vllm", f"executor.device={device}", "~candidates.full")
+    spec = seen.prospect.spec
+    weights = f"{'32' if device == 'cpu' else '16'}.0 GB for the weights of base in "
+    assert outlook.memory(spec, seen).startswith(f"not reckoned, as vLLM takes {taken}, with {weights}")
+    assert "; without generating, as vLLM's speed is not reckoned; less where" in outlook.time(spec, seen)
     assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
 
 

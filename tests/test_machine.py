@@ -1,18 +1,41 @@
 """The speed of this machine is measured, with as many threads as a run would use."""
 
 import os
+import time
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from toxaudit import machine
 
 
-@pytest.mark.parametrize(("threads", "used"), [(1, {1}), (None, {1, 2})])
-def test_matrices_are_multiplied(monkeypatch, threads, used):
+@pytest.fixture
+def timed():
+    """Operations a second of one thread, by a product that is timed here."""
+    matrix = np.ones((machine.SIZE, machine.SIZE), dtype=np.float32)
+    with threadpool_limits(1, "blas"):
+        matrix @ matrix
+        took = []
+        for _ in range(5):
+            start = time.perf_counter()
+            matrix @ matrix
+            took.append(time.perf_counter() - start)
+    return 2 * machine.SIZE**3 / min(took)
+
+
+def test_matrices_are_multiplied(monkeypatch, timed):
     monkeypatch.setattr(machine, "SECONDS", 0.01)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    found = machine.speed(threads)
-    assert found.flops > 1e8 and found.threads in used
+    found = machine.speed(1)
+    assert timed / 10 < found.flops < timed * 10 and found.threads == 1
+
+
+@pytest.mark.parametrize(("cores", "tried"), [(1, [1]), (2, [1, 2]), (6, [1, 3, 6])])
+def test_one_half_and_all_of_the_cores_are_tried(monkeypatch, cores, tried):
+    asked = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(machine, "together", lambda threads: asked.append(threads) or threads * 1e9)
+    assert machine.speed().threads == cores and sorted(set(asked)) == tried
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Prompts -> completions, of every arm: from the store, or generated."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -41,12 +42,14 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
     asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
     by_name = {arm.name: arm for arm in arms}
     ways = {_way(requests[0]) for requests in asked.values() if requests}
-    shelves = {way: _shelf(spec, store, by_name[way[0]], way) for way in ways}
+    identities = {way: _identity(spec, by_name[way[0]], way) for way in ways}
+    by_identity = {json.dumps(each): store.shelf("completions", each) for each in identities.values()}
+    shelves = {way: by_identity[json.dumps(each)] for way, each in identities.items()}
 
     def done(request: Request) -> bool:
         return _key(request) in shelves[_way(request)]
 
-    wanted = {(_way(request), _key(request)): request for requests in asked.values() for request in requests}
+    wanted = {(id(shelves[_way(r)]), _key(r)): r for requests in asked.values() for r in requests}
     missing = [request for request in wanted.values() if not done(request)]
     what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
     most = spec.generation.max_new_tokens
@@ -104,8 +107,8 @@ def _system(arm: Arm, facts: SuiteFacts) -> str | None:
     return (facts.system_instruction if arm.system_instruction is None else arm.system_instruction) or None
 
 
-def _shelf(spec: AuditSpec, store: Store, arm: Arm, way: Way) -> Shelf:
-    """The shelf of one arm's completions: named by all that changes a completion, and nothing else."""
+def _identity(spec: AuditSpec, arm: Arm, way: Way) -> dict[str, Any]:
+    """The name of the shelf of one arm's completions: all that changes a completion, and nothing else."""
     _, ask, system, choices = way
     generation = asdict(spec.generation)
     del generation["samples"]  # each has a name and a random stream of its own
@@ -122,7 +125,7 @@ def _shelf(spec: AuditSpec, store: Store, arm: Arm, way: Way) -> Shelf:
         identity["made with"] = {package: version(package) for package in ("torch", "transformers", "peft")}
     if system:
         identity["system"] = system
-    return store.shelf("completions", identity)
+    return identity
 
 
 def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:

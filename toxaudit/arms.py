@@ -11,7 +11,7 @@ from toxaudit import progress, training
 from toxaudit.backends import served_preflight
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.models import Arm, Loader, Preflight, ResolvedModel, ServedModel, resolve_base, resolve_candidate, tuned
-from toxaudit.models.served import served_base, served_candidate, server_of
+from toxaudit.models.served import served_base, served_candidate, server_of, shown
 from toxaudit.records import Skipped
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec import SKIP, AuditSpec, CandidateSpec
@@ -143,12 +143,15 @@ def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
     reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
     reference = "tuned in this audit"
     if named := candidate.peft or candidate.pretrained:
-        reference = named
-        with suppress(ToxauditError):  # it may be what can't be read
-            source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
-            reference = source.shown
-            if isinstance(source, LocalSource):  # nobody's folders get into a card
-                reason = reason.replace(str(source.path), source.shown)
+        reference, folder = named, None  # nobody's folders get into a card
+        if server_of(spec):
+            reference, folder = shown(named), named
+        else:
+            with suppress(ToxauditError):  # it may be what can't be read
+                source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
+                reference = source.shown
+                folder = str(source.path) if isinstance(source, LocalSource) else None
+        reason = reason.replace(folder, reference) if folder else reason
     reason, reference = (one_line(text.replace(str(Path.home()), "~")) for text in (reason, reference))
     found.skipped[name] = Skipped(name, reference, reason, candidate.expect)
     progress.say(f"{name} is not audited: {reason}")

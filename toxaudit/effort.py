@@ -6,11 +6,13 @@ The constants without a reason beside them were measured: benchmarks/README.md, 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 from typing import Any
 
 from toxaudit.backends.adapters import LEAST
 from toxaudit.backends.transformers import MOST_ROWS
+from toxaudit.backends.vllm import Vllm
 from toxaudit.expected import Prospect, threads
 from toxaudit.machine import Speed
 from toxaudit.models.capacity import BYTES, WeightSizes
@@ -127,7 +129,9 @@ class Effort:
         }
 
     def generating(self, asked: Sequence[Questions]) -> float:
-        """Of all arms of known size."""
+        """Of all arms of known size; none where vLLM answers, whose speed is not known."""
+        if isinstance(self._spec.backend, Vllm):
+            return 0.0
         tokens = sum(each.read + each.written for each in asked)
         sharing = Counter(map(self._prospect.weights_of, self._arms))  # answer in one batch
         total = sum(OPENED for weights in sharing if self._parameters(weights))
@@ -149,16 +153,17 @@ class Effort:
     def memory(self, asked: Sequence[Questions]) -> int | None:
         """The most bytes that are held at once: of the GPU, or by the process where it runs on the CPU.
 
-        None where no model's size is known.
+        None where no model's size is known, not even a scorer's. What vLLM takes is not reckoned.
         """
         memory = self._prospect.memory()
-        if not memory.needed:
+        sized = [sizes.parameters for sizes in self.scorers.values() if sizes]
+        if not memory.needed and not sized:
             return None
         room = SHARE * (memory.free or 0) if self._cpu else 0  # for copies of the weights, laid out for the CPU
         held = {arm: weights + (weights if weights <= room else 0) for arm, weights in memory.needed.items()}
-        answering = max(weights + self._cache(arm, asked) for arm, weights in held.items())
-        sized = [sizes.parameters for name in self._spec.scorers if (sizes := self._scorer(name))]
-        scoring = max(memory.needed.values()) + max(sized, default=0) * BYTES["float32"] * (2 if self._cpu else 1)
+        answering = max((weights + self._cache(arm, asked) for arm, weights in held.items()), default=0.0)
+        weights = max(memory.needed.values(), default=0)
+        scoring = weights + max(sized, default=0) * BYTES["float32"] * (2 if self._cpu else 1)
         stages = [stage for each in self._spec.candidates.values() for stage in each.train]
         tuning = max(map(self._tuned_in, stages), default=0.0)  # of which little is given back before models answer
         return round(LIBRARIES[self._on] + tuning + max(answering, scoring))
@@ -185,17 +190,22 @@ class Effort:
         scorer, answer = self._spec.scorers[name], asked.written / max(1, asked.answers)
         if scorer.kind in SCORED:
             return asked.answers * SCORED[scorer.kind]
-        if not (sizes := self._scorer(name)):
+        if not (sizes := self.scorers.get(name)):
             return 0.0
         if scorer.kind == "classifier":
             return 2 * sizes.parameters * asked.written / self._speed("float32", CLASSIFIED)
         tokens: float = QUESTION + asked.read / max(1, asked.answers) + answer + scorer.max_new_tokens
         return asked.answers * tokens * self._token(sizes.parameters, scorer.together)
 
-    def _scorer(self, name: str) -> WeightSizes | None:
-        """How large a scorer is that is a model on this machine, where that can be told."""
-        known = self._prospect.known.get(f"scorers.{name}.pretrained")
-        return known.sizes(None) if known and self._spec.scorers[name].kind in ("classifier", "judge") else None
+    @cached_property
+    def scorers(self) -> dict[str, WeightSizes | None]:
+        """The scorers that are models on this machine -> how large they are, where that can be told."""
+        known = {
+            name: self._prospect.known.get(f"scorers.{name}.pretrained")
+            for name, scorer in self._spec.scorers.items()
+            if scorer.kind in ("classifier", "judge")
+        }
+        return {name: each.sizes(None) for name, each in known.items() if each}
 
     def _estimating(self, asked: Sequence[Questions]) -> float:
         kinds = {bool(each.control or each.expect) for each in self._spec.candidates.values()}  # fitted apart

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +18,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from toxaudit import __version__
-from toxaudit.errors import ToxauditError, one_line
+from toxaudit.errors import ToxauditError, did_you_mean, one_line
+from toxaudit.problem import FORBIDDEN, NO_KEY, Problem, Stopped
 
 BACKOFF = 1.0
 """Seconds before the first retry, on average; each further one comes after twice as long."""
@@ -26,45 +27,13 @@ BACKOFF = 1.0
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for more is not waited for."""
 
+LONGEST_TIMEOUT = 86400.0
+"""Seconds; the system's clocks can't count any number of them."""
+
 LARGEST = 2**24
 """Bytes of a reply that are read."""
 
-NOT_NOW = (408, 425, 429, 502, 503, 504)
-"""Statuses by which a server says that it, or what stands before it, can't answer for the time being."""
-
-NO_KEY = (401, 403)
-NOT_THERE = (301, 302, 303, 307, 308, 404, 405)
-"""Statuses that the user must mend."""
-
 Read = TypeVar("Read")
-
-
-class Problem(Exception):
-    """Why a request came to nothing.
-
-    ``status`` is the server's, or None where it did not answer; ``wait`` is how many seconds it asks to be left alone.
-    """
-
-    def __init__(self, said: str, status: int | None = None, wait: float = 0.0) -> None:
-        super().__init__(said)
-        self.status, self.wait = status, wait
-
-    @property
-    def away(self) -> bool:
-        """Whether the server can't be reached, rather than that it fails at this question."""
-        return self.status is None or self.status in NOT_NOW
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same question may be answered another time."""
-        return self.away or self.status == 200 or (self.status or 0) >= 500
-
-
-class Stopped(Problem):
-    """A question was not asked, since no more are to be."""
-
-    def __init__(self) -> None:
-        super().__init__("the run was stopped")
 
 
 class _NoRedirect(request.HTTPRedirectHandler):
@@ -95,7 +64,7 @@ class Server:
     retries: int
 
     def check(self, where: str, field: str) -> None:
-        """Refuse an address or a key that can't be used. Nothing is asked over the network.
+        """Refuse an address, a key or a timeout that can't be used. Nothing is asked over the network.
 
         Args:
             where: the part of the spec, for the sentence.
@@ -104,8 +73,11 @@ class Server:
         Raises:
             ToxauditError: naming the field.
         """
+        if self.timeout > LONGEST_TIMEOUT:
+            raise ToxauditError(f"{where}: timeout is {self.timeout:g}; it must be at most {LONGEST_TIMEOUT:g}, a day.")
         try:
             parts = urlsplit(self.url)
+            (parts.hostname or "").encode("idna")  # as it is looked up: no label is empty, or longer than 63 characters
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
         except ValueError:
             usable = False
@@ -141,23 +113,25 @@ class Server:
             ToxauditError: it can't be reached, or wants another key.
         """
         try:
-            reply = self.send("/models")
+            return self.ask("/models", None, _ids, Event())
         except Problem as problem:
             if problem.status in NO_KEY:
                 raise self.key_refused(who, problem) from problem
             if problem.away or problem.status == 200:
-                raise ToxauditError(f"{who} at {self.host} can't be reached: {problem}.") from problem
+                fails = problem.fails if problem.away else "can't be reached"
+                raise ToxauditError(f"{who} at {self.host} {fails}: {problem}.") from problem
             return []
-        rows = reply.get("data") if isinstance(reply, dict) else None
-        found = [row for row in rows if isinstance(row, dict) and "id" in row] if isinstance(rows, list) else []
-        return [str(row["id"]) for row in found]
+
+    def nearest(self, model: str, listed: Iterable[str]) -> str:
+        """The phrase that suggests one of the models that it lists, where it has none of this name."""
+        return did_you_mean(model, map(self._masked, listed))
 
     def ask(self, path: str, body: Any, read: Callable[[Any], Read], over: Event) -> Read:
         """What ``read`` makes of the reply to a question, which is asked again while that may help.
 
         Args:
             path: what follows ``url``.
-            body: JSON values.
+            body: JSON values; None where nothing is sent.
             read: takes the reply's JSON values; raises ``Problem``, with status 200, where they are no answer.
             over: once it is set, nothing is asked any more.
 
@@ -169,26 +143,43 @@ class Server:
             if over.is_set():
                 break
             try:
-                return read(self.send(path, body))
+                return self._read(self.send(path, body), read)
             except Problem as found:
                 problem = found
             if not problem.may_pass or attempt == self.retries or problem.wait > LONGEST_WAIT:
                 break
-            pause = BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # apart, lest all come back at once
+            pause = BACKOFF * 2 ** min(attempt, 6) * random.uniform(0.5, 1.5)  # apart, lest all come back at once
             over.wait(max(pause, problem.wait))
         raise problem
 
-    def key_refused(self, who: str, problem: Problem) -> ToxauditError:
-        """The sentence for a server that wants another key; ``who`` as in ``models``."""
+    def key_refused(self, who: str, problem: Problem, at: str = "") -> ToxauditError:
+        """The sentence for a server that wants another key, or may not be asked this.
+
+        Args:
+            who: as in ``models``.
+            problem: of one of the statuses ``NO_KEY``.
+            at: what was asked, in words, if it may be for that.
+        """
+        said = f"(status {problem.status})"
+        if at and problem.status == FORBIDDEN:
+            said = f"({problem}) at {at}"
         if not self.key_env:
             return ToxauditError(
-                f"{who} at {self.host} wants a key (status {problem.status}): set api_key_env to the name of the "
+                f"{who} at {self.host} wants a key {said}: set api_key_env to the name of the "
                 "environment variable that holds it."
             )
         state = "refuses the key in" if self._key else "wants a key, but none stands in"
-        return ToxauditError(
-            f"{who} at {self.host} {state} the environment variable {self.key_env} (status {problem.status})."
-        )
+        return ToxauditError(f"{who} at {self.host} {state} the environment variable {self.key_env} {said}.")
+
+    def shown(self, said: object, longest: int = 200) -> str:
+        """What a server says, fit for a sentence: one line, cut, and without the key, should it repeat it."""
+        return one_line(" ".join(self._masked(str(said)).split()))[:longest].rstrip(". ")
+
+    def _masked(self, text: str) -> str:
+        key = self._key
+        for form in {key, repr(key)[1:-1]} if key else ():
+            text = text.replace(form, "***")
+        return text
 
     @property
     def _key(self) -> str:
@@ -242,20 +233,26 @@ class Server:
         except (ValueError, RecursionError):  # the latter from lists in lists without end
             raise Problem("what answers there is no OpenAI-compatible server", 200) from None
 
+    def _read(self, reply: Any, read: Callable[[Any], Read]) -> Read:
+        """What ``read`` makes of a reply; where that is nothing, with what the server says of it."""
+        try:
+            return read(reply)
+        except Problem as problem:
+            told = _reason({"error": reply["error"]}, "") if isinstance(reply, dict) and reply.get("error") else ""
+            if shown := self.shown(told):
+                raise Problem(f"{problem}: {shown}", problem.status) from None
+            raise
+
     def _told(self, error: HTTPError) -> str:
-        """What the server says of its refusal, without the key, should it repeat it."""
+        """What the server says of its refusal."""
         try:
             text = error.read(LARGEST).decode(errors="replace")
         except (OSError, HTTPException):
             text = ""
         try:
-            told = json.loads(text)
-            told = told.get("error", told.get("detail", told.get("message", text)))
-            text = str(told.get("message", told) if isinstance(told, dict) else told)
-        except (ValueError, AttributeError, RecursionError):
-            pass  # no JSON object, or one too deep: it is shown as it is
-        text = text.replace(self._key, "***") if self._key else text
-        shown = one_line(" ".join(text.split()))[:200].rstrip(". ")
+            shown = self.shown(_reason(json.loads(text), text))
+        except (ValueError, RecursionError):
+            shown = self.shown(text)  # no JSON, or too deep: it is shown as it is
         return f"status {error.code} ({shown})" if shown else f"status {error.code}"
 
     def _cause(self, error: Exception) -> str:
@@ -266,7 +263,22 @@ class Server:
         if isinstance(cause, ConnectionError | HTTPException) and not isinstance(cause, ConnectionRefusedError):
             return "the connection broke off"
         said = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        return one_line(said)[:200].rstrip(". ").lower()
+        return self.shown(said).lower()
+
+
+def _ids(reply: Any) -> list[str]:
+    """The names of the models in a list of them; none where it is no such list."""
+    rows = reply.get("data") if isinstance(reply, dict) else None
+    found = [row for row in rows if isinstance(row, dict) and "id" in row] if isinstance(rows, list) else []
+    return [str(row["id"]) for row in found]
+
+
+def _reason(told: Any, otherwise: str) -> Any:
+    """What a reply says of an error, in whichever of the usual places."""
+    if isinstance(told, dict):
+        told = told.get("error", told.get("detail", told.get("message", otherwise)))
+        return told.get("message", told) if isinstance(told, dict) else told
+    return otherwise
 
 
 def _wait(asked: str) -> float:
@@ -275,5 +287,5 @@ def _wait(asked: str) -> float:
         return float(asked)
     try:
         return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0

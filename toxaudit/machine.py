@@ -101,7 +101,7 @@ def gpu_free(device: str) -> int | None:
     gpu = dict(enumerate(visible)).get(int(number) if number.isdecimal() else -1, number)
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
         return int(done.stdout) * 2**20  # it counts in MiB
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toxaudit import machine
+from toxaudit.backends.vllm import Vllm
 from toxaudit.effort import GPU_SPEED, Effort, Questions, questions
 from toxaudit.expected import Prospect, on_this_machine, threads
 from toxaudit.machine import Speed
@@ -91,24 +92,43 @@ def memory(spec: AuditSpec, seen: Outlook) -> str:
     """What is held at once, what of it is the largest model's, and what is free."""
     memory, peak = seen.prospect.memory(), seen.effort.memory(seen.asked)
     free = "" if memory.free is None else f"{in_words(memory.free)} free here"
+    rest = f"; {free}." if free else "."
     if server_of(spec):
-        return f"no model is loaded here; {free}." if free else "no model is loaded here."
-    if peak is None:
-        return f"unknown; {free}." if free else "unknown."
+        return f"{_of_scorers(seen, peak)}{rest}"
+    if peak is None or not memory.needed:
+        return f"unknown{rest}"
     largest = max(memory.needed, key=lambda arm: memory.needed[arm])
     needed = memory.needed[largest]
-    where = "" if seen.cpu else " of the GPU"
     by_name = ", by its name" if largest in seen.prospect.sized_by_name else ""
     text = (
-        f"about {in_words(peak)}{where} at most, with {in_words(needed)} for the weights of {largest} in "
+        f"{_at_most(spec, seen, peak)}, with {in_words(needed)} for the weights of {largest} in "
         f"{memory.dtype} (the largest{by_name}; models are loaded one at a time, adapters hang on the base)"
     )
     if unknown := seen.prospect.of_unknown_size:
         text += f", unknown for {', '.join(unknown)}"
-    text += f"; {free}." if free else "."
+    text += rest
     if memory.free is not None and needed > memory.free:
         text += f" That is too little: {mend(memory.device, memory.dtype)}."
     return text
+
+
+def _at_most(spec: AuditSpec, seen: Outlook, peak: int) -> str:
+    """How much is held at once, where it can be told."""
+    if isinstance(spec.backend, Vllm):
+        taken = "the weights and up to 2 GiB for keys and values" if seen.cpu else "nine tenths of the GPU"
+        return f"not reckoned, as vLLM takes {taken}"
+    return f"about {in_words(peak)}{'' if seen.cpu else ' of the GPU'} at most"
+
+
+def _of_scorers(seen: Outlook, peak: int | None) -> str:
+    """What is held at once where a server answers, and only scorers are loaded."""
+    if peak is None:
+        return f"unknown for {', '.join(seen.effort.scorers)}" if seen.effort.scorers else "no model is loaded here"
+    sized = {name: sizes.parameters for name, sizes in seen.effort.scorers.items() if sizes}
+    largest = max(sized, key=lambda name: sized[name])
+    unknown = [name for name in seen.effort.scorers if name not in sized]
+    text = f"about {in_words(peak)}{'' if seen.cpu else ' of the GPU'} at most, for scoring by {largest}"
+    return text + (f", unknown for {', '.join(unknown)}" if unknown else "")
 
 
 def time(spec: AuditSpec, seen: Outlook) -> str:
@@ -137,7 +157,9 @@ def _not_reckoned(spec: AuditSpec, seen: Outlook) -> list[str]:
     found = []
     if server := server_of(spec):
         found.append(f"generating, which {server} does")
-    elif names := seen.prospect.of_unknown_size:
+    if isinstance(spec.backend, Vllm):
+        found.append("generating, as vLLM's speed is not reckoned")
+    if not server and (names := seen.prospect.of_unknown_size):
         found.append(f"{', '.join(names)}, of unknown size")
     if asked := [name for name, scorer in spec.scorers.items() if getattr(scorer, "endpoint", None)]:
         found.append(f"{', '.join(asked)}, which a server answers")

@@ -4,7 +4,7 @@ import measured
 
 
 def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
-    """Answer by the base; ``batch`` may be ``auto``, whose search reads rows of the greatest length that is needed."""
+    """Answer by the base; with ``batch`` ``auto`` the search begins with all prompts at once, each of full length."""
     with watch("loading"):
         from lm_eval.api.instance import Instance
         from lm_eval.models.huggingface import HFLM
@@ -14,6 +14,7 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
             dtype=job["dtype"],
             device="cpu",
             batch_size=job["batch"],
+            max_batch_size=len(job["texts"]),
             max_length=job["longest"] + job["tokens"],
         )
     settings = {"until": [], "max_gen_toks": job["tokens"], "do_sample": False, "temperature": 0.0}

@@ -280,6 +280,16 @@ def test_a_context_is_read_once_for_all_its_choices(opened, tiny_base):
     assert_near(found, expected(tiny.resolved(tiny_base), asked))
 
 
+def test_texts_that_read_alike_may_be_cut_at_two_places(opened, tiny_base):
+    asked = [
+        prompt("A question: what did they find in", "the old house", "the cave", id="long"),
+        prompt("A question: what did they find", "in the old house", "in the cave", id="short"),
+    ]
+    for order in (asked, asked[::-1]):
+        found, _ = opened(order)
+        assert_near(found, expected(tiny.resolved(tiny_base), asked))
+
+
 def test_a_prompt_longer_with_a_choice_than_the_model_reads_is_one_sentence(choose, tiny_base):
     """The last token is only predicted."""
     fits = prompt("x" * 509, "ab", "c", id="fits")

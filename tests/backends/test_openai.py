@@ -1,7 +1,11 @@
 """What is asked of an OpenAI-compatible server, what counts as an answer, and what ends an audit instead."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 
@@ -206,7 +210,7 @@ def test_an_answer_that_neither_the_model_nor_the_limit_ended_stops_the_audit(fi
         said = sentence(lambda: answers(server, [request(text) for text in ("a", "bad", "b")], retries=4))
         assert server.questions.count("bad") == 1
     assert said == (
-        f"The server at {server.host} ended the answer of base to prompt 'id of bad' of suite 'mine' by {finish!r}, so "
+        f"The server at {server.host} ended the answer of base to prompt 'id of bad' of suite 'mine' by '{finish}', so "
         "that it is not the model's own: turn that off there, or leave the prompt out."
     )
 
@@ -224,6 +228,7 @@ PASSING = {
     "no finish": Reply(body=b'{"choices": [{"text": "Hello"}]}'),
     "nested": Reply(body=b"[" * 200_000),
     "huge": Reply(body=b" " * (endpoint.LARGEST + 1) + b"{}"),
+    "error": Reply(body=b'{"error": {"message": "out of memory"}}'),
     "torn": Reply(torn=True),
 }
 
@@ -239,7 +244,12 @@ def test_a_failure_that_passes_costs_nothing(failure):
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        ("429", "can't be reached (status 429): what it has answered is kept, so start it and run the audit again."),
+        (
+            "429",
+            "has no time for us (status 429): what it has answered is kept, so later, or with a lower "
+            "backend.concurrency, run the audit again.",
+        ),
+        ("error", f"{NO_ANSWER} (what it answers is no completion: out of memory): what it has answered is kept"),
         (
             "503",
             "can't be reached (status 503 (loading)): what it has answered is kept, so start it and run the audit "
@@ -302,8 +312,49 @@ def test_the_wait_that_a_server_asks_for_is_kept():
 
 def test_a_server_that_wants_to_be_left_for_long_is_left():
     with serve(lambda _: Reply(429, headers={"Retry-After": "3600"})) as server:
-        assert "can't be reached (status 429)" in sentence(lambda: answers(server, [request("a")]))
+        assert "has no time for us (status 429)" in sentence(lambda: answers(server, [request("a")]))
         assert len(server.questions) == 1
+
+
+@pytest.mark.parametrize("date", ["Sat, 01 Jan 2028 00:00:00 +9999999999", "Fri, 31 Dec 9999 23:59:59 -2359", "1 2 3"])
+def test_a_date_that_is_none_is_not_waited_for(date):
+    replies = iter([Reply(429, headers={"Retry-After": date}), "well"])
+    with serve(lambda _: next(replies)) as server, suppress(ToxauditError):
+        assert [each.text for each in answers(server, [request("a")])] == ["well"]
+
+
+INTERRUPTED = """
+import sys
+from toxaudit.backends.openai import OpenAI
+from toxaudit.backends.request import Request
+from toxaudit.models import Loader, ServedModel
+from toxaudit.records import Prompt
+from toxaudit.scorers.endpoint import Endpoint
+from toxaudit.endpoint import Server
+from toxaudit.spec import Generation
+
+url, who = sys.argv[1:]
+if who == "judge":
+    Endpoint(Server(url, None, 60, 0), "llama", 5, 4).answer(list("abcdefgh"))
+else:
+    backend = OpenAI(base_url=url, api_key_env=None)
+    asked = [Request("base", Prompt(text, "mine", text)) for text in "abcdefgh"]
+    with backend.open(Loader("cpu"), [ServedModel("base", "base", backend.server, "llama")]) as session:
+        list(session.generate(asked, Generation(), lambda _: False))
+"""
+
+
+@pytest.mark.parametrize("who", ["judge", "backend"])
+def test_an_interrupted_run_ends_although_the_server_is_silent(who):
+    with serve(lambda _: HANG) as server:
+        run = subprocess.Popen([sys.executable, "-c", INTERRUPTED, server.url, who], stderr=subprocess.PIPE, text=True)
+        while len(server.questions) < 4:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
+        assert time.monotonic() - start < 1.5
+    assert run.returncode
 
 
 def test_a_server_that_dies_ends_the_audit_at_once():
@@ -357,19 +408,42 @@ def test_without_a_key_none_is_sent_not_even_the_hub_s(monkeypatch):
         assert "Authorization" not in server.asked[0].headers
 
 
+def test_the_key_is_in_no_sentence_wherever_the_server_repeats_it(monkeypatch, store):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serve(BOTH, ["llama", f"tuned-{KEY}"]) as server:
+        passed, said = looked_at(server, store, tuned="tuned-x")
+        assert passed == {"base": ()} and "Did you mean 'tuned-***'?" in said["tuned"] and KEY not in str(said)
+    for finish in (KEY, {"key": [KEY]}, KEY * 20):
+        with serve(lambda text, finish=finish: Said(text, finish)) as server:
+            found = sentence(lambda: answers(server, [request("a")]))
+            assert "***" in found and len(found) < 250
+    with serve(lambda _: Reply(body=json.dumps({"error": {"code": KEY}}).encode())) as server:
+        assert "***" in sentence(lambda: answers(server, [request("a")], retries=0))
+
+
+def test_a_key_that_is_a_model_s_name_hides_it_from_no_one(monkeypatch, store):
+    """Servers that want no key are often given any word."""
+    monkeypatch.setenv("OPENAI_API_KEY", "llama")
+    with serve(BOTH) as server:
+        assert looked_at(server, store) == ({"base": (), "tuned": ()}, {})
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_stops_the_audit_and_names_its_variable(monkeypatch, status):
-    with serve(lambda _: Reply(status, KEY.encode())) as server:
+    """Or the prompt, by status 403."""
+    told = {401: "(status 401)", 403: "(status 403 (not that)) at prompt 'id of a' of suite 'mine'"}[status]
+    with serve(lambda _: Reply(status, b"not that")) as server:
         said = sentence(lambda: answers(server, [request("a")]))
         assert said == (
             f"The server at {server.host} wants a key, but none stands in the environment variable OPENAI_API_KEY "
-            f"(status {status})."
+            f"{told}."
         )
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         said = sentence(lambda: answers(server, [request("a")]))
         assert "refuses the key in the environment variable OPENAI_API_KEY" in said
-        server.models = Reply(status)
-        assert sentence(backend(server).models) == said
+        server.models = Reply(status, KEY.encode())
+        said = sentence(backend(server).models)
+        assert "refuses the key in the environment variable OPENAI_API_KEY (status 40" in said
 
 
 def test_a_redirect_is_not_followed():
@@ -400,6 +474,19 @@ def test_a_redirect_is_not_followed():
         ),
         ({"base_url": "http://h/v1", "concurrency": 0}, "backend.concurrency is 0: it must be at least 1."),
         ({"base_url": "http://h/v1", "retries": -1}, "backend.retries is -1: it must be at least 0."),
+        ({"base_url": "http://a..b/v1"}, "backend: base_url must be an address such as http://127.0.0.1:8000/v1."),
+        (
+            {"base_url": f"http://{'h' * 64}.net/v1"},
+            "backend: base_url must be an address such as http://127.0.0.1:8000/v1.",
+        ),
+        (
+            {"base_url": "http://h/v1", "timeout": 1e12},
+            "backend: timeout is 1e+12; it must be at most 86400, a day.",
+        ),
+        (
+            {"base_url": "http://h/v1", "timeout": float("inf")},
+            "backend: timeout is inf; it must be at most 86400, a day.",
+        ),
         ({"base_url": "http://h/v1", "timeout": 0}, "backend.timeout is 0: it must be above 0."),
     ],
 )
@@ -464,11 +551,23 @@ TOLD = [None, -1.0, -2.0]
         {"token_logprobs": [None, "-1", -2.0]},
         {"token_logprobs": [None, float("nan"), -2.0]},
         {"token_logprobs": [None, True, -2.0]},
+        {"token_logprobs": [None, float("-inf"), -2.0]},
+        {"token_logprobs": [None, -(10**400), -2.0]},
+        {"token_logprobs": [None, 10**400, -2.0]},
+        {"token_logprobs": [None, 0.5, -2.0]},
     ],
 )
 def test_a_server_that_tells_no_likelihoods_is_no_examiner(logprobs):
+    check_no_examiner(logprobs, {"prompt_tokens": 3, "completion_tokens": 1})
+
+
+def test_a_server_that_does_not_count_what_it_read_is_no_examiner():
+    """Which of the tokens it wrote itself would be a guess."""
+    check_no_examiner({"token_logprobs": [*TOLD, -3.0]}, {"completion_tokens": 1})
+
+
+def check_no_examiner(logprobs, usage):
     choice = {"text": "The sun is hot", "finish_reason": "length", "logprobs": logprobs}
-    usage = {"prompt_tokens": 3, "completion_tokens": 1}
     reply = Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode())
     with serve(lambda _: reply) as server:
         said = sentence(lambda: answers(server, EXAM[:1], choose=True))
@@ -478,10 +577,9 @@ def test_a_server_that_tells_no_likelihoods_is_no_examiner(logprobs):
     )
 
 
-@pytest.mark.parametrize("usage", [{}, {"usage": {"prompt_tokens": 3}}, {"usage": {"prompt_tokens": 4}}])
-def test_the_token_that_is_written_after_the_text_counts_for_nothing(usage):
-    """Some servers count their tokens, and some don't write what ends a text."""
-    written = usage != {"usage": {"prompt_tokens": 4}}
+@pytest.mark.parametrize("written", [True, False])
+def test_the_token_that_is_written_after_the_text_counts_for_nothing(written):
+    """Some servers don't write what ends a text."""
     told = {
         "The sun is": [None, -1.0, -1.0],
         "The sun is a": [None, -1.0, -1.0, -5.0],
@@ -489,7 +587,7 @@ def test_the_token_that_is_written_after_the_text_counts_for_nothing(usage):
     }
 
     def rule(text):
-        counted = {"usage": {"prompt_tokens": len(told[text])}} if usage else {}
+        counted = {"usage": {"prompt_tokens": len(told[text])}}
         row = told[text] + [-100.0] * written
         choice = {"text": text, "finish_reason": "length", "logprobs": {"token_logprobs": row}}
         return Reply(body=json.dumps({"choices": [choice]} | counted).encode())
@@ -521,7 +619,8 @@ def test_choices_that_no_server_can_weigh_are_refused(asked, said):
 
 def test_a_choice_of_which_the_server_makes_no_token_is_refused():
     choice = {"text": "The sun is", "finish_reason": "length", "logprobs": {"token_logprobs": TOLD}}
-    with serve(lambda _: Reply(body=json.dumps({"choices": [choice]}).encode())) as server:
+    reply = {"choices": [choice], "usage": {"prompt_tokens": 3}}
+    with serve(lambda _: Reply(body=json.dumps(reply).encode())) as server:
         said = sentence(lambda: answers(server, EXAM[:1], choose=True))
     assert said == (
         f"The server at {server.host} makes no token of choice 'hot and bright' of prompt 'id of The sun is' of suite "
@@ -601,7 +700,15 @@ def test_one_model_under_two_names_is_no_fine_tune(store):
     }
 
 
-@pytest.mark.parametrize("told", [None, {"token_logprobs": [0.0, 0.0]}, {"content": [{"logprob": None}]}, [1], "no"])
+UNTOLD = [
+    *(None, [1], "no"),
+    {"token_logprobs": [0.0, 0.0]},
+    {"token_logprobs": [-(10**400)]},
+    {"content": [{"logprob": None}]},
+]
+
+
+@pytest.mark.parametrize("told", UNTOLD)
 def test_where_likelihoods_tell_nothing_an_arm_is_not_refused(store, told):
     choice = {"text": "x", "finish_reason": "stop", "logprobs": told}
     reply = Reply(body=json.dumps({"choices": [choice]}).encode())
@@ -646,6 +753,29 @@ def test_a_server_that_is_not_there_is_said_to_be_so(store):
     assert said == f"The server at {server.host} can't be reached: connection refused."
 
 
+@pytest.mark.parametrize("trouble", [Reply(429), Reply(503), Reply(401), Reply(403), Reply(500), refusal(400, "no")])
+def test_a_server_s_troubles_drop_no_candidate(store, trouble):
+    with serve(BOTH | {"llama-tuned": lambda _: trouble}) as server:
+        said = sentence(lambda: looked_at(server, store))
+    assert said.startswith(f"The server at {server.host} ") and "'probe'" not in said and "prompt '" not in said
+
+
+def test_a_probe_is_named_in_words_of_its_own(store):
+    with serve({"llama": lambda _: refusal(500, "CUDA error")}) as server:
+        said = sentence(lambda: looked_at(server, store))
+    assert said == (
+        f"The server at {server.host} gives no answer to the question that is asked before the prompts of suite 'mine' "
+        "for base, there 'llama' (status 500 (CUDA error)): mend it there and run the audit again."
+    )
+
+
+def test_the_first_contact_is_retried_like_every_request():
+    listed = iter([Reply(503), Reply(429), Reply(body=b'{"data": [{"id": "llama"}]}')])
+    with serve(BOTH) as server:
+        server.models = lambda: next(listed)
+        assert backend(server).models() == ["llama"]
+
+
 # Identity
 
 
@@ -659,6 +789,8 @@ def test_a_served_model_is_told_by_its_server_and_name():
         {"kind": "control"},
     ]
     assert len({replace(base, **change).identity for change in changes}) == len(changes)
+    control = replace(base, kind="control", name="noop")
+    assert control.identity != replace(control, name="again").identity
     same = {"name": "other", "kind": "served", "notes": ("x",), "expect": "GO", "system_instruction": "Be kind."}
     assert replace(base, **same).identity == base.identity
     assert replace(base, model="llama-2").loaded_as == base.loaded_as != replace(base, server="h:2/v1").loaded_as

@@ -44,6 +44,8 @@ def ordinary(loaded: Any) -> dict[str, Pair] | None:
 
     pairs = {}
     name = loaded.model.active_adapter
+    if loaded.model.peft_config[name].bias != "none":
+        return None
     for module, layer in loaded.inner.named_modules():
         if isinstance(layer, AuxiliaryTrainingWrapper):
             return None
@@ -54,6 +56,7 @@ def ordinary(loaded: Any) -> dict[str, Pair] | None:
             and type(layer.base_layer) is nn.Linear
             and not (layer.merged or layer.fan_in_fan_out or layer.lora_variant or layer.lora_bias[name])
             and layer.active_adapters == [name]
+            and layer is not loaded.inner.get_output_embeddings()  # it is not given all that is read
         )
         if not plain:
             return None
@@ -77,6 +80,8 @@ class Adapters:
         self._all = {module: _side_by_side([of_arm[arm].pop(module, None) for arm in self.arms]) for module in modules}
         self._chosen: tuple[str, ...] = ()
         self._stacked: dict[str, Pair] = {}
+        self._dealt: tuple[list[str], int] | None = None
+        self._last: _Layout | None = None
         self._layout: _Layout | None = None
         self._undo: list[Callable[[], None]] = []
 
@@ -98,31 +103,45 @@ class Adapters:
         """While it lasts, the rows of a batch belong to these arms; what has none of its own stays as it is.
 
         Args:
-            arms: of each row; those of one arm stand one after another.
+            arms: of each row.
             tokens: that are read of each row.
         """
+        if self._dealt != (arms, tokens):
+            self._deal(list(arms), tokens)
+        self._layout = self._last
+        try:
+            yield
+        finally:
+            self._layout = None
+
+    def _deal(self, arms: list[str], tokens: int) -> None:
+        """Find which rows belong to which arm, and have these arms' matrices at hand."""
+        import torch
+
+        self._dealt, self._last = None, None
         places: dict[str, list[int]] = {}
         for place, arm in enumerate(arms):
             if arm in self.arms:
                 places.setdefault(arm, []).append(place)
         if places:
             self._choose(tuple(places))
-            self._layout = _layout(list(places.values()), (len(arms), tokens))
-        try:
-            yield
-        finally:
-            self._layout = None
+            rows: Any = _rows(list(places.values()), tokens)
+            if not isinstance(rows, slice):
+                rows = torch.tensor(rows, device=next(iter(self._all.values())).down.device)
+            self._last = _Layout(len(places), rows, (len(arms), tokens))
+        self._dealt = (arms, tokens)
 
     def _choose(self, arms: tuple[str, ...]) -> None:
         """Have these arms' matrices at hand."""
         if arms != self._chosen:
             numbers = [self.arms.index(arm) for arm in arms]
             every = numbers == list(range(len(self.arms)))
-            self._chosen = arms
+            self._chosen = ()  # until all is there: memory may be short
             self._stacked = {
                 module: pair if every else Pair(pair.down[numbers], pair.up[numbers])
                 for module, pair in self._all.items()
             }
+            self._chosen = arms
 
     def _forward(self, module: str, plain: Callable[[Any], Any], inputs: Any) -> Any:
         outputs = plain(inputs)
@@ -142,7 +161,7 @@ class Adapters:
 def _side_by_side(pairs: Sequence[Pair | None]) -> Pair:
     """The matrices of several arms in one: (arms, inputs, rank) and (arms, rank, outputs); zeros where one has none."""
     some = next(pair for pair in pairs if pair)
-    rank = max(pair.down.shape[1] for pair in pairs if pair)
+    rank = -(-max(pair.down.shape[1] for pair in pairs if pair) // LEAST) * LEAST
     down = some.down.new_zeros(len(pairs), some.down.shape[0], rank)
     up = some.up.new_zeros(len(pairs), rank, some.up.shape[1])
     for number, pair in enumerate(pairs):
@@ -152,12 +171,11 @@ def _side_by_side(pairs: Sequence[Pair | None]) -> Pair:
     return Pair(down, up)
 
 
-def _layout(places: list[list[int]], shape: tuple[int, int]) -> _Layout:
-    """Deal rows out evenly: where an arm has fewer, its first is taken again, and gives the same once more."""
-    most = max(max(map(len, places)), -(-LEAST // shape[1]))
-    if all(len(own) == most for own in places) and places[-1][-1] - places[0][0] + 1 == most * len(places):
-        return _Layout(len(places), slice(places[0][0], places[-1][-1] + 1), shape)
-    return _Layout(len(places), [place for own in places for place in own + own[:1] * (most - len(own))], shape)
+def _rows(places: list[list[int]], tokens: int) -> slice | list[int]:
+    """Rows dealt out evenly: where an arm has fewer, its first is taken again, and gives the same once more."""
+    most = max(max(map(len, places)), -(-LEAST // tokens))
+    rows = [place for own in places for place in own + own[:1] * (most - len(own))]
+    return slice(rows[0], rows[-1] + 1) if rows == list(range(rows[0], rows[-1] + 1)) else rows
 
 
 def _give_back(layer: Any, forward: Any) -> None:

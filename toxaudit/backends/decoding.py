@@ -5,21 +5,23 @@ both ways, for every arm. A faster way whose tokens differ by more than a tie is
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from toxaudit import threads
 from toxaudit.backends import likelihood, padded, ragged
 from toxaudit.backends.adapters import LEAST, Adapters
+from toxaudit.backends.batches import is_short
+from toxaudit.backends.padded import Noise
 from toxaudit.backends.ragged import Prefix, Row
 from toxaudit.models import LoadedModel, packed
 from toxaudit.models.tokenizer import PROBES
 from toxaudit.spec import Generation
 
 PROBE_TOKENS = 8
-THREAD_ROWS = 16  # decoded, or read, to find the best number of threads
+THREAD_TOKENS = 3  # decoded to find the best number of threads
 
-Noise = Callable[[Any, list[int]], Any]
 Wrote = Callable[[int], object]
 
 CLOSE = {"float32": 512, "bfloat16": 16, "float16": 16}
@@ -81,15 +83,12 @@ class Decoder:
         self._expected, self._adapters = expected, adapters
         self._unpack: Callable[[], None] | None = None
         self._way = padded.by_length
-        self._threads_chosen = loaded.device != "cpu"
-        self.ragged = self._is_ragged()
-        if self.ragged:
-            self.steady = self._is_steady()
-        else:
-            self.refused = set(adapters.arms)
-            self._adapters = Adapters({})
-            if self._gives(padded.together):
-                self._way = padded.together
+        self.ragged = False
+        try:
+            self._find_way()
+        except BaseException:  # the model is others', too
+            self.close()
+            raise
 
     def close(self) -> None:
         """Leave the model as it was, and let go of it."""
@@ -112,18 +111,29 @@ class Decoder:
             seeds: of each row's random stream.
             wrote: is told how many tokens were made.
         """
-        if not self._threads_chosen:
-            self._threads_chosen = True
-            few, short = rows[:THREAD_ROWS], Generation(max_new_tokens=2)
-            threads.use_fastest(lambda: self._decoded(few, short, seeds, lambda tokens: None))
-        return self._decoded(rows, settings, seeds, wrote)
+        if not self.ragged:
+            noise = _noise(seeds, settings.temperature)
+            tokens, stops = [row.tokens for row in rows], rows[0].stops
+            new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, noise)
+            wrote(sum(map(len, new)))
+            return new
+        more = max(0, LEAST - len(rows))  # what these make is thrown away
+        noise = _noise([*seeds, *[0] * more], settings.temperature)
+
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            return ragged.greatest(noise(logits, numbers))
+
+        filled = [*rows, *[replace(rows[-1], counts=False)] * more]
+        made: list[list[int]] = ragged.decode(
+            self.loaded.inner, filled, settings.max_new_tokens, pick, self._adapters, wrote
+        )
+        return made[: len(rows)]
 
     def loglikelihoods(self, asked: Sequence[likelihood.Asked]) -> list[float]:
         """The natural logarithm of each continuation's probability after its context."""
-        if not self._threads_chosen:
-            self._threads_chosen = True
-            threads.use_fastest(lambda: self._read(asked[:THREAD_ROWS]))
-        return self._read(asked)
+        if self.ragged:
+            return likelihood.shared(self.loaded.inner, asked, self._adapters)
+        return likelihood.loglikelihoods(self.loaded.inner, asked)
 
     @cached_property
     def bytes_of_token(self) -> int:
@@ -140,31 +150,20 @@ class Decoder:
         """What the logits of one row take, and what is made of them."""
         return 3 * 4 * self.loaded.known
 
-    def _read(self, asked: Sequence[likelihood.Asked]) -> list[float]:
-        if self.ragged:
-            return likelihood.shared(self.loaded.inner, asked, self._adapters)
-        return likelihood.loglikelihoods(self.loaded.inner, asked)
-
-    def _decoded(
-        self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote
-    ) -> list[list[int]]:
+    def _find_way(self) -> None:
+        self.ragged = self._is_ragged()
         if not self.ragged:
-            noise = _noise(seeds, settings.temperature)
-            tokens, stops = [row.tokens for row in rows], rows[0].stops
-            new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, noise)
-            wrote(sum(map(len, new)))
-            return new
-        more = max(0, LEAST - len(rows))  # what these make is thrown away
-        noise = _noise([*seeds, *[0] * more], settings.temperature)
-
-        def pick(logits: Any, numbers: list[int]) -> Any:
-            return ragged.greatest(noise(logits, numbers))
-
-        filled = [*rows, *[rows[-1]] * more]
-        made: list[list[int]] = ragged.decode(
-            self.loaded.inner, filled, settings.max_new_tokens, pick, self._adapters, wrote
-        )
-        return made[: len(rows)]
+            self.refused = set(self._adapters.arms) & set(self._expected)
+            self._expected = {arm: each for arm, each in self._expected.items() if arm not in self.refused}
+            self._adapters = Adapters({})
+            if self._gives(padded.together):
+                self._way = padded.together
+        if self.loaded.device == "cpu":
+            each = next(iter(self._expected.values()))
+            few = [Row(each.rows[number % len(each.rows)], stops=each.stops) for number in range(LEAST)]
+            settings = Generation(max_new_tokens=THREAD_TOKENS)
+            threads.use_fastest(lambda: self.decode(few, settings, [0] * LEAST, lambda tokens: None))
+        self.steady = self.ragged and self._is_steady()
 
     def _is_ragged(self) -> bool:
         """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
@@ -179,7 +178,7 @@ class Decoder:
             for self._adapters in (laid_over, Adapters({})) if laid_over.arms else (laid_over,):
                 self._adapters.put_on(model)
                 if (wrong := self._wrong()) <= set(laid_over.arms):
-                    self.refused = wrong if self._adapters.arms else set(laid_over.arms)
+                    self.refused = wrong if self._adapters.arms else set(laid_over.arms) & set(self._expected)
                     return True
                 self._adapters.take_off()
         return False
@@ -216,24 +215,30 @@ class Decoder:
         return True
 
     def _is_steady(self) -> bool:
-        """Whether a probe's logits are the same, bit by bit, alone and among many others."""
+        """Whether a probe's logits are the same, bit by bit, alone and among others: the weights' and an adapter's."""
         import torch
 
-        expected = next(iter(self._expected.values()))
-        short, long = (Row(row) for row in sorted(expected.rows, key=len))
+        arms = [arm for arm in self._expected if arm not in self.refused]
+        adapted = [arm for arm in arms if arm in self._adapters.arms]
+        short, long = sorted(self._expected[arms[0]].rows, key=len)
+        for arm in [*[arm for arm in arms if arm not in adapted][:1], *adapted[:1]]:
+            others = [Row(long, other) for other in arms for _ in range(LEAST // len(arms) + 1)]
+            alone = self._logits([Row(short, arm)] * LEAST)
+            among = self._logits([Row(short, arm), *others])
+            if not all(map(torch.equal, alone, among)):
+                return False
+        return True
 
-        def seen(rows: list[Row]) -> list[Any]:
-            logits: list[Any] = []
+    def _logits(self, rows: Sequence[Row]) -> list[Any]:
+        """Those of the first row: once as it is read, once as it is decoded."""
+        found: list[Any] = []
 
-            def pick(found: Any, numbers: list[int]) -> Any:
-                logits.extend(found[place].clone() for place, number in enumerate(numbers) if number == 0)
-                return ragged.greatest(found)
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            found.extend(logits[place].clone() for place, number in enumerate(numbers) if number == 0)
+            return ragged.greatest(logits)
 
-            ragged.decode(self.loaded.inner, rows, 3, pick, self._adapters)
-            return logits
-
-        alone, among = seen([short] * LEAST), seen([short, *[long] * (2 * LEAST), *[short] * 3])
-        return all(map(torch.equal, alone, among))
+        ragged.decode(self.loaded.inner, rows, 2, pick, self._adapters)
+        return found
 
 
 def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[tuple[list[int], list[Any]]] | None:
@@ -247,7 +252,9 @@ def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[tupl
 
     try:
         return list(zip(decode(noise), seen, strict=True))
-    except Exception:  # an architecture may make anything of a cache or mask it has not met: then it isn't covered
+    except Exception as error:  # an architecture may make anything of a cache or mask that it has not met
+        if is_short(error):
+            raise
         return None
 
 

@@ -51,7 +51,7 @@ def shared(model: Any, asked: Sequence[Asked], adapters: Adapters) -> list[float
     """The same for architectures that ``ragged`` covers, of several arms at once; shared contexts are read once."""
     numbers = _alike(asked)
     keys = sorted(numbers, key=lambda key: key[0])  # an arm's one after another
-    contexts = {key: asked[numbers[key][0]][1].context for key in keys}
+    contexts = {key: min((asked[number][1].context for number in numbers[key]), key=len) for key in keys}
     together: dict[tuple[str, tuple[int, ...]], int] = defaultdict(int)
     for arm, read in keys:
         together[arm, contexts[arm, read][:-1]] += 1

@@ -1,19 +1,19 @@
 """Any OpenAI-compatible server as a backend: arms are models that it serves by name, and it is asked for answers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import islice
 from threading import Event
 from typing import Any, Literal
 
+from toxaudit.at_once import all_at_once
 from toxaudit.backends import protocol
 from toxaudit.backends.reading import DELIMITER
 from toxaudit.backends.request import Answered, Request
-from toxaudit.endpoint import NO_KEY, NOT_THERE, Problem, Server
+from toxaudit.endpoint import Server
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader
 from toxaudit.models.served import ServedModel
+from toxaudit.problem import BUSY, NO_KEY, NOT_THERE, Problem
 from toxaudit.records import Completion
 from toxaudit.registry import register
 from toxaudit.spec import Generation
@@ -26,6 +26,10 @@ FINISHES: dict[Any, Literal["stop", "length"]] = {"stop": "stop", "length": "len
 
 REFUSALS = (400, 422)
 """Statuses of servers that are asked for what they don't know, such as likelihoods."""
+
+
+class NotServed(ToxauditError):
+    """One arm can't be audited, though others may: the server has no such model, or none but the base."""
 
 
 @register("backend", "openai")
@@ -126,10 +130,11 @@ class Session:
                 said = self._server.ask(protocol.PATHS[request.ask], body, protocol.written, over)
             except Problem as problem:
                 raise self._sentence(request, problem) from problem
-            if said.finish not in tuple(FINISHES):
+            if said.finish not in tuple(FINISHES):  # it may be no word at all
+                finish = self._server.shown(said.finish, 50)
                 raise ToxauditError(
                     f"The server at {self._server.host} ended the answer of {request.arm} to {_named(request)} by "
-                    f"{said.finish!r}, so that it is not the model's own: turn that off there, or leave the prompt out."
+                    f"'{finish}', so that it is not the model's own: turn that off there, or leave the prompt out."
                 )
             how = FINISHES[said.finish]
             return Completion(request.arm, request.prompt.id, request.sample, said.text, said.tokens, how)
@@ -155,10 +160,15 @@ class Session:
         """True of every text: the server refuses what is too long when it is asked."""
         return [True] * len(texts)
 
+    def nearest(self, model: str, listed: Sequence[str]) -> str:
+        """The phrase that suggests one of the models that the server lists, where it has none of this name."""
+        return self._server.nearest(model, listed)
+
     def look(self, request: Request, generation: Generation) -> tuple[float, ...]:
         """How likely the tokens of an answer are, as far as the server tells; of a prompt with choices, its own tokens.
 
         Raises:
+            NotServed: the server has no such model.
             ToxauditError: it can't be answered.
         """
         if request.prompt.choices:
@@ -184,32 +194,9 @@ class Session:
     ) -> Iterator[list[Answered]]:
         places = {arm: place for place, arm in enumerate(self._models)}
         left = [request for request in requests if not done(request)]
-        todo = iter(sorted(left, key=lambda request: places[request.arm]))  # some servers hold one model at a time
-        under_way: dict[Future[Completion], Request] = {}
-        failure: ToxauditError | None = None
-        over, pool = Event(), ThreadPoolExecutor(self._concurrency)
-        try:
-            while True:
-                if not failure:
-                    for request in islice(todo, self._concurrency - len(under_way)):
-                        under_way[pool.submit(answer, request, over)] = request
-                if not under_way:
-                    break
-                answered: list[Answered] = []
-                for each in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    request = under_way.pop(each)
-                    try:
-                        answered.append((request, each.result()))
-                    except ToxauditError as error:
-                        failure = failure or error
-                        over.set()
-                if answered:
-                    yield answered
-            if failure:
-                raise failure
-        finally:
-            over.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+        left.sort(key=lambda request: places[request.arm])  # some servers hold one model at a time
+        over = Event()
+        yield from all_at_once(lambda request: answer(request, over), left, self._concurrency, over)
 
     def _choice(self, request: Request, over: Event) -> Completion:
         self._check_choices(request)
@@ -255,25 +242,29 @@ class Session:
 
     def _sentence(self, request: Request, problem: Problem) -> ToxauditError:
         """The one for a request that came to nothing."""
-        host, kept = self._server.host, "what it has answered is kept"
+        host, again = self._server.host, "run the audit again"
         if problem.status in NO_KEY:
-            return self._server.key_refused("The server", problem)
+            return self._server.key_refused("The server", problem, _named(request))
         model = self._models[request.arm]
         if problem.status in NOT_THERE:
-            return ToxauditError(
+            return NotServed(
                 f"The server at {host} has no model '{model}' at {self._server.path}{protocol.PATHS[request.ask]} "
                 f"({problem}): check backend.base_url and what {request.arm} is called there."
             )
+        kept = "what it has answered is kept, so "
         if problem.away:
-            return ToxauditError(
-                f"The server at {host} can't be reached ({problem}): {kept}, so start it and run the audit again."
-            )
+            mend = "later, or with a lower backend.concurrency, " if problem.status == BUSY else "start it and "
+            return ToxauditError(f"The server at {host} {problem.fails} ({problem}): {kept}{mend}{again}.")
         fails = "gives no answer to" if problem.may_pass else "refuses"
+        mend = f"{kept}mend it there or leave that prompt out, and" if request.prompt.id else "mend it there and"
         return ToxauditError(
             f"The server at {host} {fails} {_named(request)} for {request.arm}, there '{model}' ({problem}): "
-            f"{kept}, so mend it there or leave that prompt out, and run the audit again."
+            f"{mend} {again}."
         )
 
 
 def _named(request: Request) -> str:
+    """A prompt in words; that of a probe has no id, since no suite has it."""
+    if not request.prompt.id:
+        return f"the question that is asked before the prompts of suite '{request.prompt.suite}'"
     return f"prompt '{request.prompt.id}' of suite '{request.prompt.suite}'"

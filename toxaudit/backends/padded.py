@@ -23,8 +23,23 @@ def together(
         stops: tokens that end a row.
         noise: makes scores of logits.
     """
-    new, _ = _generated(loaded, rows, most, stops, noise)
-    return new
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    longest, numbers = max(map(len, rows)), list(range(len(rows)))
+    ids = [[PAD] * (longest - len(row)) + list(row) for row in rows]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+    settings = GenerationConfig(
+        max_new_tokens=most, do_sample=False, eos_token_id=sorted(stops) or None, pad_token_id=PAD
+    )
+    with torch.inference_mode():
+        output = loaded.inner.generate(
+            input_ids=torch.tensor(ids, device=loaded.device),
+            attention_mask=torch.tensor(mask, device=loaded.device),
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([lambda _, logits: noise(logits, numbers)]),
+        )
+    return [until_stop(row, stops) for row in output[:, longest:].tolist()]
 
 
 def by_length(
@@ -38,7 +53,7 @@ def by_length(
         def of_part(logits: Any, places: list[int], numbers: list[int] = numbers) -> Any:
             return noise(logits, [numbers[place] for place in places])
 
-        part, _ = _generated(loaded, [rows[number] for number in numbers], most, stops, of_part)
+        part = together(loaded, [rows[number] for number in numbers], most, stops, of_part)
         for number, row in zip(numbers, part, strict=True):
             new[number] = row
     return new
@@ -46,37 +61,13 @@ def by_length(
 
 def alone(loaded: LoadedModel, row: Sequence[int], most: int) -> tuple[list[int], list[Any]]:
     """The greedy tokens that follow one prompt, and the logits (vocabulary,) from which each was chosen."""
-    new, logits = _generated(loaded, [row], most, loaded.stops, lambda scores, _: scores)
-    return new[0], [each[0].float() for each in logits]
+    logits: list[Any] = []
 
+    def kept(scores: Any, _: list[int]) -> Any:
+        logits.append(scores[0].float())
+        return scores
 
-def _generated(
-    loaded: LoadedModel, rows: Sequence[Sequence[int]], most: int, stops: frozenset[int], noise: Noise
-) -> tuple[list[list[int]], list[Any]]:
-    import torch
-    from transformers import GenerationConfig, LogitsProcessorList
-
-    longest, numbers = max(map(len, rows)), list(range(len(rows)))
-    ids = [[PAD] * (longest - len(row)) + list(row) for row in rows]
-    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-    settings = GenerationConfig(
-        max_new_tokens=most, do_sample=False, eos_token_id=sorted(stops) or None, pad_token_id=PAD
-    )
-    seen: list[Any] = []
-
-    def scored(_: Any, logits: Any) -> Any:
-        if len(rows) == 1:
-            seen.append(logits)
-        return noise(logits, numbers)
-
-    with torch.inference_mode():
-        output = loaded.inner.generate(
-            input_ids=torch.tensor(ids, device=loaded.device),
-            attention_mask=torch.tensor(mask, device=loaded.device),
-            generation_config=settings,
-            logits_processor=LogitsProcessorList([scored]),
-        )
-    return [until_stop(row, stops) for row in output[:, longest:].tolist()], seen
+    return together(loaded, [row], most, loaded.stops, kept)[0], logits
 
 
 def until_stop(row: list[int], stops: frozenset[int]) -> list[int]:

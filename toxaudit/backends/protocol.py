@@ -1,12 +1,11 @@
 """The OpenAI protocol, without the network: what is sent of a request, and what can be read of the reply."""
 
 from dataclasses import dataclass
-from math import isnan
 from typing import Any
 
 from toxaudit.backends.reading import stream
 from toxaudit.backends.request import Request
-from toxaudit.endpoint import Problem
+from toxaudit.problem import Problem
 from toxaudit.spec import Generation
 
 PATHS = {"raw": "/completions", "chat": "/chat/completions"}
@@ -72,8 +71,13 @@ def written(reply: Any) -> Written:
 def likelihoods(reply: Any) -> list[float] | None:
     """The natural logarithm of the probability of each of a text's tokens but the first, as ``reading`` asks for it.
 
-    None where the server tells none, or only those of what it wrote itself.
+    None where the server tells none, only those of what it wrote itself, or not which these are: it must count the
+    tokens that it read.
+
+    Raises:
+        Problem: the reply is none that the protocol knows.
     """
+    written(reply)
     try:
         found = reply["choices"][0]["logprobs"]["token_logprobs"]
         first, *others = found
@@ -81,7 +85,7 @@ def likelihoods(reply: Any) -> list[float] | None:
         return None
     n = _count(reply, "prompt_tokens")
     read = others if n == len(found) else others[:-1]
-    if first is not None or n not in (None, len(found), len(found) - 1) or not all(map(_is_number, read)):
+    if first is not None or n not in (len(found), len(found) - 1) or not all(map(_is_likelihood, read)):
         return None
     return [float(each) for each in read]
 
@@ -94,7 +98,7 @@ def _chances(choice: Any) -> tuple[float, ...]:
     rows = told.get("content")
     found = [row.get("logprob") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
     found = told.get("token_logprobs") if found is None else found
-    return tuple(map(float, found)) if isinstance(found, list) and all(map(_is_number, found)) else ()
+    return tuple(map(float, found)) if isinstance(found, list) and all(map(_is_likelihood, found)) else ()
 
 
 def _count(reply: Any, what: str) -> int | None:
@@ -104,5 +108,6 @@ def _count(reply: Any, what: str) -> int | None:
     return count if type(count) is int and count >= 0 else None
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and not isnan(value)
+def _is_likelihood(value: Any) -> bool:
+    """Whether it can be a probability's logarithm, which is above 0 by rounding alone; it may be any JSON value."""
+    return type(value) in (int, float) and -1e6 < value < 1e-3

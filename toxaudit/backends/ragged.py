@@ -54,12 +54,14 @@ class Row:
         arm: whose adapter it gets, if that arm has one.
         stops: tokens that end it.
         prefix: what of the prompt is read already; at least one token is left.
+        counts: whether anybody wants its tokens; rows that are there to make up the number don't.
     """
 
     tokens: Sequence[int]
     arm: str = ""
     stops: frozenset[int] = frozenset()
     prefix: Prefix | None = None
+    counts: bool = True
 
 
 def covers(model: Any) -> bool:
@@ -103,7 +105,7 @@ def decode(
             chosen = following.tolist()
             for number, token in zip(slots.rows, chosen, strict=True):
                 new[number].append(token)
-            tick(sum(slots.running))
+            tick(sum(runs and rows[number].counts for number, runs in zip(slots.rows, slots.running, strict=True)))
             if made == most or not (kept := slots.end(chosen)):
                 break
             following = following[kept] if len(kept) < len(chosen) else following

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from toxaudit.backends.openai import OpenAI, Session
+from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader
 from toxaudit.models.served import ServedModel
 from toxaudit.models.tokenizer import PROBES
@@ -28,7 +28,7 @@ def probes(suites: Iterable[tuple[str, str, bool]], chats: Collection[str]) -> l
     """
     found: dict[tuple[str, bool, str], Request] = {}
     for name, ask, chooses in suites:
-        prompt = Prompt("probe", name, PROBES[1], choices=("here", "there") if chooses else ())
+        prompt = Prompt("", name, PROBES[1], choices=("here", "there") if chooses else ())
         for system in chats if ask == "chat" else ("",):
             found.setdefault((ask, chooses, system), Request("base", prompt, ask, system or None))
     return [found[key] for key in sorted(found)]
@@ -55,7 +55,7 @@ def preflight(
         done: called after each arm that is looked at.
 
     Raises:
-        ToxauditError: the base may not be audited.
+        ToxauditError: the base may not be audited, or the server can't be asked: of its troubles, no arm is to blame.
     """
     base = arms[0]
     keys = {arm.name: _key(arm, asked) for arm in arms}
@@ -72,7 +72,7 @@ def preflight(
                     if arm.identity != base.identity:  # else it is the base under another system prompt
                         _require_change(arm, base, look, first)
                     shelf.add({keys[arm.name]: []})
-                except ToxauditError as error:
+                except NotServed as error:
                     refused(arm.name, error)
                 done()
     return {arm.name: () for arm in arms if arm.kind == "control" or keys[arm.name] in shelf}
@@ -94,8 +94,8 @@ def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:
 
 def _look(session: Session, asked: Sequence[Request], arm: ServedModel, listed: Sequence[str]) -> Look:
     if listed and arm.model not in listed:
-        raise ToxauditError(
-            f"{arm.name}: the server at {arm.server} has no model '{arm.model}'.{did_you_mean(arm.model, listed)}"
+        raise NotServed(
+            f"{arm.name}: the server at {arm.server} has no model '{arm.model}'.{session.nearest(arm.model, listed)}"
         )
     return tuple(session.look(request, PROBE) for request in _own(asked, arm))
 
@@ -104,7 +104,7 @@ def _require_change(arm: ServedModel, base: ServedModel, look: Look, first: Look
     """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that."""
     told = [(own, its) for own, its in zip(look, first, strict=True) if any(own) and any(its)]
     if told and all(own == its for own, its in told):
-        raise ToxauditError(
+        raise NotServed(
             f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
             "either it serves one model under both names, or the adapter changes nothing."
         )

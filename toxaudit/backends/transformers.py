@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
 FREE_SHARE = 0.4  # of the memory that is free, for keys, values and logits
-SHARED = 16  # tokens; a shorter beginning is not worth reading apart
+SHARED = 32  # tokens: a beginning of whole such blocks, as attention computes them, is read apart to the same bits
 
 Done = Callable[[Request], bool]
 Wrote = Callable[[int], object]
@@ -193,7 +193,7 @@ class Session:
             if request.arm in arms and decoder.ragged:
                 alike[request.arm, request.ask, request.system].append(row)
         common = {key: _common(rows) for key, rows in alike.items() if len(rows) > 1}
-        worth = [key for key, begin in common.items() if len(begin) >= SHARED]
+        worth = sorted((key for key, begin in common.items() if begin), key=lambda key: self._order[key[0]])
         read = decoder.prefixes([Row(common[key], key[0]) for key in worth]) if worth else []
         prefixes = dict(zip(worth, read, strict=True))
 
@@ -205,11 +205,11 @@ class Session:
 
 
 def _common(rows: Sequence[list[int]]) -> list[int]:
-    """The tokens with which all rows begin; each has at least one more."""
+    """The tokens with which all rows begin, in whole steps of ``SHARED``; each row has at least one more."""
     first, last = min(rows), max(rows)
     most = min(map(len, rows)) - 1
     same = next((place for place in range(most) if first[place] != last[place]), most)
-    return first[:same]
+    return first[: same // SHARED * SHARED]
 
 
 def _counted(wrote: Wrote, work: Callable[[Wrote], Any]) -> Any:

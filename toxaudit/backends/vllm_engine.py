@@ -57,14 +57,17 @@ def start(arms: Sequence[ResolvedModel], device: str, batch_size: int | None) ->
         batch_size: requests decoded at once at most; None leaves it to vLLM.
 
     Raises:
-        ToxauditError: vLLM can't run the model or serve an adapter, or a tokenizer can't be read.
+        ToxauditError: vLLM can't be imported, run the model or serve an adapter, or a tokenizer can't be read.
     """
-    version()
+    installed = version()
     with _environment(device):
-        from vllm import LLM
+        with refusing(f"vLLM {installed} can't be imported (reinstall it, or set backend=transformers)"):
+            from vllm import LLM
+            from vllm.platforms import current_platform
 
+            own = current_platform.device_type
         adapted = [arm for arm in arms if arm.adapter]
-        _check_device(device)
+        _check_device(device, own)
         _check_weights(arms[0])
         room = _room([_sizes(arm) for arm in adapted], device)
         where = f"{arms[0].name}: vLLM can't run {arms[0].weights.reference} ({HINT})"
@@ -140,11 +143,8 @@ def _environment(device: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check_device(device: str) -> None:
-    """Refuse a device that is not that of the installed build of vLLM."""
-    from vllm.platforms import current_platform
-
-    own = current_platform.device_type
+def _check_device(device: str, own: str) -> None:
+    """Refuse a device that is not ``own``, that of the installed build of vLLM."""
     if device.partition(":")[0] != own:
         raise ToxauditError(
             f"This build of vLLM runs on {own or 'no device here'}, and this audit on {device}: install vllm for GPUs "

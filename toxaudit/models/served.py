@@ -45,8 +45,8 @@ class ServedModel:
 
     @property
     def identity(self) -> str:
-        """SHA-256 over all that is known to decide the model's outputs; and whether it is a control."""
-        return digest("served", self.server, self.model, "control" * (self.kind == "control"))
+        """SHA-256 over all that is known to decide the model's outputs; and which control it is, if one."""
+        return digest("served", self.server, self.model, self.name if self.kind == "control" else "")
 
     @property
     def batch_size(self) -> None:

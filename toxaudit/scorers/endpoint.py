@@ -1,14 +1,15 @@
 """A chat model behind an OpenAI-compatible server, as a judge: what it says to each question, or why nothing."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Event, Lock
 from typing import Any
 
-from toxaudit.endpoint import NO_KEY, NOT_THERE, Problem, Server, Stopped
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.at_once import all_at_once
+from toxaudit.endpoint import Server
+from toxaudit.errors import ToxauditError
+from toxaudit.problem import NO_KEY, NOT_THERE, Problem, Stopped
 
 IN_A_ROW = 3
 """Questions that may fail one after another, all retries spent, before a server that still answers counts as away."""
@@ -61,9 +62,8 @@ class Endpoint:
         """
         listed = self.server.models("The judge")
         if listed and self.model not in listed:
-            raise ToxauditError(
-                f"The server at {self.server.host} has no model '{self.model}'.{did_you_mean(self.model, listed)}"
-            )
+            nearest = self.server.nearest(self.model, listed)
+            raise ToxauditError(f"The server at {self.server.host} has no model '{self.model}'.{nearest}")
         return True
 
     def answer(self, questions: Sequence[str]) -> list[str | Unanswered]:
@@ -79,14 +79,10 @@ class Endpoint:
             return [Unanswered(still)] * len(questions)
         self._away, self._failed_in_a_row = None, 0
         self._over.clear()
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            asked = [pool.submit(self._ask, question) for question in questions]
-            try:
-                return [each.result() for each in asked]
-            except BaseException:
-                self._over.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        places = range(len(questions))
+        batches = all_at_once(lambda place: self._ask(questions[place]), places, self.concurrency, self._over)
+        found = dict(answered for batch in batches for answered in batch)
+        return [found[place] for place in places]
 
     def _look(self) -> str | None:
         """Why the server still can't be reached, if so."""
