@@ -324,6 +324,7 @@ def test_a_date_that_is_none_is_not_waited_for(date):
 
 
 INTERRUPTED = """
+import signal
 import sys
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
@@ -332,6 +333,7 @@ from toxaudit.records import Prompt
 from toxaudit.scorers.endpoint import Endpoint
 from toxaudit.endpoint import Server
 from toxaudit.spec import Generation
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
 
 url, who = sys.argv[1:]
 if who == "judge":
@@ -347,13 +349,17 @@ else:
 @pytest.mark.parametrize("who", ["judge", "backend"])
 def test_an_interrupted_run_ends_although_the_server_is_silent(who):
     with serve(lambda _: HANG) as server:
-        run = subprocess.Popen([sys.executable, "-c", INTERRUPTED, server.url, who], stderr=subprocess.PIPE, text=True)
-        while len(server.questions) < 4:
-            time.sleep(0.01)
-        run.send_signal(signal.SIGINT)
-        start = time.monotonic()
-        assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
-        assert time.monotonic() - start < 1.5
+        command = [sys.executable, "-c", INTERRUPTED, server.url, who]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+            try:
+                while len(server.questions) < 4:
+                    time.sleep(0.01)
+                run.send_signal(signal.SIGINT)
+                start = time.monotonic()
+                assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
+                assert time.monotonic() - start < 1.5
+            finally:
+                run.kill()
     assert run.returncode
 
 
