@@ -16,6 +16,8 @@ from toxaudit.records import Prompt
 from toxaudit.spec import Generation
 from toxaudit.store import Store
 
+pytestmark = pytest.mark.audits  # seconds each
+
 WORDS = "It was the strangest night that anyone in the village by the cold sea could remember, and nobody slept. "
 TEXTS = [
     *(WORDS[:length] for length in range(1, 70, 8)),
