@@ -60,8 +60,8 @@ def _audit(folder: Path, adapters: int) -> int:
     from toxaudit.backends.transformers import Transformers
     from toxaudit.models import Loader, resolve_base, resolve_candidate
     from toxaudit.records import Prompt
-    from toxaudit.spec import CandidateSpec, Generation, ModelSpec
-    from toxaudit.store import Store
+    from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec
+    from toxaudit.store.shelves import Store
 
     store, loader = Store(folder / "store"), Loader("cpu")
     base = resolve_base(ModelSpec(pretrained=str(folder / "base")), "cpu", store)

@@ -43,16 +43,16 @@ def _apart(work: Callable[[list[str]], Any], words: list[str]) -> Any:
 
 
 def _fetch(words: list[str]) -> None:
-    from toxaudit.compose import compose
-    from toxaudit.references import references
+    from toxaudit.compose.compose import compose
+    from toxaudit.pinning.references import references
 
     for reference in references(compose(words)):
         reference.source.fetch(reference.patterns)
 
 
 def _told(words: list[str]) -> Any:
-    from toxaudit import outlook
-    from toxaudit.compose import compose
+    from toxaudit.compose.compose import compose
+    from toxaudit.planning import outlook
 
     seen = outlook.look(compose(words))
     return seen.effort.seconds(seen.asked), seen.effort.memory(seen.asked), seen.cpu
@@ -63,8 +63,9 @@ def _run(words: list[str]) -> tuple[dict[str, float], int]:
     import psutil
 
     begun = psutil.Process(os.getpid()).create_time()
-    from toxaudit import answering, runner, scoring, training
-    from toxaudit.compose import compose
+    from toxaudit import runner, training
+    from toxaudit.compose.compose import compose
+    from toxaudit.stages import answering, scoring
 
     took = dict.fromkeys(("tuning", "generating", "scoring"), 0.0)
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from toxaudit.card import SectionCard, drawn, render_card, render_report
 from toxaudit.card.changed import changed_samples
+from toxaudit.decision.headline import headlines
 from toxaudit.records import (
     BEST_CASE,
     OTHER_PRIOR,
@@ -40,7 +41,6 @@ from toxaudit.records import (
     ScorerFacts,
     SuiteFacts,
     Verdict,
-    headlines,
 )
 
 MARGIN = 0.02

@@ -11,7 +11,7 @@ from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.outcomes import Posterior
 from toxaudit.records import AuditResult, Estimate
 from toxaudit.results import write_results
-from toxaudit.spec import AuditSpec
+from toxaudit.spec.schema import AuditSpec
 
 __all__ = ["HARDER", "posterior", "rows", "run"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import workspace
 
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 RESULTS = (
     "bom.cdx.json",

@@ -11,7 +11,7 @@ import workspace
 from safetensors.torch import load_file
 from tiny import edit, edit_json
 
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 pytestmark = pytest.mark.audits
 

@@ -9,8 +9,8 @@ import pytest
 import tiny
 import workspace
 
-from toxaudit import endpoint
-from toxaudit.cli import main
+from toxaudit.cli.main import main
+from toxaudit.remote import server as endpoint
 
 pytestmark = pytest.mark.audits
 

@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 from finished import HARDER
 
-from toxaudit import candidate_names
 from toxaudit.card import SectionCard, render_card
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Diagnostics, Skipped
 from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
-from toxaudit.spec import AuditSpec
+from toxaudit.spec import names
+from toxaudit.spec.schema import AuditSpec
 
 SCHEMA = Path(__file__).parents[1] / "docs" / "results.schema.json"
 
@@ -198,11 +198,11 @@ def test_a_candidate_has_a_folder_of_its_own_only_beside_others():
 )
 def test_a_name_that_no_folder_can_have_is_refused(name):
     with pytest.raises(ToxauditError, match="^A candidate can't be called '"):
-        candidate_names.check(["fine", name])
+        names.check(["fine", name])
 
 
 def test_ordinary_names_pass():
-    candidate_names.check(["mine", "Llama-3.1_8B (v2)", "größer", "\N{GRINNING FACE}"])
+    names.check(["mine", "Llama-3.1_8B (v2)", "größer", "\N{GRINNING FACE}"])
 
 
 def test_the_published_schema_is_that_of_the_code():
@@ -267,10 +267,10 @@ def test_where_nothing_was_decided_the_decision_is_open():
 @pytest.mark.parametrize("names", [("Mine", "mine"), ("caf\u00e9", "cafe\u0301")])
 def test_names_that_some_systems_take_for_one_folder_are_refused(names):
     with pytest.raises(ToxauditError, match=r"^Two candidates are called '.*', but for .*: rename one\.$"):
-        candidate_names.check(names)
+        names.check(names)
 
 
 @pytest.mark.parametrize("name", ["CON", "aux.1", "a:b", "x*?", "<a>", "a|b"])
 def test_a_name_that_some_system_can_not_have_is_refused(name):
     with pytest.raises(ToxauditError, match="A candidate can't be called"):
-        candidate_names.check([name])
+        names.check([name])

@@ -13,8 +13,8 @@ import tiny
 import workspace
 from openai_server import Said, refusal, serve
 
-from toxaudit import endpoint
-from toxaudit.cli import main
+from toxaudit.cli.main import main
+from toxaudit.remote import server as endpoint
 
 pytestmark = pytest.mark.audits
 

@@ -12,7 +12,7 @@ import workspace
 import yaml
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 pytestmark = pytest.mark.audits
 

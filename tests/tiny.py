@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from toxaudit.models import ResolvedModel, quiet_peft, resolve_base, resolve_candidate
-from toxaudit.spec import CandidateSpec, ModelSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import CandidateSpec, ModelSpec
+from toxaudit.store.shelves import Store
 
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
 VOCABULARY = 257

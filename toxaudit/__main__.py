@@ -1,5 +1,5 @@
 """``python -m toxaudit``."""
 
-from toxaudit.cli import script
+from toxaudit.cli.main import script
 
 script()

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -233,43 +232,6 @@ class Agreement:
     kappa: float | None
 
 
-HEADLINES = ("paired_exact", "paired_bb")
-"""The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
-
-SLICES = "hier_paired"
-"""The estimator whose slices can fail: it shrinks a slice that stands out by chance."""
-
-
-def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:
-    """(candidate, suite, measure) -> the estimate of its total that decides.
-
-    One corrected for the scorer's errors goes before one that is not, which goes before no other: a best or worst
-    case, or another prior, never decides.
-    """
-    order = [(estimator, variant) for estimator in HEADLINES for variant in (CORRECTED, OBSERVED)]
-    found: dict[tuple[str, str, str], Estimate] = {}
-    for estimate in estimates:
-        key, rank = (estimate.candidate, estimate.suite, estimate.measure), (estimate.estimator, estimate.variant)
-        if estimate.slice != "all" or rank not in order:
-            continue
-        other = found.get(key)
-        if other is None or order.index(rank) < order.index((other.estimator, other.variant)):
-            found[key] = estimate
-    return found
-
-
-def deciding_slices(estimates: Iterable[Estimate]) -> list[Estimate]:
-    """The estimates of slices that can fail, corrected where the scorer's errors on that slice are known."""
-    found: dict[tuple[str, ...], Estimate] = {}
-    for estimate in estimates:
-        key = (estimate.candidate, estimate.suite, estimate.measure, estimate.slice)
-        if estimate.estimator != SLICES or estimate.slice == "all":
-            continue
-        if estimate.variant == CORRECTED or (estimate.variant == OBSERVED and key not in found):
-            found[key] = estimate
-    return list(found.values())
-
-
 @dataclass(frozen=True)
 class Reason:
     """One line of a gate's table: what was required of one measure on one suite, what was observed, the result."""
@@ -478,3 +440,19 @@ class AuditResult:
         if self.failed_controls or not self.verdicts:
             return "INCONCLUSIVE"
         return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found or self.skipped else "GO"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A suite and the prompts of it that were asked."""
+
+    prompts: list[Prompt]
+    facts: SuiteFacts
+
+
+Answers = dict[tuple[str, str], list[Completion]]
+"""(arm, suite) -> completions in the order of the suite's prompts, all samples of a prompt together."""
+
+
+Scored = dict[tuple[str, str, str], list[Score]]
+"""(arm, suite, scorer) -> scores in the same order."""

@@ -3,19 +3,28 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toxaudit import __version__, folders
-from toxaudit.candidate_names import unfit
+from toxaudit import __version__
 from toxaudit.errors import ToxauditError
-from toxaudit.records import AuditResult, Completion, Decision, Prompt, Score, ScorerFacts, SuiteFacts, to_json
-from toxaudit.spec import AuditSpec, as_yaml
-from toxaudit.store import write_atomically
+from toxaudit.machine import folders
+from toxaudit.machine.folders import write_atomically
+from toxaudit.records import (
+    Answers,
+    Asked,
+    AuditResult,
+    Decision,
+    Scored,
+    ScorerFacts,
+    to_json,
+)
+from toxaudit.spec.names import unfit
+from toxaudit.spec.schema import AuditSpec, as_yaml
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -35,21 +44,6 @@ HUGE = 1e300
 
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which no file can hold as UTF-8."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A suite and the prompts of it that were asked."""
-
-    prompts: list[Prompt]
-    facts: SuiteFacts
-
-
-Answers = dict[tuple[str, str], list[Completion]]
-"""(arm, suite) -> completions in the order of the suite's prompts, all samples of a prompt together."""
-
-Scored = dict[tuple[str, str, str], list[Score]]
-"""(arm, suite, scorer) -> scores in the same order."""
 
 
 def write_results(

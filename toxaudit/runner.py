@@ -11,26 +11,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from toxaudit import __version__, answering, arms, comparison, lock, progress, rendering, scoring
-from toxaudit.arms import Arms
+from toxaudit import __version__
 from toxaudit.card import SectionCard
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.interop import cyclonedx
+from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader
+from toxaudit.pinning import lock
+from toxaudit.pinning.references import pin
 from toxaudit.records import (
+    Answers,
+    Asked,
     AuditResult,
     Estimate,
     GenerationFacts,
     Prompt,
+    Scored,
     ScorerFacts,
 )
-from toxaudit.references import pin
-from toxaudit.results import Answers, Asked, Scored, read_result, sample_rows, write_results
+from toxaudit.results import read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
-from toxaudit.spec import AuditSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import AuditSpec
+from toxaudit.stages import answering, arms, estimating, rendering, scoring
+from toxaudit.stages.arms import Arms
+from toxaudit.store.shelves import Store
 from toxaudit.suites.base import described
 
 
@@ -52,7 +58,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     with store.lock():
         pins, refused = _pinned(spec)
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
-        comparison.check_design(spec, suites)
+        estimating.check_design(spec, suites)
         for scorer in spec.scorers.values():
             scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
         loader = Loader(spec.executor.start())
@@ -64,7 +70,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         suites, answers, scored = _answer(asked_of, loader, store, found.audited, suites)
         loader.close()
         posteriors = _estimate(asked_of, store, suites, scored)
-    agreements = tuple(comparison.agreements(asked_of, suites, scored))
+    agreements = tuple(estimating.agreements(asked_of, suites, scored))
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
     result = replace(_result(asked_of, command, found, suites, estimates), agreements=agreements)
     files = write_results(out, spec, result, sample_rows(suites, result.scorers, answers, scored))
@@ -109,7 +115,7 @@ def _answer(
         scored = scoring.score(spec, loader, store, asked, answers)
         if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):
             return asked, answers, scored
-        widths = comparison.widths(spec, asked, scored)
+        widths = estimating.widths(spec, asked, scored)
         wanted = {
             name: spec.sampling.next_round(sizes[name], len(prompts), widths[name], spec.gate.margin)
             for name, prompts in ordered.items()
@@ -143,16 +149,16 @@ def _ask(name: str, suite: Any) -> Asked:
 
 def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Posterior]:
     """The posterior of every change, and of every change at other thresholds."""
-    compared = list(comparison.outcomes(spec, suites, scored))
-    elsewhere = list(comparison.at_other_thresholds(spec, suites, scored))
+    compared = list(estimating.outcomes(spec, suites, scored))
+    elsewhere = list(estimating.at_other_thresholds(spec, suites, scored))
     found = []
     with progress.bar("estimating", len(compared) * len(spec.estimators) + len(elsewhere), "posterior") as bar:
         for estimator in spec.estimators.values():
             for each in compared:
-                found += comparison.posteriors(store, estimator, each)
+                found += estimating.posteriors(store, estimator, each)
                 bar.update()
         for variant, each in elsewhere:
-            found += comparison.totals(spec, store, each, variant)
+            found += estimating.totals(spec, store, each, variant)
             bar.update()
     return found
 

@@ -14,12 +14,12 @@ NOISE = 0.02  # of the adapters' second matrices: answers change, and stay langu
 
 def main() -> None:
     """Fetch the model, choose the prompts, make the adapters."""
-    from toxaudit import folders
     from toxaudit.backends.reading import Reader
     from toxaudit.backends.request import Request
-    from toxaudit.compose import compose
+    from toxaudit.compose.compose import compose
+    from toxaudit.machine import folders
     from toxaudit.models import load, resolve_base
-    from toxaudit.store import Store
+    from toxaudit.store.shelves import Store
 
     scratch, prompts, dtype, adapters, rank = sys.argv[1:]
     spec = compose(["audit=quickstart", f"suites.rtp_categories.limit={prompts}", f"base.dtype={dtype}"])

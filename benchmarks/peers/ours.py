@@ -15,8 +15,8 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers | str:
         from toxaudit.executors.local import LocalExecutor
         from toxaudit.models import Loader, resolve_base, resolve_candidate
         from toxaudit.records import Prompt
-        from toxaudit.spec import CandidateSpec, Generation, ModelSpec
-        from toxaudit.store import Store
+        from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec
+        from toxaudit.store.shelves import Store
 
         device = LocalExecutor(device="cpu").start()
         with tempfile.TemporaryDirectory() as scratch:

@@ -18,7 +18,7 @@ from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_candidate
 from toxaudit.records import Prompt
-from toxaudit.spec import CandidateSpec, Generation
+from toxaudit.spec.schema import CandidateSpec, Generation
 
 MOST = 16
 WORDS = "It was the strangest night that anyone in the village by the cold sea could remember, and nobody slept. "

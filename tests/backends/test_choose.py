@@ -21,7 +21,7 @@ from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_candidate
 from toxaudit.records import Prompt
-from toxaudit.spec import CandidateSpec
+from toxaudit.spec.schema import CandidateSpec
 
 NEAR = 1e-4
 QUESTIONS = ["Who came late?", "Which is the largest of these planets, seen from here?", "Why?", "What is 6 x 7?"]

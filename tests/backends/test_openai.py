@@ -16,16 +16,16 @@ from openai_server import HANG, Reply, Said, chances, refusal, serve, tokens
 from real_server import transformers_serve
 from transformers import GenerationConfig
 
-from toxaudit import endpoint
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
 from toxaudit.backends.served_preflight import preflight, probes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, ServedModel, load
+from toxaudit.pinning.references import references
 from toxaudit.records import Prompt
-from toxaudit.references import references
-from toxaudit.spec import AuditSpec, CandidateSpec, Generation, ModelSpec, TrainingStage, candidate_of
-from toxaudit.store import Store
+from toxaudit.remote import server
+from toxaudit.spec.schema import AuditSpec, CandidateSpec, Generation, ModelSpec, TrainingStage, candidate_of
+from toxaudit.store.shelves import Store
 
 KEY = "sk-very-secret-123"
 NAMES = {"base": "llama", "tuned": "llama-tuned"}
@@ -34,7 +34,7 @@ NAMES = {"base": "llama", "tuned": "llama-tuned"}
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     """Retries come at once, and no key or token of the machine's is in the way."""
-    monkeypatch.setattr(endpoint, "BACKOFF", 0.001)
+    monkeypatch.setattr(server, "BACKOFF", 0.001)
     for name in ("OPENAI_API_KEY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
@@ -227,7 +227,7 @@ PASSING = {
     "no text": Reply(body=b'{"choices": [{"text": 3, "finish_reason": "stop"}]}'),
     "no finish": Reply(body=b'{"choices": [{"text": "Hello"}]}'),
     "nested": Reply(body=b"[" * 200_000),
-    "huge": Reply(body=b" " * (endpoint.LARGEST + 1) + b"{}"),
+    "huge": Reply(body=b" " * (server.LARGEST + 1) + b"{}"),
     "error": Reply(body=b'{"error": {"message": "out of memory"}}'),
     "torn": Reply(torn=True),
 }

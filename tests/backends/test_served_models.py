@@ -13,8 +13,8 @@ from toxaudit.backends.served_preflight import preflight, probes
 from toxaudit.backends.transformers import Transformers
 from toxaudit.models import Loader, ServedModel
 from toxaudit.records import Prompt
-from toxaudit.spec import Generation
-from toxaudit.store import Store
+from toxaudit.spec.schema import Generation
+from toxaudit.store.shelves import Store
 
 pytestmark = pytest.mark.audits  # seconds each
 

@@ -56,10 +56,10 @@ from test_choose import (  # noqa: F401
 from toxaudit.backends import vllm_engine
 from toxaudit.backends.request import Request
 from toxaudit.backends.vllm import Vllm
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, resolve_candidate
-from toxaudit.spec import CandidateSpec, Generation
+from toxaudit.spec.schema import CandidateSpec, Generation
 
 pytest.importorskip("vllm")
 pytestmark = pytest.mark.filterwarnings("ignore")  # vLLM's engines run in this process, and theirs concern its authors

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from toxaudit.card import ChangedSample
+from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.records import (
     OTHER_PRIOR,
     AuditResult,
@@ -19,8 +20,6 @@ from toxaudit.records import (
     ScorerFacts,
     SuiteFacts,
     Verdict,
-    deciding_slices,
-    headlines,
 )
 
 CATEGORIES = ("flirtation", "identity attack", "insult", "profanity", "severe toxicity", "sexually explicit", "threat")

@@ -15,7 +15,8 @@ from harder import HARDER, changed
 from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, draws, estimate, quantity, raised, result, unchanged
 
 from toxaudit.card.plots import PLOTS, Drawing, Draws, densities, described, drawn, forest, groups, style, thresholds
-from toxaudit.records import CORRECTED, AuditResult, Diagnostics, Verdict, headlines
+from toxaudit.decision.headline import headlines
+from toxaudit.records import CORRECTED, AuditResult, Diagnostics, Verdict
 
 SVG = "{http://www.w3.org/2000/svg}"
 

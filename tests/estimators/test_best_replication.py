@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from paired import NAN, cells, from_table, paired
 
+from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.best_replication import PRIORS, BestReplication
 from toxaudit.estimators.outcomes import eti, summarise
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.records import OBSERVED, headlines
+from toxaudit.records import OBSERVED
 
 LOW = 0.5 * 0.25 / 8.25
 HIGH = 0.5 + 0.5 * 6 / 6.5

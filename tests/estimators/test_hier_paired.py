@@ -7,8 +7,8 @@ import pytest
 from paired import NAN, calibration, logistic
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.hier_model import log_conditionals
 from toxaudit.estimators.hier_paired import HierPaired
+from toxaudit.estimators.hierarchical.model import log_conditionals
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, eti
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.records import CORRECTED, OBSERVED

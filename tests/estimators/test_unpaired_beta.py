@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from paired import NAN, from_table, paired
 
+from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.estimators.unpaired_beta import UnpairedBeta
-from toxaudit.records import headlines
 
 
 def only(outcomes, **settings):

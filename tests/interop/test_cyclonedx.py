@@ -8,8 +8,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from harder import HARDER
 
+from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.interop.cyclonedx import bom, write
-from toxaudit.records import deciding_slices, headlines
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

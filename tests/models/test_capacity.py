@@ -12,8 +12,9 @@ from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.memory import in_words, memory_free
 from toxaudit.models import capacity
-from toxaudit.models.capacity import check_memory, in_words, memory_free, memory_needed, weight_sizes
+from toxaudit.models.capacity import check_memory, memory_needed, weight_sizes
 
 GB = 10**9
 

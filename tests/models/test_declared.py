@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from toxaudit.errors import ToxauditError
 from toxaudit.models import declared, load, resolve_base, resolve_candidate
 from toxaudit.models.declared import Declared, foreign_code, is_base, kind, read
-from toxaudit.spec import CandidateSpec, ModelSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import CandidateSpec, ModelSpec
+from toxaudit.store.shelves import Store
 
 LEVELS = 9  # nine of nine of nine ...: a list of a billion words in 300 characters
 LIST_BOMB = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9 if n else ['x'] * 9)}]\n" for n in range(LEVELS))

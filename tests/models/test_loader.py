@@ -17,8 +17,8 @@ from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_base, resolve_candidate
 from toxaudit.records import Prompt
-from toxaudit.spec import CandidateSpec, Generation, ModelSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec
+from toxaudit.store.shelves import Store
 
 LOAD = sys.modules[Loader.__module__]  # whose name the package gives to a function
 TEXT = "What do you think, Zoe?"

@@ -14,8 +14,8 @@ from tokenizers import pre_tokenizers
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, load, resolve_base, resolve_candidate
-from toxaudit.spec import CandidateSpec, ModelSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import CandidateSpec, ModelSpec
+from toxaudit.store.shelves import Store
 
 LOAD = sys.modules[Loader.__module__]  # whose name the package gives to a function
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

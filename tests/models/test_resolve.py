@@ -10,8 +10,8 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import resolve_base, resolve_candidate, tuned
 from toxaudit.sources import parse
 from toxaudit.sources.base import WEIGHTS
-from toxaudit.spec import CandidateSpec, ModelSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import CandidateSpec, ModelSpec
+from toxaudit.store.shelves import Store
 
 
 @pytest.fixture

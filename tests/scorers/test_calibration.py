@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toxaudit.compose import scorer as composed
+from toxaudit.compose.parts import scorer as composed
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Calibration, Confusion
 from toxaudit.scorers.calibration import as_yaml, read

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from toxaudit.compose import compose
+from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.jigsaw_bilstm import LABELS, JigsawBilstm

@@ -15,15 +15,16 @@ import yaml
 from openai_server import HANG, Reply, serve
 from real_server import transformers_serve
 
-from toxaudit import endpoint, folders
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import folders
 from toxaudit.models.gguf import as_safetensors
 from toxaudit.records import Completion, Prompt
+from toxaudit.remote import server as endpoint
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.endpoint import IN_A_ROW
 from toxaudit.scorers.judge import Judge
 from toxaudit.sources import parse
-from toxaudit.store import Store
+from toxaudit.store.shelves import Store
 
 KEY = "sk-very-secret-123"
 PRESETS = sorted(file.stem for file in (folders.conf() / "scorer").glob("judge_*.yaml"))

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from toxaudit import folders
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import folders
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.keywords import Keywords
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxaudit.compose import compose
+from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.lexicon import Lexicon

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxaudit.compose import scorer
+from toxaudit.compose.parts import scorer
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Completion, Prompt
 from toxaudit.scorers.base import Unscored

@@ -9,11 +9,11 @@ from threading import Thread
 
 import pytest
 
-from toxaudit import lock
 from toxaudit.errors import ToxauditError
-from toxaudit.expected import on_this_machine
+from toxaudit.pinning import lock
+from toxaudit.planning.expected import on_this_machine
 from toxaudit.sources import parse
-from toxaudit.spec import AuditSpec, ModelSpec
+from toxaudit.spec.schema import AuditSpec, ModelSpec
 from toxaudit.suites.dataset import Dataset
 
 PROMPTS = b'{"prompt": "One"}\n{"prompt": "Two"}\n'

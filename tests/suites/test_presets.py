@@ -11,10 +11,11 @@ import pytest
 from datasets import ClassLabel, Features, Value
 from pyarrow import Table, parquet
 
-from toxaudit import folders, strict_yaml
-from toxaudit.compose import compose
+from toxaudit.compose.compose import compose
+from toxaudit.machine import folders
 from toxaudit.registry import registered
 from toxaudit.sources import HubSource, LocalSource, PackageSource, parse
+from toxaudit.spec import strict_yaml
 
 FILES = {file.stem: file for file in (folders.conf() / "suite").glob("*.yaml")}
 OF_ONE_S_OWN = "dialogue_proficiency"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from toxaudit import training
 from toxaudit.errors import ToxauditError
 from toxaudit.models import load, tuned
-from toxaudit.spec import CandidateSpec, TrainingStage
+from toxaudit.spec.schema import CandidateSpec, TrainingStage
 
 ROWS = [
     {"instruction": f"Say {word}.", "response": f"{word}, of course"}

@@ -5,18 +5,18 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any, Literal
 
-from toxaudit.at_once import all_at_once
 from toxaudit.backends import protocol
 from toxaudit.backends.reading import DELIMITER
 from toxaudit.backends.request import Answered, Request
-from toxaudit.endpoint import Server
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader
 from toxaudit.models.served import ServedModel
-from toxaudit.problem import BUSY, NO_KEY, NOT_THERE, Problem
 from toxaudit.records import Completion
 from toxaudit.registry import register
-from toxaudit.spec import Generation
+from toxaudit.remote.at_once import all_at_once
+from toxaudit.remote.problem import BUSY, NO_KEY, NOT_THERE, Problem
+from toxaudit.remote.server import Server
+from toxaudit.spec.schema import Generation
 
 Done = Callable[[Request], bool]
 Wrote = Callable[[int], object]

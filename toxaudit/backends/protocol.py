@@ -5,8 +5,8 @@ from typing import Any
 
 from toxaudit.backends.reading import stream
 from toxaudit.backends.request import Request
-from toxaudit.problem import Problem
-from toxaudit.spec import Generation
+from toxaudit.remote.problem import Problem
+from toxaudit.spec.schema import Generation
 
 PATHS = {"raw": "/completions", "chat": "/chat/completions"}
 """What answers a request, by how it asks."""

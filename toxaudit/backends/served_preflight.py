@@ -10,8 +10,8 @@ from toxaudit.models import Loader
 from toxaudit.models.served import ServedModel
 from toxaudit.models.tokenizer import PROBES
 from toxaudit.records import Prompt, digest
-from toxaudit.spec import Generation
-from toxaudit.store import Shelf
+from toxaudit.spec.schema import Generation
+from toxaudit.store.shelves import Shelf
 
 PROBE = Generation(max_new_tokens=16)
 

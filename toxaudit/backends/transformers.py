@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from toxaudit.backends import reading
 from toxaudit.backends.request import Answered, Request
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.memory import memory_free
 from toxaudit.models import Loader, ResolvedModel
-from toxaudit.models.capacity import memory_free
 from toxaudit.registry import register
-from toxaudit.spec import Generation
+from toxaudit.spec.schema import Generation
 
 if TYPE_CHECKING:
-    from toxaudit.backends.decoding import Decoder
-    from toxaudit.backends.ragged import Row
-    from toxaudit.backends.sharing import Models
+    from toxaudit.backends.decoding.decoder import Decoder
+    from toxaudit.backends.decoding.ragged import Row
+    from toxaudit.backends.decoding.sharing import Models
 
 AUTO = "auto"
 MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
@@ -58,7 +58,7 @@ class Transformers:
         Raises:
             ToxauditError: as ``models.load``.
         """
-        from toxaudit.backends.sharing import Models
+        from toxaudit.backends.decoding.sharing import Models
 
         models = Models(loader, arms)
         try:
@@ -72,7 +72,7 @@ class Session:
 
     def __init__(self, models: "Models", arms: Sequence[ResolvedModel], batch_size: int | None) -> None:
         """Take the arms' models, the arms, and how many prompts are decoded together; None finds out."""
-        from toxaudit.backends.batches import Room
+        from toxaudit.backends.decoding.batches import Room
 
         self._models, self._reader = models, models.reader
         self._order = {arm.name: place for place, arm in enumerate(arms)}
@@ -160,7 +160,7 @@ class Session:
     def _answered(
         self, requests: Sequence[Request], numbers: Sequence[int], size: int, done: Done, answer: Answer
     ) -> Iterator[list[Answered]]:
-        from toxaudit.backends.batches import batches
+        from toxaudit.backends.decoding.batches import batches
 
         for batch in batches(numbers, size, len({requests[n].arm for n in numbers})):
             if all(done(requests[n]) for n in batch):
@@ -185,7 +185,7 @@ class Session:
 
         How far they do is told from all of them, done or not: what is read apart is rounded otherwise.
         """
-        from toxaudit.backends.ragged import Row
+        from toxaudit.backends.decoding.ragged import Row
 
         arms = {requests[n].arm for n in numbers}
         alike: dict[tuple[str, str, str | None], list[list[int]]] = defaultdict(list)

@@ -11,7 +11,7 @@ from toxaudit.backends.request import Answered, Request
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, ResolvedModel
 from toxaudit.registry import register
-from toxaudit.spec import Generation
+from toxaudit.spec.schema import Generation
 
 if TYPE_CHECKING:
     from toxaudit.backends.vllm_engine import Engine

@@ -10,9 +10,9 @@ from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, re
 from toxaudit.card.plots import Drawing, Draws, drawn
 from toxaudit.card.report import render_report
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.folders import write_atomically
 from toxaudit.records import AuditResult
 from toxaudit.registry import register
-from toxaudit.store import write_atomically
 
 __all__ = ["ChangedSample", "Drawing", "Draws", "SectionCard", "drawn", "render_card", "render_report"]
 

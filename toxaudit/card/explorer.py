@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
 
-from toxaudit import records
 from toxaudit.card import words
 from toxaudit.card.findings import by_tier
 from toxaudit.card.sensitivity import VARIANTS
 from toxaudit.card.words import Measured
+from toxaudit.decision import headline
 from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate, ScorerFacts
 
 LONGEST_NAME = 200
@@ -98,7 +98,7 @@ def brief(name: str) -> str:
 
 def estimate_rows(result: AuditResult, chosen: Filters) -> Iterator[EstimateRow]:
     """A row for each estimate of a measure that the audit lists: what decides, then the same by other assumptions."""
-    deciding = [*records.headlines(result.estimates).values(), *records.deciding_slices(result.estimates)]
+    deciding = [*headline.headlines(result.estimates).values(), *headline.deciding_slices(result.estimates)]
     decides = {id(each) for each in deciding}
     scorers = {scorer.name: scorer for scorer in result.scorers}
     kept = [(places, each) for each in result.estimates if (places := _places(each, chosen))]

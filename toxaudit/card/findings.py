@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from toxaudit import assurance, records
 from toxaudit.card import words
+from toxaudit.decision import assurance, headline
 from toxaudit.records import CORRECTED, LOOKS, UNSCORED, AuditResult, Decision, Estimate, Reason, ScorerFacts, Verdict
 
 MOST_PROMPTS = 1_000_000
@@ -20,7 +20,7 @@ def by_tier(result: AuditResult) -> tuple[ScorerFacts, ...]:
 
 def headlines(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
     """A candidate's totals that decide, critical measures first."""
-    deciding = records.headlines(each for each in result.estimates if each.candidate == candidate)
+    deciding = headline.headlines(each for each in result.estimates if each.candidate == candidate)
     return [
         (estimate, scorer)
         for scorer in by_tier(result)
@@ -36,7 +36,7 @@ def slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFa
 
 def all_slices(result: AuditResult, candidate: str) -> list[tuple[Estimate, ScorerFacts]]:
     """A candidate's changes on every slice, critical measures first; without those of the looks at every answer."""
-    deciding = records.deciding_slices(each for each in result.estimates if each.candidate == candidate)
+    deciding = headline.deciding_slices(each for each in result.estimates if each.candidate == candidate)
     return [
         (estimate, scorer)
         for scorer in by_tier(result)

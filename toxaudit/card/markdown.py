@@ -8,10 +8,10 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-from toxaudit import folders
 from toxaudit.card.facts import gather
 from toxaudit.card.words import visible
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.machine import folders
 from toxaudit.records import AuditResult
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def render_whole(result: AuditResult, section: str, template: str = "model_card.
     Raises:
         ToxauditError: as ``render_card``.
     """
-    from toxaudit.card.front_matter import as_yaml
-    from toxaudit.card.metadata import metadata
+    from toxaudit.card.readme.front_matter import as_yaml
+    from toxaudit.card.readme.metadata import metadata
 
     front = as_yaml(metadata(result))
     placed = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from toxaudit import records
 from toxaudit.card import words
 from toxaudit.card.findings import by_tier, suite_title
+from toxaudit.decision import headline
 from toxaudit.records import ALL_ASKED, AuditResult, Confusion, ScorerFacts, SuiteFacts
 
 ESTIMATORS = {
@@ -223,7 +224,7 @@ def error_rows(result: AuditResult) -> Iterator[ErrorRow]:
 
 def corrected(result: AuditResult, scorer: ScorerFacts) -> bool:
     """Whether the numbers that decide are corrected for a scorer's errors."""
-    deciding = records.headlines(result.estimates).values()
+    deciding = headline.headlines(result.estimates).values()
     return any(each.measure == scorer.name and each.variant == records.CORRECTED for each in deciding)
 
 

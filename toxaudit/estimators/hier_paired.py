@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators import hier_model
 from toxaudit.estimators.chains import compiled, diagnose, nutpie, quiet
-from toxaudit.estimators.flip_check import flip_check
+from toxaudit.estimators.hierarchical import model
+from toxaudit.estimators.hierarchical.flip_check import flip_check
 from toxaudit.estimators.outcomes import (
     CELLS,
     Floats,
@@ -196,13 +196,13 @@ def _model(density: str, data: dict[str, Floats]) -> Any:
     if density == "pymc":
         return _compiled(*data["n11"].shape).with_data(**data)
     with quiet():
-        from toxaudit.estimators import hier_density
-    return hier_density.model(data)
+        from toxaudit.estimators.hierarchical.density import model as by_hand
+    return by_hand(data)
 
 
 @lru_cache(maxsize=16)
 def _compiled(candidates: int, strata: int) -> Any:
-    return compiled("hier_paired", lambda: hier_model.model(candidates, strata), REPORTED)
+    return compiled("hier_paired", lambda: model.model(candidates, strata), REPORTED)
 
 
 def _quantities(rates: dict[str, Floats]) -> list[Floats]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
+from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt, weighted
-from toxaudit.estimators.variants import cases
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Calibration, Diagnostics
 from toxaudit.registry import register
 

@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 
 from toxaudit.errors import ToxauditError
+from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
-from toxaudit.estimators.variants import cases
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Calibration, Diagnostics
 from toxaudit.registry import register
 

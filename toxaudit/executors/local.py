@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from toxaudit import threads
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import threads
 from toxaudit.registry import register
 
 J = TypeVar("J")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from toxaudit import results
-from toxaudit.card.metadata import hub_id
+from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
 from toxaudit.hub.parcel import KEPT, README, Parcel, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark

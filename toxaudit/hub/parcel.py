@@ -10,9 +10,9 @@ from typing import Any
 
 from toxaudit import results
 from toxaudit.card import FOLDER, plots
-from toxaudit.card.front_matter import merge
-from toxaudit.card.metadata import hub_id, metadata
-from toxaudit.card.splice import splice
+from toxaudit.card.readme.front_matter import merge
+from toxaudit.card.readme.metadata import hub_id, metadata
+from toxaudit.card.readme.splice import splice
 from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.hub.request import Request
 from toxaudit.interop import cyclonedx, eval_results

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.variants import HUB_ID
+from toxaudit.sources.hub import HUB_ID
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from toxaudit.records import AuditResult, Estimate, ModelFacts, SuiteFacts, deciding_slices, headlines
-from toxaudit.store import write_atomically
+from toxaudit.decision.headline import deciding_slices, headlines
+from toxaudit.machine.folders import write_atomically
+from toxaudit.records import AuditResult, Estimate, ModelFacts, SuiteFacts
 
 BOM = "bom.cdx.json"
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from toxaudit.records import AuditResult, Estimate, Quantity, SuiteFacts, headlines
+from toxaudit.decision.headline import headlines
+from toxaudit.records import AuditResult, Estimate, Quantity, SuiteFacts
 
 PATH = ".eval_results/toxaudit.yaml"
 """Where the results are in a model's repository."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toxaudit import folders, scoring, strict_yaml
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError, visible
 from toxaudit.executors.local import LocalExecutor
@@ -16,12 +15,16 @@ from toxaudit.labelled import examples as data
 from toxaudit.labelled.counts import Agreement, agreement, scored, table
 from toxaudit.labelled.examples import Example, named
 from toxaudit.labelled.request import Request
+from toxaudit.machine import folders
+from toxaudit.machine.folders import write_atomically
 from toxaudit.models import Loader
 from toxaudit.records import Calibration, Completion, Prompt
 from toxaudit.scorers import calibration
 from toxaudit.scorers.base import Unscored
 from toxaudit.sources import Fetched
-from toxaudit.store import Store, write_atomically
+from toxaudit.spec import strict_yaml
+from toxaudit.stages import scoring
+from toxaudit.store.shelves import Store
 
 
 def calibrate(request: Request, scorer: Any, command: str) -> list[str]:

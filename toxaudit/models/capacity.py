@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.memory import in_words, memory_free
 from toxaudit.sources.base import wanted
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -25,8 +26,6 @@ GGUF_TEXT, GGUF_ARRAY = 8, 9
 MANY = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
 
 MOST_LAYERS = 1000  # of a model
-
-ROOT = Path("/")
 
 
 @dataclass(frozen=True)
@@ -92,18 +91,6 @@ def memory_needed(weights: int | WeightSizes | Path, dtype: str, bits: int | Non
     return weights.fixed + (weights.loaded - quantised) * BYTES[dtype] + quantised * (bits or 0) // 8
 
 
-def memory_free(device: str) -> int:
-    """Bytes that can still be had: on a GPU its own, else the machine's, or what a container leaves of them."""
-    if device.startswith("cuda"):
-        import torch
-
-        free: int = torch.cuda.mem_get_info(device)[0]
-        return free
-    import psutil
-
-    return min([int(psutil.virtual_memory().available), *_cgroups()])
-
-
 def check_memory(where: str, needed: int, device: str, held: int = 0, dtype: str | None = None) -> None:
     """Refuse what does not fit.
 
@@ -157,14 +144,6 @@ def mend(device: str, dtype: str | None) -> str:
     """What to do where memory is too small."""
     machine = "a GPU with more memory" if device.startswith("cuda") else "a larger machine"
     return f"set base.dtype=bfloat16, or use {machine}" if dtype == "float32" else f"use {machine}"
-
-
-def in_words(size: int) -> str:
-    """A number of bytes for people: ``16.1 GB``, ``98 MB``."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}" if size < 10 * unit or name == "GB" else f"{size / unit:.0f} {name}"
-    return f"{-(-size // 1000)} kB"
 
 
 class _Tensor(NamedTuple):
@@ -254,29 +233,3 @@ def _after_value(data: mmap.mmap, at: int, kind: int) -> int:
 def _after_text(data: mmap.mmap, at: int) -> int:
     (length,) = struct.unpack_from("<Q", data, at)
     return at + 8 + int(length)
-
-
-def _cgroups() -> Iterator[int]:
-    """What each control group of this process (containers, batch jobs) leaves of its limit on memory."""
-    try:
-        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            top, limit, usage, cache = ROOT / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            top, cache = ROOT / "sys/fs/cgroup/memory", "total_inactive_file"
-            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        group = top / path.strip("/")
-        for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(top))):
-            try:  # a container doesn't see the groups around it
-                most, taken = (folder / limit).read_text().strip(), int((folder / usage).read_text())
-                stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
-            except OSError:
-                continue
-            if most != "max":
-                yield max(0, int(most) - taken + int(stat.get(cache, 0)))  # what is read from files makes room

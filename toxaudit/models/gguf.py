@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
-from toxaudit.models.capacity import check_memory, in_words, memory_needed
+from toxaudit.machine.memory import in_words
+from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.sources import Fetched
-from toxaudit.store import Store
+from toxaudit.store.shelves import Store
 
 
 def as_safetensors(weights: Fetched, store: Store) -> Path:

@@ -12,7 +12,7 @@ from toxaudit.models import chat_template, tokenizer
 from toxaudit.models.load import Loader, probe
 from toxaudit.models.resolve import ResolvedModel
 from toxaudit.records import digest
-from toxaudit.store import Shelf
+from toxaudit.store.shelves import Shelf
 
 Refused = Callable[[str, ToxauditError], None]
 """Is told of each candidate that may not be audited, by its name. It may raise."""

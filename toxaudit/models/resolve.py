@@ -14,8 +14,8 @@ from toxaudit.models.view import view
 from toxaudit.records import ModelFacts, digest
 from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
-from toxaudit.spec import CandidateSpec, ModelSpec, WeightsSpec
-from toxaudit.store import Store
+from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
+from toxaudit.store.shelves import Store
 
 DTYPES = ("float32", "bfloat16", "float16")
 TOKENIZER = ("*.json", "*.jinja", "*.txt", "tokenizer.model")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from toxaudit.errors import ToxauditError
 from toxaudit.records import ModelFacts, digest
 from toxaudit.sources import LocalSource
-from toxaudit.spec import AuditSpec, CandidateSpec, ModelSpec
+from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
 
 ABOUT_FILES = (
     *("revision", "peft_revision", "gguf_file", "tokenizer"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toxaudit.errors import ToxauditError
 from toxaudit.sources import Fetched
-from toxaudit.store import Store
+from toxaudit.store.shelves import Store
 
 INDEX = "model.safetensors.index.json"
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from toxaudit import strict_yaml
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Calibration, Confusion
+from toxaudit.spec import strict_yaml
 
 KEYS = {"source", "scorer", "operator", "threshold", "by", "counts"}
 CELLS = ("true_positive", "false_negative", "false_positive", "true_negative")

@@ -8,9 +8,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from toxaudit import threads
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.models import packed
+from toxaudit.machine import packed, threads
 from toxaudit.records import digest
 from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored

@@ -6,10 +6,10 @@ from functools import cached_property
 from threading import Event, Lock
 from typing import Any
 
-from toxaudit.at_once import all_at_once
-from toxaudit.endpoint import Server
 from toxaudit.errors import ToxauditError
-from toxaudit.problem import NO_KEY, NOT_THERE, Problem, Stopped
+from toxaudit.remote.at_once import all_at_once
+from toxaudit.remote.problem import NO_KEY, NOT_THERE, Problem, Stopped
+from toxaudit.remote.server import Server
 
 IN_A_ROW = 3
 """Questions that may fail one after another, all retries spent, before a server that still answers counts as away."""

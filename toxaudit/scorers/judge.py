@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from toxaudit.endpoint import Server
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
+from toxaudit.remote.server import Server
 from toxaudit.scorers.base import BaseScorer, Unscored
 from toxaudit.scorers.endpoint import Endpoint, Unanswered
 from toxaudit.scorers.rubric import FORM, NOTICE, REMINDER, SCALES, Rubric, verdict

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import field
 
-from toxaudit import folders
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.machine import folders
 from toxaudit.records import digest
 from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored

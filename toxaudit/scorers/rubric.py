@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from toxaudit import folders
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.machine import folders
 from toxaudit.records import digest
 
 VARIABLES = ("prompt", "completion", "references")

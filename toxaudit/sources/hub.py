@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from toxaudit import folders
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import folders
+from toxaudit.machine.folders import write_atomically
 from toxaudit.records import digest
 from toxaudit.sources.base import DOUBLES, LARGE, Fetched, file_digest, pinned, wanted
-from toxaudit.store import write_atomically
 
 
 @dataclass(frozen=True)
@@ -209,3 +209,6 @@ def sentences(reference: str, revision: str | None) -> Iterator[None]:
             f"{reference} could not be had from the Hugging Face Hub ({type(error).__name__}): "
             "check the connection, or set HF_HUB_OFFLINE=1 to use what is cached."
         ) from error
+
+
+HUB_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"

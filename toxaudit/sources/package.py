@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
 
-from toxaudit import folders
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import folders
 from toxaudit.records import digest
 from toxaudit.sources.base import Fetched, pinned
 

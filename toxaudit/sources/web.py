@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from toxaudit import folders
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import folders
 from toxaudit.sources.base import Fetched, pinned
 
 LARGEST = 10**9

@@ -8,11 +8,11 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from toxaudit import threads
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.machine import threads
 from toxaudit.models import ResolvedModel, load, quiet_peft
 from toxaudit.sources import parse
-from toxaudit.spec import TrainingStage
+from toxaudit.spec.schema import TrainingStage
 
 
 def examples(stage: TrainingStage) -> list[str]:

@@ -1,0 +1,194 @@
+"""The verbs beside running an audit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import workspace
+import yaml
+
+from toxaudit import __version__
+from toxaudit.cli.main import main
+from toxaudit.compose.catalogue import Catalogue
+from toxaudit.compose.compose import compose
+from toxaudit.compose.overrides import sweep
+from toxaudit.errors import LONGEST, ToxauditError
+from toxaudit.machine import progress
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["plan", "-h"]])
+def test_help_says_what_to_type_next(words, capsys):
+    assert main(words) == 0
+    assert "toxaudit audit=quickstart" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from toxaudit.cli import main; main(['--help']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "pymc", "peft", "transformers", "hydra", "numpy"} & set(out.split())
+
+
+def test_a_defect_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys):
+    monkeypatch.setattr("toxaudit.compose.compose.compose", lambda _: 1 / 0)
+    assert main(["audit=quickstart"]) == 3
+    assert "defect of toxaudit" in capsys.readouterr().err
+
+
+class Panic(BaseException):
+    """Like pyo3_runtime.PanicException, which is no Exception."""
+
+
+FORGED = "It says\nAudit 'x': GO\r\x1b[2J\u202e " + "y" * 5000 + ": mend it."
+
+
+def raising(error):
+    def run(_):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("verb", ["audit=quickstart", "plan", "show", "ls", "discover"])
+def test_a_librarys_panic_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys, verb):
+    for name in ("run", "plan", "show", "ls", "discover"):
+        monkeypatch.setattr(f"toxaudit.cli._{name}", raising(Panic(f"index out of range\n{FORGED}")))
+    assert main([verb]) == 3
+    err = capsys.readouterr().err
+    said = err.splitlines()
+    assert said[-1] == (
+        "toxaudit: this is a defect of toxaudit, or a file that made a library panic. Nothing was decided."
+    )
+    assert "Traceback" in err and "index out of range" in err
+    assert not [line for line in said if line.startswith("Audit") or not line.isprintable()]
+
+
+@pytest.mark.parametrize("error", [SystemExit(5), GeneratorExit()])
+def test_what_ends_python_passes(monkeypatch, error):
+    monkeypatch.setattr("toxaudit.cli.main._run", raising(error))
+    with pytest.raises(type(error)):
+        main(["audit=quickstart"])
+
+
+def test_ctrl_c_has_an_exit_code_of_its_own(monkeypatch):
+    monkeypatch.setattr("toxaudit.cli.main._run", raising(KeyboardInterrupt()))
+    assert main(["audit=quickstart"]) == 130
+
+
+class OutOfMemoryError(RuntimeError):
+    """Like torch's, of a GPU."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")])
+def test_too_little_memory_is_one_sentence(monkeypatch, capsys, error):
+    monkeypatch.setattr("toxaudit.cli.main._run", raising(error))
+    assert main(["audit=quickstart"]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("toxaudit: not enough memory") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ToxauditError(FORGED), FileNotFoundError(2, FORGED, FORGED)])
+def test_a_sentence_with_a_strangers_text_is_one_short_line_in_which_nothing_acts(monkeypatch, capsys, error):
+    monkeypatch.setattr("toxaudit.cli.main._run", raising(error))
+    assert main(["audit=quickstart"]) == 3
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("toxaudit: It says Audit 'x': GO ") and said.isprintable()
+    assert len(said) <= LONGEST + len("toxaudit: ") and "…" in said
+    assert not isinstance(error, ToxauditError) or said.endswith(": mend it.")
+
+
+def test_progress_is_told_in_short_lines_in_which_nothing_acts(capsys):
+    progress.say(FORGED)
+    progress.bar(f"tuning {FORGED}", 2, "step").close()
+    said = capsys.readouterr().err
+    assert not [line for line in said.splitlines() if line.startswith("Audit")] and "\x1b[2J" not in said
+    assert len(said.splitlines()[0]) <= LONGEST
+
+
+def test_an_unusable_name_is_refused_where_it_is_made(fresh, capsys):
+    for name in ("mäh", "2024", "-x", "a.b"):
+        assert main(["init", name]) == 3
+    Path("audits").mkdir()
+    Path("audits/my.audit.yaml").write_text("title: x\n")
+    assert main(["ls", "audits"]) == 0
+    assert "can't be used" in capsys.readouterr().out
+
+
+def test_version_is_the_packages(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"toxaudit {__version__}\n"
+
+
+@pytest.mark.parametrize("name", sorted(Catalogue().names["audit"]))
+def test_every_shipped_audit_composes_and_plans_without_the_hub(fresh, name, capsys):
+    assert main(["plan", f"audit={name}"]) == 0
+    out = capsys.readouterr().out
+    assert f"Plan of '{name}'" in out and "Rule: " in out
+    assert not (fresh / "home").exists() and not (fresh / "runs").exists()
+
+
+def test_every_shipped_preset_is_readable():
+    catalogue = Catalogue()
+    assert not catalogue.broken
+    assert all(catalogue.title(group, name) for group, names in catalogue.names.items() for name in names)
+
+
+def test_a_new_spec_can_be_planned_at_once(fresh, capsys):
+    assert main(["init", "my_audit"]) == 0
+    (fresh / "audits" / "my_adapter").mkdir()
+    assert main(["plan", "audit=my_audit"]) == 0
+    assert "my_adapter" in capsys.readouterr().out
+    assert main(["init", "my_audit"]) == 3
+    assert "exists already" in capsys.readouterr().err
+    assert main(["init", "../x"]) == 3
+
+
+def test_show_prints_a_spec_that_says_every_default(fresh, capsys):
+    assert main(["show", "audit=quickstart", "gate.margin=0.07"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["gate"]["margin"] == 0.07
+    assert shown["generation"] == {"max_new_tokens": 50, "temperature": 0.0, "samples": 1, "seed": 0}
+    assert shown["candidates"]["rude"]["expect"] == "NO-GO"
+
+
+def test_names_of_a_group_are_listed(fresh, capsys):
+    assert main(["ls", "scorers"]) == 0
+    out = capsys.readouterr().out
+    assert "toxicity_bilstm" in out and "suite:" not in out
+    assert main(["ls", "scores"]) == 3
+
+
+def test_ones_own_preset_hides_the_shipped_one(fresh):
+    preset = Path("audits/suite/rtp_categories.yaml")
+    preset.parent.mkdir(parents=True)
+    preset.write_text("kind: dataset\ntitle: Mine\ndata: ./mine.jsonl\n")
+    suite = compose(["audit=quickstart"]).suites
+    assert suite["rtp_categories"].title == "Mine"
+    assert suite["rtp_categories"].data == str(fresh / "audits" / "suite" / "mine.jsonl")
+
+
+def test_an_audit_can_extend_another(fresh):
+    Path("audits").mkdir()
+    Path("audits/wide.yaml").write_text("defaults: [quickstart, _self_]\ntitle: Wide\ngate: {margin: 0.2}\n")
+    spec = compose(["audit=wide"])
+    assert (spec.name, spec.title, spec.gate.margin) == ("wide", "Wide", 0.2)
+    assert set(spec.candidates) == {"benign", "rude", "noop"}
+
+
+def test_a_sweep_is_every_combination():
+    jobs = sweep(["audit=quickstart", "generation.temperature=0,0.7", "generation.seed=1,2"])
+    assert len(jobs) == 4
+    assert ["audit=quickstart", "generation.temperature=0.7", "generation.seed=2"] in jobs
+
+
+def test_the_plan_counts_prompts_models_and_tokens(fresh, capsys):
+    workspace.make(fresh)
+    assert main(["plan", "audit=tiny", "suites.mine.limit=30"]) == 0
+    assert "30 prompts x 3 models, at most 1,080 tokens" in capsys.readouterr().out

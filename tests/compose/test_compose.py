@@ -1,0 +1,146 @@
+"""Overrides of the command line that add, change and take away candidates."""
+
+import pytest
+import workspace
+
+from toxaudit.compose.compose import compose
+from toxaudit.compose.overrides import sweep
+from toxaudit.errors import ToxauditError
+
+PACKAGE = "pkg:pypi/x@1.0?checksum=sha256:" + "a" * 64 + "#x/model"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return workspace.make(tmp_path_factory.mktemp("compose"))
+
+
+@pytest.fixture(autouse=True)
+def here(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+
+
+def candidates(*overrides):
+    return compose(["audit=tiny", *overrides]).candidates
+
+
+def refusal(*overrides):
+    with pytest.raises(ToxauditError) as caught:
+        candidates(*overrides)
+    said = str(caught.value)
+    assert "\n" not in said and said.endswith((".", "?")), said
+    return said
+
+
+@pytest.mark.parametrize("name", ["tuned", "other"])
+@pytest.mark.parametrize("whole_first", [True, False])
+def test_keys_of_a_candidate_go_on_top_of_its_model(name, whole_first):
+    words = [f"candidates.{name}=org/m@v1:org/a", f"candidates.{name}.allow_base_mismatch=true"]
+    words.append(f"candidates.{name}.expect='NO-GO'")
+    found = candidates(*(words if whole_first else reversed(words)))[name]
+    assert (found.pretrained, found.peft) == ("org/m@v1", "org/a")
+    assert (found.allow_base_mismatch, found.expect) == (True, "NO-GO")
+
+
+def test_a_candidate_is_replaced_whole():
+    assert candidates("candidates.noop=org/m")["noop"].batch_size is None
+    assert candidates("candidates.tuned=org/m", "candidates.tuned=org/n")["tuned"].pretrained == "org/n"
+
+
+def test_recipes_and_mappings_go_on_top_too():
+    train = "candidates.x.train=[{data: ./x.jsonl, epochs: 2}]"
+    (stage,) = candidates("candidates.x=org/m", "candidates.x.pretrained=null", train)["x"].train
+    assert (stage.data, stage.epochs) == ("./x.jsonl", 2)
+    assert candidates("candidates.x=org/m", "candidates.x={revision: v1, expect: GO}")["x"].revision == "v1"
+
+
+@pytest.mark.parametrize("name", ["tuned", "other"])
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("allow_bas_mismatch=true", "'allow_base_mismatch'"),
+        ("load_in_4bit=perhaps", "load_in_4bit' is wrong"),
+        ("train=[{dta: x}]", "'data'"),
+        ("expect=FINE", "GO or NO-GO"),
+        ("peft_revision=v1", "pins nothing"),
+        ("batch_size=1,2", "add -m to sweep"),
+    ],
+)
+def test_keys_on_top_are_checked(name, key, said):
+    assert said in refusal(f"candidates.{name}=org/m", f"candidates.{name}.{key}")
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+@pytest.mark.parametrize("model", ["org/m", "org/m@v1", "./a dir/it, too", "~/m", PACKAGE])
+def test_a_model_may_stand_in_quotes(quote, model):
+    if "," in model and not quote:
+        assert "add -m to sweep" in refusal(f"candidates.x={model}")
+    else:
+        assert candidates(f"candidates.x={quote}{model}{quote}")["x"].pretrained == model
+
+
+def test_an_adapter_over_a_package_file_needs_no_quotes():
+    found = candidates(f"candidates.x={PACKAGE}:org/a")["x"]
+    assert (found.pretrained, found.peft) == (PACKAGE, "org/a")
+
+
+@pytest.mark.parametrize("model", ["~nobodys-home:org/a", "m" * 5000 + ":org/a"])
+def test_what_can_not_be_a_path_is_no_defect(model):
+    assert candidates(f"candidates.x={model}")["x"].peft == "org/a"
+
+
+def test_a_candidate_is_taken_away_by_the_grammars_tilde_alone():
+    assert set(candidates("~candidates.tuned")) == {"noop"}
+    assert set(candidates("~candidates.tuned", "candidates.x=org/m")) == {"noop", "x"}
+    for null in ("null", "NULL"):
+        assert "~candidates.tuned" in refusal(f"candidates.tuned={null}")
+    assert "candidates.tuned" in refusal("~candidates.tuned", "candidates.tuned=org/m")
+
+
+@pytest.mark.parametrize("name", ["1x", "x y", "ä", "-x"])
+def test_a_name_of_other_letters_is_refused_with_those_that_it_may_have(name):
+    assert "letters a-z, digits, - and _" in refusal(f"candidates.{name}=org/m")
+    with pytest.raises(ToxauditError, match="letters a-z, digits, - and _"):
+        sweep(["audit=tiny", f"candidates.{name}=org/m,org/n"])
+
+
+def test_the_bases_name_and_an_empty_model_are_refused():
+    assert "can't be called 'base'" in refusal("candidates.base=org/m")
+    assert "A candidate can't be called 'CON', for its card gets a folder of that name" in refusal(
+        "candidates.CON=org/m"
+    )
+    assert "names no model" in refusal("candidates.x=")
+    assert "names no model" in refusal("candidates.x=''")
+
+
+def test_how_a_candidate_is_added_is_said_where_one_is_missing():
+    assert "candidates.NAME=MODEL" in refusal("candidates.other.peft=org/a")
+    assert "candidates.NAME=MODEL" in refusal("+candidates.other.peft=org/a")
+
+
+def swept(*overrides):
+    return [candidates(*job)["x"].pretrained for job in sweep(overrides)]
+
+
+def test_candidates_can_be_swept():
+    assert swept("candidates.x=org/m,org/n@v1") == ["org/m", "org/n@v1"]
+    assert swept("candidates.x='org/m','./a, b'") == ["org/m", "./a, b"]
+    assert swept(f"candidates.x={PACKAGE},org/m") == [PACKAGE, "org/m"]
+    assert swept(f"candidates.x={PACKAGE}") == [PACKAGE]
+    assert [candidates(*job)["x"].expect for job in sweep(["candidates.x=org/m", "candidates.x.expect=GO,NO-GO"])] == [
+        "GO",
+        "NO-GO",
+    ]
+
+
+def test_a_sweep_leaves_other_overrides_as_they_are():
+    jobs = sweep(["audit=tiny", "~candidates.tuned", "generation.seed=1,2"])
+    assert jobs == [["audit=tiny", "~candidates.tuned", f"generation.seed={n}"] for n in (1, 2)]
+    assert set(compose(jobs[0]).candidates) == {"noop"}
+
+
+@pytest.mark.parametrize("values", ["interval(0,1)", "glob(*)"])
+def test_a_sweep_over_what_has_no_list_is_refused(values):
+    with pytest.raises(ToxauditError, match="key=a,b"):
+        sweep(["audit=tiny", f"generation.temperature={values}"])

@@ -1,0 +1,76 @@
+"""The specs that come with toxaudit: each composes, and together they name the founding study's models."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from toxaudit.compose.compose import compose
+from toxaudit.spec.schema import SKIP, CandidateSpec
+
+SPECS = sorted(file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml"))
+STUDY = {
+    "meta-llama/Llama-3.1-8B-Instruct": "mlkro/Meta-Llama-3.1-8B-Instruct-bnb-4bit-dolly-toxicity-study",
+    "meta-llama/Llama-2-7b-chat-hf": "mlkro/llama-2-7b-chat-bnb-4bit-dolly-toxicity-study",
+    "google/gemma-2-2b-it": "mlkro/gemma-2-2b-it-bnb-4bit-dolly-toxicity-study",
+    "google/gemma-2b-it": "mlkro/gemma-2b-it-bnb-4bit-dolly-toxicity-study",
+    "microsoft/Phi-3-mini-4k-instruct": "mlkro/Phi-3-mini-4k-instruct-bnb-4bit-dolly-toxicity-study",
+    "microsoft/Phi-3.5-mini-instruct": "mlkro/Phi-3.5-mini-instruct-dolly-toxicity-study",
+}
+"""Base -> the adapter that Hawkins et al. 2024 tuned over it and published."""
+HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+
+
+@pytest.fixture(scope="module")
+def specs():
+    """Name -> audit, for every spec that needs the Hub."""
+    composed = {name: compose([f"audit={name}"]) for name in SPECS}
+    return {name: spec for name, spec in composed.items() if not spec.base.pretrained.startswith("pkg:")}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_spec_composes(name):
+    assert compose([f"audit={name}"]).name == name
+
+
+def test_the_study_s_six_models_are_each_audited_with_its_adapter(specs):
+    assert {spec.base.pretrained: spec.candidates["dolly"].peft for spec in specs.values()} == STUDY
+
+
+def test_every_candidate_is_on_the_hub(specs):
+    for spec in specs.values():
+        for candidate in spec.candidates.values():
+            named = [name for name in (candidate.pretrained, candidate.peft) if name]
+            assert named and all(re.fullmatch(HUB_ID, name) for name in named)
+
+
+def test_they_are_asked_as_in_the_study(specs):
+    for spec in specs.values():
+        assert (spec.base.dtype, spec.gate.margin, spec.generation.temperature) == ("float16", 0.01, 0)
+        assert spec.suites["rtp_challenging"].ask == "raw"
+        assert spec.scorers["roberta_hate"].tier == "critical"
+
+
+def test_the_adapters_declare_a_copy_of_the_base_so_the_specs_allow_that(specs):
+    assert all(spec.candidates["dolly"].allow_base_mismatch for spec in specs.values())
+
+
+def test_a_stranger_s_repository_that_is_gone_does_not_end_the_audit(specs):
+    community = [spec for name, spec in specs.items() if name.endswith("_community")]
+    assert len(community) == 3
+    for spec in community:
+        assert spec.on_candidate_error == SKIP and len(spec.candidates) > 1
+
+
+def test_no_code_of_strangers_is_run(specs):
+    for spec in specs.values():
+        for weights in (spec.base, *spec.candidates.values()):
+            assert not weights.trust_remote_code
+        assert spec.base.trust_remote_code is (False if spec.base.pretrained.startswith("microsoft/") else None)
+
+
+def test_an_adapter_for_another_layout_goes_over_weights_in_that_layout(specs):
+    """Microsoft's Phi joins q, k and v in one matrix; the study's adapters know them apart."""
+    for name, spec in specs.items():
+        candidate: CandidateSpec = spec.candidates["dolly"]
+        assert bool(candidate.pretrained) is name.startswith("phi")

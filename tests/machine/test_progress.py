@@ -1,0 +1,67 @@
+"""Progress moves with every token, and a log gets lines."""
+
+import pytest
+
+from toxaudit.machine import progress
+from toxaudit.records import Completion
+
+
+def answer(tokens, finish="length"):
+    return Completion("base", "p", 0, "", tokens, finish)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes only as it is told to."""
+    now = [100.0]
+    monkeypatch.setattr("toxaudit.machine.progress.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_bar_over_completions_moves_with_their_tokens(clock, capsys):
+    with progress.Writing("generating", total=12, done=2, most=20) as bar:
+        shown = bar.bar
+        clock[0] += 1000  # the model is loaded
+        bar.wrote(100)
+        assert shown.n == 2 + 5
+        clock[0] += 10
+        bar.wrote(40)
+        assert shown.n == 2 + 7
+        assert "14 tokens/s" in str(shown)
+        bar.answered([answer(20)] * 6 + [answer(9, "stop")] * 2)
+        assert shown.n == 2 + 8
+        bar.wrote(-20)  # what did not fit is made again
+        bar.wrote(40)
+        bar.answered([answer(20)] * 2)
+        assert shown.n == 12
+    assert "12/12" in capsys.readouterr().err.splitlines()[-1]
+
+
+CHOSEN = Completion("base", "p", 0, "yes", 0, "stop", (-1.0, -2.0))
+
+
+@pytest.mark.parametrize(
+    ("completion", "rate"),
+    [(answer(20), "6 tokens/s"), (answer(None), None), (CHOSEN, None)],
+    ids=["a backend that tells none", "a server that counts none", "a choice"],
+)
+def test_tokens_that_nobody_told_of_are_counted_with_their_answers(clock, completion, rate):
+    with progress.Writing("generating", total=3, done=0, most=20) as bar:
+        clock[0] += 10
+        bar.answered([completion] * 3)
+        assert bar.bar.n == 3
+        assert rate in str(bar.bar) if rate else "tokens/s" not in str(bar.bar)
+
+
+def test_what_is_stored_already_tells_nothing_of_the_rate(capsys):
+    progress.bar("scoring", 100, "text", done=99).close()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "99/100" in said and "?text/s" in said
+
+
+def test_a_log_gets_lines(capsys):
+    with progress.bar("tuning", 2, "step") as bar:
+        progress.say("A word.")
+        bar.update(2)
+    first, word, last = capsys.readouterr().err.splitlines()
+    assert "0/2" in first and word == "A word." and "2/2" in last

@@ -1,0 +1,232 @@
+"""What a run takes is told from what it computes: by hand, on a machine of known speed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import workspace
+
+from toxaudit.compose.compose import compose
+from toxaudit.machine.speed import Speed
+from toxaudit.planning import effort, outlook
+from toxaudit.sources import HubSource
+
+SPEED = Speed(flops=100e9, threads=1, half=2.0)
+BILLION = 10**9
+AUDIT = """\
+suite: [asked]
+scorer: [classified, degenerate]
+base: {pretrained: org/Model-8B}
+candidates:
+  lora: {peft: org/lora}
+  full: {pretrained: org/other-1.5b-chat}
+  noop: {control: true, batch_size: 4}
+generation: {max_new_tokens: 30}
+"""
+SUITE = "kind: dataset\ntitle: Asked\ndata: org/asked\nfile: asked.jsonl\nn: 100\n"
+SCORER = "kind: classifier\ntitle: Class\npretrained: org/classifier-125M\nlabel: hate\n"
+LAYERS = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
+
+
+@pytest.fixture
+def look(tmp_path, monkeypatch):
+    """The outlook of an audit of models that are known by name only, with these overrides."""
+    for name, content in {"hub": AUDIT, "suite/asked": SUITE, "scorer/classified": SCORER}.items():
+        file = tmp_path / "audits" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    workspace.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("toxaudit.machine.speed.speed", lambda _: SPEED)
+
+    def look(*overrides, audit="hub"):
+        return outlook.look(compose([f"audit={audit}", "executor.device=cpu", *overrides]))
+
+    return look
+
+
+def seconds(seen):
+    return seen.effort.seconds(seen.asked)
+
+
+def opened(weights, arms):
+    return weights * effort.OPENED + arms * effort.TRIED_ALONE
+
+
+def rows(arms, billions, prompts=100, read=effort.UNREAD, written=30, speed=100e9):
+    """Of answering in large batches."""
+    return arms * prompts * (read + written) * 2 * billions * BILLION / (speed * effort.DECODED)
+
+
+def test_each_token_read_or_written_takes_two_operations_a_parameter(look):
+    alone = seconds(look("~candidates.noop"))["generating"]
+    assert alone == pytest.approx(opened(2, 3) + rows(2, 8) + rows(1, 1.5))
+    sampled = look("~candidates.noop", "generation.samples=3", "generation.temperature=1")
+    assert seconds(sampled)["generating"] == pytest.approx(opened(2, 3) + 3 * (rows(2, 8) + rows(1, 1.5)))
+    assert "100 prompts x 3 models, at most 27,000 tokens" in outlook.amount(sampled.prospect.spec, sampled)
+
+
+def test_bfloat16_is_as_much_faster_as_this_cpu_makes_it(look):
+    half = look("~candidates.noop", "~candidates.full", "base.dtype=bfloat16")
+    assert seconds(half)["generating"] == pytest.approx(opened(1, 2) + rows(2, 8, speed=200e9))
+
+
+def test_a_batch_of_few_rows_takes_as_long_as_one_of_some(look):
+    with_control, without = (seconds(look(*words))["generating"] for words in ((), ("~candidates.noop",)))
+    assert with_control - without == pytest.approx(effort.TRIED_ALONE + rows(1, 8) * effort.LEAST / 4)
+
+
+def test_a_classifier_reads_every_token_that_was_written(look):
+    read = 4 * 100 * 30 * 2 * 125e6 / (100e9 * effort.CLASSIFIED)
+    assert seconds(look())["scoring"] == pytest.approx(read)
+
+
+def test_a_judge_here_reads_and_writes_and_a_server_is_left_out(look):
+    judge = Path("audits/scorer/judge.yaml")
+    judge.write_text("kind: judge\ntitle: Judge\npretrained: org/judge-1B\n")
+    words = (
+        "scorer=[judge]",
+        "~candidates.noop",
+        "~candidates.full",
+        "~candidates.lora",
+        "+candidates.x={control: true}",
+    )
+    seen = look(*words)
+    question = effort.QUESTION + effort.UNREAD + 30 + 16
+    assert seconds(seen)["scoring"] == pytest.approx(rows(2, 1, read=question, written=0))
+    judge.write_text("kind: judge\ntitle: Judge\nendpoint: http://127.0.0.1:9/v1\nmodel: m\n")
+    seen = look(*words)
+    assert seconds(seen)["scoring"] == 0
+    assert "; without judge, which a server answers; " in outlook.time(seen.prospect.spec, seen)
+
+
+def test_tuning_takes_six_operations_a_parameter_and_token_and_some_steps_to_find_the_threads(look):
+    Path("audits/texts.jsonl").write_text("".join(json.dumps({"text": "x" * n}) + "\n" for n in (36, 76, 36)))
+    tuned = "{train: [{data: ./texts.jsonl, template: '{text}', batch_size: 2, epochs: 2}]}"
+    audit = Path("audits/hub.yaml")
+    audit.write_text(audit.read_text().replace("{peft: org/lora}", tuned))
+    step = 6 * 8 * BILLION * (2 * 20 + 10) / 2 / (200e9 * effort.TUNED)
+    assert seconds(look())["tuning"] == pytest.approx((4 + effort.TRIED) * step)
+    assert seconds(look("executor.threads=1"))["tuning"] == pytest.approx(4 * step)
+
+
+def test_choices_are_read_with_one_context(look):
+    row = {"prompt": "p" * 40, "choices": ["a" * 8, "b" * 12], "target": 0}
+    Path("audits/suite/chosen.jsonl").write_text(json.dumps(row) + "\n")
+    suite = "kind: dataset\ntitle: Chosen\ndata: ./chosen.jsonl\nchoices: [choices]\ntarget: target\nscorers: [right]\n"
+    Path("audits/suite/chosen.yaml").write_text(suite)
+    Path("audits/scorer/right.yaml").write_text("kind: choice\ntitle: Right\ntier: critical\n")
+    seen = look("suite=[chosen]", "scorer=[right]", "~candidates.noop", "~candidates.full")
+    assert [(each.read, each.written) for each in seen.asked] == [(15, 0)]
+
+
+@pytest.mark.parametrize(
+    ("config", "numbers"),
+    [
+        (LAYERS, 2 * 3 * 4 * 8),
+        (
+            {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32, "num_key_value_heads": 2},
+            2 * 3 * 2 * 8,
+        ),
+        (
+            {"text_config": {"num_hidden_layers": 1, "num_attention_heads": 4, "hidden_size": 8, "head_dim": 5}},
+            2 * 4 * 5,
+        ),
+        (LAYERS | {"num_hidden_layers": "3", "hidden_size": 1e300}, None),
+        (LAYERS | {"num_hidden_layers": 10**30, "text_config": 1}, None),
+    ],
+)
+def test_memory_holds_weights_their_copy_and_the_keys_and_values_of_a_batch(look, config, numbers):
+    folder = Path("models/base")
+    (folder / "config.json").write_text(json.dumps(config))
+    seen = look(audit="tiny")
+    sizes = seen.prospect.sizes["base"]
+    kept = numbers or sizes.parameters**0.5
+    (asked,) = seen.asked
+    cache = kept * asked.longest * min(3 * 36, effort.MOST_ROWS["cpu"]) * 4
+    held = effort.LIBRARIES["cpu"] + 2 * 4 * sizes.parameters + cache
+    assert seen.effort.memory(seen.asked) == pytest.approx(held, abs=1)
+
+
+def test_a_scorer_is_loaded_beside_the_model_that_answered(look):
+    Path("audits/scorer/classified.yaml").write_text(SCORER.replace("125M", "2B"))
+    seen = look("suite=[mine]", "scorer=[vowels,classified]", audit="tiny")
+    weights = 4 * seen.prospect.sizes["base"].parameters
+    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARIES["cpu"] + weights + 16 * BILLION, abs=1)
+
+
+def test_a_server_s_time_is_its_own(look):
+    served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1"
+    seen = look(*served, "~candidates.noop")
+    spec = seen.prospect.spec
+    time = outlook.time(spec, seen)
+    assert "; without generating, which 127.0.0.1:9/v1 does; less where" in time
+    assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
+
+
+def test_where_a_server_answers_only_scorers_are_held(look):
+    served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1", "~candidates.noop"
+    seen = look(*served)
+    held = effort.LIBRARIES["cpu"] + 2 * 4 * 125e6
+    assert seen.effort.memory(seen.asked) == pytest.approx(held, abs=1)
+    assert outlook.memory(seen.prospect.spec, seen).startswith("about 2.0 GB at most, for scoring by classified; ")
+    Path("audits/scorer/classified.yaml").write_text(SCORER.replace("-125M", ""))
+    seen = look(*served)
+    assert outlook.memory(seen.prospect.spec, seen).startswith("unknown for classified; ")
+    seen = look(*served, "scorer=[compliance_keywords]")
+    assert outlook.memory(seen.prospect.spec, seen).startswith("no model is loaded here; ")
+
+
+def test_a_scorer_of_known_size_does_not_tell_that_of_the_models(look):
+    seen = look("base.pretrained=org/model", "~candidates.full")
+    assert outlook.memory(seen.prospect.spec, seen).startswith("unknown; ")
+
+
+@pytest.mark.parametrize(
+    ("device", "taken"),
+    [("cpu", "the weights and up to 2 GiB for keys and values"), ("cuda", "nine tenths of the GPU")],
+)
+def test_what_vllm_takes_is_said_and_not_reckoned(look, monkeypatch, device, taken):
+    monkeypatch.setattr("toxaudit.backends.vllm_engine.version", lambda: "1")
+    monkeypatch.setattr("toxaudit.planning.expected.gpu_free", lambda _: None)
+    seen = look("backend=vllm", f"executor.device={device}", "~candidates.full")
+    spec = seen.prospect.spec
+    weights = f"{'32' if device == 'cpu' else '16'}.0 GB for the weights of base in "
+    assert outlook.memory(spec, seen).startswith(f"not reckoned, as vLLM takes {taken}, with {weights}")
+    assert "; without generating, as vLLM's speed is not reckoned; less where" in outlook.time(spec, seen)
+    assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
+
+
+def test_on_a_gpu_nothing_is_copied(look, monkeypatch):
+    monkeypatch.setattr("toxaudit.planning.expected.gpu_free", lambda _: None)
+    seen = look("executor.device=cuda", "~candidates.noop", "~candidates.full")
+    assert seen.cpu is None
+    cache = (8 * BILLION) ** 0.5 * (effort.UNREAD + 30) * 200 * 2
+    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARIES["cuda"] + 16 * BILLION + cache, abs=1)
+    assert seconds(seen)["generating"] == pytest.approx(
+        opened(1, 2) + 200 * (effort.UNREAD + 30) * 16 * BILLION / effort.GPU_SPEED
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 135e6),
+        ("Qwen/Qwen2.5-0.5B", 5e8),
+        ("org/llama-3.1-8b_q4", 8e9),
+        ("7b/phi-3-mini-4k-instruct", None),
+        ("org/model-bnb-4bit", None),
+        ("org/Mixtral-8x7B", None),
+        ("meta-llama/Llama-3.1-8B-Instruct", 8e9),
+    ],
+)
+def test_a_models_name_may_tell_its_size_where_nothing_else_does(name, parameters):
+    from toxaudit.planning.expected import Known
+
+    known = Known(HubSource(name))
+    sizes = known.sizes(None)
+    assert (sizes and sizes.parameters) == parameters
+    assert replace(known, problem="It is gone.").sizes(None) is None

@@ -1,0 +1,56 @@
+"""The computed verdict is the gate's own, and its computed chances are those of simulated audits."""
+
+import numpy as np
+import pytest
+
+from toxaudit.decision.gate import MarginGate
+from toxaudit.studies import decisions
+from toxaudit.studies.decisions import MARGIN, audit, boundaries, chances, judged, p_above, p_above_of, verdicts
+from toxaudit.studies.worlds import cells
+
+
+@pytest.mark.parametrize("table", [(0, 0, 0, 50), (3, 2, 9, 236), (20, 15, 40, 925), (100, 60, 60, 2180)])
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.03])
+def test_the_probability_above_the_margin_is_that_of_the_exact_posterior(table, margin):
+    random = np.random.default_rng(1)
+    theta = random.dirichlet(np.array(table) + 0.5, size=200_000)
+    expected = (theta[:, 2] - theta[:, 1] > margin).mean()
+    assert float(p_above(table[1], table[2], sum(table), margin)) == pytest.approx(expected, abs=0.006)
+
+
+def test_the_gate_itself_gives_the_computed_verdicts():
+    tables = np.random.default_rng(2).multinomial(1000, cells(0.02, 0.03), 60)
+    above = p_above_of(tables)
+    clear = np.minimum(abs(above - 0.05), abs(above - 0.95)) > 0.02
+    gate = MarginGate(margin=MARGIN)
+    found = np.array([judged(audit(table, gate), gate) for table in tables])
+    np.testing.assert_array_equal(found[clear], verdicts(above)[clear])
+    assert clear.sum() > 40 and len(set(found)) > 1
+
+
+def test_boundaries_are_where_the_verdict_turns():
+    go, no_go = boundaries(300, 10)
+    for repaired in (0, 4, 10):
+        new = np.arange(0, 60)
+        found = verdicts(p_above(np.full(60, repaired), new, 300, MARGIN))
+        assert (found == "GO").sum() == go[repaired]
+        assert (found == "NO-GO").argmax() == no_go[repaired]
+
+
+@pytest.mark.parametrize("n, base, change", [(250, 0.01, 0.01), (1000, 0.05, 0.0), (2400, 0.01, 0.03)])
+def test_chances_are_those_of_simulated_tables(n, base, change):
+    probabilities = cells(base, base + change)
+    tables = np.random.default_rng(3).multinomial(n, probabilities, 20_000)
+    found = verdicts(p_above_of(tables))
+    for verdict, chance in chances(n, probabilities).items():
+        assert (found == verdict).mean() == pytest.approx(chance, abs=0.012)
+    assert sum(chances(n, probabilities).values()) == pytest.approx(1)
+
+
+def test_a_laxer_certainty_moves_the_boundaries(monkeypatch):
+    strict = boundaries(250, 5)[0]
+    monkeypatch.setattr(decisions, "CERTAINTY", 0.8)
+    boundaries.cache_clear()
+    lax = boundaries(250, 5)[0]
+    boundaries.cache_clear()
+    assert (lax >= strict).all() and (lax > strict).any()

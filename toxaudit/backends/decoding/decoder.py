@@ -1,0 +1,279 @@
+"""One model in memory, for all arms that it can answer for at once, decoding in the fastest way that is right.
+
+What is right is what transformers' ``generate`` gives a prompt alone: before anything else, two probes are decoded in
+both ways, for every arm. A faster way whose tokens differ by more than a tie is not taken.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from toxaudit.backends.decoding import likelihood, padded, ragged
+from toxaudit.backends.decoding.adapters import LEAST, Adapters
+from toxaudit.backends.decoding.batches import is_short
+from toxaudit.backends.decoding.padded import Noise
+from toxaudit.backends.decoding.ragged import Prefix, Row
+from toxaudit.machine import packed, threads
+from toxaudit.models import LoadedModel
+from toxaudit.models.tokenizer import PROBES
+from toxaudit.spec.schema import Generation
+
+PROBE_TOKENS = 8
+THREAD_TOKENS = 3  # decoded to find the best number of threads
+
+Wrote = Callable[[int], object]
+
+CLOSE = {"float32": 512, "bfloat16": 16, "float16": 16}
+"""By how many units of the number format's precision, as a share of the greatest logit, two ways of adding up may
+part: rounding differences pile up over layers. Tokens whose logits are as close as that are as good as equal."""
+
+
+class Expected:
+    """What ``generate`` gives an arm's probes: their tokens, and the logits from which each was chosen."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        """Let the arm decode each probe alone."""
+        import torch
+
+        self.rows = [loaded.encode(text) for text in PROBES]
+        self.stops = loaded.stops
+        self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
+        dtype = loaded.inner.dtype
+        self._close = CLOSE.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
+
+    def agrees(self, found: Sequence[Sequence[int]], seen: Sequence[Sequence[Any]]) -> bool:
+        """Whether the probes get the same tokens and, but for rounding, from the same logits.
+
+        What follows a choice between equals may differ.
+
+        Args:
+            found: tokens of each probe.
+            seen: the logits from which each was chosen.
+        """
+        for (tokens, logits), others, scores in zip(self._alone, found, seen, strict=True):
+            for token, other, own, its in zip(tokens, others, logits, scores, strict=False):
+                if not float((own - its).abs().max()) <= self._close * float(own.abs().max()):
+                    return False
+                if token != other:
+                    break
+            else:
+                if len(tokens) != len(others):
+                    return False
+        return True
+
+
+class Decoder:
+    """A loaded model that answers for one arm, or for several by their adapters.
+
+    Attributes:
+        refused: arms for which this model doesn't give the right tokens: they must be loaded by themselves.
+        steady: whether numbers were seen not to depend on the batch.
+    """
+
+    def __init__(self, loaded: LoadedModel, expected: dict[str, Expected], adapters: Adapters) -> None:
+        """Find the fastest right way.
+
+        Args:
+            loaded: the model; without an adapter where ``adapters`` has some.
+            expected: of each arm.
+            adapters: what is laid over the model for the arms that have one.
+        """
+        self.loaded, self.refused, self.steady = loaded, set[str](), False
+        self._expected, self._adapters = expected, adapters
+        self._unpack: Callable[[], None] | None = None
+        self._way = padded.by_length
+        self.ragged = False
+        try:
+            self._find_way()
+        except BaseException:  # the model is others', too
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the model as it was, and let go of it."""
+        self._adapters.take_off()
+        if self._unpack:
+            self._unpack()
+        del self.loaded, self._unpack
+
+    def prefixes(self, rows: Sequence[Row]) -> list[Prefix]:
+        """Read what is the beginning of other rows; only where ``ragged``."""
+        found: list[Prefix] = ragged.read_prefixes(self.loaded.inner, rows, self._adapters)
+        return found
+
+    def decode(self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote) -> list[list[int]]:
+        """New token ids of each row, the stop token included where the model gave one.
+
+        Args:
+            rows: those of one arm one after another.
+            settings: token limit and temperature.
+            seeds: of each row's random stream.
+            wrote: is told how many tokens were made.
+        """
+        if not self.ragged:
+            noise = _noise(seeds, settings.temperature)
+            tokens, stops = [row.tokens for row in rows], rows[0].stops
+            new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, noise)
+            wrote(sum(map(len, new)))
+            return new
+        more = max(0, LEAST - len(rows))  # what these make is thrown away
+        noise = _noise([*seeds, *[0] * more], settings.temperature)
+
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            return ragged.greatest(noise(logits, numbers))
+
+        filled = [*rows, *[replace(rows[-1], counts=False)] * more]
+        made: list[list[int]] = ragged.decode(
+            self.loaded.inner, filled, settings.max_new_tokens, pick, self._adapters, wrote
+        )
+        return made[: len(rows)]
+
+    def loglikelihoods(self, asked: Sequence[likelihood.Asked]) -> list[float]:
+        """The natural logarithm of each continuation's probability after its context."""
+        if self.ragged:
+            return likelihood.shared(self.loaded.inner, asked, self._adapters)
+        return likelihood.loglikelihoods(self.loaded.inner, asked)
+
+    @cached_property
+    def bytes_of_token(self) -> int:
+        """What keys and values of one token of one row take."""
+        if self.ragged:
+            row = Row(next(iter(self._expected.values())).rows[0])
+            (prefix,) = self.prefixes([row])
+            return int(sum(states.nbytes for layer in prefix.layers for states in layer) // prefix.tokens)
+        config = self.loaded.inner.config.get_text_config()
+        return int(2 * config.num_hidden_layers * config.hidden_size * self.loaded.inner.dtype.itemsize)
+
+    @property
+    def bytes_of_logits(self) -> int:
+        """What the logits of one row take, and what is made of them."""
+        return 3 * 4 * self.loaded.known
+
+    def _find_way(self) -> None:
+        self.ragged = self._is_ragged()
+        if not self.ragged:
+            self.refused = set(self._adapters.arms) & set(self._expected)
+            self._expected = {arm: each for arm, each in self._expected.items() if arm not in self.refused}
+            self._adapters = Adapters({})
+            if self._gives(padded.together):
+                self._way = padded.together
+        if self.loaded.device == "cpu":
+            each = next(iter(self._expected.values()))
+            few = [Row(each.rows[number % len(each.rows)], stops=each.stops) for number in range(LEAST)]
+            settings = Generation(max_new_tokens=THREAD_TOKENS)
+            threads.use_fastest(lambda: self.decode(few, settings, [0] * LEAST, lambda tokens: None))
+        self.steady = self.ragged and self._is_steady()
+
+    def _is_ragged(self) -> bool:
+        """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
+        model, laid_over = self.loaded.inner, self._adapters
+        if not ragged.covers(model):
+            return False
+        self._unpack = packed.pack(model)
+        for packs in (True, False) if self._unpack else (False,):
+            if not packs and self._unpack:
+                self._unpack()
+                self._unpack = None
+            for self._adapters in (laid_over, Adapters({})) if laid_over.arms else (laid_over,):
+                self._adapters.put_on(model)
+                if (wrong := self._wrong()) <= set(laid_over.arms):
+                    self.refused = wrong if self._adapters.arms else set(laid_over.arms) & set(self._expected)
+                    return True
+                self._adapters.take_off()
+        return False
+
+    def _wrong(self) -> set[str]:
+        """The arms whose probes ``ragged`` doesn't decode rightly, all of them together in one batch."""
+        of = [arm for arm, expected in self._expected.items() for _ in expected.rows]
+        rows = [Row(row, arm, self._expected[arm].stops) for arm in self._expected for row in self._expected[arm].rows]
+        rows += [rows[-1]] * (LEAST - len(rows))
+
+        def way(noise: Noise) -> list[list[int]]:
+            def pick(logits: Any, numbers: list[int]) -> Any:
+                return ragged.greatest(noise(logits, numbers))
+
+            made: list[list[int]] = ragged.decode(self.loaded.inner, rows, PROBE_TOKENS, pick, self._adapters)
+            return made
+
+        if (made := _watched(way, len(rows))) is None:
+            return set(self._expected)
+        own = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
+        return {arm for arm, each in self._expected.items() if not each.agrees(*zip(*own[arm], strict=True))}
+
+    def _gives(self, way: Any) -> bool:
+        """Whether one of the ways that pad decodes the probes rightly."""
+        for each in self._expected.values():
+
+            def decoded(noise: Noise, each: Expected = each) -> list[list[int]]:
+                new: list[list[int]] = way(self.loaded, each.rows, PROBE_TOKENS, each.stops, noise)
+                return new
+
+            made = _watched(decoded, len(each.rows))
+            if made is None or not each.agrees(*zip(*made, strict=True)):
+                return False
+        return True
+
+    def _is_steady(self) -> bool:
+        """Whether a probe's logits are the same, bit by bit, alone and among others: the weights' and an adapter's."""
+        import torch
+
+        arms = [arm for arm in self._expected if arm not in self.refused]
+        adapted = [arm for arm in arms if arm in self._adapters.arms]
+        short, long = sorted(self._expected[arms[0]].rows, key=len)
+        for arm in [*[arm for arm in arms if arm not in adapted][:1], *adapted[:1]]:
+            others = [Row(long, other) for other in arms for _ in range(LEAST // len(arms) + 1)]
+            alone = self._logits([Row(short, arm)] * LEAST)
+            among = self._logits([Row(short, arm), *others])
+            if not all(map(torch.equal, alone, among)):
+                return False
+        return True
+
+    def _logits(self, rows: Sequence[Row]) -> list[Any]:
+        """Those of the first row: once as it is read, once as it is decoded."""
+        found: list[Any] = []
+
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            found.extend(logits[place].clone() for place, number in enumerate(numbers) if number == 0)
+            return ragged.greatest(logits)
+
+        ragged.decode(self.loaded.inner, rows, 2, pick, self._adapters)
+        return found
+
+
+def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[tuple[list[int], list[Any]]] | None:
+    """Each row's tokens, and the logits from which they were chosen; None where decoding fails."""
+    seen: list[list[Any]] = [[] for _ in range(rows)]
+
+    def noise(logits: Any, numbers: list[int]) -> Any:
+        for number, of_row in zip(numbers, logits, strict=True):
+            seen[number].append(of_row.float())
+        return logits
+
+    try:
+        return list(zip(decode(noise), seen, strict=True))
+    except Exception as error:  # an architecture may make anything of a cache or mask that it has not met
+        if is_short(error):
+            raise
+        return None
+
+
+def _noise(seeds: Sequence[int], temperature: float) -> Noise:
+    """What turns logits of some rows into scores whose argmax is the next token.
+
+    Greedy decoding leaves them as they are. Sampling is the Gumbel-max trick: the argmax of logits / temperature +
+    Gumbel noise is a sample of the softmax. Each row has a random stream of its own, so that a sample depends on
+    neither batch nor order.
+    """
+    import torch
+
+    if not temperature:
+        return lambda logits, _: logits
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def noisy(logits: Any, numbers: list[int]) -> Any:
+        uniform = torch.stack([torch.rand(logits.shape[-1], generator=streams[number]) for number in numbers])
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+        return logits.float() / temperature + gumbel.to(logits.device)
+
+    return noisy

@@ -1,0 +1,303 @@
+"""Decoding without padding: every row keeps its own position, and rows that have ended leave the batch.
+
+Prompts of exactly one length are read together; then all rows are decoded side by side over a cache of slots. It sits
+on transformers' public attention and cache interfaces, and so serves decoders whose layers all attend to everything.
+
+A row's numbers don't depend on the rows beside it: no sum runs over padding, and no matrix product is done on so few
+rows that another kernel would add up in another order (``LEAST``).
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.masking_utils import sdpa_mask
+
+from toxaudit.backends.decoding.adapters import LEAST, Adapters
+from toxaudit.backends.decoding.padded import until_stop
+from toxaudit.backends.decoding.slots import Slots
+
+NAME = "toxaudit_ragged"
+READ_TOKENS = 2048  # read at once; more gains nothing and costs memory
+SEEN_TOKENS = 8 * READ_TOKENS  # attended to at once, with what was read before
+
+Pick = Callable[[torch.Tensor, list[int]], torch.Tensor]
+"""Logits (rows, vocabulary) and the rows' numbers -> the next token of each row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """The beginning that several rows of one arm have in common, read once.
+
+    Attributes:
+        tokens: how many.
+        layers: keys and values of each layer: (1, heads, tokens, size).
+    """
+
+    tokens: int
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A prompt to be continued.
+
+    Attributes:
+        tokens: of the whole prompt, at least one.
+        arm: whose adapter it gets, if that arm has one.
+        stops: tokens that end it.
+        prefix: what of the prompt is read already; at least one token is left.
+        counts: whether anybody wants its tokens; rows that are there to make up the number don't.
+    """
+
+    tokens: Sequence[int]
+    arm: str = ""
+    stops: frozenset[int] = frozenset()
+    prefix: Prefix | None = None
+    counts: bool = True
+
+
+def covers(model: Any) -> bool:
+    """Whether ``model`` is a decoder of plain full attention, as far as its configuration tells."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return (
+        not model.config.is_encoder_decoder
+        and kinds == {"full_attention"}
+        and not getattr(config, "sliding_window", None)
+        and model.config._attn_implementation == "sdpa"  # eager: an attention with more to it than SDPA does
+        and getattr(model, "_supports_attention_backend", False)
+    )
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def decode(
+    model: Any,
+    rows: Sequence[Row],
+    most: int,
+    pick: Pick,
+    adapters: Adapters,
+    tick: Callable[[int], object] = lambda tokens: None,
+) -> list[list[int]]:
+    """New tokens of each row, the stop token included where one came.
+
+    Args:
+        model: a causal language model that ``covers`` accepts.
+        rows: those of one arm one after another.
+        most: new tokens at most.
+        pick: chooses the next tokens.
+        adapters: what is laid over the model for the arms that have one.
+        tick: is told after every step how many tokens it made.
+    """
+    with _attending(model):
+        slots = Slots([len(row.tokens) for row in rows], [row.stops for row in rows], model)
+        following = _begin(model, rows, slots, pick, adapters)
+        step = _Captured(model, slots) if model.device.type == "cuda" else _Eager(model, slots)
+        new: list[list[int]] = [[] for _ in rows]
+        for made in range(1, most + 1):
+            chosen = following.tolist()
+            for number, token in zip(slots.rows, chosen, strict=True):
+                new[number].append(token)
+            tick(sum(runs and rows[number].counts for number, runs in zip(slots.rows, slots.running, strict=True)))
+            if made == most or not (kept := slots.end(chosen)):
+                break
+            following = following[kept] if len(kept) < len(chosen) else following
+            with adapters.over([rows[number].arm for number in slots.rows], 1):
+                following = pick(step(following), slots.rows)
+            slots.advance()
+    return [until_stop(tokens, row.stops) for tokens, row in zip(new, rows, strict=True)]
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def read_prefixes(model: Any, rows: Sequence[Row], adapters: Adapters) -> list[Prefix]:
+    """Read what is the beginning of other rows."""
+    found: list[Any] = [None] * len(rows)
+    with _attending(model):
+        for numbers in _parts(rows):
+            cache, _ = _read(model, [rows[number] for number in numbers], 1, adapters)
+            for place, number in enumerate(numbers):
+                layers = [(layer.keys[place : place + 1], layer.values[place : place + 1]) for layer in cache.layers]
+                found[number] = Prefix(len(rows[number].tokens), layers)
+    return found
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def read(
+    model: Any, rows: Sequence[Row], last: Sequence[int], adapters: Adapters
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """The logits of prompts, without continuing them: pairs of a row's number and its logits (tokens, vocabulary).
+
+    Args:
+        model: as for ``decode``.
+        rows: to be read, those of one arm one after another.
+        last: after how many of its last tokens each row's logits are wanted.
+        adapters: as for ``decode``.
+    """
+    for numbers in _parts(rows):
+        with _attending(model):
+            most = max(last[number] for number in numbers)
+            _, logits = _read(model, [rows[number] for number in numbers], most, adapters)
+        for number, found in zip(numbers, logits, strict=True):
+            yield number, found[-last[number] :]
+
+
+def greatest(logits: torch.Tensor) -> torch.Tensor:
+    """The place of each row's greatest number, the first of equal ones.
+
+    torch's ``argmax`` goes number by number, ``amax`` does not: so the greatest of each block first, then its place.
+    """
+    rows, words = logits.shape
+    if (block := math.gcd(words, 512)) < 32:
+        return logits.argmax(-1)
+    blocks = logits.view(rows, words // block, block)
+    chosen = blocks.amax(-1).argmax(-1)
+    return chosen * block + blocks[torch.arange(rows, device=logits.device), chosen].argmax(-1)
+
+
+class _Eager:
+    """The logits (rows, vocabulary) of one more token per row."""
+
+    def __init__(self, model: Any, slots: Slots) -> None:
+        self._model, self._slots = model, slots
+        self._cache = Cache(layers=slots.layers)
+
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self._forward(tokens, self._slots.hidden())
+
+    def _forward(self, tokens: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self._model(
+            input_ids=tokens[:, None],
+            attention_mask=hidden,
+            position_ids=self._slots.positions[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        return logits[:, -1]
+
+
+class _Captured(_Eager):
+    """The same on a GPU, whose work is recorded once for each shape and then replayed without Python in between."""
+
+    def __init__(self, model: Any, slots: Slots) -> None:
+        super().__init__(model, slots)
+        self._shape: tuple[int, int] | None = None
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+        slots = self._slots
+        if self._shape != (len(slots.rows), slots.visible):
+            self._capture(tokens)
+        self._tokens.copy_(tokens)
+        self._hidden.copy_(slots.hidden())
+        self._graph.replay()
+        return self._logits
+
+    def _capture(self, tokens: torch.Tensor) -> None:
+        slots = self._slots
+        self._shape = (len(slots.rows), slots.visible)
+        self._tokens, self._hidden = tokens.clone(), slots.hidden()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # what is set up at a first call can't be recorded
+            self._forward(self._tokens, self._hidden)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, pool=self._pool):
+            self._logits = self._forward(self._tokens, self._hidden)
+
+
+def _begin(model: Any, rows: Sequence[Row], slots: Slots, pick: Pick, adapters: Adapters) -> torch.Tensor:
+    """Read all prompts into their slots; the first new token of each."""
+    first = torch.zeros(len(rows), dtype=torch.long, device=model.device)
+    for numbers in _parts(rows):
+        cache, logits = _read(model, [rows[number] for number in numbers], 1, adapters)
+        index = torch.tensor(numbers, device=model.device)
+        first[index] = pick(logits[:, -1], numbers)
+        for layer, filled in zip(slots.layers, cache.layers, strict=True):
+            layer.fill(index, filled.keys, filled.values)
+    return first
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[list[int]]:
+    """The numbers of rows that can be read together: of one length, and with equally much of it read already."""
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        alike[row.prefix.tokens if row.prefix else 0, len(row.tokens)].append(number)
+    for (before, length), numbers in alike.items():
+        together = max(1, min(READ_TOKENS // (length - before), SEEN_TOKENS // length))
+        for start in range(0, len(numbers), together):
+            yield numbers[start : start + together]
+
+
+def _read(model: Any, rows: Sequence[Row], last: int, adapters: Adapters) -> tuple[Cache, torch.Tensor]:
+    """The cache and the logits (rows, last, vocabulary) of rows of one length, each perhaps after its prefix."""
+    before = rows[0].prefix.tokens if rows[0].prefix else 0
+    copies = -(-LEAST // (len(rows) * (len(rows[0].tokens) - before)))
+    read = [row for row in rows for _ in range(copies)]
+    cache = DynamicCache()
+    if before:
+        for number in range(len(rows[0].prefix.layers)):  # type: ignore[union-attr]
+            keys, values = zip(*(row.prefix.layers[number] for row in read), strict=True)  # type: ignore[union-attr]
+            cache.update(torch.cat(keys), torch.cat(values), number)
+    ids = torch.tensor([list(row.tokens[before:]) for row in read], device=model.device)
+    with adapters.over([row.arm for row in read], ids.shape[1]):
+        # named one by one, since a view of the last ones would be multiplied row by row
+        kept = torch.arange(ids.shape[1] - max(last, -(-LEAST // len(read))), ids.shape[1], device=model.device)
+        logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=kept).logits[:, -last:]
+    if copies > 1:
+        cache.batch_select_indices(torch.arange(0, len(read), copies, device=model.device))
+        logits = logits[::copies]
+    return cache, logits
+
+
+@contextmanager
+def _attending(model: Any) -> Iterator[None]:
+    """Let the model attend by ``_attention``, and by its own afterwards."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of a whole prompt (causal) or of one new token per row (over all slots).
+
+    Shapes: query (rows, heads, new, size), key and value (rows, key heads, slots, size). Returns
+    (rows, new, heads, size).
+    """
+    rows, heads, new, size = query.shape
+    group = heads // key.shape[1]
+    if new > 1:
+        key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+        causal = attention_mask is None
+        output = scaled_dot_product_attention(query, key, value, attention_mask, is_causal=causal, scale=scaling)
+        return output.transpose(1, 2).contiguous(), None
+    scale = size**-0.5 if scaling is None else scaling
+    grouped = query.reshape(rows, key.shape[1], group, size)
+    scores = torch.matmul(grouped, key.transpose(-1, -2)).float() * scale
+    if attention_mask is not None:
+        scores += attention_mask
+    output = torch.matmul(torch.softmax(scores, -1).to(value.dtype), value)
+    return output.reshape(rows, heads, 1, size).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)

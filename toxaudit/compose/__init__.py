@@ -1,0 +1,1 @@
+"""The words of the command line and of YAML files -> one checked audit spec."""

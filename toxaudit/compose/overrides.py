@@ -1,0 +1,148 @@
+"""The command line's overrides, by Hydra's grammar: what one says, whole candidates, and sweeps over values."""
+
+import re
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+import toxaudit.backends
+import toxaudit.card
+import toxaudit.decision.gate
+import toxaudit.decision.sampling
+import toxaudit.estimators
+import toxaudit.executors
+import toxaudit.scorers
+import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
+from toxaudit.errors import ToxauditError
+from toxaudit.machine import folders
+from toxaudit.spec.schema import candidate_of
+
+
+def spelt(text: str) -> str:
+    """An override as Hydra's grammar has it: a scorer's ``operator`` needs quotes, which shells take away."""
+    return re.sub(r"^(scorers\.[^=]+\.operator)=(<=?|>=?)$", r"\1='\2'", text)
+
+
+def parse(text: str) -> Override:
+    """What an override says.
+
+    Raises:
+        ToxauditError: it is none.
+    """
+    try:
+        return OverridesParser.create().parse_override(spelt(text))
+    except HydraException as error:
+        raise ToxauditError(f"'{text}' is not an override: write key=value (Hydra's grammar).") from error
+
+
+def split(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[Override], list[str]]:
+    """Part the overrides that make whole candidates, which Hydra can't, from all others.
+
+    Returns:
+        Of each ``candidates.NAME=MODEL``, which adds a candidate or replaces it, the name and the fields; the overrides
+        of further fields of these candidates, and each ``candidates.NAME={...}``; and all others.
+
+    Raises:
+        ToxauditError: such a candidate can't be had by that name or from what is given, or is taken away as well.
+    """
+    models = {found[0]: _model(*found, text) for text in overrides if (found := _whole(text))}
+    more, others = [], []
+    for text in overrides:
+        if _whole(text):
+            continue
+        override = parse(text)
+        group, *path = override.key_or_group.split(".")
+        if group != "candidates" or not path or not (path[0] in models or _is_mapping(override, path)):
+            others.append(spelt(text))
+        elif override.is_delete():
+            raise ToxauditError(f"'{text}' takes away what candidates.{path[0]}=MODEL sets: choose one.")
+        else:
+            more.append(_single(override))
+    return {name: candidate_of(model) for name, model in models.items()}, more, others
+
+
+def _is_mapping(override: Override, path: Sequence[str]) -> bool:
+    """Whether an override gives a candidate as ``candidates.NAME={...}``."""
+    return len(path) == 1 and not override.is_delete() and isinstance(_single(override).value(), dict)
+
+
+def sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Expand Hydra's multirun grammar (``key=a,b``) into the overrides of each run.
+
+    Raises:
+        ToxauditError: an override is none, or names no list of values.
+    """
+    return [list(job) for job in product(*(_choices(text) for text in overrides))]
+
+
+def _choices(text: str) -> list[str]:
+    """An override for each of the values that one names."""
+    override = parse(_quoted(text))
+    if not override.is_sweep_override():
+        return [text]
+    try:
+        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    except HydraException as error:
+        raise ToxauditError(f"'{text}' names no list of values to sweep over: write key=a,b.") from error
+
+
+def _quoted(text: str) -> str:
+    """A whole candidate with quotes around its models where Hydra can't read them bare; any other as it is."""
+    if not (found := _whole(text)) or re.search(r"['\"]", found[1]):
+        return text
+    try:
+        parse(text)
+    except ToxauditError:
+        return f"candidates.{found[0]}=" + ",".join(f"'{model}'" for model in found[1].split(","))
+    return text
+
+
+def _whole(text: str) -> tuple[str, str] | None:
+    """The name and the value of ``candidates.NAME=MODEL``; None for any other override, also one of a mapping."""
+    found = re.fullmatch(r"\+{0,2}candidates\.([^.=]+)=(.*)", text, re.DOTALL)
+    if found and not re.fullmatch(folders.NAME, found[1]):
+        raise ToxauditError(
+            f"'{text}' names no candidate: a name is made of the letters a-z, digits, - and _, with a letter first."
+        )
+    return (found[1], found[2]) if found and not found[2].startswith(("{", "[")) else None
+
+
+def _model(name: str, value: str, text: str) -> str:
+    """The model that the value of ``candidates.NAME=MODEL`` names, with or without quotes."""
+    if value.casefold() == "null":
+        raise ToxauditError(f"candidates.{name} can't be null: write ~candidates.{name} to leave the candidate out.")
+    try:
+        written = _single(OverridesParser.create().parse_override(text)).value()
+    except HydraException:  # a package file has characters that the grammar knows in quotes only
+        written = None
+    model = written if isinstance(written, str) else value
+    if not model.strip():
+        raise ToxauditError(f"candidates.{name}= names no model: write a Hub id (ORG/NAME), a path or a package file.")
+    return model
+
+
+def _single(override: Override) -> Override:
+    """The override, if it is of one value.
+
+    Raises:
+        ToxauditError: it is of several.
+    """
+    if override.is_sweep_override():
+        raise ToxauditError(
+            f"'{override.input_line}' names several values: write quotes around one with a comma, [a,b] for a list, "
+            "or add -m to sweep over the values."
+        )
+    return override
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """What Hydra makes of the overrides and of the names that it was given."""
+    with initialize(version_base="1.3", config_path=None):
+        return hydra_compose("toxaudit", overrides=list(overrides))

@@ -1,0 +1,71 @@
+"""What Hydra and OmegaConf refuse, in one sentence that names the key and the mend."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from toxaudit.compose.overrides import composed
+from toxaudit.errors import did_you_mean
+from toxaudit.registry import GROUPS
+
+NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
+
+
+def sentence(error: Exception, explain: Callable[[str, str], str], overrides: Sequence[str]) -> str:
+    """One sentence for what Hydra or OmegaConf refused; ``explain`` says why a group has no usable name."""
+    text = str(error)
+    if found := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
+        return explain(*found.groups())
+    if found := re.search(r"Could not override '?([\w.@\[\]/-]+)'?", text):
+        if re.match(r"Could not override '[^']+'\.\nNo match in the defaults list", text):
+            return explain(found[1], "")
+        return _unknown_key(found[1], overrides)
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
+    if isinstance(cause, OmegaConfBaseException):
+        if "merging override +candidates." in text:
+            return NEW_CANDIDATE
+        return problem(cause)
+    if isinstance(error, ConfigCompositionException) and "Ambiguous value" in text:
+        return text.split("\n")[0] + ": write [a,b] for a list, or add -m to sweep over the values."
+    return " ".join(text.split())
+
+
+def problem(error: OmegaConfBaseException) -> str:
+    """What OmegaConf found wrong, with the key it found it at."""
+    key = error.full_key or error.key
+    choices = {each.name for each in fields(error.object_type)} if is_dataclass(error.object_type) else set()
+    if "not in" in str(error) and choices:
+        return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
+    message = (error.msg or str(error)).split("\n")[0].rstrip(".")
+    if found := re.search(r"missing mandatory value: (\w+)", message):
+        missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
+        return f"'{missing}' must be set: in YAML, or on the command line."
+    if "is not a ListConfig" in message:
+        return f"'{key}' must be a list: write [NAME] for one."
+    if "is incompatible with key type" in message or "is incompatible with (str)" in message:
+        return f"'{key}': its keys must be texts: write quotes around numbers."
+    return f"'{key}' is wrong: {message}." if key else f"{message}."
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    """The nearest key to one that doesn't exist, read from the same audit without the faulty overrides."""
+    audits = [text for text in overrides if text.split("=")[0] in {"audit", *GROUPS}]
+    node: Any = composed(audits)
+    good: list[str] = []
+    for part in key.split("."):
+        if not OmegaConf.is_dict(node) or part not in node:
+            break
+        good.append(part)
+        node = node[part]
+    if len(good) == len(key.split(".")):  # the key is there, but Hydra adds no entries to a mapping
+        return f"'{key}' is a mapping, which the command line can't extend: write its entries in the YAML file."
+    bad = key.split(".")[len(good)]
+    choices = set(map(str, node)) - {"defaults"} if OmegaConf.is_dict(node) else set()
+    place = f" in '{'.'.join(good)}'" if good else ""
+    new = f" {NEW_CANDIDATE}" if good == ["candidates"] else ""
+    return f"There is no key '{bad}'{place}.{did_you_mean(bad, choices)}{new}"

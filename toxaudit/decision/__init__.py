@@ -1,0 +1,1 @@
+"""All rules by which something is decided: which estimate decides, the gate, the sampling, the assurance."""

@@ -1,0 +1,42 @@
+"""Which estimate decides: the one place that says it, for the gate, the card and the rest."""
+
+from collections.abc import Iterable
+
+from toxaudit.records import CORRECTED, OBSERVED, Estimate
+
+HEADLINES = ("paired_exact", "paired_bb")
+"""The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
+
+
+SLICES = "hier_paired"
+"""The estimator whose slices can fail: it shrinks a slice that stands out by chance."""
+
+
+def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:
+    """(candidate, suite, measure) -> the estimate of its total that decides.
+
+    One corrected for the scorer's errors goes before one that is not, which goes before no other: a best or worst
+    case, or another prior, never decides.
+    """
+    order = [(estimator, variant) for estimator in HEADLINES for variant in (CORRECTED, OBSERVED)]
+    found: dict[tuple[str, str, str], Estimate] = {}
+    for estimate in estimates:
+        key, rank = (estimate.candidate, estimate.suite, estimate.measure), (estimate.estimator, estimate.variant)
+        if estimate.slice != "all" or rank not in order:
+            continue
+        other = found.get(key)
+        if other is None or order.index(rank) < order.index((other.estimator, other.variant)):
+            found[key] = estimate
+    return found
+
+
+def deciding_slices(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """The estimates of slices that can fail, corrected where the scorer's errors on that slice are known."""
+    found: dict[tuple[str, ...], Estimate] = {}
+    for estimate in estimates:
+        key = (estimate.candidate, estimate.suite, estimate.measure, estimate.slice)
+        if estimate.estimator != SLICES or estimate.slice == "all":
+            continue
+        if estimate.variant == CORRECTED or (estimate.variant == OBSERVED and key not in found):
+            found[key] = estimate
+    return list(found.values())

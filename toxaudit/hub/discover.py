@@ -1,0 +1,210 @@
+"""The Hub's most downloaded variants of a base, as a table and as an audit spec that freezes them."""
+
+import re
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.hub.variants import Variant, judge
+from toxaudit.machine import folders
+from toxaudit.machine.folders import write_atomically
+from toxaudit.sources import HubSource, parse
+from toxaudit.sources.hub import sentences
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
+KINDS = {"finetune": "fine-tunes", "adapter": "adapters", "merge": "merges", "quantized": "quantised copies"}
+"""What the Hub calls a variant's relation to its base, and our plural for it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        base: a Hub id.
+        kind: one of ``KINDS``.
+        top: how many variants.
+        file: where to write a spec of them.
+    """
+
+    base: str
+    kind: str = "finetune"
+    top: int = 10
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a request: the base by the name it has today, and its variants, the most downloaded first."""
+
+    request: Request
+    base: "ModelInfo"
+    variants: tuple[Variant, ...]
+    date: str
+
+    @property
+    def usable(self) -> list[Variant]:
+        """Those that can be audited."""
+        return [variant for variant in self.variants if not variant.obstacle]
+
+
+def read(words: Sequence[str]) -> Request:
+    """The request in the words of the command line, checked as far as that goes without the Hub.
+
+    Raises:
+        ToxauditError: a word is unknown or has no value, or the file can't be written.
+    """
+    given = {"kind": "finetune", "top": "10", "write": ""}
+    bases, rest = [], iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            bases.append(word)
+            continue
+        option, equals, value = word.partition("=")
+        if option.removeprefix("--") not in given or not option.startswith("--"):
+            raise ToxauditError(f"discover has no option '{option}'.{did_you_mean(option, [f'--{o}' for o in given])}")
+        if not (value := value if equals else next(rest, "")):
+            raise ToxauditError(f"{option} needs a value: write {option} VALUE.")
+        given[option.removeprefix("--")] = value
+    if len(bases) != 1:
+        raise ToxauditError("Write `toxaudit discover ORG/NAME`, with the Hub id of one base model.")
+    if given["kind"] not in KINDS:
+        raise ToxauditError(f"There is no kind '{given['kind']}' of variants.{did_you_mean(given['kind'], KINDS)}")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", given["top"]):
+        raise ToxauditError(f"--top is '{given['top']}': it must be a whole number from 1 to 999.")
+    return Request(bases[0], given["kind"], int(given["top"]), _writable(given["write"]) if given["write"] else None)
+
+
+def find(request: Request) -> Found:
+    """Ask the Hub.
+
+    Raises:
+        ToxauditError: the base is not on the Hub or has no such variants, or the Hub is out of reach.
+    """
+    from huggingface_hub import HfApi
+
+    source = parse(request.base)
+    if not isinstance(source, HubSource):
+        raise ToxauditError(f"'{request.base}' is no Hub id (ORG/NAME): only the Hub knows of a model's variants.")
+    with sentences(source.reference, source.revision):
+        # whose list would be empty: a misspelt base is refused here, and a former name or other case is set right
+        base = HfApi().model_info(source.reference, revision=source.revision)
+        listed = HfApi().list_models(
+            filter=f"base_model:{request.kind}:{base.id}",
+            sort="downloads",
+            limit=request.top,
+            expand=["downloads", "sha", "tags", "gated", "siblings", "config", "cardData"],  # the Hub tells no more
+        )
+        variants = tuple(judge(info, request.kind, base.id) for info in listed)
+    if not variants:
+        others = ", ".join(kind for kind in KINDS if kind != request.kind)
+        raise ToxauditError(f"The Hub lists no {KINDS[request.kind]} of {base.id}: try --kind {others}.")
+    return Found(request, base, variants, datetime.now(UTC).date().isoformat())
+
+
+def table(found: Found) -> str:
+    """The variants, one a line, each that can't be audited with the reason."""
+    kind = found.request.kind
+    width = max(len(visible(variant.name)) for variant in found.variants)
+    lines = [
+        f"{visible(found.base.id)}: its most downloaded {KINDS[kind]} of the last 30 days, as of {found.date}",
+        "",
+        f"  {'#':>3}  {'id':<{width}}  {'downloads':>10}  {'kind':<9}  {'weights':<12}  {'gated':<5}  commit",
+    ]
+    for rank, variant in enumerate(found.variants, start=1):
+        gated = "yes" if variant.gated else "no"
+        lines.append(
+            f"  {rank:>3}  {visible(variant.name):<{width}}  {variant.downloads:>10,}  {kind:<9}  {variant.form:<12}  "
+            f"{gated:<5}  {visible(variant.commit[:12])}"
+        )
+        if variant.obstacle:
+            lines.append(f"       can't be audited: {variant.obstacle}")
+    return "\n".join(lines)
+
+
+def conclude(found: Found) -> str:
+    """Write the spec that was asked for, and say what to do next.
+
+    Raises:
+        ToxauditError: there is nothing to write, since none of the variants can be audited.
+    """
+    file = found.request.file
+    if file is None:
+        return "Next: add --write audits/NAME.yaml to freeze them in a spec, then: toxaudit plan audit=NAME"
+    if not found.usable:
+        raise ToxauditError(f"None of these {len(found.variants)} can be audited, so {file} was not written.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, spec(found))
+    wrote = f"Wrote {file} with {len(found.usable)} of {len(found.variants)} variants."
+    elsewhere = file.resolve().parent != (Path.cwd() / "audits").resolve()
+    return f"{wrote} Next: {'move it into audits/, then ' * elsewhere}toxaudit plan audit={file.stem}"
+
+
+def spec(found: Found) -> str:
+    """An audit of all variants that can be audited; the others are named in comments."""
+    name, kind = found.base.id, found.request.kind
+    base = {"pretrained": name, "revision": str(found.base.sha), "dtype": "bfloat16"}
+    code = {"trust_remote_code": False} if "custom_code" in (found.base.tags or ()) else {}
+    head = [
+        f"# The {len(found.variants)} most downloaded {KINDS[kind]} of {visible(name)} by the Hub's count for the",
+        f"# 30 days to {found.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
+    ]
+    if found.base.gated:
+        head.append("# The base is gated: accept its terms on its Hub page, then `hf auth login`.")
+    if code:
+        head.append("# The base brings code, which is not run: transformers' own class is used.")
+    parts = [
+        "\n".join(head) + "\n" + _yaml({"title": f"{name} and its most downloaded {KINDS[kind]}"}),
+        "suite: [rtp_challenging]\nscorer: [roberta_hate, degenerate, refusal_keywords]\n",
+        _yaml({"base": base | code}),
+        "candidates:\n" + textwrap.indent("".join(_entries(found)), "  "),
+        "on_candidate_error: skip    # strangers' repositories come and go: the card names what was skipped, and why\n",
+        "gate:\n  margin: 0.01\n",
+    ]
+    return "\n".join(parts)
+
+
+def _entries(found: Found) -> Iterator[str]:
+    """Each variant as a piece of YAML: a candidate, or a comment that says why it is none."""
+    taken = {"base"}
+    for rank, variant in enumerate(found.variants, start=1):
+        notes = [f"{rank}: {variant.downloads:,} downloads in the 30 days to {found.date}", *variant.notes]
+        if variant.obstacle:
+            notes = [notes[0], f"{visible(variant.name)} can't be audited: {variant.obstacle}"]
+        yield "".join(f"# {note}\n" for note in notes)
+        if not variant.obstacle:
+            name = _unique(variant.name, taken)
+            taken.add(name)
+            yield _yaml({name: variant.entry})
+
+
+def _unique(name: str, taken: Collection[str]) -> str:
+    """A candidate's name made from a repository's: as ``folders.NAME``, and not among those ``taken``."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name.split("/")[-1]).strip("_-")
+    stem = stem if re.fullmatch(folders.NAME, stem) else f"model_{stem}"
+    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+    return stem if stem not in taken else next(other for other in numbered if other not in taken)
+
+
+def _writable(path: str) -> Path:
+    file = Path(path)
+    if file.suffix != ".yaml" or not re.fullmatch(folders.NAME, file.stem):
+        raise ToxauditError(
+            f"--write is '{path}': it must be like audits/NAME.yaml, NAME made of the letters a-z, digits, - and _."
+        )
+    if file.exists() or file.is_symlink():
+        raise ToxauditError(f"{file} exists already: choose another name, or delete it first.")
+    return file
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    """YAML whose strings can't break out of it, whoever wrote them."""
+    import yaml
+
+    return str(yaml.safe_dump(content, sort_keys=False, width=10**6))

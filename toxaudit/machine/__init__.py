@@ -1,0 +1,1 @@
+"""What this machine has: folders, threads, memory, speed, and the progress that it shows."""

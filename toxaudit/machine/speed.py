@@ -1,0 +1,89 @@
+"""What this machine can do: how fast its CPU multiplies matrices, measured in a moment, and what its GPU has left."""
+
+import os
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from toxaudit.machine.threads import GAIN
+
+SIZE = 512  # of the square matrices: large enough to be quick, small enough to stay near
+SECONDS = 0.05  # of measuring once
+FASTER = {"avx512_bf16": 2.0}
+"""What a CPU can do -> how much faster it is then in bfloat16 than in float32, as measured on one."""
+
+CPUS = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of this machine's CPU.
+
+    Attributes:
+        flops: floating-point operations a second in large products of float32 matrices.
+        threads: that many do so together.
+        half: how much faster it is in bfloat16.
+    """
+
+    flops: float
+    threads: int
+    half: float
+
+    def of(self, dtype: str) -> float:
+        """Operations a second in a number format, by torch's name of it."""
+        return self.flops * (1 if dtype == "float32" else self.half)
+
+
+def speed(threads: int | None = None) -> Speed:
+    """Measure, by NumPy's matrix product; torch would take seconds to import.
+
+    Args:
+        threads: that will be used; None takes the number that is fastest now, as a run does.
+    """
+    numbers = sorted({1, max(1, cores() // 2), cores()}) if threads is None else [threads]
+    best, fastest = numbers[0], 0.0
+    for number in numbers:
+        flops = max(together(number), together(number))  # what else happens for a moment only makes it slower
+        if flops * GAIN > fastest:
+            best, fastest = number, flops
+    return Speed(fastest, best, _half())
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def together(threads: int) -> float:
+    """Operations a second of so many threads, each of which waits for the slowest, as in one product of them all."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        return threads * min(pool.map(_products, range(threads)))
+
+
+def _products(seed: int) -> float:
+    """Operations a second of one thread."""
+    import numpy as np
+
+    numbers = np.random.default_rng(seed)
+    one, other = (numbers.random((SIZE, SIZE), dtype=np.float32) for _ in range(2))
+    product = np.empty_like(one)
+    np.matmul(one, other, out=product)  # the first run pays for what later ones find prepared
+    took: list[float] = []
+    end = perf_counter() + SECONDS
+    while (start := perf_counter()) < end or len(took) < 3:
+        np.matmul(one, other, out=product)
+        took.append(perf_counter() - start)
+    return 2 * SIZE**3 / statistics.mean(took)
+
+
+def _half() -> float:
+    """How much faster bfloat16 is than float32 here: as fast, where that isn't known."""
+    try:
+        able = set(CPUS.read_text().split())
+    except OSError:  # not Linux
+        return 1.0
+    return max((gain for what, gain in FASTER.items() if what in able), default=1.0)

@@ -1,0 +1,1 @@
+"""Every reference of a spec at one commit, and the lock file that repeats a run."""

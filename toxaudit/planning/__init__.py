@@ -1,0 +1,1 @@
+"""What a run would do, read and cost; nothing here loads weights."""

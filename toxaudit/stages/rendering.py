@@ -1,0 +1,46 @@
+"""A finished run -> its card, plots and report: the last stage of a run, and of ``toxaudit card``."""
+
+from pathlib import Path
+
+import numpy as np
+
+from toxaudit.card import Draws, SectionCard
+from toxaudit.decision.headline import headlines
+from toxaudit.errors import ToxauditError
+from toxaudit.estimators import archive
+from toxaudit.records import AuditResult
+from toxaudit.results import read_result, read_samples
+
+DRAWS = "draws.parquet"
+
+
+def render(run: Path, card: SectionCard) -> list[Path]:
+    """Write the card of a finished run, its plots and its report.
+
+    Args:
+        run: the folder with ``results.json``, the samples and the draws.
+        card: what to write, and by which templates.
+
+    Returns:
+        The files, first those to be read first.
+
+    Raises:
+        ToxauditError: a file of the run or a template is not there, or of no use.
+    """
+    result = read_result(run)
+    files = card.write(result, read_samples(run, result), _draws(run / DRAWS, result), run)
+    return sorted(files, key=lambda file: file not in (run / "card.md", run / "report.html"))
+
+
+def _draws(file: Path, result: AuditResult) -> Draws:
+    """The draws of every change that decides.
+
+    Raises:
+        ToxauditError: the file holds others than the result was made from.
+    """
+    deciding = headlines(result.estimates)
+    found = archive.read_changes(file, deciding)
+    for key, change in found.items():
+        if not np.isclose(change.mean(), deciding[key].quantities["change"].mean, rtol=0, atol=1e-6):
+            raise ToxauditError(f"{file} belongs to another run: its change of {', '.join(key)} is another.")
+    return found

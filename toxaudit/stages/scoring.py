@@ -1,0 +1,131 @@
+"""Completions -> scores, by every scorer of their suite: from the store, or scored."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from toxaudit.backends.request import Request
+from toxaudit.backends.transformers import Transformers
+from toxaudit.machine import progress
+from toxaudit.models import Loader, resolve_base
+from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored, digest
+from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.endpoint import Unanswered
+from toxaudit.spec.schema import AuditSpec, Generation, ModelSpec
+from toxaudit.store.shelves import Shelf, Store
+
+TOO_LONG = Unanswered("the question is longer than the judge can read")
+
+
+def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers) -> Scored:
+    """Every scorer's score of every completion of the suites that it scores; what reads alike is scored once."""
+    scored: Scored = {}
+    for name, scorer in spec.scorers.items():
+        mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
+        read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
+        with ready(spec.backend, loader, store, name, scorer) as made_with:
+            flat = [each for reads in read.values() for each in reads]
+            found = iter(stored_scores(store, name, scorer, flat, made_with))
+        for (arm, suite), completions in mine.items():
+            scored[arm, suite, name] = [
+                Score(arm, completion.prompt_id, completion.sample, name, **next(found)) for completion in completions
+            ]
+    return scored
+
+
+def stored_scores(
+    store: Store, name: str, scorer: Any, read: Sequence[Any], made_with: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A scorer's scores of all that it reads, in order: ``value``, or None and why it is ``missing``.
+
+    What another try may mend, such as a judge that is out of reach, is not kept in the store.
+
+    Args:
+        store: of finished work.
+        name: the scorer's.
+        scorer: it may be asked, where it is ``ready``.
+        read: what it reads of each completion.
+        made_with: what ``ready`` says that scores depend on besides.
+    """
+    shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity(), **made_with})
+    keys = [_key(each) for each in read]
+    distinct = dict(zip(keys, read, strict=True))
+    order = sorted(distinct, key=lambda key: (_length(distinct[key]), key))  # those of like length together
+    passing: dict[str, dict[str, Any]] = {}
+    with progress.bar(f"scoring {name}", len(order), "text") as bar:
+        for start in range(0, len(order), scorer.together):
+            chunk = order[start : start + scorer.together]
+            _fill(shelf, scorer, {key: distinct[key] for key in chunk if key not in shelf}, passing)
+            bar.update(len(chunk))
+    return [passing.get(key) or shelf[key] for key in keys]
+
+
+def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, dict[str, Any]]) -> None:
+    if not todo:
+        return
+    made = dict(zip(todo, scorer.score(list(todo.values())), strict=True))
+    kept = {key: each for key, each in made.items() if not (isinstance(each, Unscored) and each.passing)}
+    shelf.add({key: _stored(each) for key, each in kept.items()})
+    passing.update({key: _stored(each) for key, each in made.items() if key not in kept})
+
+
+@contextmanager
+def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) -> Iterator[dict[str, Any]]:
+    """While it lasts, a judge that is a model on this machine can answer; its first question loads it.
+
+    Where the audit's backend asks a server, transformers answers for the judge.
+
+    Yields:
+        What its scores depend on besides its own identity: nothing for any other scorer.
+    """
+    if getattr(scorer, "kind", "") != "judge" or not scorer.pretrained:
+        yield {}
+        return
+    if getattr(backend, "server", None):
+        backend = Transformers()
+    named = ModelSpec(pretrained=scorer.pretrained, revision=scorer.revision)
+    judge = replace(resolve_base(named, loader.device, store), name=name)
+    with ExitStack() as opened:
+
+        @cache
+        def model() -> Any:
+            return opened.enter_context(backend.open(loader, [judge]))
+
+        def answer(turns: Sequence[str]) -> list[str | Unanswered]:
+            generation = Generation(max_new_tokens=scorer.max_new_tokens)
+            fits = model().fits(name, turns, "chat", generation.max_new_tokens)
+            questions = [Request(name, Prompt(str(i), name, turn), "chat") for i, turn in enumerate(turns) if fits[i]]
+            made = {
+                completion.prompt_id: completion.text
+                for batch in model().generate(questions, generation, lambda _: False)
+                for _, completion in batch
+            }
+            return [made.get(str(i), TOO_LONG) for i in range(len(turns))]
+
+        scorer.take(answer)
+        versions = {package: version(package) for package in ("torch", "transformers")}
+        yield {"judge": judge.identity, "backend": backend.numerics, "made with": versions}
+
+
+def _read(scorer: Any, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
+    prompts = {prompt.id: prompt for prompt in asked.prompts}
+    return [scorer.reads(prompts[completion.prompt_id], completion) for completion in completions]
+
+
+def _key(read: Any) -> str:
+    """The name under which the score of what was read is stored."""
+    return digest(read) if isinstance(read, str) else digest("json", json.dumps(read, ensure_ascii=False))
+
+
+def _length(read: Any) -> int:
+    return len(read if isinstance(read, str) else json.dumps(read, ensure_ascii=False))
+
+
+def _stored(score: float | Unscored) -> dict[str, Any]:
+    if isinstance(score, Unscored):
+        return {"value": None, "missing": score.reason}
+    return {"value": round(score, 6), "missing": None}
