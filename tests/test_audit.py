@@ -6,12 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import workspace
 
 from toxaudit.cli.main import main
+from toxaudit.compose.compose import compose
+from toxaudit.runner import run
+from toxaudit.spec.schema import as_yaml
 
 RESULTS = (
     "bom.cdx.json",
@@ -30,8 +34,8 @@ RESULTS = (
 
 KILLED = """
 import os, signal, sys
-from toxaudit.cli import main
-from toxaudit.store import Shelf
+from toxaudit.cli.main import main
+from toxaudit.store.shelves import Shelf
 
 kind, calls, sent, add = sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]], Shelf.add
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
@@ -92,6 +96,13 @@ def test_an_audit_writes_its_results_and_answers_with_an_exit_code(here, capsys)
     assert last[1].startswith("Results in runs/tiny/: card.md, report.html, ")
     assert all(file.split("/")[0] in last[1] for file in RESULTS)
     assert "runs/tiny/report.html" in last[2]
+
+
+def test_the_spec_is_the_same_after_the_run(here):
+    spec = compose(["audit=tiny"])
+    before, written = deepcopy(spec), as_yaml(spec)
+    run(spec, "toxaudit audit=tiny")
+    assert spec == before and as_yaml(spec) == written == Path("runs/tiny/spec.yaml").read_text()
 
 
 def test_samples_hold_every_answer_of_every_arm(here):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import workspace
+import yaml
 from hub_server import Hub, Repository, serve
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.slow  # whole audits over a local Hub
 
 RUNS = """
 import contextlib, io, json, sys, time
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 slept, time.sleep = time.sleep, lambda seconds: slept(min(seconds, 0.01))  # between the Hub client's attempts
 answers = []
@@ -275,6 +276,11 @@ def check_same(world, other, name, answer):
         assert again[key] == first[key]
     assert other.read(f"again-{name}", "samples_mine.jsonl") == world.machine.read(name, "samples_mine.jsonl")
     assert other.read(f"again-{name}", "lock.json") == world.machine.read(name, "lock.json")
+    specs = [
+        yaml.safe_load(each)
+        for each in (world.machine.read(name, "spec.yaml"), other.read(f"again-{name}", "spec.yaml"))
+    ]
+    assert specs[1] == specs[0] | {"lock": f"runs/{name}/lock.json", "out": f"runs/again-{name}"}  # what the user wrote
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader
 from toxaudit.pinning import lock
-from toxaudit.pinning.references import pin
+from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import (
     Answers,
     Asked,
@@ -56,16 +56,17 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     out = _writable(Path(spec.out).expanduser())
     store = Store(Path(spec.store).expanduser())
     with store.lock():
-        pins, refused = _pinned(spec)
+        pinned, pins = _pinned(spec)
+        spec = pinned.spec
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
         estimating.check_design(spec, suites)
         for scorer in spec.scorers.values():
             scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
         loader = Loader(spec.executor.start())
         chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
-        found = arms.assemble(spec, loader, store, chats, refused)
+        found = arms.assemble(pinned, loader, store, chats)
         skipped = {name: each.reason for name, each in found.skipped.items()}
-        pins = pins or lock.entries(spec, skipped)
+        pins = pins or lock.entries(pinned, skipped)
         asked_of = replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
         suites, answers, scored = _answer(asked_of, loader, store, found.audited, suites)
         loader.close()
@@ -77,7 +78,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     result = read_result(out)  # what is said of it from here on is what the file says
     files.append(cyclonedx.write(result, out))
     files.append(archive.write_draws(posteriors, out / rendering.DRAWS))
-    files.append(lock.write(out, spec, pins, skipped))
+    files.append(lock.write(out, spec.name, pins, skipped))
     return result, [*_rendered(out, spec.card), *files]
 
 
@@ -90,17 +91,17 @@ def _rendered(out: Path, card: SectionCard) -> list[Path]:
         ) from error
 
 
-def _pinned(spec: AuditSpec) -> tuple[dict[str, lock.Entry], dict[str, str]]:
+def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
     """Every reference of the spec at one commit, or at that of a lock file.
 
     Returns:
-        What a lock file says is to be read, verified; nothing without one. Candidates that can't be had, and why.
+        The audit so pinned, and what a lock file says is to be read, verified; nothing without one.
     """
     if not spec.lock:
-        return {}, pin(spec)
+        return pin(spec), {}
     locked = lock.read(spec.lock)
-    lock.apply(spec, locked)
-    return lock.verify(spec, locked), dict(locked.skipped)
+    pinned = lock.pin(spec, locked)
+    return pinned, lock.verify(pinned, locked)
 
 
 def _answer(
@@ -143,8 +144,8 @@ def _writable(folder: Path) -> Path:
 
 
 def _ask(name: str, suite: Any) -> Asked:
-    prompts, fetched = suite.prompts(name)
-    return Asked(prompts, suite.facts(name, prompts, fetched))
+    drawn = suite.draw(name)
+    return Asked(drawn.prompts, suite.facts(name, drawn))
 
 
 def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Posterior]:

@@ -316,7 +316,7 @@ from toxaudit.backends.request import Request
 from toxaudit.backends.vllm import Vllm
 from toxaudit.models import Loader
 from toxaudit.records import Prompt
-from toxaudit.spec import Generation
+from toxaudit.spec.schema import Generation
 
 if __name__ == "__main__":
     base, adapter = map(Path, sys.argv[1:])

@@ -31,7 +31,7 @@ def test_help_says_what_to_type_next(words, capsys):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from toxaudit.cli import main; main(['--help']); print(*sys.modules)"
+    code = "import sys; from toxaudit.cli.main import main; main(['--help']); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "pymc", "peft", "transformers", "hydra", "numpy"} & set(out.split())
 

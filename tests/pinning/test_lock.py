@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 
 import pytest
 import workspace
@@ -74,16 +73,16 @@ def here(made, tmp_path, monkeypatch):
 def locked(folder, *overrides):
     """The lock of a run without one."""
     spec = compose(["audit=tiny", *overrides])
-    skipped = pin(spec)
-    return lock.write(Path(folder), spec, lock.entries(spec, skipped), skipped)
+    pinned = pin(spec)
+    return lock.write(Path(folder), spec.name, lock.entries(pinned, pinned.refused), pinned.refused)
 
 
 def replayed(file, *overrides):
     """The lock of a run with one."""
     spec = compose(["audit=tiny", *overrides])
     known = lock.read(str(file))
-    lock.apply(spec, known)
-    return lock.write(Path("again"), spec, lock.verify(spec, known), known.skipped)
+    pinned = lock.pin(spec, known)
+    return lock.write(Path("again"), spec.name, lock.verify(pinned, known), known.skipped)
 
 
 def refusal(work, *arguments):
@@ -154,7 +153,7 @@ def test_files_that_several_keys_name_are_read_once(here, monkeypatch):
     monkeypatch.setattr(
         "toxaudit.sources.LocalSource.fetch", lambda self, asked: read.append((self, asked)) or fetch(self, asked)
     )
-    lock.entries(spec)
+    lock.entries(pin(spec))
     assert len(read) == len(set(read)) == len(LOCAL) - 1  # two stages train on the same examples
 
 
@@ -241,29 +240,38 @@ def remote(here):
 
 def test_a_lock_pins_every_form_of_reference(remote):
     spec, known = remote
-    lock.apply(spec, known)
-    tuned = spec.candidates["tuned"]
+    pinned = lock.pin(spec, known)
+    spec, tuned = pinned.spec, pinned.spec.candidates["tuned"]
     assert (spec.base.pretrained, spec.base.revision) == ("org/model", ONE)
     assert (tuned.peft, tuned.peft_revision) == (f"org/adapter@{ONE}", ONE)
     assert tuned.tokenizer == f"org/words@{ONE}"
     assert spec.suites["mine"].revision == ONE
-    pins = [each.source.revision for each in references(spec) if "org/" in each.source.shown]
+    pins = [each.source.revision for each in pinned.references if "org/" in each.source.shown]
     assert pins == [ONE] * 4
-    lock.apply(spec, known)  # a pinned spec fits its lock
+    assert lock.pin(spec, known).spec == spec  # a pinned spec fits its lock
 
 
 def test_what_the_lock_names_must_be_audited_even_where_others_may_be_skipped(remote):
     spec, known = remote
     spec.on_candidate_error = "skip"
-    lock.apply(spec, known)
-    assert spec.on_candidate_error == "stop"
+    assert pin(compose(["audit=tiny", "on_candidate_error=skip"])).may_skip
+    assert not lock.pin(spec, known).may_skip
+
+
+def test_a_replay_says_what_the_user_wrote(remote):
+    spec, known = remote
+    spec.on_candidate_error = "skip"
+    pinned = lock.pin(spec, known)
+    assert pinned.spec.on_candidate_error == "skip" and pinned.accepts_any_base("tuned")
+    assert not any(candidate.allow_base_mismatch for candidate in pinned.spec.candidates.values())
+    assert not pin(compose(["audit=tiny"])).accepts_any_base("tuned")
 
 
 def test_a_pinned_hub_reference_stays_one_where_a_folder_has_its_name(remote):
     spec, known = remote
     Path("org/adapter").mkdir(parents=True)
-    lock.apply(spec, known)
-    assert next(each for each in references(spec) if each.field == "peft").source.revision == ONE
+    pinned = lock.pin(spec, known)
+    assert next(each for each in pinned.references if each.named.field == "peft").source.revision == ONE
 
 
 PACKAGE = "pkg:pypi/name@1?checksum=sha256:{}#a/b"
@@ -319,22 +327,24 @@ def test_another_set_is_refused_and_the_spec_left_as_it_was(remote, case):
     for name, value in settings.items():
         setattr(spec.base, name, value)
     before = repr(spec)
-    assert refusal(lock.apply, spec, replace(known, references={**known.references, **entries})) == said
+    assert refusal(lock.pin, spec, replace(known, references={**known.references, **entries})) == said
     assert repr(spec) == before
 
 
 def test_a_branch_in_the_spec_is_the_locks_commit(remote):
     spec, known = remote
     spec.base.revision = "main"
-    lock.apply(spec, known)
-    assert spec.base.revision == ONE
+    assert lock.pin(spec, known).spec.base.revision == ONE
+    assert spec.base.revision == "main"
 
 
 def test_all_that_name_one_branch_get_one_commit(here, monkeypatch):
     commits = iter([ONE, OTHER])
     monkeypatch.setattr("toxaudit.sources.HubSource.resolve", lambda self: next(commits))
     spec = compose(["audit=tiny", "base.pretrained=org/model", "base.tokenizer=org/model", *HUB[1:2]])
-    assert pin(spec) == {}
+    pinned = pin(spec)
+    assert pinned.refused == {}
+    spec = pinned.spec
     tuned = spec.candidates["tuned"]
     assert (spec.base.revision, spec.base.tokenizer, tuned.peft_revision) == (ONE, f"org/model@{ONE}", OTHER)
 
@@ -365,12 +375,12 @@ def test_a_base_that_can_not_be_resolved_is_never_skipped(here):
 
 def test_a_reference_of_no_form_is_skipped_with_its_candidate(here):
     spec = compose(["audit=tiny", "on_candidate_error=skip", "candidates.tuned.peft=nowhere"])
-    assert pin(spec)["tuned"].startswith("'nowhere' is neither an existing path nor a Hub id")
+    assert pin(spec).refused["tuned"].startswith("'nowhere' is neither an existing path nor a Hub id")
 
 
 def test_a_skipped_candidate_that_the_spec_lacks_is_refused(remote):
     spec, known = remote
-    assert refusal(lock.apply, spec, replace(known, skipped={"gone": "It fell."})) == (
+    assert refusal(lock.pin, spec, replace(known, skipped={"gone": "It fell."})) == (
         "candidates.gone is skipped in the lock, but is not in the spec: add it, or run without lock=."
     )
 
@@ -477,7 +487,7 @@ ENTRY = st.builds(
 @given(st.text(), st.dictionaries(st.text(), ENTRY, max_size=3), st.dictionaries(st.text(), st.text(), max_size=2))
 def test_what_is_written_is_read_again(name, found, skipped):
     with TemporaryDirectory() as folder:
-        file = lock.write(Path(folder), SimpleNamespace(name=name), found, skipped)
+        file = lock.write(Path(folder), name, found, skipped)
         assert lock.read(str(file)) == lock.Lock(name, __version__, found, skipped)
 
 
@@ -506,47 +516,47 @@ held = {
 before = {name: repository.commit("main") for name, repository in held.items()}
 with serve(**held) as hub:
     os.environ["HF_ENDPOINT"] = hub.url  # read when the client is imported
-    from toxaudit import lock
-    from toxaudit.references import pin, references
-    from toxaudit.compose import compose
+    from toxaudit.pinning import lock
+    from toxaudit.pinning.references import pin
+    from toxaudit.compose.compose import compose
 
     spec = compose(["audit=far"])
-    assert pin(spec) == {}
+    pinned = pin(spec)
+    assert pinned.refused == {}
     assert not hub.downloaded
-    first = lock.write(Path("first"), spec, lock.entries(spec), {})
+    first = lock.write(Path("first"), spec.name, lock.entries(pinned), {})
     for repository in held.values():  # the branch moves on; the old commit stays
         old = repository.revisions["main"]
         repository.revisions = {"main": {name: data + b" " for name, data in old.items()}, "old": old}
     spec = compose(["audit=far"])
     known = lock.read(str(first))
-    lock.apply(spec, known)
-    again = lock.write(Path("again"), spec, lock.verify(spec, known), {})
-    pinned = compose(["audit=far"])
-    pin(pinned)
+    replayed = lock.pin(spec, known)
+    again = lock.write(Path("again"), spec.name, lock.verify(replayed, known), {})
+    unlocked = pin(compose(["audit=far"]))
 print(json.dumps({
     "before": before,
     "after": {name: repository.commit("main") for name, repository in held.items()},
     "same": first.read_bytes() == again.read_bytes(),
     "lock": json.loads(first.read_text()),
-    "replayed": {each.key: each.source.revision for each in references(spec)},
-    "unlocked": {each.key: each.source.revision for each in references(pinned)},
+    "replayed": {each.key: each.source.revision for each in replayed.references},
+    "unlocked": {each.key: each.source.revision for each in unlocked.references},
     "downloaded": hub.downloaded,
 }))
 """
 OFFLINE = """
 from pathlib import Path
-from toxaudit import lock
-from toxaudit.compose import compose
+from toxaudit.pinning import lock
+from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError, visible
 
 spec = compose(["audit=far"])
 known = lock.read("first/lock.json")
-lock.apply(spec, known)
-offline = lock.write(Path("offline"), spec, lock.verify(spec, known), {})
+pinned = lock.pin(spec, known)
+offline = lock.write(Path("offline"), spec.name, lock.verify(pinned, known), {})
 print(offline.read_bytes() == Path("first/lock.json").read_bytes())
 next(Path("hub").rglob("snapshots/*/adapter_model.safetensors")).resolve().write_bytes(b"turned")
 try:
-    lock.verify(spec, known)
+    lock.verify(pinned, known)
 except ToxauditError as error:
     print(error)
 """

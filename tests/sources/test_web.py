@@ -9,8 +9,10 @@ from threading import Thread
 
 import pytest
 
+from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.pinning import lock
+from toxaudit.pinning.references import pin
 from toxaudit.planning.expected import on_this_machine
 from toxaudit.sources import parse
 from toxaudit.spec.schema import AuditSpec, ModelSpec
@@ -102,7 +104,8 @@ def test_what_was_fetched_once_needs_no_network_again(web, monkeypatch):
 def test_a_suite_reads_it(web):
     suite = Dataset(title="Mine", data=reference(web))
     suite.check()
-    prompts, fetched = suite.prompts("mine")
+    drawn = suite.draw("mine")
+    prompts, fetched = drawn.prompts, drawn.fetched
     assert [prompt.text for prompt in prompts] == ["One", "Two"]
     assert suite.facts("mine", prompts, fetched).source == f"{web.url}/a/prompts.jsonl"
 
@@ -111,18 +114,19 @@ def test_a_lock_names_it_with_its_digest_and_a_plan_finds_it(web, tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "config.json").write_text("{}")
     suite = Dataset(title="Mine", data=reference(web))
-    spec = AuditSpec(name="web", base=ModelSpec(pretrained=str(tmp_path / "base")), suites={"mine": suite})
+    spec = AuditSpec(
+        name="web", base=ModelSpec(pretrained=str(tmp_path / "base")), suites={"mine": suite}, backend=Transformers()
+    )
     source = parse(reference(web))
     assert on_this_machine(source, ()) is None
-    found = lock.entries(spec)
+    found = lock.entries(pin(spec))
     assert found["suites.mine.data"] == lock.Entry("web", reference(web), None, SHA, {"prompts.jsonl": SHA})
     assert on_this_machine(source, ()) == source.path
-    known = lock.read(str(lock.write(tmp_path / "run", spec, found, {})))
-    lock.apply(spec, known)
-    assert lock.verify(spec, known) == found
+    known = lock.read(str(lock.write(tmp_path / "run", spec.name, found, {})))
+    assert lock.verify(lock.pin(spec, known), known) == found
     suite.data = reference(web, sha="0" * 64)
     with pytest.raises(ToxauditError, match="#sha256=0{64} in the spec, but http://.*#sha256=" + SHA + " in the lock"):
-        lock.apply(spec, known)
+        lock.pin(spec, known)
 
 
 def test_a_name_in_a_url_may_be_escaped_and_a_query_is_part_of_it(web):

@@ -118,7 +118,7 @@ def test_the_order_in_which_an_identity_is_written_changes_no_key(identity):
 MAKER_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
-from toxaudit.store import Store
+from toxaudit.store.shelves import Store
 
 def make(folder):
     (folder / "half").write_text("of it")
@@ -166,7 +166,7 @@ def test_a_maker_that_fails_leaves_no_finished_folder(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from toxaudit.store import Store
+from toxaudit.store.shelves import Store
 
 with Store(Path(sys.argv[1])).lock():
     print("held", flush=True)

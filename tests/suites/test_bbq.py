@@ -37,7 +37,7 @@ def ask(tmp_path):
         (tmp_path / "bbq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         suite = Bbq(title="BBQ", data=str(tmp_path / "bbq.jsonl"), **settings)
         suite.check()
-        return suite.prompts("bbq")[0]
+        return suite.draw("bbq").prompts
 
     return ask
 

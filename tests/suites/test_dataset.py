@@ -35,7 +35,7 @@ def write(tmp_path):
 def ask(data, **settings):
     suite = Dataset(title="Mine", data=data, **settings)
     suite.check()
-    return suite.prompts("mine")[0]
+    return suite.draw("mine").prompts
 
 
 def refusal(data, **settings):
@@ -399,7 +399,7 @@ def test_another_seed_takes_others(write):
 def test_any_changed_prompt_changes_the_digest_of_the_suite(write, changed):
     def facts(*prompts):
         suite = Dataset(title="Mine", data=write(*({"prompt": prompt} for prompt in prompts)))
-        return suite.facts("mine", *suite.prompts("mine"))
+        return suite.facts("mine", suite.draw("mine"))
 
     original = facts("One", "Two")
     assert facts(changed, "Two").digest != original.digest != facts("Two", "One").digest
@@ -409,7 +409,7 @@ def test_any_changed_prompt_changes_the_digest_of_the_suite(write, changed):
 def test_facts_count_the_prompts_of_every_slice(write):
     rows = [GOOD | {"topic": topic, "n": i} for i, topic in enumerate("abb")]
     suite = Dataset(title="Mine", data=write(*rows), slices=["topic"], strata="topic", licence="MIT")
-    facts = suite.facts("mine", *suite.prompts("mine"))
+    facts = suite.facts("mine", suite.draw("mine"))
     assert (facts.name, facts.title, facts.n, facts.licence, facts.ask) == ("mine", "Mine", 3, "MIT", "raw")
     assert (facts.strata, facts.slices) == ("topic", {"topic": {"a": 1, "b": 2}})
     assert facts.source.endswith("/prompts.jsonl")
@@ -581,10 +581,11 @@ for settings in json.loads(sys.argv[1]):
     suite = Dataset(title="Mine", data="org/data", **settings)
     try:
         suite.check()
-        prompts, fetched = suite.prompts("mine")
+        drawn = suite.draw("mine")
+        prompts, fetched = drawn.prompts, drawn.fetched
         found = {"texts": [p.text for p in prompts], "files": dict(fetched.files), "digest": fetched.digest}
         copy = replace(suite, data=str(fetched.path), revision=None)  # as a plan reads it
-        assert copy.prompts("mine")[0] == prompts
+        assert copy.draw("mine").prompts == prompts
     except ToxauditError as error:
         found = {"error": str(error)}
     print(json.dumps(found))
@@ -682,5 +683,5 @@ def test_a_limited_suite_knows_of_how_many_prompts_it_takes_some(tmp_path: Path)
     data.write_text("".join(f'{{"text": "prompt {i}"}}\n' for i in range(9)))
     for limit, asked in ((None, 9), (4, 4), (20, 9)):
         suite = Dataset(title="s", data=str(data), text="text", limit=limit)
-        facts = suite.facts("s", *suite.prompts("s"))
+        facts = suite.facts("s", suite.draw("s"))
         assert (facts.n, facts.available) == (asked, 9)

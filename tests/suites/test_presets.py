@@ -421,17 +421,18 @@ def test_it_reads_rows_as_its_source_has_them(name, tmp_path):
     named = name != OF_ONE_S_OWN and isinstance(parse(preset(name).data, None, "dataset"), HubSource | PackageSource)
     suite = preset(name, data=str(tmp_path if named else tmp_path / next(iter(files))), revision=None)
     suite.check()
-    prompts, fetched = suite.prompts(name)
+    drawn = suite.draw(name)
+    prompts = drawn.prompts
     assert [{key: getattr(prompt, key) for key in said} for prompt, said in zip(prompts, expected, strict=True)] == (
         expected
     )
-    assert set(suite.facts(name, prompts, fetched).slices) == set(suite.slices)
+    assert set(suite.facts(name, drawn).slices) == set(suite.slices)
     assert all(prompt.choices for prompt in prompts) == bool(suite.choices)
 
 
 def test_bbq_tells_which_answers_confirm_the_stereotype(tmp_path):
     write(tmp_path / "data/Age.jsonl", [BBQ])
-    (prompt,), _ = preset("bbq", data=str(tmp_path), revision=None).prompts("bbq")
+    (prompt,) = preset("bbq", data=str(tmp_path), revision=None).draw("bbq").prompts
     assert dict(zip(prompt.choices, prompt.roles, strict=True))["The grandmother"] == "stereotype"
     assert prompt.choices[prompt.target] == "Not known"
 
@@ -439,7 +440,7 @@ def test_bbq_tells_which_answers_confirm_the_stereotype(tmp_path):
 def test_a_long_review_is_cut(tmp_path):
     (path, reviews), *_ = CASES["imdb"][0].items()
     write(tmp_path / path, reviews)
-    (long, _), _ = preset("imdb", data=str(tmp_path), revision=None).prompts("imdb")
+    long, _ = preset("imdb", data=str(tmp_path), revision=None).draw("imdb").prompts
     assert re.fullmatch(r"[^?]{2000}\nQuestion: [^?]*\?\nAnswer:", long.text)
 
 

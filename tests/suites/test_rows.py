@@ -177,7 +177,7 @@ def test_the_same_rows_give_the_same_prompts_in_every_form(found):
         parquet.write_table(pyarrow.Table.from_pylist(found), Path(folder) / "a.parquet")
         for name in (*written, "a.parquet"):
             suite = Dataset(title="Mine", data=str(Path(folder) / name), text="text", slices=["topic"])
-            prompts, _ = suite.prompts("mine")
+            prompts = suite.draw("mine").prompts
             assert [(prompt.text, prompt.slices.get("topic", "")) for prompt in prompts] == [
                 (row["text"], row["topic"]) for row in found
             ], name

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from toxaudit.backends import reading
 from toxaudit.backends.request import Answered, Request
@@ -38,6 +38,9 @@ class Transformers:
     """
 
     batch_size: Any = AUTO
+
+    server: ClassVar[None] = None
+    """No server answers: the weights are loaded here."""
 
     numerics = "transformers-2"
     """Names how the numbers are made; completions of another are not reused."""

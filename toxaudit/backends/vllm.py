@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from toxaudit.backends import reading
 from toxaudit.backends.reading import Pair, Reader
@@ -33,6 +33,9 @@ class Vllm:
     """
 
     batch_size: Any = AUTO
+
+    server: ClassVar[None] = None
+    """No server answers: the weights are loaded here."""
 
     @property
     def numerics(self) -> str:

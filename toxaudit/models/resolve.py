@@ -110,8 +110,18 @@ def resolve_base(spec: ModelSpec, device: str, store: Store) -> ResolvedModel:
     return _full("base", spec.pretrained, spec, dtype(spec.dtype, device), device, store)
 
 
-def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store) -> ResolvedModel:
+def resolve_candidate(
+    name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store, any_base: bool = False
+) -> ResolvedModel:
     """Fetch and pin a candidate that is not tuned within the audit.
+
+    Args:
+        name: the candidate's.
+        spec: what it is.
+        base: the audit's.
+        device: torch's name of where it will run.
+        store: of finished work.
+        any_base: whether it is audited although it declares another base.
 
     Raises:
         ToxauditError: it can't be had, is too large for this machine, holds no safetensors, brings code, or declares
@@ -130,13 +140,13 @@ def resolve_candidate(name: str, spec: CandidateSpec, base: ResolvedModel, devic
         if under.adapter:
             adapter, under = under.adapter, base
         elif not spec.peft:
-            return replace(under, expect=spec.expect, notes=under.notes + _relation(name, under, base, spec))
+            return replace(under, expect=spec.expect, notes=under.notes + _relation(name, under, base, any_base))
     adapter = adapter or parse(spec.peft or "", spec.peft_revision).fetch(WEIGHTS)
     _check_adapter(f"candidates.{name}", adapter)
     found = replace(under, name=name, kind="adapter", adapter=adapter, declared=declared.read(adapter.path), notes=())
-    notes = _relation(name, found, under, spec)
+    notes = _relation(name, found, under, any_base)
     if under.loaded_as != base.loaded_as:
-        notes = under.notes + _relation(name, under, base, spec) + notes
+        notes = under.notes + _relation(name, under, base, any_base) + notes
     words, about_words = (None, ()) if spec.pretrained and spec.peft else _tokenizer(spec, store)
     found = replace(found, adapter=view(adapter, store), tokenizer=words or under.tokenizer)
     return replace(found, expect=spec.expect, notes=notes + about_words)
@@ -266,11 +276,11 @@ def _code_notes(reference: str, root: Path, spec: WeightsSpec, runs: bool = True
     return [f"code that came with the weights was run ({code})"]
 
 
-def _relation(name: str, found: ResolvedModel, base: ResolvedModel, spec: CandidateSpec) -> tuple[str, ...]:
+def _relation(name: str, found: ResolvedModel, base: ResolvedModel, any_base: bool) -> tuple[str, ...]:
     """What is to be said of a candidate's own words about its base and its kind.
 
     Raises:
-        ToxauditError: it declares another base, and the spec doesn't allow that.
+        ToxauditError: if it declares another base, and that is not allowed by ``any_base``.
     """
     weights, said, notes = base.weights, found.declared, []
     kind = said.found or "adapter"
@@ -281,7 +291,7 @@ def _relation(name: str, found: ResolvedModel, base: ResolvedModel, spec: Candid
         notes.append("it declares no base")
     elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
         named, reference = " and ".join(said.bases), (found.adapter or found.weights).reference
-        if not spec.allow_base_mismatch:
+        if not any_base:
             raise ToxauditError(
                 f"candidates.{name}: {reference} declares the base {named}, not {weights.reference}: name its own "
                 "base, or set allow_base_mismatch: true to audit it all the same."

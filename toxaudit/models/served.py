@@ -67,12 +67,6 @@ class ServedModel:
         )
 
 
-def server_of(spec: AuditSpec) -> str | None:
-    """Host and path of the server that answers for the audit's arms; None where their weights are loaded here."""
-    server: str | None = getattr(spec.backend, "server", None)
-    return server
-
-
 def served_base(spec: ModelSpec, server: str) -> ServedModel:
     """The base of an audit, as the server at ``server`` has it. Nothing is asked over the network."""
     return ServedModel("base", "base", server, spec.pretrained)

@@ -1,6 +1,6 @@
 """Which files an audit reads: pinned before anything is loaded, written to ``lock.json``, and replayed from it.
 
-Without a lock: ``references.pin``, then ``entries`` and ``write``. With one: ``read``, ``apply``, ``verify``, and then
+Without a lock: ``references.pin``, then ``entries`` and ``write``. With one: ``read``, ``pin``, ``verify``, and then
 ``write``.
 """
 
@@ -16,10 +16,10 @@ from toxaudit import __version__
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import write_atomically
 from toxaudit.models import served
-from toxaudit.pinning.references import references
+from toxaudit.pinning.references import Pinned, at_commits, references
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, PackageSource, Source, WebSource
-from toxaudit.spec.schema import STOP, AuditSpec
+from toxaudit.spec.schema import AuditSpec
 
 VERSION = 1
 Kind = Literal["hub", "local", "package", "web", "served"]
@@ -73,13 +73,13 @@ class Lock:
     skipped: Mapping[str, str]
 
 
-def entries(spec: AuditSpec, skipped: Container[str] = ()) -> dict[str, Entry]:
+def entries(pinned: Pinned, skipped: Container[str] = ()) -> dict[str, Entry]:
     """What every reference stands for, except those of the ``skipped`` candidates; fetches what is not here yet.
 
     Raises:
-        ToxauditError: a reference can't be had.
+        ToxauditError: if a reference can't be had.
     """
-    return dict(_entries(spec, skipped))
+    return dict(_entries(pinned, skipped))
 
 
 def read(file: str) -> Lock:
@@ -111,14 +111,14 @@ def read(file: str) -> Lock:
     return Lock(**content, references=found)
 
 
-def apply(spec: AuditSpec, lock: Lock) -> None:
-    """Make each Hub reference's revision the lock's. To be called before a part fetches.
+def pin(spec: AuditSpec, lock: Lock) -> Pinned:
+    """The audit with each Hub reference at the lock's commit; ``spec`` stays as it is.
 
-    A candidate that the lock skipped stays as it is, and must stay out; any other must be audited, so the spec's
-    ``on_candidate_error`` becomes ``stop``. What each declares as its base was looked at when the lock was made.
+    A candidate that the lock skipped stays out; any other must be audited. What each declares as its base was looked at
+    when the lock was made.
 
     Raises:
-        ToxauditError: spec and lock don't name the same set; the spec is left as it was.
+        ToxauditError: if spec and lock don't name the same set.
     """
     if gone := sorted(set(lock.skipped) - set(spec.candidates)):
         raise ToxauditError(
@@ -142,16 +142,12 @@ def apply(spec: AuditSpec, lock: Lock) -> None:
             raise _other(key, words, lock.references[key])
     for key, reference in wanted.items():
         _check_same(key, reference.source, lock.references[key])
-    for key, reference in wanted.items():
-        if commit := lock.references[key].revision:
-            reference.pin(commit)
-    spec.on_candidate_error = STOP
-    for candidate in spec.candidates.values():  # the run that wrote the lock accepted these very files
-        candidate.allow_base_mismatch = True
+    commits = {key: commit for key in wanted if (commit := lock.references[key].revision)}
+    return at_commits(spec, commits, lock.skipped, replayed=True)
 
 
-def verify(spec: AuditSpec, lock: Lock) -> dict[str, Entry]:
-    """Fetch what ``apply`` has pinned and compare it file by file. To be called before anything is loaded.
+def verify(pinned: Pinned, lock: Lock) -> dict[str, Entry]:
+    """Fetch what ``pin`` has pinned and compare it file by file. To be called before anything is loaded.
 
     Returns:
         As ``entries``, for ``write``.
@@ -160,18 +156,18 @@ def verify(spec: AuditSpec, lock: Lock) -> dict[str, Entry]:
         ToxauditError: a reference can't be had, or a file differs from the lock's, is missing or is new.
     """
     found = {}
-    for key, entry in _entries(spec, lock.skipped):
+    for key, entry in _entries(pinned, lock.skipped):
         _check_files(key, entry, lock.references[key])
         found[key] = entry
     return found
 
 
-def write(folder: Path, spec: AuditSpec, found: Mapping[str, Entry], skipped: Mapping[str, str]) -> Path:
+def write(folder: Path, audit: str, found: Mapping[str, Entry], skipped: Mapping[str, str]) -> Path:
     """Write ``lock.json`` beside the results, whole or not at all; equal content gives equal bytes.
 
     Args:
         folder: of the results.
-        spec: the audit's.
+        audit: its name.
         found: what its references stood for.
         skipped: the candidates that were skipped, and why.
 
@@ -179,17 +175,17 @@ def write(folder: Path, spec: AuditSpec, found: Mapping[str, Entry], skipped: Ma
         The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = Lock(spec.name, __version__, found, skipped)
+    lock = Lock(audit, __version__, found, skipped)
     content = {"version": VERSION} | asdict(lock)
     file = folder / "lock.json"
     write_atomically(file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return file
 
 
-def _entries(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[str, Entry]]:
-    yield from _served(spec, skipped)
+def _entries(pinned: Pinned, skipped: Container[str | None]) -> Iterator[tuple[str, Entry]]:
+    yield from _served(pinned.spec, skipped)
     known: dict[tuple[Source, tuple[str, ...]], Fetched] = {}  # large files are read once, whoever names them
-    for each in references(spec):
+    for each in pinned.references:
         if each.candidate in skipped:
             continue
         asked = each.source, each.patterns
@@ -201,7 +197,7 @@ def _entries(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[
 
 def _served(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[str, Entry]]:
     """The models that a server answers for, where one does."""
-    if server := served.server_of(spec):
+    if server := spec.backend.server:
         for key, candidate, name in served.names(spec):
             if candidate not in skipped:
                 yield key, Entry("served", f"{served.shown(name)} at {server}", None, digest(server, name), {})

@@ -1,12 +1,14 @@
-"""Every field of a spec that names files outside of it, and the commits that these stand for."""
+"""Every field of a spec that names files outside of it, and the commits that these stand for: found once, handed on."""
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import served
 from toxaudit.models.resolve import TOKENIZER, weight_files
-from toxaudit.sources import HubSource, Source, parse
+from toxaudit.sources import FileField, HubSource, Source, parse
 from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.schema import SKIP, AuditSpec, CandidateSpec, WeightsSpec
 
@@ -16,109 +18,170 @@ class Reference:
     """A field of the spec that names files outside of it.
 
     Attributes:
-        key: where the field stands in the spec: ``candidates.mine.peft``.
-        part: the part of the spec that has the field.
-        field: the field's name in that part.
-        revision_field: the name of the field beside it that holds its revision, where there is one.
-        patterns: the files that are fetched.
-        repo_type: of a Hub repository: ``model`` or ``dataset``.
-        candidate: the name of the candidate whose it is, if any.
+        place: where in the spec the part stands that has the field: ``candidates.mine``.
+        part: that part.
+        named: the field, and what is fetched of what it names.
+        candidate: the name of the candidate whose field it is, if any.
     """
 
-    key: str
+    place: str
     part: Any
-    field: str
-    revision_field: str | None = None
-    patterns: tuple[str, ...] = ()
-    repo_type: str = "model"
+    named: FileField
     candidate: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Where the field stands in the spec: ``candidates.mine.peft``."""
+        return f"{self.place}.{self.named.field}"
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The files that are fetched; none named means all."""
+        return self.named.patterns
 
     @property
     def source(self) -> Source:
         """What the field names now.
 
         Raises:
-            ToxauditError: it names nothing that can be fetched.
+            ToxauditError: if it names nothing that can be fetched.
         """
-        revision = getattr(self.part, self.revision_field) if self.revision_field else None
-        return parse(getattr(self.part, self.field), revision, self.repo_type)
+        revision = getattr(self.part, self.named.revision_field) if self.named.revision_field else None
+        return parse(getattr(self.part, self.named.field), revision, self.named.repo_type)
 
-    def pin(self, commit: str) -> None:
-        """Write the commit into the spec, in place of the Hub reference's revision."""
-        written = getattr(self.part, self.field)
-        if "@" in written or not self.revision_field:
-            setattr(self.part, self.field, f"{written.partition('@')[0]}@{commit}")
-        if self.revision_field:
-            setattr(self.part, self.revision_field, commit)
+    def at(self, commit: str) -> dict[str, str]:
+        """The values of the part's fields that name the commit, in place of the Hub reference's revision."""
+        written: str = getattr(self.part, self.named.field)
+        values = {}
+        if "@" in written or not self.named.revision_field:
+            values[self.named.field] = f"{written.partition('@')[0]}@{commit}"
+        if self.named.revision_field:
+            values[self.named.revision_field] = commit
+        return values
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """An audit whose every reference stands for one commit.
+
+    Attributes:
+        spec: as it was written, but each Hub reference names its commit.
+        server: the host and path of the server that answers for the arms, if one does.
+        refused: the candidates that may not be audited for what is known before any file is fetched, and why.
+        replayed: whether a lock file named the commits. Then every other candidate must be audited, and what each
+            declares as its base was accepted by the run that wrote the lock.
+        references: every field of ``spec`` that names files, in the order of the spec.
+    """
+
+    spec: AuditSpec
+    server: str | None
+    refused: Mapping[str, str] = field(default_factory=dict)
+    replayed: bool = False
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a candidate that can't be audited is left out, instead of stopping the audit."""
+        return self.spec.on_candidate_error == SKIP and not self.replayed
+
+    def accepts_any_base(self, candidate: str) -> bool:
+        """Whether a candidate is audited although it declares another base."""
+        return self.replayed or self.spec.candidates[candidate].allow_base_mismatch
 
 
 def references(spec: AuditSpec) -> list[Reference]:
     """Every field of the spec that names files outside of it, in the order of the spec.
 
     Raises:
-        ToxauditError: a server answers for the arms, and the spec speaks of their files.
+        ToxauditError: if a server answers for the arms, and the spec speaks of their files.
     """
-    found = []
-    if served.server_of(spec):
+    found: list[Reference] = []
+    if spec.backend.server:
         served.check(spec)  # their names are a server's, and no files
     else:
-        found += _weights("base", spec.base, None)
+        found += [Reference("base", spec.base, each) for each in _weights(spec.base)]
         for name, candidate in spec.candidates.items():
             found += _candidate(f"candidates.{name}", candidate, name)
-    for name, suite in spec.suites.items():
-        found.append(Reference(f"suites.{name}.data", suite, "data", "revision", suite.patterns, "dataset"))
-    for name, scorer in spec.scorers.items():
-        if getattr(scorer, "pretrained", None):
-            revision = "revision" if hasattr(scorer, "revision") else None
-            key = f"scorers.{name}.pretrained"
-            found.append(Reference(key, scorer, "pretrained", revision, scorer.patterns))
-        for field in ("lexicon", "rubric", "calibration"):
-            named = getattr(scorer, field, None)
-            if named and (field != "rubric" or named.endswith(".jinja")):  # else one that comes with toxaudit
-                found.append(Reference(f"scorers.{name}.{field}", scorer, field))
+    for key, parts in (("suites", spec.suites), ("scorers", spec.scorers)):
+        for name, part in parts.items():
+            found += [Reference(f"{key}.{name}", part, each) for each in part.file_fields()]
     return found
 
 
-def pin(spec: AuditSpec) -> dict[str, str]:
-    """Make each Hub reference's revision the commit that it stands for now. To be called before a part fetches.
+def pin(spec: AuditSpec) -> Pinned:
+    """The audit with each Hub reference at the commit that it stands for now; ``spec`` stays as it is.
 
-    Returns:
-        The candidates with a reference that can't be resolved, and why; only where the spec says to skip such.
+    A candidate with a reference that can't be resolved is refused, where the spec says to skip such.
 
     Raises:
-        ToxauditError: a reference can't be resolved.
+        ToxauditError: if a reference can't be resolved.
     """
-    skipped: dict[str, str] = {}
-    commits: dict[HubSource, str] = {}  # one commit for all that name one branch, although it may move meanwhile
+    refused: dict[str, str] = {}
+    known: dict[HubSource, str] = {}  # one commit for all that name one branch, although it may move meanwhile
+    commits: dict[str, str] = {}
     for each in references(spec):
-        if each.candidate in skipped:
+        if each.candidate in refused:
             continue
         try:
             source = each.source
             if isinstance(source, HubSource):
-                if source not in commits:
-                    commits[source] = source.resolve()
-                each.pin(commits[source])
+                if source not in known:
+                    known[source] = source.resolve()
+                commits[each.key] = known[source]
         except ToxauditError as error:
             if each.candidate is None or spec.on_candidate_error != SKIP:
                 raise
-            skipped[each.candidate] = str(error)
-    return skipped
+            refused[each.candidate] = str(error)
+    return at_commits(spec, commits, refused)
 
 
-def _weights(where: str, weights: WeightsSpec, candidate: str | None) -> list[Reference]:
+def at_commits(
+    spec: AuditSpec, commits: Mapping[str, str], refused: Mapping[str, str], replayed: bool = False
+) -> Pinned:
+    """The audit with the Hub references of ``commits`` (key -> commit) at these.
+
+    Args:
+        spec: it stays as it is.
+        commits: by the references' keys.
+        refused: as in ``Pinned``.
+        replayed: as in ``Pinned``.
+    """
+    values: dict[str, dict[str, str]] = defaultdict(dict)
+    for each in references(spec):
+        if each.key in commits:
+            values[each.place] |= each.at(commits[each.key])
+
+    def at(place: str, part: Any) -> Any:
+        return replace(part, **values[place]) if place in values else part
+
+    candidates = {}
+    for name, candidate in spec.candidates.items():
+        place = f"candidates.{name}"
+        stages = [at(f"{place}.train[{number}]", stage) for number, stage in enumerate(candidate.train)]
+        candidates[name] = replace(at(place, candidate), train=stages)
+    pinned = replace(
+        spec,
+        base=at("base", spec.base),
+        candidates=candidates,
+        suites={name: at(f"suites.{name}", suite) for name, suite in spec.suites.items()},
+        scorers={name: at(f"scorers.{name}", scorer) for name, scorer in spec.scorers.items()},
+    )
+    return Pinned(pinned, pinned.backend.server, dict(refused), replayed, tuple(references(pinned)))
+
+
+def _weights(weights: WeightsSpec) -> list[FileField]:
     """``pretrained`` and ``tokenizer``, where they are named."""
-    found = [
-        Reference(f"{where}.pretrained", weights, "pretrained", "revision", weight_files(weights), candidate=candidate),
-        Reference(f"{where}.tokenizer", weights, "tokenizer", None, TOKENIZER, candidate=candidate),
-    ]
-    return [each for each in found if getattr(weights, each.field)]
+    fields = (
+        FileField("pretrained", "revision", weight_files(weights)),
+        FileField("tokenizer", patterns=TOKENIZER),
+    )
+    return [each for each in fields if getattr(weights, each.field)]
 
 
-def _candidate(where: str, candidate: CandidateSpec, name: str) -> list[Reference]:
-    found = _weights(where, candidate, name)
+def _candidate(place: str, candidate: CandidateSpec, name: str) -> list[Reference]:
+    found = [Reference(place, candidate, each, name) for each in _weights(candidate)]
     if candidate.peft:
-        found.append(Reference(f"{where}.peft", candidate, "peft", "peft_revision", WEIGHTS, candidate=name))
+        found.append(Reference(place, candidate, FileField("peft", "peft_revision", WEIGHTS), name))
     for number, stage in enumerate(candidate.train):
-        found.append(Reference(f"{where}.train[{number}].data", stage, "data", candidate=name))
+        found.append(Reference(f"{place}.train[{number}]", stage, FileField("data"), name))
     return found

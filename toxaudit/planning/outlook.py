@@ -9,7 +9,6 @@ from toxaudit.machine import speed
 from toxaudit.machine.memory import in_words
 from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import mend
-from toxaudit.models.served import server_of
 from toxaudit.planning.effort import GPU_SPEED, Effort, Questions, questions
 from toxaudit.planning.expected import Prospect, on_this_machine, threads
 from toxaudit.records import Prompt
@@ -85,7 +84,7 @@ def _prompts(name: str, suite: Any) -> list[Prompt] | None:
         return None
     if isinstance(source, HubSource):
         suite = replace(suite, data=str(path), revision=None)  # as it lies there: the Hub need not be asked
-    prompts: list[Prompt] = suite.prompts(name)[0]
+    prompts: list[Prompt] = suite.draw(name).prompts
     return prompts
 
 
@@ -94,7 +93,7 @@ def memory(spec: AuditSpec, seen: Outlook) -> str:
     memory, peak = seen.prospect.memory(), seen.effort.memory(seen.asked)
     free = "" if memory.free is None else f"{in_words(memory.free)} free here"
     rest = f"; {free}." if free else "."
-    if server_of(spec):
+    if spec.backend.server:
         return f"{_of_scorers(seen, peak)}{rest}"
     if peak is None or not memory.needed:
         return f"unknown{rest}"
@@ -134,7 +133,7 @@ def _of_scorers(seen: Outlook, peak: int | None) -> str:
 
 def time(spec: AuditSpec, seen: Outlook) -> str:
     """An estimate, its larger parts, and what it rests on."""
-    if not any(seen.prospect.sizes.values()) and not server_of(spec):
+    if not any(seen.prospect.sizes.values()) and not spec.backend.server:
         return "unknown, as are the sizes of the models."
     seconds = seen.effort.seconds(seen.asked)
     total = sum(seconds.values())
@@ -156,7 +155,7 @@ def time(spec: AuditSpec, seen: Outlook) -> str:
 def _not_reckoned(spec: AuditSpec, seen: Outlook) -> list[str]:
     """What the estimate of time leaves out, with the reason."""
     found = []
-    if server := server_of(spec):
+    if server := spec.backend.server:
         found.append(f"generating, which {server} does")
     if isinstance(spec.backend, Vllm):
         found.append("generating, as vLLM's speed is not reckoned")

@@ -1,7 +1,6 @@
 """What a run would do, said before it costs anything: no weights are loaded and nothing is fetched."""
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from toxaudit.planning import outlook
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.planning.outlook import Prompts
 from toxaudit.sources import parse
-from toxaudit.spec.schema import AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
+from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
 
 ABSENT = "can't be had: see below"
 
@@ -28,9 +27,9 @@ def describe(spec: AuditSpec) -> str:
         ToxauditError: a local file that the spec names is missing or broken.
     """
     if spec.lock:
-        locked, spec = lock.read(spec.lock), deepcopy(spec)
-        lock.apply(spec, locked)
-        spec = replace(spec, candidates={n: c for n, c in spec.candidates.items() if n not in locked.skipped})
+        pinned = lock.pin(spec, lock.read(spec.lock))
+        audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
+        spec = replace(pinned.spec, candidates=audited, on_candidate_error=STOP)
     seen = outlook.look(spec)
     prospect, prompts, known = seen.prospect, seen.prompts, seen.prospect.known
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
@@ -55,7 +54,7 @@ def _row(name: str, text: str) -> str:
 
 def _models(spec: AuditSpec, known: Mapping[str, Known]) -> Iterator[tuple[str, str]]:
     """Every arm, by its name."""
-    if server := served.server_of(spec):
+    if server := spec.backend.server:
         base = served.served_base(spec.base, server)
         yield "base", _served(base)
         for name, candidate in spec.candidates.items():

@@ -2,6 +2,7 @@
 
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, cast, get_args
@@ -10,6 +11,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import UNSCORED, Calibration, Completion, Prompt, ScorerFacts, Tier
 from toxaudit.scorers import calibration
 from toxaudit.scorers.calibration import KnownErrors
+from toxaudit.sources import FileField
 
 OPERATORS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
 """How a score is compared with the threshold."""
@@ -100,6 +102,11 @@ class BaseScorer(ABC):
             raise ToxauditError(f"scorer '{self.title}': threshold is {self.threshold}; it must lie in (0, 1].")
         if self.calibration:
             calibration.read(self.calibration, self.operator, self.threshold)
+
+    def file_fields(self) -> Iterator[FileField]:
+        """The fields that name files, as far as they are set."""
+        if self.calibration:
+            yield FileField("calibration")
 
     def known_errors(self) -> Calibration | None:
         """The scorer's errors on labelled completions, where a file of them is named.

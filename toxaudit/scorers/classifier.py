@@ -13,7 +13,7 @@ from toxaudit.machine import packed, threads
 from toxaudit.records import digest
 from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored
-from toxaudit.sources import Fetched, parse
+from toxaudit.sources import Fetched, FileField, parse
 from toxaudit.sources.base import WEIGHTS
 
 TOKENS = {"cpu": 1024, "cuda": 32_768}
@@ -45,6 +45,11 @@ class Classifier(BaseScorer):
     def patterns(self) -> tuple[str, ...]:
         """The weights, their configuration and the tokenizer."""
         return WEIGHTS
+
+    def file_fields(self) -> Iterator[FileField]:
+        """As every scorer's; and the classifier's weights."""
+        yield FileField("pretrained", "revision", self.patterns)
+        yield from super().file_fields()
 
     def check(self) -> None:
         """As every scorer's; and at least one token must be read."""

@@ -6,7 +6,7 @@ Its package wants TensorFlow; its weights (HDF5) and vocabulary are read here an
 import pickle
 import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import digest
 from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored
-from toxaudit.sources import Fetched, parse
+from toxaudit.sources import Fetched, FileField, parse
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 WORDS = 20_000  # rows of the embedding; the vocabulary numbers words by frequency, and rarer ones are left out
@@ -37,6 +37,11 @@ class JigsawBilstm(BaseScorer):
 
     pretrained: str = MISSING
     label: str = "toxic"
+
+    def file_fields(self) -> Iterator[FileField]:
+        """As every scorer's; and the network's weights."""
+        yield FileField("pretrained", patterns=self.patterns)
+        yield from super().file_fields()
 
     def check(self) -> None:
         """As every scorer's; and the label must be one of the six."""

@@ -1,6 +1,6 @@
 """A chat model as a judge: a rubric asks it of each completion, and only an answer in the form asked for counts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from toxaudit.remote.server import Server
 from toxaudit.scorers.base import BaseScorer, Unscored
 from toxaudit.scorers.endpoint import Endpoint, Unanswered
 from toxaudit.scorers.rubric import FORM, NOTICE, REMINDER, SCALES, Rubric, verdict
-from toxaudit.sources import Fetched, LocalSource, parse
+from toxaudit.sources import Fetched, FileField, LocalSource, parse
 from toxaudit.sources.base import WEIGHTS
 
 SHOWN = 80
@@ -66,6 +66,14 @@ class Judge(BaseScorer):
     def patterns(self) -> tuple[str, ...]:
         """The weights, their configuration and the tokenizer."""
         return WEIGHTS
+
+    def file_fields(self) -> Iterator[FileField]:
+        """As every scorer's; and a judge's weights, and a rubric that does not come with toxaudit."""
+        if self.pretrained:
+            yield FileField("pretrained", "revision", self.patterns)
+        if self.rubric.endswith(".jinja"):
+            yield FileField("rubric")
+        yield from super().file_fields()
 
     @property
     def needs(self) -> str:

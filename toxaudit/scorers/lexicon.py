@@ -2,7 +2,7 @@
 
 import csv
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import digest
 from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored
-from toxaudit.sources import Fetched, parse
+from toxaudit.sources import Fetched, FileField, parse
 
 Lemma = tuple[str, ...]
 
@@ -53,6 +53,11 @@ class Lexicon(BaseScorer):
     categories: list[str] = field(default_factory=list)
     levels: list[str] = field(default_factory=list)
     words: int | None = None
+
+    def file_fields(self) -> Iterator[FileField]:
+        """As every scorer's; and the lexicon."""
+        yield FileField("lexicon")
+        yield from super().file_fields()
 
     def check(self) -> None:
         """As every scorer's; and there must be a lexicon, and words to look at."""

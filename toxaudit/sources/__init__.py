@@ -11,7 +11,7 @@ A reference is one string, and the same in every field that takes one:
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
-from toxaudit.sources.base import Fetched, Source, file_digest, pinned
+from toxaudit.sources.base import Fetched, FileField, Source, file_digest, pinned
 from toxaudit.sources.hub import HubSource, RepositoryFacts
 from toxaudit.sources.local import LocalSource
 from toxaudit.sources.package import PackageSource
@@ -19,6 +19,7 @@ from toxaudit.sources.web import WebSource
 
 __all__ = [
     "Fetched",
+    "FileField",
     "HubSource",
     "LocalSource",
     "RepositoryFacts",

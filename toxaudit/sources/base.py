@@ -25,6 +25,23 @@ LARGE = 2**24
 
 
 @dataclass(frozen=True)
+class FileField:
+    """A field of a part of a spec that names files, and what is fetched of what it names.
+
+    Attributes:
+        field: the field's name.
+        revision_field: the name of the field beside it that holds its revision, where there is one.
+        patterns: the files that are fetched; none named means all.
+        repo_type: of a Hub repository: ``model`` or ``dataset``.
+    """
+
+    field: str
+    revision_field: str | None = None
+    patterns: tuple[str, ...] = ()
+    repo_type: str = "model"
+
+
+@dataclass(frozen=True)
 class Fetched:
     """Files on this machine, pinned.
 

@@ -12,10 +12,11 @@ from toxaudit.backends import served_preflight
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, Preflight, ResolvedModel, ServedModel, resolve_base, resolve_candidate, tuned
-from toxaudit.models.served import served_base, served_candidate, server_of, shown
+from toxaudit.models.served import served_base, served_candidate, shown
+from toxaudit.pinning.references import Pinned
 from toxaudit.records import Skipped
 from toxaudit.sources import LocalSource, parse
-from toxaudit.spec.schema import SKIP, AuditSpec, CandidateSpec
+from toxaudit.spec.schema import AuditSpec
 from toxaudit.store.shelves import Store
 
 
@@ -32,40 +33,39 @@ class Arms:
     skipped: dict[str, Skipped] = field(default_factory=dict)
 
 
-def assemble(spec: AuditSpec, loader: Loader, store: Store, chats: tuple[str, ...], refused: dict[str, str]) -> Arms:
+def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...]) -> Arms:
     """All arms.
 
     Args:
-        spec: composed and checked.
+        pinned: the audit, and the candidates that may not be audited for what is known already.
         loader: holds the base's weights at the end, where any arm had to be loaded.
         store: of finished work.
         chats: the system prompts, empty for none, of the suites that ask in the chat template.
-        refused: candidates that may not be audited for what is known already, and why.
 
     Raises:
         ToxauditError: the base can't be audited, a candidate can't and the spec says to stop, or no candidate can.
     """
-    found = Arms()
-    for name, sentence in refused.items():
+    found, spec, server = Arms(), pinned.spec, pinned.server
+    for name, sentence in pinned.refused.items():
         _leave_out(found, spec, name, sentence)
-    server = server_of(spec)
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = replace(base, system_instruction=spec.base.system_instruction)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in found.skipped:
-            with _may_skip(found, spec, name):
-                arm = _candidate(name, candidate, base, loader.device, store, chats)
+            with _may_skip(found, pinned, name):
+                arm = _candidate(name, pinned, base, loader.device, store, chats)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
                 resolved.append(replace(arm, system_instruction=own))
     _check_any_left(found, spec, resolved)
-    found.audited = _checked(found, spec, resolved, loader, store, chats)
+    found.audited = _checked(found, pinned, resolved, loader, store, chats)
     _check_any_left(found, spec, found.audited)
     found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
     return found
 
 
-def _candidate(name: str, spec: CandidateSpec, base: Arm, device: str, store: Store, chats: tuple[str, ...]) -> Arm:
+def _candidate(name: str, pinned: Pinned, base: Arm, device: str, store: Store, chats: tuple[str, ...]) -> Arm:
+    spec = pinned.spec.candidates[name]
     if isinstance(base, ResolvedModel) and spec.train:
         identity = training.identity(base, spec.train, device)
         with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
@@ -73,7 +73,7 @@ def _candidate(name: str, spec: CandidateSpec, base: Arm, device: str, store: St
             folder = store.folder("adapters", identity, make)
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
-    found = _named(name, spec, base, device, store)
+    found = _named(name, pinned, base, device, store)
     its, bases = (
         [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
     )
@@ -82,11 +82,12 @@ def _candidate(name: str, spec: CandidateSpec, base: Arm, device: str, store: St
     return found
 
 
-def _named(name: str, spec: CandidateSpec, base: Arm, device: str, store: Store) -> Arm:
+def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> Arm:
     """A candidate that is not tuned within the audit."""
+    spec = pinned.spec.candidates[name]
     if isinstance(base, ServedModel):
         return served_candidate(name, spec, base)
-    return resolve_candidate(name, spec, base, device, store)
+    return resolve_candidate(name, spec, base, device, store, pinned.accepts_any_base(name))
 
 
 def _check_any_left(found: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
@@ -100,19 +101,20 @@ def _check_any_left(found: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
 
 def _checked(
     found: Arms,
-    spec: AuditSpec,
+    pinned: Pinned,
     resolved: list[Arm],
     loader: Loader,
     store: Store,
     chats: tuple[str, ...],
 ) -> list[Arm]:
     """Those of the arms that pass the checks, with what these found."""
+    spec = pinned.spec
     served = [arm for arm in resolved if isinstance(arm, ServedModel)]
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
     packages = () if served else ("torch", "transformers", "peft")
     made_with = {package: version(package) for package in packages}
     shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
-    refused = partial(_skip, found, spec)
+    refused = partial(_skip, found, pinned)
     with progress.bar("checking models", len(resolved), "model") as bar:
         if served:
             suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
@@ -125,18 +127,18 @@ def _checked(
 
 
 @contextmanager
-def _may_skip(found: Arms, spec: AuditSpec, name: str) -> Iterator[None]:
+def _may_skip(found: Arms, pinned: Pinned, name: str) -> Iterator[None]:
     try:
         yield
     except ToxauditError as error:
-        _skip(found, spec, name, error)
+        _skip(found, pinned, name, error)
 
 
-def _skip(found: Arms, spec: AuditSpec, name: str, error: ToxauditError) -> None:
+def _skip(found: Arms, pinned: Pinned, name: str, error: ToxauditError) -> None:
     """Leave a candidate out, and remember why; unless the spec says to stop."""
-    if spec.on_candidate_error != SKIP:
+    if not pinned.may_skip:
         raise error
-    _leave_out(found, spec, name, str(error))
+    _leave_out(found, pinned.spec, name, str(error))
 
 
 def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
@@ -145,7 +147,7 @@ def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
     reference = "tuned in this audit"
     if named := candidate.peft or candidate.pretrained:
         reference, folder = named, None  # nobody's folders get into a card
-        if server_of(spec):
+        if spec.backend.server:
             reference, folder = shown(named), named
         else:
             with suppress(ToxauditError):  # it may be what can't be read

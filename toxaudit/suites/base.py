@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain, zip_longest
 
@@ -10,9 +10,18 @@ from omegaconf import MISSING
 
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Prompt, SuiteFacts, digest
-from toxaudit.sources import Fetched
+from toxaudit.sources import Fetched, FileField
 
 LONGEST = 100_000  # characters; a longer prompt is a broken file rather than a question
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The prompts that a suite asks, of the ``available`` ones that the data hold that were fetched."""
+
+    prompts: list[Prompt]
+    fetched: Fetched
+    available: int
 
 
 @dataclass(kw_only=True)
@@ -50,12 +59,14 @@ class BaseSuite:
     limit: int | None = None
     seed: int | None = None
 
-    _available = 0  # prompts that the data hold, once they are read
-
     @property
     def patterns(self) -> tuple[str, ...]:
         """Which files of ``data`` are fetched; none named means all."""
         return ()
+
+    def file_fields(self) -> Iterator[FileField]:
+        """The fields that name files."""
+        yield FileField("data", "revision", self.patterns, "dataset")
 
     def check(self) -> None:
         """Refuse values that no suite can have.
@@ -95,8 +106,8 @@ class BaseSuite:
             if getattr(self, key) == MISSING:
                 raise ToxauditError(f"a suite has no {key}: set it in its YAML file.")
 
-    def select(self, prompts: Iterable[Prompt], where: str) -> list[Prompt]:
-        """Check all prompts and keep ``limit`` of them.
+    def select(self, prompts: Iterable[Prompt], fetched: Fetched, where: str) -> Drawn:
+        """Check all prompts of the data that were fetched, and keep ``limit`` of them.
 
         Raises:
             ToxauditError: there are none, one lacks the strata slice, or the weights don't fit the strata.
@@ -106,12 +117,11 @@ class BaseSuite:
             raise ToxauditError(f"{where} holds no prompts.")
         if self.strata and (bare := next((p for p in found if self.strata not in p.slices), None)):
             raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
-        self._available = len(found)
         kept = found if self.limit is None else self._some(found, self.limit)
         if self.strata and self.weights:
             there, asked = ({prompt.slices[self.strata] for prompt in group} for group in (found, kept))
             self._check_weights(there, asked, where)
-        return kept
+        return Drawn(kept, fetched, len(found))
 
     def _some(self, prompts: list[Prompt], limit: int) -> list[Prompt]:
         """``limit`` prompts, one from each stratum in turn: the first of each, or random ones in the suite's order."""
@@ -140,8 +150,9 @@ class BaseSuite:
                 f"it must be at least {len(there)}."
             )
 
-    def facts(self, name: str, prompts: list[Prompt], fetched: Fetched) -> SuiteFacts:
+    def facts(self, name: str, drawn: Drawn) -> SuiteFacts:
         """What a card may say of it."""
+        prompts, fetched = drawn.prompts, drawn.fetched
         facts = SuiteFacts(
             name=name,
             title=self.title,
@@ -152,7 +163,7 @@ class BaseSuite:
             ask=self.ask,
             strata=self.strata,
             slices={},
-            available=self._available or len(prompts),
+            available=drawn.available,
             weights=dict(self.weights) or None,
             shares=_shares(prompts, self.strata) if self.strata else None,
             revision=fetched.revision,

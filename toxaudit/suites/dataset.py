@@ -10,7 +10,7 @@ from toxaudit.records import Prompt, SuiteFacts
 from toxaudit.registry import register
 from toxaudit.sources import Fetched, HubSource, parse
 from toxaudit.suites import columns, rows
-from toxaudit.suites.base import LONGEST, BaseSuite, text_of, unicode_of
+from toxaudit.suites.base import LONGEST, BaseSuite, Drawn, text_of, unicode_of
 from toxaudit.suites.rows import Row
 
 LONGEST_NAME = 200  # characters of an id or a slice's value; what is longer is a text in the wrong column
@@ -99,7 +99,7 @@ class Dataset(BaseSuite):
         folders = [f"{self.config}/"] if self.config else ["data/", ""]
         return tuple(f"{folder}{name}" for folder in folders for name in (f"{split}-*.parquet", f"{split}/*.parquet"))
 
-    def prompts(self, name: str) -> tuple[list[Prompt], Fetched]:
+    def draw(self, name: str) -> Drawn:
         """Fetch and read the files.
 
         Raises:
@@ -119,11 +119,11 @@ class Dataset(BaseSuite):
                     for prompt in self._of_row(name, where, f"{place}:{number}", row):
                         _require_new(prompt.id, where, lines)
                         found.append(prompt)
-        return self.select(found, next(iter(files)) if len(files) == 1 else f"suite '{name}'"), fetched
+        return self.select(found, fetched, next(iter(files)) if len(files) == 1 else f"suite '{name}'")
 
-    def facts(self, name: str, prompts: list[Prompt], fetched: Fetched) -> SuiteFacts:
+    def facts(self, name: str, drawn: Drawn) -> SuiteFacts:
         """What a card may say of it."""
-        return replace(super().facts(name, prompts, fetched), config=self.config, split=self.split)
+        return replace(super().facts(name, drawn), config=self.config, split=self.split)
 
     def _files(self, name: str, fetched: Fetched) -> dict[str, tuple[Path, dict[str, str]]]:
         """The files to read by their names, each with the columns that its name holds."""

@@ -311,7 +311,7 @@ from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.models import Loader
 from toxaudit.records import Prompt
-from toxaudit.spec import Generation
+from toxaudit.spec.schema import Generation
 torch.set_num_threads(1)
 prompts = [Prompt(str(i), "suite", "It was a dark night " * 12 + str(i)) for i in range(3000)]
 with Transformers(batch_size=3000).open(Loader("cpu"), [tiny.resolved(Path({base!r}))]) as session:
