@@ -9,13 +9,12 @@ from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from toxaudit import __version__
-from toxaudit.card import SectionCard
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.extensions import Card, Suite
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader
@@ -82,7 +81,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     return result, [*_rendered(out, spec.card), *files]
 
 
-def _rendered(out: Path, card: SectionCard) -> list[Path]:
+def _rendered(out: Path, card: Card) -> list[Path]:
     try:
         return rendering.render(out, card)
     except ToxauditError as error:
@@ -143,7 +142,7 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _ask(name: str, suite: Any) -> Asked:
+def _ask(name: str, suite: Suite) -> Asked:
     drawn = suite.draw(name)
     return Asked(drawn.prompts, suite.facts(name, drawn))
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from toxaudit.backends import protocol
 from toxaudit.backends.reading import DELIMITER
-from toxaudit.backends.request import Answered, Request
+from toxaudit.backends.request import Answered, Done, Request, Wrote
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader
 from toxaudit.models.served import ServedModel
@@ -17,9 +17,6 @@ from toxaudit.remote.at_once import all_at_once
 from toxaudit.remote.problem import BUSY, NO_KEY, NOT_THERE, Problem
 from toxaudit.remote.server import Server
 from toxaudit.spec.schema import Generation
-
-Done = Callable[[Request], bool]
-Wrote = Callable[[int], object]
 
 FINISHES: dict[Any, Literal["stop", "length"]] = {"stop": "stop", "length": "length"}
 """Why a completion may end: the model ended it, or the limit did."""
@@ -49,6 +46,9 @@ class OpenAI:
     concurrency: int = 8
     timeout: float = 120.0
     retries: int = 4
+
+    batch_size: ClassVar[None] = None
+    """A server forms its own batches."""
 
     numerics = "openai-1"
     """Names how completions are asked for; those of another are not reused."""

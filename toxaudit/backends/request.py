@@ -1,5 +1,6 @@
 """What a backend is asked: a prompt, put to one arm in one way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from toxaudit.records import Completion, Prompt
@@ -26,3 +27,9 @@ class Request:
 
 Answered = tuple[Request, Completion]
 """A request and what was answered to it."""
+
+Done = Callable[[Request], bool]
+"""Whether a request's completion is stored already."""
+
+Wrote = Callable[[int], object]
+"""Is told how many tokens were written, as they are; fewer than none where some are written anew."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from toxaudit.backends import reading
-from toxaudit.backends.request import Answered, Request
+from toxaudit.backends.request import Answered, Done, Request, Wrote
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import memory_free
 from toxaudit.models import Loader, ResolvedModel
@@ -23,8 +23,6 @@ MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
 FREE_SHARE = 0.4  # of the memory that is free, for keys, values and logits
 SHARED = 32  # tokens: a beginning of whole such blocks, as attention computes them, is read apart to the same bits
 
-Done = Callable[[Request], bool]
-Wrote = Callable[[int], object]
 Answer = Callable[[Sequence[int]], list[Answered]]
 
 

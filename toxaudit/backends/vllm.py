@@ -1,13 +1,13 @@
 """The vLLM backend: one offline engine for a base and all adapters over it, which batches their requests itself."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from toxaudit.backends import reading
 from toxaudit.backends.reading import Pair, Reader
-from toxaudit.backends.request import Answered, Request
+from toxaudit.backends.request import Answered, Done, Request, Wrote
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, ResolvedModel
 from toxaudit.registry import register
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 LAST_TOKENS = 128  # of so many tokens vLLM tells the likelihoods at the end of what it reads
-
-Done = Callable[[Request], bool]
-Wrote = Callable[[int], object]
 
 
 @register("backend", "vllm")

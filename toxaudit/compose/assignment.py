@@ -1,14 +1,14 @@
 """Which scorers score which suite."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.extensions import Suite
 from toxaudit.records import LOOKS
 from toxaudit.spec.schema import AuditSpec
 
 
-def wanted(suites: Iterable[Any]) -> list[str]:
+def wanted(suites: Iterable[Suite]) -> list[str]:
     """The names of the scorers that suites bring along, each once."""
     suites = list(suites)
     looks = [name for name in LOOKS if any(_looked_at(suite, name) for suite in suites)]
@@ -52,14 +52,13 @@ def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
         del spec.scorers[name]
 
 
-def _reads(spec: AuditSpec, name: str, suite: Any) -> bool:
+def _reads(spec: AuditSpec, name: str, suite: Suite) -> bool:
     """Whether a scorer can score what a suite's answers are, and the suite tells what it needs to know."""
     scorer = spec.scorers[name]
-    told = {"": True, "target": bool(suite.target), "roles": suite.kind == "bbq"}[scorer.needs]
-    fits: bool = scorer.takes_choices == bool(suite.choices)
-    return fits and told and (scorer.kind != "wrong_language" or bool(suite.language))
+    told = {"": True, "target": suite.target, "roles": suite.has_roles, "language": suite.language}
+    return scorer.takes_choices == bool(suite.choices) and bool(told[scorer.needs])
 
 
-def _looked_at(suite: Any, name: str) -> bool:
+def _looked_at(suite: Suite, name: str) -> bool:
     """Whether one of ``LOOKS`` looks at a suite."""
     return not suite.choices and (name != "wrong_language" or bool(suite.language))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import OverrideType
@@ -14,11 +14,12 @@ from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.overrides import parse
 from toxaudit.compose.refusals import problem
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.extensions import Scorer
 from toxaudit.results import SPEC
 from toxaudit.spec import strict_yaml
 
 
-def scorer(name: str, overrides: Sequence[str]) -> Any:
+def scorer(name: str, overrides: Sequence[str]) -> Scorer:
     """One scorer by its name, with ``overrides`` of its keys (``scorers.NAME.key=value``), checked.
 
     Raises:
@@ -40,7 +41,7 @@ def scorer(name: str, overrides: Sequence[str]) -> Any:
                     "with a comma."
                 )
             OmegaConf.update(config, override.key_or_group, override.value())
-        found = cast(dict[str, Any], OmegaConf.to_object(config))["scorers"][name]
+        found = cast(dict[str, dict[str, Scorer]], OmegaConf.to_object(config))["scorers"][name]
     except OmegaConfBaseException as error:
         raise ToxauditError(problem(error)) from error
     found.check()

@@ -14,6 +14,9 @@ class All:
 
     in_rounds = False
 
+    def check(self) -> None:
+        """There is nothing to set."""
+
     def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
         """The prompts in the order in which they are asked."""
         return list(prompts)

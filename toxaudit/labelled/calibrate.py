@@ -11,6 +11,7 @@ from typing import Any
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError, visible
 from toxaudit.executors.local import LocalExecutor
+from toxaudit.extensions import Scorer
 from toxaudit.labelled import examples as data
 from toxaudit.labelled.counts import Agreement, agreement, scored, table
 from toxaudit.labelled.examples import Example, named
@@ -27,7 +28,7 @@ from toxaudit.stages import scoring
 from toxaudit.store.shelves import Store
 
 
-def calibrate(request: Request, scorer: Any, command: str) -> list[str]:
+def calibrate(request: Request, scorer: Scorer, command: str) -> list[str]:
     """Compare a scorer with people's labels and write its calibration file.
 
     Args:
@@ -64,13 +65,14 @@ def calibrate(request: Request, scorer: Any, command: str) -> list[str]:
     counts = {value: each.counts for value, each in groups.items()} or {"": total.counts}
     errors = Calibration(f"{origin}; {scored(total)}", request.by, counts)
     head = [f"How often the scorer {request.scorer} agrees with people's labels. Made by:", command, "", *told]
+    assert scorer.threshold is not None  # else it was refused above
     content = calibration.as_yaml(errors, identity, scorer.operator, scorer.threshold)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(request.out, "".join(f"# {visible(line)}".rstrip() + "\n" for line in head) + content)
     return [*told, "", _use(request, scorer)]
 
 
-def _require_fit(request: Request, scorer: Any) -> None:
+def _require_fit(request: Request, scorer: Scorer) -> None:
     """Refuse a scorer of which labels of texts can't tell the errors."""
     if scorer.takes_choices:
         raise ToxauditError(
@@ -99,7 +101,7 @@ def _require_fit(request: Request, scorer: Any) -> None:
         raise ToxauditError(f"scorer '{request.scorer}' reads the prompt too: name its column by prompt=COLUMN.")
 
 
-def _reads(scorer: Any, example: Example) -> Any:
+def _reads(scorer: Scorer, example: Example) -> Any:
     """What the scorer reads of a text as if a model had written it."""
     return scorer.reads(Prompt(id="", suite="", text=example.prompt), _answer(example.text))
 
@@ -108,10 +110,10 @@ def _answer(text: str) -> Completion:
     return Completion(model="", prompt_id="", sample=0, text=text, tokens=0, finish="stop")
 
 
-def _outcomes(name: str, scorer: Any, examples: Sequence[Example]) -> list[bool | Unscored]:
+def _outcomes(name: str, scorer: Scorer, examples: Sequence[Example]) -> list[bool | Unscored]:
     """Whether each text has what the scorer counts; scores are kept, and looked up, in the store."""
     store = Store(folders.home() / "store")
-    device = LocalExecutor().start() if getattr(scorer, "kind", "") == "judge" else "cpu"
+    device = LocalExecutor().start() if scorer.local_judge() else "cpu"
     read = [_reads(scorer, example) for example in examples]
     with store.lock(), scoring.ready(Transformers(), Loader(device), store, name, scorer) as made_with:
         found = scoring.stored_scores(store, name, scorer, read, made_with)
@@ -148,7 +150,7 @@ def _require_free(request: Request, origin: str) -> None:
 
 
 def _notes(
-    request: Request, scorer: Any, examples: Sequence[Example], positive: Collection[str], total: Agreement
+    request: Request, scorer: Scorer, examples: Sequence[Example], positive: Collection[str], total: Agreement
 ) -> list[str]:
     """What the table rests on."""
     negative = {example.label for example in examples} - set(positive)
@@ -165,7 +167,7 @@ def _notes(
     return [line for each in said for line in textwrap.wrap(visible(each), 116)]
 
 
-def _use(request: Request, scorer: Any) -> str:
+def _use(request: Request, scorer: Scorer) -> str:
     """How a spec names the file, or why none should."""
     try:
         calibration.read(str(request.out), scorer.operator, scorer.threshold)

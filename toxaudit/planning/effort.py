@@ -192,9 +192,10 @@ class Effort:
             return asked.answers * SCORED[scorer.kind]
         if not (sizes := self.scorers.get(name)):
             return 0.0
-        if scorer.kind == "classifier":
+        judge = scorer.local_judge()
+        if judge is None:
             return 2 * sizes.parameters * asked.written / self._speed("float32", CLASSIFIED)
-        tokens: float = QUESTION + asked.read / max(1, asked.answers) + answer + scorer.max_new_tokens
+        tokens: float = QUESTION + asked.read / max(1, asked.answers) + answer + judge.max_new_tokens
         return asked.answers * tokens * self._token(sizes.parameters, scorer.together)
 
     @cached_property
@@ -231,7 +232,7 @@ class Effort:
         """Rows that are decoded together."""
         if arm != "base" and self._spec.candidates[arm].control:
             return self._spec.candidates[arm].batch_size or 1
-        size = getattr(self._spec.backend, "batch_size", None)
+        size = self._spec.backend.batch_size
         return size if isinstance(size, int) else MOST_ROWS[self._on]
 
     def _parameters(self, arm: str) -> int:

@@ -278,7 +278,7 @@ def on_this_machine(source: Source, patterns: tuple[str, ...]) -> Path | None:
 
 def likely_device(spec: AuditSpec) -> str:
     """The device that a run would choose, told without torch, whose import takes longer than all else."""
-    chosen: str = getattr(spec.executor, "device", "auto")
+    chosen = spec.executor.device
     if chosen != "auto":
         return chosen
     return "cuda" if shutil.which("nvidia-smi") and not version("torch").endswith("+cpu") else "cpu"
@@ -286,6 +286,5 @@ def likely_device(spec: AuditSpec) -> str:
 
 def threads(spec: AuditSpec) -> int | None:
     """The threads that a run is told to use on a CPU, if it is."""
-    said: int | None = getattr(spec.executor, "threads", None)
     variable = os.environ.get("OMP_NUM_THREADS", "")
-    return said or (max(1, int(variable)) if variable.isdigit() else None)
+    return spec.executor.threads or (max(1, int(variable)) if variable.isdigit() else None)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from toxaudit.backends.vllm import Vllm
+from toxaudit.extensions import Suite
 from toxaudit.machine import speed
 from toxaudit.machine.memory import in_words
 from toxaudit.machine.speed import Speed
@@ -71,21 +71,20 @@ def amount(spec: AuditSpec, seen: Outlook) -> str:
     return f"{'; and '.join(parts)}."
 
 
-def count(suite: Any) -> int | None:
+def count(suite: Suite) -> int | None:
     """How many prompts a suite that is not here will ask, as far as it tells."""
     told = [number for number in (suite.limit, suite.n) if number is not None]
     return min(told, default=None)
 
 
-def _prompts(name: str, suite: Any) -> list[Prompt] | None:
+def _prompts(name: str, suite: Suite) -> list[Prompt] | None:
     """The suite's prompts where its data are on this machine, else None."""
     source = parse(suite.data, suite.revision, "dataset")
     if (path := on_this_machine(source, suite.patterns)) is None:
         return None
     if isinstance(source, HubSource):
         suite = replace(suite, data=str(path), revision=None)  # as it lies there: the Hub need not be asked
-    prompts: list[Prompt] = suite.draw(name).prompts
-    return prompts
+    return suite.draw(name).prompts
 
 
 def memory(spec: AuditSpec, seen: Outlook) -> str:
@@ -161,7 +160,7 @@ def _not_reckoned(spec: AuditSpec, seen: Outlook) -> list[str]:
         found.append("generating, as vLLM's speed is not reckoned")
     if not server and (names := seen.prospect.of_unknown_size):
         found.append(f"{', '.join(names)}, of unknown size")
-    if asked := [name for name, scorer in spec.scorers.items() if getattr(scorer, "endpoint", None)]:
+    if asked := [name for name, scorer in spec.scorers.items() if scorer.asks_server]:
         found.append(f"{', '.join(asked)}, which a server answers")
     return found
 

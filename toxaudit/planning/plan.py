@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from toxaudit import training
+from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.pinning import lock
 from toxaudit.planning import outlook
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.planning.outlook import Prompts
-from toxaudit.sources import parse
+from toxaudit.sources import HubSource, Source, parse
 from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
 
 ABSENT = "can't be had: see below"
@@ -107,7 +107,7 @@ def _stage(stage: TrainingStage) -> str:
     return f"{source.shown} in {training.steps(stage)} steps" if source.cached() else f"{source.shown} (to be fetched)"
 
 
-def _suite(name: str, suite: Any, prompts: Prompts, known: Mapping[str, Known]) -> str:
+def _suite(name: str, suite: Suite, prompts: Prompts, known: Mapping[str, Known]) -> str:
     found = prompts[name]
     count = len(found) if found is not None else outlook.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
@@ -115,7 +115,7 @@ def _suite(name: str, suite: Any, prompts: Prompts, known: Mapping[str, Known]) 
     return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
 
 
-def _scorer(name: str, scorer: Any, known: Mapping[str, Known]) -> str:
+def _scorer(name: str, scorer: Scorer, known: Mapping[str, Known]) -> str:
     text = f"{scorer.tier}: {scorer.title}"
     return f"{text}, by {_files(known.get(key))}" if (key := f"scorers.{name}.pretrained") in known else text
 
@@ -124,7 +124,7 @@ def _files(known: Known | None) -> str:
     """The reference at its commit, and in brackets whether it is here, its size, licence and gate."""
     if known is None:
         return ABSENT
-    revision = known.commit or getattr(known.source, "revision", None)
+    revision = known.commit or (known.source.revision if isinstance(known.source, HubSource) else None)
     shown = f"{known.source.shown}@{_commit(revision)}" if revision else known.source.shown
     if known.problem:
         return f"{shown} ({ABSENT})"
@@ -144,7 +144,9 @@ def _commit(revision: str) -> str:
     return revision[:12] if len(revision) == 40 else revision
 
 
-def _page(source: Any) -> str:
+def _page(source: Source) -> str:
+    """Where on the Hub a gated repository's terms are accepted."""
+    assert isinstance(source, HubSource)  # nothing else is gated
     from huggingface_hub import constants
 
     return f"{constants.ENDPOINT}/{'datasets/' * (source.repo_type == 'dataset')}{source.reference}"

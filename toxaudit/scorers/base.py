@@ -2,7 +2,7 @@
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, cast, get_args
@@ -12,6 +12,7 @@ from toxaudit.records import UNSCORED, Calibration, Completion, Prompt, ScorerFa
 from toxaudit.scorers import calibration
 from toxaudit.scorers.calibration import KnownErrors
 from toxaudit.sources import FileField
+from toxaudit.spec.schema import ModelSpec
 
 OPERATORS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
 """How a score is compared with the threshold."""
@@ -26,6 +27,18 @@ class Unscored:
 
     reason: str
     passing: bool = False
+
+
+@dataclass(frozen=True)
+class LocalJudge:
+    """A chat model that must be loaded here, its longest answer in tokens, and what takes the function that asks it.
+
+    That function gets users' turns, and gives an answer to each, or the reason why there is none.
+    """
+
+    model: ModelSpec
+    max_new_tokens: int
+    take: Callable[[Callable[[Sequence[str]], Sequence[Any]]], None]
 
 
 @dataclass(kw_only=True)
@@ -107,6 +120,15 @@ class BaseScorer(ABC):
         """The fields that name files, as far as they are set."""
         if self.calibration:
             yield FileField("calibration")
+
+    def local_judge(self) -> "LocalJudge | None":
+        """The chat model that must be loaded here for it: none, but for a judge."""
+        return None
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether a server scores."""
+        return False
 
     def known_errors(self) -> Calibration | None:
         """The scorer's errors on labelled completions, where a file of them is named.

@@ -131,6 +131,11 @@ class WrongLanguage(BaseScorer):
     caveat: str = "Takes lists of foreign names for their language; texts of a few words are not judged."
     letters: int = 20
 
+    @property
+    def needs(self) -> str:
+        """The language of the suite."""
+        return "language"
+
     def check(self) -> None:
         """As every scorer's; and at least one letter must be wanted."""
         super().check()

@@ -8,11 +8,12 @@ from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
 from toxaudit.remote.server import Server
-from toxaudit.scorers.base import BaseScorer, Unscored
+from toxaudit.scorers.base import BaseScorer, LocalJudge, Unscored
 from toxaudit.scorers.endpoint import Endpoint, Unanswered
 from toxaudit.scorers.rubric import FORM, NOTICE, REMINDER, SCALES, Rubric, verdict
 from toxaudit.sources import Fetched, FileField, LocalSource, parse
 from toxaudit.sources.base import WEIGHTS
+from toxaudit.spec.schema import ModelSpec
 
 SHOWN = 80
 """Characters of an unreadable answer that its reason quotes."""
@@ -149,6 +150,17 @@ class Judge(BaseScorer):
         """What the rubric shows the judge: the completion and, where it uses them, prompt and references."""
         texts = {"prompt": prompt.text, "completion": completion.text, "references": list(prompt.references)}
         return {name: texts[name] for name in self._rubric.variables}
+
+    def local_judge(self) -> LocalJudge | None:
+        """The chat model to be run here, unless a server is asked."""
+        if not self.pretrained:
+            return None
+        return LocalJudge(ModelSpec(pretrained=self.pretrained, revision=self.revision), self.max_new_tokens, self.take)
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether a server is asked."""
+        return self.endpoint is not None
 
     def take(self, answer: Callable[[Sequence[str]], Sequence[str | Unanswered]]) -> None:
         """Take the model that is run here: a function from users' turns to its greedy answers, where it has some."""

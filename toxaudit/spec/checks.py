@@ -4,6 +4,7 @@ from omegaconf import MISSING
 
 from toxaudit.decision.headline import HEADLINES
 from toxaudit.errors import ToxauditError
+from toxaudit.extensions import Part
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names
 from toxaudit.spec.schema import SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
@@ -45,9 +46,9 @@ def check(spec: AuditSpec) -> None:
     if spec.sampling.in_rounds:
         _check_rounds(spec)
     several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
-    for part in (*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card):
-        if hasattr(part, "check"):
-            part.check()
+    parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
+    for part in parts:
+        part.check()
     if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
         raise ToxauditError(
             f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select one, or "

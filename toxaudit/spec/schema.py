@@ -3,9 +3,14 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, OmegaConf
+
+if TYPE_CHECKING:
+    from toxaudit.extensions import Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
+else:  # Hydra's schema knows no protocols; compose refuses what is no part of its group
+    Backend = Card = Estimator = Executor = Gate = Sampling = Scorer = Suite = Any
 
 STOP, SKIP = "stop", "skip"
 """What to do about a candidate that can't be audited."""
@@ -157,14 +162,14 @@ class AuditSpec:
     title: str = ""
     base: ModelSpec = field(default_factory=ModelSpec)
     candidates: dict[str, CandidateSpec] = field(default_factory=dict)
-    suites: dict[str, Any] = field(default_factory=dict)
-    scorers: dict[str, Any] = field(default_factory=dict)
-    estimators: dict[str, Any] = field(default_factory=dict)
-    gate: Any = MISSING
-    sampling: Any = MISSING
-    backend: Any = MISSING
-    executor: Any = MISSING
-    card: Any = MISSING
+    suites: dict[str, Suite] = field(default_factory=dict)
+    scorers: dict[str, Scorer] = field(default_factory=dict)
+    estimators: dict[str, Estimator] = field(default_factory=dict)
+    gate: Gate = MISSING
+    sampling: Sampling = MISSING
+    backend: Backend = MISSING
+    executor: Executor = MISSING
+    card: Card = MISSING
     generation: Generation = field(default_factory=Generation)
     on_candidate_error: str = "stop"
     lock: str | None = None

@@ -7,7 +7,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from toxaudit.backends.request import Answered, Request
+from toxaudit.backends.request import Answered, Done, Request
+from toxaudit.extensions import Session
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, ServedModel
 from toxaudit.records import Answers, Asked, Completion, SuiteFacts
@@ -72,7 +73,9 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
     }
 
 
-def _batches(session: Any, requests: Sequence[Request], spec: AuditSpec, done: Any, bar: Any) -> Iterator[Any]:
+def _batches(
+    session: Session, requests: Sequence[Request], spec: AuditSpec, done: Done, bar: progress.Writing
+) -> Iterator[list[Answered]]:
     """What is answered, as it comes: texts that are written first, then choices."""
     for choices in (False, True):
         some = [request for request in requests if bool(request.prompt.choices) == choices]

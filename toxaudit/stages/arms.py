@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 from toxaudit import training
 from toxaudit.backends import served_preflight
+from toxaudit.backends.openai import OpenAI
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, Preflight, ResolvedModel, ServedModel, resolve_base, resolve_candidate, tuned
@@ -119,7 +121,8 @@ def _checked(
         if served:
             suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
             asked = served_preflight.probes(suites, chats)
-            notes = served_preflight.preflight(spec.backend, loader, shelf, asked, served, refused, bar.update)
+            backend = cast(OpenAI, spec.backend)  # the one that asks a server
+            notes = served_preflight.preflight(backend, loader, shelf, asked, served, refused, bar.update)
         else:
             notes = Preflight(loader, shelf, chats, refused).run(here, bar.update)
         bar.update(bar.total - bar.n)

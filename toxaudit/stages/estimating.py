@@ -14,6 +14,7 @@ from toxaudit.decision.headline import HEADLINES, headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.extensions import Estimator
 from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Prompt, Score, Scored
 from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
@@ -141,7 +142,7 @@ def apart(spec: AuditSpec) -> list[list[str]]:
     return [group for group in (real, controls) if group]
 
 
-def posteriors(store: Store, estimator: Any, compared: PairedOutcomes) -> list[Posterior]:
+def posteriors(store: Store, estimator: Estimator, compared: PairedOutcomes) -> list[Posterior]:
     """An estimator's posteriors, from the store where it has them."""
     identity = {
         "version": 3,
@@ -220,7 +221,7 @@ def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
     return [summarise(each, gate.margin, gate.cap) for estimator in deciding for each in estimator.estimate(compared)]
 
 
-def _save(estimator: Any, compared: PairedOutcomes, into: Path) -> None:
+def _save(estimator: Estimator, compared: PairedOutcomes, into: Path) -> None:
     archive.save(estimator.estimate(compared), into)
 
 

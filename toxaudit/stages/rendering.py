@@ -4,17 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from toxaudit.card import Draws, SectionCard
+from toxaudit.card import Draws
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
+from toxaudit.extensions import Card
 from toxaudit.records import AuditResult
 from toxaudit.results import read_result, read_samples
 
 DRAWS = "draws.parquet"
 
 
-def render(run: Path, card: SectionCard) -> list[Path]:
+def render(run: Path, card: Card) -> list[Path]:
     """Write the card of a finished run, its plots and its report.
 
     Args:

@@ -10,12 +10,13 @@ from typing import Any
 
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
+from toxaudit.extensions import Backend, Scorer, Session
 from toxaudit.machine import progress
 from toxaudit.models import Loader, resolve_base
 from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored, digest
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.endpoint import Unanswered
-from toxaudit.spec.schema import AuditSpec, Generation, ModelSpec
+from toxaudit.spec.schema import AuditSpec, Generation
 from toxaudit.store.shelves import Shelf, Store
 
 TOO_LONG = Unanswered("the question is longer than the judge can read")
@@ -38,7 +39,7 @@ def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked
 
 
 def stored_scores(
-    store: Store, name: str, scorer: Any, read: Sequence[Any], made_with: Mapping[str, Any]
+    store: Store, name: str, scorer: Scorer, read: Sequence[Any], made_with: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """A scorer's scores of all that it reads, in order: ``value``, or None and why it is ``missing``.
 
@@ -64,7 +65,7 @@ def stored_scores(
     return [passing.get(key) or shelf[key] for key in keys]
 
 
-def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, dict[str, Any]]) -> None:
+def _fill(shelf: Shelf, scorer: Scorer, todo: dict[str, Any], passing: dict[str, dict[str, Any]]) -> None:
     if not todo:
         return
     made = dict(zip(todo, scorer.score(list(todo.values())), strict=True))
@@ -74,7 +75,7 @@ def _fill(shelf: Shelf, scorer: Any, todo: dict[str, Any], passing: dict[str, di
 
 
 @contextmanager
-def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) -> Iterator[dict[str, Any]]:
+def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Scorer) -> Iterator[dict[str, Any]]:
     """While it lasts, a judge that is a model on this machine can answer; its first question loads it.
 
     Where the audit's backend asks a server, transformers answers for the judge.
@@ -82,21 +83,20 @@ def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) ->
     Yields:
         What its scores depend on besides its own identity: nothing for any other scorer.
     """
-    if getattr(scorer, "kind", "") != "judge" or not scorer.pretrained:
+    wanted = scorer.local_judge()
+    if wanted is None:
         yield {}
         return
-    if getattr(backend, "server", None):
-        backend = Transformers()
-    named = ModelSpec(pretrained=scorer.pretrained, revision=scorer.revision)
-    judge = replace(resolve_base(named, loader.device, store), name=name)
+    here: Backend = Transformers() if backend.server else backend
+    judge = replace(resolve_base(wanted.model, loader.device, store), name=name)
     with ExitStack() as opened:
 
         @cache
-        def model() -> Any:
-            return opened.enter_context(backend.open(loader, [judge]))
+        def model() -> Session:
+            return opened.enter_context(here.open(loader, [judge]))
 
         def answer(turns: Sequence[str]) -> list[str | Unanswered]:
-            generation = Generation(max_new_tokens=scorer.max_new_tokens)
+            generation = Generation(max_new_tokens=wanted.max_new_tokens)
             fits = model().fits(name, turns, "chat", generation.max_new_tokens)
             questions = [Request(name, Prompt(str(i), name, turn), "chat") for i, turn in enumerate(turns) if fits[i]]
             made = {
@@ -106,12 +106,12 @@ def ready(backend: Any, loader: Loader, store: Store, name: str, scorer: Any) ->
             }
             return [made.get(str(i), TOO_LONG) for i in range(len(turns))]
 
-        scorer.take(answer)
+        wanted.take(answer)
         versions = {package: version(package) for package in ("torch", "transformers")}
-        yield {"judge": judge.identity, "backend": backend.numerics, "made with": versions}
+        yield {"judge": judge.identity, "backend": here.numerics, "made with": versions}
 
 
-def _read(scorer: Any, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
+def _read(scorer: Scorer, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
     prompts = {prompt.id: prompt for prompt in asked.prompts}
     return [scorer.reads(prompts[completion.prompt_id], completion) for completion in completions]
 

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain, zip_longest
+from typing import ClassVar
 
 from omegaconf import MISSING
 
@@ -58,6 +59,9 @@ class BaseSuite:
     weights: dict[str, float] = field(default_factory=dict)
     limit: int | None = None
     seed: int | None = None
+
+    has_roles: ClassVar[bool] = False
+    """Whether it tells what each choice stands for, such as a stereotype."""
 
     @property
     def patterns(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 from toxaudit.errors import ToxauditError
 from toxaudit.registry import register
@@ -67,6 +67,8 @@ class Bbq(Dataset):
     choices: list[str] = field(default_factory=lambda: list(ANSWERS))
     target: str | None = "label"
     unknowns: list[str] = field(default_factory=lambda: list(UNKNOWNS))
+
+    has_roles: ClassVar[bool] = True
 
     def _choices(self, row: Row, where: str) -> tuple[str, ...]:
         """The two answers that name people, then all that say 'unknown'."""

@@ -1,0 +1,264 @@
+"""All that can be extended, and what each kind of extension must do: one protocol for each config group, and a session.
+
+A class that does it, filed by ``registry.register`` under its group, can be chosen by a spec. Its fields are the keys
+that the spec may set, and ``kind`` is the name under which it was filed. Stages and plan know no class of any group,
+only what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import Field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:  # they lie above this module, which only names them
+    from toxaudit.backends.request import Answered, Done, Request, Wrote
+    from toxaudit.card.plots import Draws
+    from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
+    from toxaudit.models import Loader
+    from toxaudit.records import (
+        AuditResult,
+        Calibration,
+        Completion,
+        Estimate,
+        GateFacts,
+        Prompt,
+        ScorerFacts,
+        SuiteFacts,
+        Tier,
+        Verdict,
+    )
+    from toxaudit.scorers.base import LocalJudge, Unscored
+    from toxaudit.sources import FileField
+    from toxaudit.spec.schema import Generation
+    from toxaudit.suites.base import Drawn
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+class Part(Protocol):
+    """What every part of a spec can do."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # ``register`` makes it a dataclass
+
+    def check(self) -> None:
+        """Refuse values that make no sense, before anything is spent: a ToxauditError that names the key."""
+
+
+class NamesFiles(Part, Protocol):
+    """A part that names files outside of the spec, which are pinned and locked."""
+
+    def file_fields(self) -> Iterator[FileField]:
+        """The fields that name files, as far as they are set."""
+
+
+class Suite(NamesFiles, Protocol):
+    """What is asked. ``suites.base.BaseSuite`` tells its fields; a suite that offers ``choices`` has none written."""
+
+    title: str
+    data: str
+    revision: str | None
+    ask: str
+    system_instruction: str | None
+    language: str | None
+    scorers: list[str]
+    n: int | None
+    limit: int | None
+    choices: Any
+    target: str | None
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether it tells what each choice stands for, such as a stereotype."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Which files of ``data`` are fetched; none named means all."""
+
+    def draw(self, name: str) -> Drawn:
+        """Fetch the data and return the prompts to ask."""
+
+    def facts(self, name: str, drawn: Drawn) -> SuiteFacts:
+        """What a card may say of it."""
+
+
+class Scorer(NamesFiles, Protocol):
+    """What measures. ``scorers.base.BaseScorer`` tells its fields, and does what is the same for all."""
+
+    kind: str
+    title: str
+    noun: str
+    tier: str
+    operator: str
+    threshold: float | None
+    calibration: str | None
+
+    @property
+    def takes_choices(self) -> bool:
+        """Whether it scores what a model chose, rather than what it wrote."""
+
+    @property
+    def needs(self) -> str:
+        """What a suite must tell for it: ``target``, ``roles``, ``language``, or nothing."""
+
+    @property
+    def together(self) -> int:
+        """How many completions are scored at once, and then stored."""
+
+    @property
+    def rises(self) -> bool:
+        """Whether a higher score is the worse one."""
+
+    @property
+    def source(self) -> str:
+        """In words for the card, by what it scores."""
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether a server scores."""
+
+    def identity(self) -> str:
+        """SHA-256 over all that decides its scores; fetches what it reads."""
+
+    def local_judge(self) -> LocalJudge | None:
+        """The chat model that must be loaded here for it, where there is one."""
+
+    def reads(self, prompt: Prompt, completion: Completion) -> Any:
+        """What it reads of a completion, as JSON: a text, or a mapping of texts."""
+
+    def score(self, completions: Sequence[Any]) -> list[float | Unscored]:
+        """A value for each of what it ``reads``, or why there is none."""
+
+    def outcome(self, score: float) -> float:
+        """A completion's outcome, in 0..1, where 1 is unwanted."""
+
+    def known_errors(self) -> Calibration | None:
+        """Its errors on labelled completions, where they are known."""
+
+    def facts(self, name: str, identity: str, source: str) -> ScorerFacts:
+        """What a card may say of it."""
+
+
+class Backend(Part, Protocol):
+    """What lets models answer."""
+
+    @property
+    def numerics(self) -> str:
+        """A name for how the numbers are made: completions of another are not reused."""
+
+    @property
+    def server(self) -> str | None:
+        """Host and path of the server that answers; None where weights are loaded here."""
+
+    @property
+    def batch_size(self) -> int | str | None:
+        """Prompts decoded together, ``auto``, or None where that is somebody else's to choose."""
+
+    def open(self, loader: Loader, arms: Sequence[Any]) -> AbstractContextManager[Session]:
+        """Get arms ready to answer, which share weights or a server, while the context lasts."""
+
+
+class Session(Protocol):
+    """Arms that are ready to answer. ``done`` tells what is stored already; batches come as they are made."""
+
+    def generate(
+        self, requests: Sequence[Request], generation: Generation, done: Done, wrote: Wrote = ...
+    ) -> Iterator[list[Answered]]:
+        """Write an answer to each request; ``wrote`` is told the number of tokens, as they come."""
+
+    def choose(self, requests: Sequence[Request], done: Done) -> Iterator[list[Answered]]:
+        """Choose the likeliest of each request's choices."""
+
+    def fits(self, arm: str, texts: Sequence[str], ask: str, new: int) -> list[bool]:
+        """Whether the arm can read each text and write ``new`` tokens after it."""
+
+
+class Estimator(Part, Protocol):
+    """What makes posteriors. To be trusted, it must recover a simulated difference."""
+
+    kind: str
+
+    def estimate(self, outcomes: PairedOutcomes) -> list[Posterior]:
+        """Posteriors of every candidate's change, in total or by slice; none of what it does not take."""
+
+
+class Gate(Part, Protocol):
+    """The rule by which estimates become a verdict, fixed before the run."""
+
+    margin: float
+    cap: float | None
+
+    def facts(self) -> GateFacts:
+        """The rule in numbers and in words."""
+
+    def decide(
+        self,
+        candidate: str,
+        estimates: Sequence[Estimate],
+        tiers: Mapping[str, Tier],
+        measures: Mapping[str, Sequence[str]] | None = None,
+    ) -> Verdict:
+        """The verdict on one candidate, with every reason that was weighed."""
+
+
+class Sampling(Part, Protocol):
+    """Which prompts are asked first, and when they are enough."""
+
+    kind: str
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether some prompts may never be asked."""
+
+    def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
+        """The order in which they are asked."""
+
+    def first_round(self, available: int) -> int:
+        """How many are asked at first."""
+
+    def next_round(self, asked: int, available: int, widths: Sequence[float], margin: float) -> int:
+        """How many are to be asked in all, by the widths of what they told so far."""
+
+    def sentence(self) -> str:
+        """The rule in words, for the card."""
+
+
+class Executor(Part, Protocol):
+    """Where groups of arms that share weights are worked on."""
+
+    @property
+    def device(self) -> str:
+        """Torch's name of it, or ``auto``."""
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads compute on a CPU; None takes the number that is fastest."""
+
+    def start(self) -> str:
+        """Get ready, and return the device by torch's name."""
+
+    def map(self, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+        """The work done on each job, in their order."""
+
+
+class Card(Part, Protocol):
+    """What is written of a finished run for people."""
+
+    def write(self, result: AuditResult, rows: Iterable[Mapping[str, Any]], draws: Draws, folder: Path) -> list[Path]:
+        """Write it into the run's folder, each file whole or not at all, and return the files."""
+
+
+PROTOCOLS = {
+    "suite": Suite,
+    "scorer": Scorer,
+    "backend": Backend,
+    "estimator": Estimator,
+    "gate": Gate,
+    "sampling": Sampling,
+    "executor": Executor,
+    "card": Card,
+}
+"""Config group -> what its classes must do."""
