@@ -30,8 +30,8 @@ RESULTS = (
 
 KILLED = """
 import os, signal, sys
-from toxaudit.cli import main
-from toxaudit.store import Shelf
+from toxaudit.cli.main import main
+from toxaudit.store.shelves import Shelf
 
 kind, calls, sent, add = sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]], Shelf.add
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

@@ -52,8 +52,8 @@ PROMPTS, ARMS = 30, 4
 
 KILLED = """
 import os, signal, sys
-from toxaudit.cli import main
-from toxaudit.store import Shelf
+from toxaudit.cli.main import main
+from toxaudit.store.shelves import Shelf
 
 left, add = int(sys.argv[1]), Shelf.add
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from toxaudit import training
@@ -16,6 +15,7 @@ from toxaudit.models.served import served_base, served_candidate, server_of, sho
 from toxaudit.records import Skipped
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import SKIP, AuditSpec, CandidateSpec
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 
@@ -70,7 +70,7 @@ def _candidate(name: str, spec: CandidateSpec, base: Arm, device: str, store: St
         identity = training.identity(base, spec.train, device)
         with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
             make = partial(training.tune, base, spec.train, device, tick=bar.update)
-            folder = store.folder("adapters", identity, make)
+            folder = store.folder(identity, make)
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
     found = _named(name, spec, base, device, store)
@@ -110,8 +110,7 @@ def _checked(
     served = [arm for arm in resolved if isinstance(arm, ServedModel)]
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
     packages = () if served else ("torch", "transformers", "peft")
-    made_with = {package: version(package) for package in packages}
-    shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
+    shelf = store.shelf(identities.Checks(resolved[0].identity, identities.versions(*packages)))
     refused = partial(_skip, found, spec)
     with progress.bar("checking models", len(resolved), "model") as bar:
         if served:
