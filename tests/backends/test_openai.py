@@ -35,7 +35,7 @@ NAMES = {"base": "llama", "tuned": "llama-tuned"}
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     """Retries come at once, and no key or token of the machine's is in the way."""
-    monkeypatch.setattr(server, "BACKOFF", 0.001)
+    monkeypatch.setattr(server, "FIRST_RETRY_SECONDS", 0.001)
     for name in ("OPENAI_API_KEY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
@@ -228,7 +228,7 @@ PASSING = {
     "no text": Reply(body=b'{"choices": [{"text": 3, "finish_reason": "stop"}]}'),
     "no finish": Reply(body=b'{"choices": [{"text": "Hello"}]}'),
     "nested": Reply(body=b"[" * 200_000),
-    "huge": Reply(body=b" " * (server.LARGEST + 1) + b"{}"),
+    "huge": Reply(body=b" " * (server.LARGEST_REPLY_BYTES + 1) + b"{}"),
     "error": Reply(body=b'{"error": {"message": "out of memory"}}'),
     "torn": Reply(torn=True),
 }
@@ -332,7 +332,7 @@ from toxaudit.backends.request import Request
 from toxaudit.models import Loader, ServedModel
 from toxaudit.records import Prompt
 from toxaudit.scorers.endpoint import Endpoint
-from toxaudit.endpoint import Server
+from toxaudit.remote.server import Server
 from toxaudit.spec import Generation
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
 
