@@ -36,7 +36,7 @@ def made(tmp_path_factory):
 def here(made, tmp_path, monkeypatch):
     monkeypatch.chdir(made)
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(endpoint, "BACKOFF", 0.01)
+    monkeypatch.setattr(endpoint, "FIRST_RETRY_SECONDS", 0.01)
 
 
 def audit(url, *overrides):

@@ -87,7 +87,7 @@ def here(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(endpoint, "BACKOFF", 0.01)
+    monkeypatch.setattr(endpoint, "FIRST_RETRY_SECONDS", 0.01)
     return tmp_path
 
 

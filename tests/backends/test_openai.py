@@ -25,6 +25,7 @@ from toxaudit.pinning.references import references
 from toxaudit.records import Prompt
 from toxaudit.remote import server
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, Generation, ModelSpec, TrainingStage, candidate_of
+from toxaudit.store.identities import Checks
 from toxaudit.store.shelves import Store
 
 KEY = "sk-very-secret-123"
@@ -34,7 +35,7 @@ NAMES = {"base": "llama", "tuned": "llama-tuned"}
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     """Retries come at once, and no key or token of the machine's is in the way."""
-    monkeypatch.setattr(server, "BACKOFF", 0.001)
+    monkeypatch.setattr(server, "FIRST_RETRY_SECONDS", 0.001)
     for name in ("OPENAI_API_KEY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
@@ -227,7 +228,7 @@ PASSING = {
     "no text": Reply(body=b'{"choices": [{"text": 3, "finish_reason": "stop"}]}'),
     "no finish": Reply(body=b'{"choices": [{"text": "Hello"}]}'),
     "nested": Reply(body=b"[" * 200_000),
-    "huge": Reply(body=b" " * (server.LARGEST + 1) + b"{}"),
+    "huge": Reply(body=b" " * (server.LARGEST_REPLY_BYTES + 1) + b"{}"),
     "error": Reply(body=b'{"error": {"message": "out of memory"}}'),
     "torn": Reply(torn=True),
 }
@@ -642,7 +643,7 @@ def looked_at(server, store, asked=None, refused=None, **names):
     own, said = backend(server), {}
     asked = probes([("mine", "raw", False)], []) if asked is None else asked
     refuse = refused or (lambda name, error: said.update({name: str(error)}))
-    shelf = store.shelf("checks", {})
+    shelf = store.shelf(Checks("", {}))
     passed = preflight(own, Loader("cpu"), shelf, asked, arms(own, **names), refuse, lambda: None)
     return passed, said
 
@@ -737,7 +738,7 @@ def test_an_arm_under_another_system_prompt_may_be_the_base_itself(store):
         base, tuned = arms(own, tuned="llama")
         asked = probes([("mine", "chat", False)], [""])
         found = [base, replace(tuned, system_instruction="Do no harm.")]
-        shelf, bodies = store.shelf("checks", {}), []
+        shelf, bodies = store.shelf(Checks("", {})), []
         assert preflight(own, Loader("cpu"), shelf, asked, found, None, lambda: None) == {"base": (), "tuned": ()}
         bodies = [each.body["messages"][0] for each in server.asked if each.body]
     assert [each["role"] for each in bodies] == ["user", "system"] and bodies[1]["content"] == "Do no harm."
@@ -841,7 +842,7 @@ def test_the_answers_of_a_real_server_are_those_of_the_models_that_it_serves(tin
         requests = [request(text, arm, ask=ask) for arm in NAMES for text in texts]
         store = Store(tmp_path / "store")
         passed = preflight(
-            asked, Loader("cpu"), store.shelf("checks", {}), probes([("mine", ask, False)], [""]), found, None, print
+            asked, Loader("cpu"), store.shelf(Checks("", {})), probes([("mine", ask, False)], [""]), found, None, print
         )
         assert set(passed) == set(NAMES)
         with asked.open(Loader("cpu"), found) as session:

@@ -14,6 +14,7 @@ from toxaudit.backends.transformers import Transformers
 from toxaudit.models import Loader, ServedModel
 from toxaudit.records import Prompt
 from toxaudit.spec.schema import Generation
+from toxaudit.store.identities import Checks
 from toxaudit.store.shelves import Store
 
 pytestmark = pytest.mark.audits  # seconds each
@@ -113,7 +114,7 @@ def test_samples_depend_on_neither_order_nor_concurrency(models, served):
 def test_models_with_weights_of_their_own_pass_the_checks(served, tmp_path):
     backend, arms = served
     asked = probes([("a", "raw", False), ("b", "chat", False), ("c", "raw", True)], [""])
-    shelf = Store(tmp_path).shelf("checks", {})
+    shelf = Store(tmp_path).shelf(Checks("", {}))
     assert preflight(backend, Loader("cpu"), shelf, asked, arms, None, lambda: None) == {arm.name: () for arm in arms}
 
 
@@ -123,6 +124,6 @@ def test_an_adapter_that_changes_nothing_is_refused(models, tiny_base, tmp_path)
         backend, refused = OpenAI(base_url=server.url, api_key_env=None), {}
         arms = [ServedModel(name, "served", backend.server, name) for name in ("base", "idle")]
         asked = probes([("a", "raw", True)], [])
-        shelf = Store(tmp_path).shelf("checks", {})
+        shelf = Store(tmp_path).shelf(Checks("", {}))
         passed = preflight(backend, Loader("cpu"), shelf, asked, arms, refused.__setitem__, lambda: None)
     assert passed == {"base": ()} and "the adapter changes nothing" in str(refused["idle"])

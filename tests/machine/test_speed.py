@@ -13,7 +13,7 @@ from toxaudit.machine import speed
 @pytest.fixture
 def timed():
     """Operations a second of one thread, by a product that is timed here."""
-    matrix = np.ones((speed.SIZE, speed.SIZE), dtype=np.float32)
+    matrix = np.ones((speed.MATRIX_SIDE, speed.MATRIX_SIDE), dtype=np.float32)
     with threadpool_limits(1, "blas"):
         matrix @ matrix
         took = []
@@ -21,11 +21,11 @@ def timed():
             start = time.perf_counter()
             matrix @ matrix
             took.append(time.perf_counter() - start)
-    return 2 * speed.SIZE**3 / min(took)
+    return 2 * speed.MATRIX_SIDE**3 / min(took)
 
 
 def test_matrices_are_multiplied(monkeypatch, timed):
-    monkeypatch.setattr(speed, "SECONDS", 0.01)
+    monkeypatch.setattr(speed, "MEASURING_SECONDS", 0.01)
     found = speed.speed(1)
     assert timed / 10 < found.flops < timed * 10 and found.threads == 1
 
@@ -59,8 +59,8 @@ def test_bfloat16_is_faster_where_the_cpu_has_it(monkeypatch, tmp_path, flags, h
     file = tmp_path / "cpuinfo"
     if flags:
         file.write_text(f"processor: 0\nflags: {flags}\n")
-    monkeypatch.setattr(speed, "CPUS", file)
-    monkeypatch.setattr(speed, "SECONDS", 0.001)
+    monkeypatch.setattr(speed, "CPU_INFO_FILE", file)
+    monkeypatch.setattr(speed, "MEASURING_SECONDS", 0.001)
     found = speed.speed(1)
     assert found.half == half
     assert (found.of("float32"), found.of("bfloat16")) == (found.flops, found.flops * half)

@@ -15,6 +15,7 @@ from tokenizers import pre_tokenizers
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, load, resolve_base, resolve_candidate
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 LOAD = sys.modules[Loader.__module__]  # whose name the package gives to a function
@@ -97,7 +98,7 @@ class Checks:
             self.ticks += 1
 
         base = base or self.base
-        shelf = self.store.shelf("checks", {"base": base.identity})
+        shelf = self.store.shelf(identities.Checks(base.identity, {}))
         return Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
 
     def logits(self, arm):

@@ -35,7 +35,7 @@ MARKED = re.compile(r"<<<completion (?P<number>[0-9a-f]{16})>>>\n(.*)\n<<<end of
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     """Retries come at once, and no key or token of the machine's is in the way."""
-    monkeypatch.setattr(endpoint, "BACKOFF", 0.001)
+    monkeypatch.setattr(endpoint, "FIRST_RETRY_SECONDS", 0.001)
     for name in ("OPENAI_API_KEY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 

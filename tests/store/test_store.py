@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +14,31 @@ from hypothesis import strategies as st
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import write_atomically
-from toxaudit.store.shelves import Store, key
+from toxaudit.store.identities import Identity, key
+from toxaudit.store.shelves import Store
 
-IDENTITY = {"model": "a", "seed": 0}
+
+@dataclass(frozen=True)
+class Answers(Identity):
+    kind = "answers"
+
+    model: str = "a"
+    seed: int = 0
+
+
+class Grades(Answers):
+    kind = "grades"
+
+
+class Later(Answers):
+    version = 2
+
+
+class Folders(Answers):
+    kind = "adapters"
+
+
+IDENTITY, FOLDER = Answers(), Folders()
 AWKWARD = st.sampled_from(
     ["\n", "\r", "\r\n", "\x85", "\u2028", "\x00", "\ud800", "\ud83d\ude00", "\U0001f600", '"', "\\"]
 )
@@ -44,22 +67,22 @@ def test_records_come_back_whatever_their_text_and_batches(batches):
     with TemporaryDirectory() as folder:
         store, expected = Store(Path(folder)), {}
         for batch in batches:
-            shelf = store.shelf("answers", IDENTITY)
+            shelf = store.shelf(IDENTITY)
             shelf.add(batch)
             expected = batch | expected  # what is there already stays as it is
             assert content(shelf, expected) == expected
-        again = store.shelf("answers", IDENTITY)
+        again = store.shelf(IDENTITY)
         assert content(again, expected) == expected and len(again) == len(expected)
 
 
 def test_a_file_cut_at_any_byte_reopens_to_whole_records_and_takes_more(tmp_path):
     store = Store(tmp_path)
     records = {"first": {"text": "né\n\u2028"}, "second": {"text": "\ud800 \U0001f600"}, "third": {"text": ""}}
-    store.shelf("answers", IDENTITY).add(records)
+    store.shelf(IDENTITY).add(records)
     whole = records_file(store).read_bytes()
     for cut in range(len(whole)):
         records_file(store).write_bytes(whole[:cut])
-        shelf = store.shelf("answers", IDENTITY)
+        shelf = store.shelf(IDENTITY)
         kept = whole[:cut].count(b"\n")
         assert content(shelf, records) == dict(list(records.items())[:kept]) and len(shelf) == kept
         shelf.add(records)
@@ -71,19 +94,19 @@ def test_a_file_cut_at_any_byte_reopens_to_whole_records_and_takes_more(tmp_path
 )
 def test_a_damaged_line_is_one_sentence_naming_file_and_line(tmp_path, damage):
     store = Store(tmp_path)
-    store.shelf("answers", IDENTITY).add(dict.fromkeys("abc", 1))
+    store.shelf(IDENTITY).add(dict.fromkeys("abc", 1))
     first, _, third = records_file(store).read_bytes().splitlines()
     records_file(store).write_bytes(b"\n".join([first, damage, third, b""]))
     with pytest.raises(ToxauditError) as caught:
-        store.shelf("answers", IDENTITY)
+        store.shelf(IDENTITY)
     assert str(caught.value).startswith(f"{records_file(store)}, line 2 is damaged: ")
 
 
 def test_work_of_another_kind_or_identity_lies_elsewhere(tmp_path):
     store = Store(tmp_path)
-    store.shelf("answers", IDENTITY).add({"a": 1})
-    assert "a" not in store.shelf("answers", IDENTITY | {"seed": 1})
-    assert "a" not in store.shelf("scores", IDENTITY)
+    store.shelf(IDENTITY).add({"a": 1})
+    for other in (replace(IDENTITY, seed=1), Grades(), Later()):
+        assert "a" not in store.shelf(other)
 
 
 @given(IDENTITIES, IDENTITIES)
@@ -118,13 +141,14 @@ def test_the_order_in_which_an_identity_is_written_changes_no_key(identity):
 MAKER_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
+from toxaudit.store.identities import Adapter
 from toxaudit.store.shelves import Store
 
 def make(folder):
     (folder / "half").write_text("of it")
     os.kill(os.getpid(), signal.SIGKILL)
 
-Store(Path(sys.argv[1])).folder("adapters", {"model": "a", "seed": 0}, make)
+Store(Path(sys.argv[1])).folder(Adapter("a", [], "float32"), make)
 """
 
 
@@ -143,15 +167,15 @@ def test_a_folder_whose_maker_is_killed_is_not_finished_and_made_again_from_noth
         found.extend(folder.iterdir())
         (folder / "all").write_text("of it")
 
-    made = store.folder("adapters", IDENTITY, make)
+    made = store.folder(FOLDER, make)
     assert not found and [file.name for file in made.iterdir()] == ["all"]
     assert finished(tmp_path) == [made]
 
 
 def test_a_finished_folder_is_not_made_twice(tmp_path):
     store = Store(tmp_path)
-    made = store.folder("adapters", IDENTITY, lambda folder: (folder / "file").write_text("once"))
-    assert store.folder("adapters", IDENTITY, lambda folder: pytest.fail("made again")) == made
+    made = store.folder(FOLDER, lambda folder: (folder / "file").write_text("once"))
+    assert store.folder(FOLDER, lambda folder: pytest.fail("made again")) == made
 
 
 def test_a_maker_that_fails_leaves_no_finished_folder(tmp_path):
@@ -159,7 +183,7 @@ def test_a_maker_that_fails_leaves_no_finished_folder(tmp_path):
         raise ToxauditError("No.")
 
     with pytest.raises(ToxauditError, match="No."):
-        Store(tmp_path).folder("adapters", IDENTITY, make)
+        Store(tmp_path).folder(FOLDER, make)
     assert not finished(tmp_path)
 
 

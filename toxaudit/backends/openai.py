@@ -14,7 +14,7 @@ from toxaudit.models.served import ServedModel
 from toxaudit.records import Completion
 from toxaudit.registry import register
 from toxaudit.remote.at_once import all_at_once
-from toxaudit.remote.problem import BUSY, NO_KEY, NOT_THERE, Problem
+from toxaudit.remote.problem import BUSY_STATUS, NO_KEY_STATUSES, NOT_THERE_STATUSES, Problem
 from toxaudit.remote.server import Server
 from toxaudit.spec.schema import Generation
 
@@ -243,17 +243,17 @@ class Session:
     def _sentence(self, request: Request, problem: Problem) -> ToxauditError:
         """The one for a request that came to nothing."""
         host, again = self._server.host, "run the audit again"
-        if problem.status in NO_KEY:
+        if problem.status in NO_KEY_STATUSES:
             return self._server.key_refused("The server", problem, _named(request))
         model = self._models[request.arm]
-        if problem.status in NOT_THERE:
+        if problem.status in NOT_THERE_STATUSES:
             return NotServed(
                 f"The server at {host} has no model '{model}' at {self._server.path}{protocol.PATHS[request.ask]} "
                 f"({problem}): check backend.base_url and what {request.arm} is called there."
             )
         kept = "what it has answered is kept, so "
         if problem.away:
-            mend = "later, or with a lower backend.concurrency, " if problem.status == BUSY else "start it and "
+            mend = "later, or with a lower backend.concurrency, " if problem.status == BUSY_STATUS else "start it and "
             return ToxauditError(f"The server at {host} {problem.fails} ({problem}): {kept}{mend}{again}.")
         fails = "gives no answer to" if problem.may_pass else "refuses"
         mend = f"{kept}mend it there or leave that prompt out, and" if request.prompt.id else "mend it there and"

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 NAME = r"[A-Za-z][A-Za-z0-9_-]*"
-"""What audits and presets may be called: names that Hydra's grammar takes as they are."""
+"""A pattern of what audits and presets may be called: names that Hydra's grammar takes as they are."""
 
 _PACKAGE = Path(__file__).parents[1]
 

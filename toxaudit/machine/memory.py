@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("/")
+"""The folder in which Linux keeps ``proc`` and ``sys``."""
 
 
 def memory_free(device: str) -> int:
@@ -55,10 +56,10 @@ def _cgroups() -> Iterator[int]:
 
 
 def gpu_free(device: str) -> int | None:
-    """A GPU's free bytes by its driver's own tool.
+    """A GPU's free bytes by its driver's own tool; None where that can't tell.
 
     Args:
-        device: torch's name of it.
+        device: torch's name of the GPU.
     """
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     number = device.partition(":")[2] or "0"

@@ -3,17 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-SMALLEST = 64  # inputs and outputs of a layer; smaller ones (a LoRA's) gain nothing
-ROWS = 64  # the batch that the layout is made for; others are right too
-SHARE = 0.25  # of the memory that is free: the copies may take no more
+SMALLEST_WIDTH = 64
+"""Inputs, and outputs, that a layer must have at least; smaller ones (a LoRA's) gain nothing."""
+
+LAYOUT_ROWS = 64
+"""The batch that the layout is made for; results are right for any other, too."""
+
+FREE_MEMORY_SHARE = 0.25
+"""The packed copies may take no more than this share of the memory that is free."""
 
 
 def pack(model: Any) -> Callable[[], None] | None:
     """Let the large linear layers of ``model`` compute from packed copies of their weights.
 
     Returns:
-        What undoes it; None where nothing was packed: the model is not on a CPU, this build of torch has no oneDNN, or
-        memory is short.
+        The function that undoes it; None where nothing was packed, since the model is not on a CPU, this build of torch
+        has no oneDNN, or memory is short.
     """
     import psutil
     import torch
@@ -22,14 +27,17 @@ def pack(model: Any) -> Callable[[], None] | None:
     layers = [
         module
         for module in model.modules()
-        if type(module) is nn.Linear and min(module.weight.shape) >= SMALLEST and module.weight.device.type == "cpu"
+        if type(module) is nn.Linear
+        and min(module.weight.shape) >= SMALLEST_WIDTH
+        and module.weight.device.type == "cpu"
     ]
     size = sum(layer.weight.numel() * layer.weight.element_size() for layer in layers)
     able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    if not layers or not able or size > SHARE * psutil.virtual_memory().available:
+    if not layers or not able or size > FREE_MEMORY_SHARE * psutil.virtual_memory().available:
         return None
     for layer in layers:
-        layer.forward = _forward(torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), ROWS), layer.bias)
+        weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), LAYOUT_ROWS)
+        layer.forward = _forward(weight, layer.bias)
 
     def undo() -> None:
         for layer in layers:

@@ -11,18 +11,18 @@ from tqdm import tqdm
 from toxaudit.errors import one_line
 from toxaudit.records import Completion
 
-FORMAT = "{l_bar}{bar}| {n:.0f}/{total:.0f} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-"""tqdm's own, without the decimals of what is half done."""
+BAR_FORMAT = "{l_bar}{bar}| {n:.0f}/{total:.0f} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+"""tqdm's own format of a bar, without the decimals of what is half done."""
 
 
 def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
     """A progress bar with rate and time left; in a log, a line every 15 seconds instead.
 
     Args:
-        what: is done.
-        total: how many there are of it.
-        unit: what is counted.
-        done: how many of them were done before, which tells nothing of the rate.
+        what: what is done, in words.
+        total: how many units there are to do.
+        unit: what is counted, in the singular.
+        done: how many units were done before, which tells nothing of the rate.
     """
     terminal = sys.stderr.isatty()
     return tqdm(
@@ -34,12 +34,12 @@ def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
         mininterval=0.1 if terminal else 15,
         miniters=0,  # else tqdm guesses how many updates to pass over, and guesses anew after 10 seconds
         dynamic_ncols=terminal,
-        bar_format=FORMAT,
+        bar_format=BAR_FORMAT,
     )
 
 
 def say(line: str) -> None:
-    """A line that leaves bars as they are, whoever wrote what it says."""
+    """Write a line that leaves bars as they are, whoever wrote what it says."""
     tqdm.write(one_line(line), file=sys.stderr)
 
 
@@ -50,13 +50,13 @@ class Writing:
     """
 
     def __init__(self, what: str, total: int, done: int, most: int) -> None:
-        """Begin.
+        """Show the bar.
 
         Args:
-            what: is done.
-            total: completions that are wanted.
-            done: those that are stored already.
-            most: tokens of a completion, at most.
+            what: what is done, in words.
+            total: how many completions are wanted.
+            done: how many of these are stored already.
+            most: how many tokens a completion has at most.
         """
         self.bar = bar(what, total, "completion", done)
         self._most, self._begun = most, monotonic()
@@ -69,7 +69,7 @@ class Writing:
         self.bar.close()
 
     def wrote(self, tokens: int) -> None:
-        """So many more tokens are there, stop tokens among them; fewer than none where some are to be made again."""
+        """Count tokens, stop tokens among them, as written; fewer than none where some are to be made again."""
         if not self._tokens:  # rate and time left are those of writing, not of what went before
             self.bar.unpause()
             self._begun = monotonic()
@@ -77,7 +77,7 @@ class Writing:
         self._move()
 
     def answered(self, completions: Iterable[Completion]) -> None:
-        """These completions are done, whether or not their tokens were told before."""
+        """Count these completions as done, whether or not their tokens were told before."""
         for completion in completions:
             self._answered += 1
             if completion.tokens is not None and not completion.loglikelihoods:
@@ -102,5 +102,5 @@ class _Lines:
             sys.stderr.write(line + "\n")
 
     def flush(self) -> None:
-        """Let it be seen."""
+        """Let all that was written be seen."""
         sys.stderr.flush()

@@ -7,24 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from toxaudit.machine.threads import GAIN
+from toxaudit.machine.threads import WORTHWHILE_TIME_SHARE
 
-SIZE = 512  # of the square matrices: large enough to be quick, small enough to stay near
-SECONDS = 0.05  # of measuring once
-FASTER = {"avx512_bf16": 2.0}
+MATRIX_SIDE = 512
+"""Rows and columns of the matrices that are multiplied: enough to be quick, few enough to stay in the CPU's caches."""
+
+MEASURING_SECONDS = 0.05
+"""How long one measurement takes."""
+
+SPEEDUP_IN_BFLOAT16 = {"avx512_bf16": 2.0}
 """What a CPU can do -> how much faster it is then in bfloat16 than in float32, as measured on one."""
 
-CPUS = Path("/proc/cpuinfo")
+CPU_INFO_FILE = Path("/proc/cpuinfo")
+"""Where Linux says what its CPUs can do."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Of this machine's CPU.
+    """How fast this machine's CPU computes.
 
     Attributes:
         flops: floating-point operations a second in large products of float32 matrices.
-        threads: that many do so together.
-        half: how much faster it is in bfloat16.
+        threads: how many threads reach that speed together.
+        half: how many times as fast the CPU is in bfloat16.
     """
 
     flops: float
@@ -37,16 +42,16 @@ class Speed:
 
 
 def speed(threads: int | None = None) -> Speed:
-    """Measure, by NumPy's matrix product; torch would take seconds to import.
+    """Measure the speed by NumPy's matrix product, since torch would take seconds to import.
 
     Args:
-        threads: that will be used; None takes the number that is fastest now, as a run does.
+        threads: how many will be used; None takes the number that is fastest now, as a run does.
     """
     numbers = sorted({1, max(1, cores() // 2), cores()}) if threads is None else [threads]
     best, fastest = numbers[0], 0.0
     for number in numbers:
         flops = max(together(number), together(number))  # what else happens for a moment only makes it slower
-        if flops * GAIN > fastest:
+        if flops * WORTHWHILE_TIME_SHARE > fastest:
             best, fastest = number, flops
     return Speed(fastest, best, _half())
 
@@ -69,21 +74,21 @@ def _products(seed: int) -> float:
     import numpy as np
 
     numbers = np.random.default_rng(seed)
-    one, other = (numbers.random((SIZE, SIZE), dtype=np.float32) for _ in range(2))
+    one, other = (numbers.random((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32) for _ in range(2))
     product = np.empty_like(one)
     np.matmul(one, other, out=product)  # the first run pays for what later ones find prepared
     took: list[float] = []
-    end = perf_counter() + SECONDS
+    end = perf_counter() + MEASURING_SECONDS
     while (start := perf_counter()) < end or len(took) < 3:
         np.matmul(one, other, out=product)
         took.append(perf_counter() - start)
-    return 2 * SIZE**3 / statistics.mean(took)
+    return 2 * MATRIX_SIDE**3 / statistics.mean(took)
 
 
 def _half() -> float:
-    """How much faster bfloat16 is than float32 here: as fast, where that isn't known."""
+    """How many times as fast as float32 bfloat16 is here: 1 where that isn't known."""
     try:
-        able = set(CPUS.read_text().split())
+        able = set(CPU_INFO_FILE.read_text().split())
     except OSError:  # not Linux
         return 1.0
-    return max((gain for what, gain in FASTER.items() if what in able), default=1.0)
+    return max((gain for what, gain in SPEEDUP_IN_BFLOAT16.items() if what in able), default=1.0)

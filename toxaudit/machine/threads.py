@@ -4,13 +4,12 @@ import os
 import time
 from collections.abc import Callable
 
-GAIN = (
-    0.9  # more threads must take less than this share of the time, else they are not worth the other work they disturb
-)
+WORTHWHILE_TIME_SHARE = 0.9
+"""More threads must take less than this share of the time, else they are not worth the other work they disturb."""
 
 
 def fix(threads: int) -> None:
-    """Use that many from now on, without probing."""
+    """Use that many threads from now on, without probing."""
     import torch
 
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -20,7 +19,7 @@ def fix(threads: int) -> None:
 def use_fastest(work: Callable[[], object]) -> None:
     """Run ``work``, a short piece of what is to follow, with 1 thread, half and all cores; keep the fastest number.
 
-    Does nothing where the user has set ``OMP_NUM_THREADS``.
+    This does nothing where the user has set ``OMP_NUM_THREADS``.
     """
     import torch
 
@@ -32,7 +31,7 @@ def use_fastest(work: Callable[[], object]) -> None:
     for threads in sorted({1, max(1, cores // 2), cores}):
         torch.set_num_threads(threads)
         seconds = min(_seconds(work), _seconds(work))
-        if seconds < fastest * GAIN:
+        if seconds < fastest * WORTHWHILE_TIME_SHARE:
             best, fastest = threads, seconds
     torch.set_num_threads(best)
 

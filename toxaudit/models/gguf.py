@@ -7,6 +7,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import in_words
 from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.sources import Fetched
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 
@@ -21,8 +22,8 @@ def as_safetensors(weights: Fetched, store: Store) -> Path:
         return weights.path
     import transformers
 
-    identity = {"version": 1, "gguf": weights.digest, "transformers": transformers.__version__}
-    return store.folder("converted", identity, lambda folder: _convert(weights, folder))
+    identity = identities.Conversion(weights.digest, transformers.__version__)
+    return store.folder(identity, lambda folder: _convert(weights, folder))
 
 
 def _check_room(weights: Fetched, folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toxaudit.errors import ToxauditError
 from toxaudit.sources import Fetched
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 INDEX = "model.safetensors.index.json"
@@ -23,8 +24,8 @@ def view(fetched: Fetched, store: Store) -> Fetched:
     """
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     _check_named(fetched, root)
-    identity = {"version": 1, "root": str(root), "files": dict(fetched.files)}
-    folder = store.folder("views", identity, lambda empty: _link(root, list(fetched.files), empty))
+    identity = identities.View(str(root), dict(fetched.files))
+    folder = store.folder(identity, lambda empty: _link(root, list(fetched.files), empty))
     return replace(fetched, path=folder if fetched.path.is_dir() else folder / fetched.path.name)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from toxaudit.backends.decoding.adapters import LEAST
 from toxaudit.backends.transformers import MOST_ROWS
 from toxaudit.backends.vllm import Vllm
-from toxaudit.machine.packed import SHARE
+from toxaudit.machine.packed import FREE_MEMORY_SHARE
 from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import BYTES, WeightSizes
 from toxaudit.planning.expected import Prospect, threads
@@ -159,7 +159,8 @@ class Effort:
         sized = [sizes.parameters for sizes in self.scorers.values() if sizes]
         if not memory.needed and not sized:
             return None
-        room = SHARE * (memory.free or 0) if self._cpu else 0  # for copies of the weights, laid out for the CPU
+        # room for copies of the weights, laid out for the CPU
+        room = FREE_MEMORY_SHARE * (memory.free or 0) if self._cpu else 0
         held = {arm: weights + (weights if weights <= room else 0) for arm, weights in memory.needed.items()}
         answering = max((weights + self._cache(arm, asked) for arm, weights in held.items()), default=0.0)
         weights = max(memory.needed.values(), default=0)

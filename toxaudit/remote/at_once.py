@@ -20,10 +20,10 @@ def all_at_once(
     server is silent.
 
     Args:
-        answer: called in the threads.
-        questions: taken in their order.
-        threads: questions under way at once.
-        over: set as soon as no more are to be asked.
+        answer: answers one question; it is called in the threads.
+        questions: the questions, which are taken in their order.
+        threads: how many questions may be under way at once.
+        over: is set as soon as no more questions are to be asked.
     """
     todo: SimpleQueue[tuple[Asked] | None] = SimpleQueue()
     came: SimpleQueue[tuple[Asked, Answer] | BaseException] = SimpleQueue()

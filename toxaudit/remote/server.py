@@ -19,19 +19,19 @@ from urllib.parse import urlsplit
 
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
-from toxaudit.remote.problem import FORBIDDEN, NO_KEY, Problem, Stopped
+from toxaudit.remote.problem import FORBIDDEN_STATUS, NO_KEY_STATUSES, Problem, Stopped
 
-BACKOFF = 1.0
-"""Seconds before the first retry, on average; each further one comes after twice as long."""
+FIRST_RETRY_SECONDS = 1.0
+"""How long the first retry is put off, on average; each further one comes after twice as long."""
 
-LONGEST_WAIT = 120.0
-"""Seconds; a server that asks for more is not waited for."""
+LONGEST_WAIT_SECONDS = 120.0
+"""A server that asks for a longer wait is not waited for."""
 
-LONGEST_TIMEOUT = 86400.0
-"""Seconds; the system's clocks can't count any number of them."""
+LONGEST_TIMEOUT_SECONDS = 86400.0
+"""The longest silence that may be allowed: the system's clocks can't count any number of seconds."""
 
-LARGEST = 2**24
-"""Bytes of a reply that are read."""
+LARGEST_REPLY_BYTES = 2**24
+"""As much of a reply is read, and no more."""
 
 Read = TypeVar("Read")
 
@@ -64,17 +64,19 @@ class Server:
     retries: int
 
     def check(self, where: str, field: str) -> None:
-        """Refuse an address, a key or a timeout that can't be used. Nothing is asked over the network.
+        """Refuse an address, a key or a timeout that can't be used; nothing is asked over the network.
 
         Args:
-            where: the part of the spec, for the sentence.
-            field: its field that holds the address.
+            where: the part of the spec that the sentence names.
+            field: the field of that part that holds the address.
 
         Raises:
-            ToxauditError: naming the field.
+            ToxauditError: if one of them can't be used; the sentence names the field.
         """
-        if self.timeout > LONGEST_TIMEOUT:
-            raise ToxauditError(f"{where}: timeout is {self.timeout:g}; it must be at most {LONGEST_TIMEOUT:g}, a day.")
+        if self.timeout > LONGEST_TIMEOUT_SECONDS:
+            raise ToxauditError(
+                f"{where}: timeout is {self.timeout:g}; it must be at most {LONGEST_TIMEOUT_SECONDS:g}, a day."
+            )
         try:
             parts = urlsplit(self.url)
             (parts.hostname or "").encode("idna")  # as it is looked up: no label is empty, or longer than 63 characters
@@ -104,18 +106,18 @@ class Server:
         return urlsplit(self.url).path.rstrip("/")
 
     def models(self, who: str) -> list[str]:
-        """The names of the models that it lists; none where it lists none, which it need not.
+        """The names of the models that the server lists; a server need not list any.
 
         Args:
-            who: what the server is to the audit, for the sentence: ``The judge``.
+            who: what the sentence calls the server, such as ``The judge``.
 
         Raises:
-            ToxauditError: it can't be reached, or wants another key.
+            ToxauditError: if the server can't be reached, or wants another key.
         """
         try:
             return self.ask("/models", None, _ids, Event())
         except Problem as problem:
-            if problem.status in NO_KEY:
+            if problem.status in NO_KEY_STATUSES:
                 raise self.key_refused(who, problem) from problem
             if problem.away or problem.status == 200:
                 fails = problem.fails if problem.away else "can't be reached"
@@ -123,7 +125,7 @@ class Server:
             return []
 
     def nearest(self, model: str, listed: Iterable[str]) -> str:
-        """The phrase that suggests one of the models that it lists, where it has none of this name."""
+        """The phrase that suggests one of the listed models where the server has none of this name."""
         return did_you_mean(model, map(self._masked, listed))
 
     def ask(self, path: str, body: Any, read: Callable[[Any], Read], over: Event) -> Read:
@@ -136,7 +138,7 @@ class Server:
             over: once it is set, nothing is asked any more.
 
         Raises:
-            Problem: the last one, where all retries are spent or none would help; or ``Stopped``.
+            Problem: if all retries are spent or none would help, the last one; if ``over`` is set, ``Stopped``.
         """
         problem: Problem = Stopped()
         for attempt in range(self.retries + 1):
@@ -146,9 +148,10 @@ class Server:
                 return self._read(self.send(path, body), read)
             except Problem as found:
                 problem = found
-            if not problem.may_pass or attempt == self.retries or problem.wait > LONGEST_WAIT:
+            if not problem.may_pass or attempt == self.retries or problem.wait > LONGEST_WAIT_SECONDS:
                 break
-            pause = BACKOFF * 2 ** min(attempt, 6) * random.uniform(0.5, 1.5)  # apart, lest all come back at once
+            apart = random.uniform(0.5, 1.5)  # lest all come back at once
+            pause = FIRST_RETRY_SECONDS * 2 ** min(attempt, 6) * apart
             over.wait(max(pause, problem.wait))
         raise problem
 
@@ -157,11 +160,11 @@ class Server:
 
         Args:
             who: as in ``models``.
-            problem: of one of the statuses ``NO_KEY``.
-            at: what was asked, in words, if it may be for that.
+            problem: one whose status is among ``NO_KEY_STATUSES``.
+            at: in words, what was asked, where that may be the reason.
         """
         said = f"(status {problem.status})"
-        if at and problem.status == FORBIDDEN:
+        if at and problem.status == FORBIDDEN_STATUS:
             said = f"({problem}) at {at}"
         if not self.key_env:
             return ToxauditError(
@@ -186,7 +189,7 @@ class Server:
         """The key, or nothing where none is named or set.
 
         Raises:
-            ToxauditError: the variable holds what no header can.
+            ToxauditError: if the variable holds what no header can.
         """
         key = os.environ.get(self.key_env, "").strip() if self.key_env else ""
         if not re.fullmatch(r"[!-~]*", key):
@@ -209,7 +212,7 @@ class Server:
         """The JSON that the server answers to one request: all that goes over the network goes through here.
 
         Raises:
-            Problem: it answers none.
+            Problem: if the server gives no JSON.
         """
         headers = {"User-Agent": f"toxaudit/{__version__}", "Accept": "application/json"}
         if body is not None:
@@ -220,8 +223,9 @@ class Server:
         asked = request.Request(self.url.rstrip("/") + path, data, headers)
         try:
             with self._opener.open(asked, timeout=self.timeout) as reply:
-                content = reply.read(LARGEST)
-                if reply.length and len(content) < LARGEST:  # more was announced, but reading some says nothing of it
+                content = reply.read(LARGEST_REPLY_BYTES)
+                # reading a part never tells that less came than was announced
+                if reply.length and len(content) < LARGEST_REPLY_BYTES:
                     raise IncompleteRead(content)
         except HTTPError as error:
             with error:
@@ -246,7 +250,7 @@ class Server:
     def _told(self, error: HTTPError) -> str:
         """What the server says of its refusal."""
         try:
-            text = error.read(LARGEST).decode(errors="replace")
+            text = error.read(LARGEST_REPLY_BYTES).decode(errors="replace")
         except (OSError, HTTPException):
             text = ""
         try:

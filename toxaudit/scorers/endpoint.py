@@ -8,7 +8,7 @@ from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.remote.at_once import all_at_once
-from toxaudit.remote.problem import NO_KEY, NOT_THERE, Problem, Stopped
+from toxaudit.remote.problem import NO_KEY_STATUSES, NOT_THERE_STATUSES, Problem, Stopped
 from toxaudit.remote.server import Server
 
 IN_A_ROW = 3
@@ -97,7 +97,7 @@ class Endpoint:
         try:
             said = self.server.ask("/chat/completions", body, _content, self._over)
         except Problem as problem:
-            if problem.status in NO_KEY + NOT_THERE:
+            if problem.status in NO_KEY_STATUSES + NOT_THERE_STATUSES:
                 raise self._user_s(problem) from problem
             if not problem.may_pass:
                 return Unanswered(f"the judge at {self.server.host} refuses the question: {problem}")
@@ -123,7 +123,7 @@ class Endpoint:
 
     def _user_s(self, problem: Problem) -> ToxauditError:
         """The sentence for what only the user can mend."""
-        if problem.status in NO_KEY:
+        if problem.status in NO_KEY_STATUSES:
             return self.server.key_refused("The judge", problem)
         return ToxauditError(
             f"The judge '{self.model}' is not at {self.server.host}{self.server.path} (status {problem.status}): "

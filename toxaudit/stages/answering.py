@@ -1,10 +1,8 @@
 """Prompts -> completions, of every arm: from the store, or generated."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from toxaudit.backends.request import Answered, Done, Request
@@ -13,6 +11,7 @@ from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, ServedModel
 from toxaudit.records import Answers, Asked, Completion, SuiteFacts
 from toxaudit.spec.schema import AuditSpec
+from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
 
 Way = tuple[str, str, str | None, bool]
@@ -42,9 +41,9 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
     asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
     by_name = {arm.name: arm for arm in arms}
     ways = {_way(requests[0]) for requests in asked.values() if requests}
-    identities = {way: _identity(spec, by_name[way[0]], way) for way in ways}
-    by_identity = {json.dumps(each): store.shelf("completions", each) for each in identities.values()}
-    shelves = {way: by_identity[json.dumps(each)] for way, each in identities.items()}
+    named = {way: _identity(spec, by_name[way[0]], way) for way in ways}
+    by_key = {each.key: store.shelf(each) for each in named.values()}
+    shelves = {way: by_key[each.key] for way, each in named.items()}
 
     def done(request: Request) -> bool:
         return _key(request) in shelves[_way(request)]
@@ -109,25 +108,21 @@ def _system(arm: Arm, facts: SuiteFacts) -> str | None:
     return (facts.system_instruction if arm.system_instruction is None else arm.system_instruction) or None
 
 
-def _identity(spec: AuditSpec, arm: Arm, way: Way) -> dict[str, Any]:
+def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
     """The name of the shelf of one arm's completions: all that changes a completion, and nothing else."""
     _, ask, system, choices = way
     generation = asdict(spec.generation)
     del generation["samples"]  # each has a name and a random stream of its own
     if not spec.generation.temperature:
         del generation["seed"]  # greedy decoding draws no random numbers
-    identity: dict[str, Any] = {
-        "version": 1,
-        "model": arm.identity,
-        "backend": spec.backend.numerics,
-        "generation": "choices" if choices else generation,
-        "ask": ask,
-    }
-    if not isinstance(arm, ServedModel):  # a server is asked nothing anew because of what is installed here
-        identity["made with"] = {package: version(package) for package in ("torch", "transformers", "peft")}
-    if system:
-        identity["system"] = system
-    return identity
+    return identities.Completions(
+        model=arm.identity,
+        backend=spec.backend.numerics,
+        generation="choices" if choices else generation,
+        ask=ask,
+        made_with=None if isinstance(arm, ServedModel) else identities.versions("torch", "transformers", "peft"),
+        system=system or None,
+    )
 
 
 def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:

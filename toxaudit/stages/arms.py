@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +18,7 @@ from toxaudit.pinning.references import Pinned
 from toxaudit.records import Skipped
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import AuditSpec
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 
@@ -72,7 +72,7 @@ def _candidate(name: str, pinned: Pinned, base: Arm, device: str, store: Store, 
         identity = training.identity(base, spec.train, device)
         with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
             make = partial(training.tune, base, spec.train, device, tick=bar.update)
-            folder = store.folder("adapters", identity, make)
+            folder = store.folder(identity, make)
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
     found = _named(name, pinned, base, device, store)
@@ -114,8 +114,7 @@ def _checked(
     served = [arm for arm in resolved if isinstance(arm, ServedModel)]
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
     packages = () if served else ("torch", "transformers", "peft")
-    made_with = {package: version(package) for package in packages}
-    shelf = store.shelf("checks", {"version": 1, "base": resolved[0].identity, "made with": made_with})
+    shelf = store.shelf(identities.Checks(resolved[0].identity, identities.versions(*packages)))
     refused = partial(_skip, found, pinned)
     with progress.bar("checking models", len(resolved), "model") as bar:
         if served:

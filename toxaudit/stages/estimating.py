@@ -18,6 +18,7 @@ from toxaudit.extensions import Estimator
 from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Prompt, Score, Scored
 from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -144,13 +145,8 @@ def apart(spec: AuditSpec) -> list[list[str]]:
 
 def posteriors(store: Store, estimator: Estimator, compared: PairedOutcomes) -> list[Posterior]:
     """An estimator's posteriors, from the store where it has them."""
-    identity = {
-        "version": 3,
-        "estimator": estimator.kind,
-        "settings": asdict(estimator),
-        "outcomes": archive.outcomes_digest(compared),
-    }
-    return archive.read(store.folder("posteriors", identity, partial(_save, estimator, compared)))
+    identity = identities.Posteriors(estimator.kind, asdict(estimator), archive.outcomes_digest(compared))
+    return archive.read(store.folder(identity, partial(_save, estimator, compared)))
 
 
 def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict[str, list[float]]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from toxaudit.backends.request import Request
@@ -17,6 +16,7 @@ from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored, 
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.endpoint import Unanswered
 from toxaudit.spec.schema import AuditSpec, Generation
+from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
 
 TOO_LONG = Unanswered("the question is longer than the judge can read")
@@ -50,9 +50,9 @@ def stored_scores(
         name: the scorer's.
         scorer: it may be asked, where it is ``ready``.
         read: what it reads of each completion.
-        made_with: what ``ready`` says that scores depend on besides.
+        made_with: what ``ready`` says that scores depend on besides, by fields of their identity.
     """
-    shelf = store.shelf("scores", {"version": 1, "scorer": scorer.identity(), **made_with})
+    shelf = store.shelf(identities.Scores(scorer.identity(), **made_with))
     keys = [_key(each) for each in read]
     distinct = dict(zip(keys, read, strict=True))
     order = sorted(distinct, key=lambda key: (_length(distinct[key]), key))  # those of like length together
@@ -107,8 +107,8 @@ def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Sco
             return [made.get(str(i), TOO_LONG) for i in range(len(turns))]
 
         wanted.take(answer)
-        versions = {package: version(package) for package in ("torch", "transformers")}
-        yield {"judge": judge.identity, "backend": here.numerics, "made with": versions}
+        made_with = identities.versions("torch", "transformers")
+        yield {"judge": judge.identity, "backend": here.numerics, "made_with": made_with}
 
 
 def _read(scorer: Scorer, asked: Asked, completions: Sequence[Completion]) -> list[Any]:

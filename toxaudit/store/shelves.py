@@ -16,25 +16,21 @@ from filelock import FileLock, Timeout
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import write_atomically
-from toxaudit.records import digest
-
-
-def key(kind: str, identity: Mapping[str, Any]) -> str:
-    """The name of the work that ``identity`` (JSON values) describes: hex, 24 characters."""
-    return digest(kind, json.dumps(identity, sort_keys=True, ensure_ascii=False))[:24]
+from toxaudit.store.identities import Identity
 
 
 class Shelf:
-    """Records of one kind and identity, by record key, in ``records.jsonl``."""
+    """Records of one identity, by record key, in ``records.jsonl``; ``identity.json`` tells a reader whose they are."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Identity) -> None:
         """Read what is there; a torn last line is cut off the file.
 
         Raises:
-            ToxauditError: a line other than the last is damaged.
+            ToxauditError: if a line other than the last is damaged.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True, ensure_ascii=False))
+        told = json.dumps(identity.content, indent=1, sort_keys=True, ensure_ascii=False)
+        write_atomically(folder / "identity.json", told)
         self._file = folder / "records.jsonl"
         self._records: dict[str, Any] = {}
         if self._file.exists():
@@ -84,7 +80,7 @@ class Store:
         """Make the folder if need be.
 
         Raises:
-            ToxauditError: it can't be made.
+            ToxauditError: if it can't be made.
         """
         self.root = root
         try:
@@ -97,7 +93,7 @@ class Store:
         """Keep other processes from writing to this store; a killed process leaves no lock behind.
 
         Raises:
-            ToxauditError: another process holds it.
+            ToxauditError: if another process holds it.
         """
         lock = FileLock(self.root / "lock")
         try:
@@ -111,13 +107,13 @@ class Store:
         finally:
             lock.release()
 
-    def shelf(self, kind: str, identity: Mapping[str, Any]) -> Shelf:
+    def shelf(self, identity: Identity) -> Shelf:
         """The shelf for work of this identity."""
-        return Shelf(self.root / kind / key(kind, identity), identity)
+        return Shelf(self._place(identity), identity)
 
-    def folder(self, kind: str, identity: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    def folder(self, identity: Identity, make: Callable[[Path], None]) -> Path:
         """The finished folder of this identity; where there is none, ``make`` fills an empty one first."""
-        final = self.root / kind / key(kind, identity)
+        final = self._place(identity)
         if final.is_dir():
             return final
         unfinished = final.with_name(final.name + ".unfinished")
@@ -126,3 +122,6 @@ class Store:
         make(unfinished)
         unfinished.rename(final)
         return final
+
+    def _place(self, identity: Identity) -> Path:
+        return self.root / identity.kind / identity.key

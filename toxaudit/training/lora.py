@@ -13,6 +13,7 @@ from toxaudit.machine import threads
 from toxaudit.models import ResolvedModel, load, quiet_peft
 from toxaudit.sources import parse
 from toxaudit.spec.schema import TrainingStage
+from toxaudit.store import identities
 
 
 def examples(stage: TrainingStage) -> list[str]:
@@ -47,10 +48,10 @@ def examples(stage: TrainingStage) -> list[str]:
     return texts
 
 
-def identity(base: ResolvedModel, stages: list[TrainingStage], device: str) -> dict[str, Any]:
+def identity(base: ResolvedModel, stages: list[TrainingStage], device: str) -> identities.Adapter:
     """All that decides the tuned adapter: base, texts, settings and the number format of the computation."""
     described = [asdict(stage) | {"data": examples(stage)} for stage in stages]
-    return {"version": 1, "base": base.weights.identity, "stages": described, "dtype": _dtype(device)}
+    return identities.Adapter(base.weights.identity, described, _dtype(device))
 
 
 def sentence(stages: list[TrainingStage]) -> str:

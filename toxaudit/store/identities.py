@@ -1,0 +1,192 @@
+"""What each kind of finished work is named by: the one place that states it.
+
+Work is found again where its whole identity is the same, so an identity holds all that changes the work, and nothing
+else: no batch size, number of threads or folder. Whoever changes how a kind of work is made raises its version; whoever
+changes a field makes all that users have kept of that kind unfindable. The table in ARCHITECTURE.md says the same in
+short.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version as installed
+from typing import Any, ClassVar
+
+from toxaudit.records import digest
+
+
+def key(kind: str, content: Mapping[str, Any]) -> str:
+    """The name of the work of this kind whose identity has this content (JSON values): hex, 24 characters."""
+    return digest(kind, json.dumps(content, sort_keys=True, ensure_ascii=False))[:24]
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed version of each package."""
+    return {package: installed(package) for package in packages}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that names one piece of finished work; each kind of work has a class of its own.
+
+    Attributes:
+        kind: the kind of work, which is also its folder's name in the store.
+        version: raised when the work is made in another way from the same fields.
+        record: in words, what names one record of a shelf; empty where the work is a folder.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    record: ClassVar[str] = ""
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields as they are written in the store."""
+        return tuple(_written(each.name) for each in fields(cls))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The version and every field, but those that are None."""
+        values = {_written(each.name): getattr(self, each.name) for each in fields(self)}
+        return {"version": self.version} | {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def key(self) -> str:
+        """The name of this work among others of its kind: hex, 24 characters."""
+        return key(self.kind, self.content)
+
+
+@dataclass(frozen=True)
+class View(Identity):
+    """A folder of links to the files of a model that were hashed, and to nothing else.
+
+    Attributes:
+        root: the folder that holds the files, to which the links lead.
+        files: each file's name and SHA-256, so that changed files get new links.
+    """
+
+    kind = "views"
+
+    root: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Conversion(Identity):
+    """A GGUF file as a folder of safetensors.
+
+    Attributes:
+        gguf: the file's SHA-256.
+        transformers: the version of the package that converts.
+    """
+
+    kind = "converted"
+
+    gguf: str
+    transformers: str
+
+
+@dataclass(frozen=True)
+class Adapter(Identity):
+    """An adapter that was tuned within an audit.
+
+    Attributes:
+        base: SHA-256 of the weights that it was tuned on.
+        stages: the recipe, each stage's settings with the texts themselves under ``data``: where these lie is no part.
+        dtype: the number format in which tuning computes, which differs between machines.
+    """
+
+    kind = "adapters"
+
+    base: str
+    stages: Sequence[Mapping[str, Any]]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Checks(Identity):
+    """What the checks found of the arms over one base.
+
+    Attributes:
+        base: SHA-256 of the base, which every arm is compared with.
+        made_with: the versions of the packages that load and run arms; empty where a server runs them.
+    """
+
+    kind = "checks"
+    record = "the arm's digest, whether a suite asks by chat template, the system prompts"
+
+    base: str
+    made_with: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Completions(Identity):
+    """What one arm answers, asked in one way.
+
+    Attributes:
+        model: SHA-256 of weights, adapter, tokenizer, number format and a control's batch size; or of a server and the
+            model's name there.
+        backend: the backend's numerics, since not all compute the same logits.
+        generation: the decoding settings, without the seed where nothing is drawn; ``choices`` where the answer is
+            chosen by likelihood, on which no such setting bears.
+        ask: whether prompts go through the chat template.
+        made_with: the versions of the packages that compute; None where a server does: it is asked nothing anew because
+            of what is installed here.
+        system: the system prompt, None for none.
+    """
+
+    kind = "completions"
+    record = "the prompt's text and choices, the sample's number"
+
+    model: str
+    backend: str
+    generation: Mapping[str, Any] | str
+    ask: str
+    made_with: Mapping[str, str] | None
+    system: str | None
+
+
+@dataclass(frozen=True)
+class Scores(Identity):
+    """What one scorer says; the last three fields are None unless the scorer is a judge that runs on this machine.
+
+    Attributes:
+        scorer: SHA-256 of the scorer's weights and of the settings that change a score.
+        judge: SHA-256 of the judge's weights, tokenizer and number format.
+        backend: the numerics of the backend that runs the judge.
+        made_with: the versions of the packages that compute the judge's answers.
+    """
+
+    kind = "scores"
+    record = "what the scorer reads: the completion's text, for some the prompt, references, likelihoods"
+
+    scorer: str
+    judge: str | None = None
+    backend: str | None = None
+    made_with: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Posteriors(Identity):
+    """The posteriors of all candidates on one suite by one measure.
+
+    Attributes:
+        estimator: the estimator's kind.
+        settings: all of its settings: prior, number of draws, seed.
+        outcomes: SHA-256 of all that an estimator is given.
+    """
+
+    kind = "posteriors"
+    version = 3
+
+    estimator: str
+    settings: Mapping[str, Any]
+    outcomes: str
+
+
+KINDS: tuple[type[Identity], ...] = (View, Conversion, Adapter, Checks, Completions, Scores, Posteriors)
+"""Every kind of finished work, in the order in which an audit makes them."""
+
+
+def _written(name: str) -> str:
+    return name.replace("_", " ")
