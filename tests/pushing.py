@@ -12,7 +12,7 @@ from pathlib import Path
 CLIENT = """
 import contextlib, io, json, os, sys, time
 from huggingface_hub import constants
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 time.sleep = lambda seconds: None  # between attempts
 for line in sys.stdin:

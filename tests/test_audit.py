@@ -30,7 +30,7 @@ RESULTS = (
 
 KILLED = """
 import os, signal, sys
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 from toxaudit.store import Shelf
 
 kind, calls, sent, add = sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]], Shelf.add

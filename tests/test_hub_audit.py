@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # whole audits over a local Hub
 
 RUNS = """
 import contextlib, io, json, sys, time
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 slept, time.sleep = time.sleep, lambda seconds: slept(min(seconds, 0.01))  # between the Hub client's attempts
 answers = []

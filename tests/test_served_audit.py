@@ -52,7 +52,7 @@ PROMPTS, ARMS = 30, 4
 
 KILLED = """
 import os, signal, sys
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 from toxaudit.store import Shelf
 
 left, add = int(sys.argv[1]), Shelf.add

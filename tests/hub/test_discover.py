@@ -16,7 +16,7 @@ from toxaudit.compose.compose import compose
 
 CLIENT = """
 import contextlib, io, json, sys, time
-from toxaudit.cli import main
+from toxaudit.cli.main import main
 
 time.sleep = lambda seconds: None  # between the client's attempts
 answers = []

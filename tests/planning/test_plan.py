@@ -105,7 +105,7 @@ def plan(folder, url, *words, before="", **environment):
         "TOXAUDIT_HOME": str(folder / "home"),
         "OMP_NUM_THREADS": "1",
     }
-    code = f"import sys\nfrom toxaudit.cli import main\n{SLOW}\n{before}\nsys.exit(main(sys.argv[1:]))"
+    code = f"import sys\nfrom toxaudit.cli.main import main\n{SLOW}\n{before}\nsys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "plan", *(words or ["audit=hub"]), "executor.device=cpu"]
     done = subprocess.run(
         command, cwd=folder, env=clean | settings | environment, capture_output=True, text=True, timeout=60
