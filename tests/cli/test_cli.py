@@ -9,7 +9,8 @@ import workspace
 import yaml
 
 from toxaudit import __version__
-from toxaudit.cli.main import main
+from toxaudit.cli.help import HELP
+from toxaudit.cli.main import VERBS, main
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.compose import compose
 from toxaudit.compose.overrides import sweep
@@ -24,16 +25,44 @@ def fresh(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["plan", "-h"]])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"], ["audit=quickstart", "--help"], ["pusj", "-h"]])
 def test_help_says_what_to_type_next(words, capsys):
     assert main(words) == 0
-    assert "toxaudit audit=quickstart" in capsys.readouterr().out
+    assert capsys.readouterr().out == HELP
+    assert "toxaudit audit=quickstart" in HELP and all(f"\n  toxaudit {verb} " in HELP for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_help_of_its_own(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"toxaudit {verb} ") and all(len(line) <= 120 for line in told.splitlines())
+    for words in ([verb, "x", "-h"], ["help", verb], [verb, "help"], [verb, "--repo", "--help"]):
+        assert main(words) == 0
+        assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize("verb, said", [("plan", "toxaudit plan audit=quickstart"), ("push", "\n  --dry-run   ")])
+def test_the_help_of_a_verb_says_what_to_type(verb, said, capsys):
+    main([verb, "-h"])
+    assert said in capsys.readouterr().out
+
+
+def test_the_help_of_ls_names_every_group(capsys):
+    main(["ls", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(f"{group}s" in told for group in Catalogue().names)
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from toxaudit.cli.main import main; main(['--help']); print(*sys.modules)"
+    code = (
+        "import sys; from toxaudit.cli.main import VERBS, main; main(['--help']); first = set(sys.modules);"
+        "[main([verb, '--help']) for verb in VERBS]; print('argparse' in first, *sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert not {"torch", "pymc", "peft", "transformers", "hydra", "numpy"} & set(out.split())
+    *_, last = out.splitlines()
+    assert not {"torch", "pymc", "peft", "transformers", "hydra", "numpy", "omegaconf", "jinja2"} & set(last.split())
+    assert last.startswith("False ")
 
 
 def test_a_defect_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys):
@@ -58,8 +87,8 @@ def raising(error):
 
 @pytest.mark.parametrize("verb", ["audit=quickstart", "plan", "show", "ls", "discover"])
 def test_a_librarys_panic_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, capsys, verb):
-    for name in ("run", "plan", "show", "ls", "discover"):
-        monkeypatch.setattr(f"toxaudit.cli._{name}", raising(Panic(f"index out of range\n{FORGED}")))
+    for function in ("audit.run", "audit.plan", "audit.show", "listing.ls", "hub.discover"):
+        monkeypatch.setattr(f"toxaudit.cli.{function}", raising(Panic(f"index out of range\n{FORGED}")))
     assert main([verb]) == 3
     err = capsys.readouterr().err
     said = err.splitlines()
@@ -72,13 +101,13 @@ def test_a_librarys_panic_never_ends_with_the_exit_code_of_a_verdict(monkeypatch
 
 @pytest.mark.parametrize("error", [SystemExit(5), GeneratorExit()])
 def test_what_ends_python_passes(monkeypatch, error):
-    monkeypatch.setattr("toxaudit.cli.main._run", raising(error))
+    monkeypatch.setattr("toxaudit.cli.audit.run", raising(error))
     with pytest.raises(type(error)):
         main(["audit=quickstart"])
 
 
 def test_ctrl_c_has_an_exit_code_of_its_own(monkeypatch):
-    monkeypatch.setattr("toxaudit.cli.main._run", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("toxaudit.cli.audit.run", raising(KeyboardInterrupt()))
     assert main(["audit=quickstart"]) == 130
 
 
@@ -88,7 +117,7 @@ class OutOfMemoryError(RuntimeError):
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")])
 def test_too_little_memory_is_one_sentence(monkeypatch, capsys, error):
-    monkeypatch.setattr("toxaudit.cli.main._run", raising(error))
+    monkeypatch.setattr("toxaudit.cli.audit.run", raising(error))
     assert main(["audit=quickstart"]) == 3
     said = capsys.readouterr().err
     assert said.startswith("toxaudit: not enough memory") and said.count("\n") == 1
@@ -96,7 +125,7 @@ def test_too_little_memory_is_one_sentence(monkeypatch, capsys, error):
 
 @pytest.mark.parametrize("error", [ToxauditError(FORGED), FileNotFoundError(2, FORGED, FORGED)])
 def test_a_sentence_with_a_strangers_text_is_one_short_line_in_which_nothing_acts(monkeypatch, capsys, error):
-    monkeypatch.setattr("toxaudit.cli.main._run", raising(error))
+    monkeypatch.setattr("toxaudit.cli.audit.run", raising(error))
     assert main(["audit=quickstart"]) == 3
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("toxaudit: It says Audit 'x': GO ") and said.isprintable()

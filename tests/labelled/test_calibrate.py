@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from toxaudit import labelled
+from toxaudit.cli.calibrate import read
 from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.labelled.counts import interval
@@ -57,7 +58,7 @@ def keywords(**settings):
 def calibrate(*words, data="answers.jsonl", positive="refusal", scorer=None):
     """The lines that the command prints."""
     named = ["scorer=no", f"data={data}", *([f"positive={positive}"] if positive else [])]
-    return labelled.calibrate(labelled.read([*named, *words]), scorer or keywords(), "toxaudit calibrate ...")
+    return labelled.calibrate(read([*named, *words]), scorer or keywords(), "toxaudit calibrate ...")
 
 
 def refusal(*words, **given):

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from toxaudit import results
 from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
-from toxaudit.hub.parcel import KEPT, README, Parcel, candidate_of, difference, edited, gather
+from toxaudit.hub.parcel import KEPT, README, Parcel, Push, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
-from toxaudit.hub.request import Request, read
 from toxaudit.interop import eval_results
 from toxaudit.records import AuditResult
 
-__all__ = ["Request", "push", "read"]
+__all__ = ["Push", "push"]
 
 ATTEMPTS = 5
 
 
-def push(request: Request) -> Iterator[str]:
+def push(wanted: Push) -> Iterator[str]:
     """Send what is new of a run: by a new pull request, by one's own that is still open, or directly.
 
     Yields:
@@ -29,36 +28,36 @@ def push(request: Request) -> Iterator[str]:
         ToxauditError: the run has no such card, the README can't be edited safely, or the Hub refuses. Then the
             repository is as it was.
     """
-    result = results.read_result(request.run)
-    candidate = candidate_of(request, result)
-    repository = Repository(request.repository)
-    user = repository.user(writes=not request.dry_run)
+    result = results.read_result(wanted.run)
+    candidate = candidate_of(wanted, result)
+    repository = Repository(wanted.repository)
+    user = repository.user(writes=not wanted.dry_run)
     page = f"{repository.page}/blob/main/toxaudit/results.json"
     benchmarks, doubts = _benchmarks(result.narrowed(candidate))
-    parcel = gather(request, result, candidate, benchmarks, page)
-    yield f"Candidate '{visible(candidate)}' of {visible(str(request.run))}, for {repository.name}:"
-    if request.samples:
+    parcel = gather(wanted, result, candidate, benchmarks, page)
+    yield f"Candidate '{visible(candidate)}' of {visible(str(wanted.run))}, for {repository.name}:"
+    if wanted.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."
     for _ in range(ATTEMPTS):
-        sending = _compared(repository, repository.branch(user, request.direct), parcel, doubts)
+        sending = _compared(repository, repository.branch(user, wanted.direct), parcel, doubts)
         if not sending.files and not sending.withdrawn:
             yield from sending.notes
             yield f"{sending.branch.pull_request or repository.page} has all of it already: nothing was sent."
             return
-        yield _plan(request, sending)
-        if request.dry_run:
+        yield _plan(wanted, sending)
+        if wanted.dry_run:
             yield from sending.differences(repository)
             yield "This was a dry run: nothing was sent."
             return
         try:
             address = repository.send(
-                sending.branch, sending.files, sending.withdrawn, parcel.description, request.direct
+                sending.branch, sending.files, sending.withdrawn, parcel.description, wanted.direct
             )
         except Moved:
             yield f"{repository.name} was changed by somebody else meanwhile: it is read again."
             time.sleep(random.uniform(0.1, 1.0))
             continue
-        yield f"{'Committed' if request.direct else 'Pull request'}: {address}"
+        yield f"{'Committed' if wanted.direct else 'Pull request'}: {address}"
         return
     raise ToxauditError(f"{repository.name} was changed by others {ATTEMPTS} times meanwhile: push again later.")
 
@@ -119,8 +118,8 @@ def _stale(repository: Repository, branch: Branch, readme: bytes, parcel: Parcel
     return () if main == readme else (f"{changed}: if it can't be merged, close it and push again",)
 
 
-def _plan(request: Request, sending: _Sending) -> str:
-    target = sending.branch.pull_request or ("the main branch" if request.direct else "a new pull request")
+def _plan(wanted: Push, sending: _Sending) -> str:
+    target = sending.branch.pull_request or ("the main branch" if wanted.direct else "a new pull request")
     width = max(map(len, (*sending.files, *sending.withdrawn)))
     lines = [f"To {target}, on commit {sending.branch.commit[:12]}:"]
     lines += [f"  {path:<{width}}  {len(data):>9,} bytes" for path, data in sending.files.items()]

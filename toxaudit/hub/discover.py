@@ -2,13 +2,13 @@
 
 import re
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.errors import ToxauditError, visible
 from toxaudit.hub.variants import Variant, judge
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
@@ -23,8 +23,8 @@ KINDS = {"finetune": "fine-tunes", "adapter": "adapters", "merge": "merges", "qu
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asks for.
+class Search:
+    """What to ask the Hub for.
 
     Attributes:
         base: a Hub id.
@@ -41,9 +41,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Found:
-    """The answer to a request: the base by the name it has today, and its variants, the most downloaded first."""
+    """The answer to a search: the base by the name it has today, and its variants, the most downloaded first."""
 
-    request: Request
+    search: Search
     base: "ModelInfo"
     variants: tuple[Variant, ...]
     date: str
@@ -54,34 +54,7 @@ class Found:
         return [variant for variant in self.variants if not variant.obstacle]
 
 
-def read(words: Sequence[str]) -> Request:
-    """The request in the words of the command line, checked as far as that goes without the Hub.
-
-    Raises:
-        ToxauditError: a word is unknown or has no value, or the file can't be written.
-    """
-    given = {"kind": "finetune", "top": "10", "write": ""}
-    bases, rest = [], iter(words)
-    for word in rest:
-        if not word.startswith("-"):
-            bases.append(word)
-            continue
-        option, equals, value = word.partition("=")
-        if option.removeprefix("--") not in given or not option.startswith("--"):
-            raise ToxauditError(f"discover has no option '{option}'.{did_you_mean(option, [f'--{o}' for o in given])}")
-        if not (value := value if equals else next(rest, "")):
-            raise ToxauditError(f"{option} needs a value: write {option} VALUE.")
-        given[option.removeprefix("--")] = value
-    if len(bases) != 1:
-        raise ToxauditError("Write `toxaudit discover ORG/NAME`, with the Hub id of one base model.")
-    if given["kind"] not in KINDS:
-        raise ToxauditError(f"There is no kind '{given['kind']}' of variants.{did_you_mean(given['kind'], KINDS)}")
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", given["top"]):
-        raise ToxauditError(f"--top is '{given['top']}': it must be a whole number from 1 to 999.")
-    return Request(bases[0], given["kind"], int(given["top"]), _writable(given["write"]) if given["write"] else None)
-
-
-def find(request: Request) -> Found:
+def find(search: Search) -> Found:
     """Ask the Hub.
 
     Raises:
@@ -89,28 +62,28 @@ def find(request: Request) -> Found:
     """
     from huggingface_hub import HfApi
 
-    source = parse(request.base)
+    source = parse(search.base)
     if not isinstance(source, HubSource):
-        raise ToxauditError(f"'{request.base}' is no Hub id (ORG/NAME): only the Hub knows of a model's variants.")
+        raise ToxauditError(f"'{search.base}' is no Hub id (ORG/NAME): only the Hub knows of a model's variants.")
     with sentences(source.reference, source.revision):
         # whose list would be empty: a misspelt base is refused here, and a former name or other case is set right
         base = HfApi().model_info(source.reference, revision=source.revision)
         listed = HfApi().list_models(
-            filter=f"base_model:{request.kind}:{base.id}",
+            filter=f"base_model:{search.kind}:{base.id}",
             sort="downloads",
-            limit=request.top,
+            limit=search.top,
             expand=["downloads", "sha", "tags", "gated", "siblings", "config", "cardData"],  # the Hub tells no more
         )
-        variants = tuple(judge(info, request.kind, base.id) for info in listed)
+        variants = tuple(judge(info, search.kind, base.id) for info in listed)
     if not variants:
-        others = ", ".join(kind for kind in KINDS if kind != request.kind)
-        raise ToxauditError(f"The Hub lists no {KINDS[request.kind]} of {base.id}: try --kind {others}.")
-    return Found(request, base, variants, datetime.now(UTC).date().isoformat())
+        others = ", ".join(kind for kind in KINDS if kind != search.kind)
+        raise ToxauditError(f"The Hub lists no {KINDS[search.kind]} of {base.id}: try --kind {others}.")
+    return Found(search, base, variants, datetime.now(UTC).date().isoformat())
 
 
 def table(found: Found) -> str:
     """The variants, one a line, each that can't be audited with the reason."""
-    kind = found.request.kind
+    kind = found.search.kind
     width = max(len(visible(variant.name)) for variant in found.variants)
     lines = [
         f"{visible(found.base.id)}: its most downloaded {KINDS[kind]} of the last 30 days, as of {found.date}",
@@ -134,7 +107,7 @@ def conclude(found: Found) -> str:
     Raises:
         ToxauditError: there is nothing to write, since none of the variants can be audited.
     """
-    file = found.request.file
+    file = found.search.file
     if file is None:
         return "Next: add --write audits/NAME.yaml to freeze them in a spec, then: toxaudit plan audit=NAME"
     if not found.usable:
@@ -148,7 +121,7 @@ def conclude(found: Found) -> str:
 
 def spec(found: Found) -> str:
     """An audit of all variants that can be audited; the others are named in comments."""
-    name, kind = found.base.id, found.request.kind
+    name, kind = found.base.id, found.search.kind
     base = {"pretrained": name, "revision": str(found.base.sha), "dtype": "bfloat16"}
     code = {"trust_remote_code": False} if "custom_code" in (found.base.tags or ()) else {}
     head = [
@@ -190,17 +163,6 @@ def _unique(name: str, taken: Collection[str]) -> str:
     stem = stem if re.fullmatch(folders.NAME, stem) else f"model_{stem}"
     numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
     return stem if stem not in taken else next(other for other in numbered if other not in taken)
-
-
-def _writable(path: str) -> Path:
-    file = Path(path)
-    if file.suffix != ".yaml" or not re.fullmatch(folders.NAME, file.stem):
-        raise ToxauditError(
-            f"--write is '{path}': it must be like audits/NAME.yaml, NAME made of the letters a-z, digits, - and _."
-        )
-    if file.exists() or file.is_symlink():
-        raise ToxauditError(f"{file} exists already: choose another name, or delete it first.")
-    return file
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
 from toxaudit.errors import ToxauditError, did_you_mean, visible
-from toxaudit.hub.request import Request
 from toxaudit.interop import cyclonedx, eval_results
 from toxaudit.records import AuditResult
 
@@ -27,6 +26,27 @@ KEPT = re.compile(
 """The files that pushes put into a repository beside its README."""
 
 _SHOWN = re.compile(rb"\]\((toxaudit/[a-z]+\.png)\)")
+
+
+@dataclass(frozen=True)
+class Push:
+    """What is to be pushed, and how.
+
+    Attributes:
+        run: the folder of a finished run.
+        repository: the id of the model's repository on the Hub.
+        candidate: whose card; None where that is clear.
+        dry_run: only show what would be sent.
+        direct: commit to the main branch, instead of a pull request.
+        samples: send the completions, too.
+    """
+
+    run: Path
+    repository: str
+    candidate: str | None = None
+    dry_run: bool = False
+    direct: bool = False
+    samples: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,31 +63,31 @@ class Parcel:
     description: str
 
 
-def candidate_of(request: Request, result: AuditResult) -> str:
+def candidate_of(wanted: Push, result: AuditResult) -> str:
     """Whose card it is: the one that was named, the only one, or the one that was read from the repository.
 
     Raises:
         ToxauditError: there is none, or several could be meant.
     """
     names = [model.name for model in result.real]
-    same = [model.name for model in result.real if hub_id(model.reference, model.revision) == request.repository]
-    if (chosen := request.candidate) and chosen not in names:
-        raise ToxauditError(f"{request.run} has no card of a candidate '{chosen}'.{did_you_mean(chosen, names)}")
+    same = [model.name for model in result.real if hub_id(model.reference, model.revision) == wanted.repository]
+    if (chosen := wanted.candidate) and chosen not in names:
+        raise ToxauditError(f"{wanted.run} has no card of a candidate '{chosen}'.{did_you_mean(chosen, names)}")
     if not names:
-        raise ToxauditError(f"{request.run} has no card to push: all of its candidates are controls.")
+        raise ToxauditError(f"{wanted.run} has no card to push: all of its candidates are controls.")
     for found in ([chosen] if chosen else names, same):
         if len(found) == 1:
             return found[0]
-    raise ToxauditError(f"{request.run} has cards of several candidates: add --candidate, one of {', '.join(names)}.")
+    raise ToxauditError(f"{wanted.run} has cards of several candidates: add --candidate, one of {', '.join(names)}.")
 
 
 def gather(
-    request: Request, result: AuditResult, candidate: str, benchmarks: Mapping[str, tuple[str, str]], page: str
+    wanted: Push, result: AuditResult, candidate: str, benchmarks: Mapping[str, tuple[str, str]], page: str
 ) -> Parcel:
     """What there is to send of one candidate.
 
     Args:
-        request: what the command line asks for.
+        wanted: what is to be pushed.
         result: what the run found.
         candidate: the candidate's name.
         benchmarks: suite -> id of the dataset and of its task, where it is a benchmark that is registered on the Hub.
@@ -76,17 +96,17 @@ def gather(
     Raises:
         ToxauditError: the run has no card.
     """
-    folder, own = results.card_folder(request.run, result, candidate), result.narrowed(candidate)
+    folder, own = results.card_folder(wanted.run, result, candidate), result.narrowed(candidate)
     absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
     section = b"" if absent else (folder / "card.md").read_bytes()
     shown = [name.decode() for name in _SHOWN.findall(section)]
     if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
-        raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {request.run}` first.")
+        raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {wanted.run}` first.")
     files = {f"{FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / FOLDER).glob("*.png"))}
     files[f"{FOLDER}/results.json"] = results.as_json(own).encode()
     files[f"{FOLDER}/bom.cdx.json"] = (json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n").encode()
-    if request.samples:
-        files |= _samples(request.run, result, {result.base.name, candidate})
+    if wanted.samples:
+        files |= _samples(wanted.run, result, {result.base.name, candidate})
     if right := eval_results.file(own, benchmarks, page):
         files[eval_results.PATH] = right
     return Parcel(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.labelled.request import Request
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, parse
 from toxaudit.suites import columns, rows
@@ -19,11 +18,38 @@ WITH_COLUMNS = tuple(f"{folder}*{ending}" for folder in ("", "*/") for ending in
 
 
 @dataclass(frozen=True)
+class Labelling:
+    """Data that people labelled, the scorer that is compared with them, and the file to write.
+
+    Attributes:
+        scorer: its name.
+        data: a data file, or a reference to one.
+        text, label, prompt: columns, or templates over them: what was labelled, how, and the prompt that it answers.
+        positive: labels that mean what the scorer counts; none takes 1 and true.
+        by: the slice by which errors are also counted, a column.
+        source: what the data are, in words for the card.
+        out: the file to write.
+        overrides: keys of the scorer.
+    """
+
+    scorer: str
+    data: str
+    out: Path
+    text: str = "text"
+    label: str = "label"
+    positive: tuple[str, ...] = ()
+    by: str | None = None
+    prompt: str | None = None
+    source: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Example:
     """A labelled text.
 
     Attributes:
-        text, label, prompt: as the request names them.
+        text, label, prompt: as the labelling names them.
         group: its value of the slice by which errors are counted, empty where it has none.
         row: the digest of all its columns.
     """
@@ -45,7 +71,7 @@ def fetch(data: str) -> Fetched:
     return fetched
 
 
-def read(request: Request, file: Path) -> Iterator[Example]:
+def read(labelling: Labelling, file: Path) -> Iterator[Example]:
     """The labelled texts.
 
     Raises:
@@ -55,21 +81,21 @@ def read(request: Request, file: Path) -> Iterator[Example]:
     empty = True
     for where, _, row in rows.read(file):
         empty = False
-        label = columns.value_of(row, request.label, where)
+        label = columns.value_of(row, labelling.label, where)
         if isinstance(label, list | dict):
-            raise ToxauditError(f"{where}: '{request.label}' is no label but {type(label).__name__}.")
+            raise ToxauditError(f"{where}: '{labelling.label}' is no label but {type(label).__name__}.")
         if not (spelt := _spelt(label)):
             bare.append(where)
         yield Example(
-            text=_text(row, request.text, where),
+            text=_text(row, labelling.text, where),
             label=spelt,
-            prompt=_text(row, request.prompt, where) if request.prompt else "",
-            group=_group(row, request.by, where) if request.by else "",
+            prompt=_text(row, labelling.prompt, where) if labelling.prompt else "",
+            group=_group(row, labelling.by, where) if labelling.by else "",
             row=digest(json.dumps(row, sort_keys=True, default=str)),
         )
     if bare:
         more = f", the first of {len(bare):,} such rows" if len(bare) > 1 else ""
-        raise ToxauditError(f"{bare[0]}: '{request.label}' is empty{more}: take out rows without a label.")
+        raise ToxauditError(f"{bare[0]}: '{labelling.label}' is empty{more}: take out rows without a label.")
     if empty:
         raise ToxauditError(f"{file.name} holds no rows.")
 
@@ -95,23 +121,23 @@ def _group(row: rows.Row, column: str, where: str) -> str:
     return "" if value is None else unicode_of(str(value), f"{where}: column '{column}'")
 
 
-def positive(request: Request, labels: Collection[str], file: Path) -> list[str]:
+def positive(labelling: Labelling, labels: Collection[str], file: Path) -> list[str]:
     """The labels that mean what the scorer counts.
 
     Raises:
         ToxauditError: none are named and they can't be told, or no row has one that is.
     """
-    if unknown := next((label for label in request.positive if label not in labels), None):
+    if unknown := next((label for label in labelling.positive if label not in labels), None):
         raise ToxauditError(
-            f"{file.name}: no row has the label '{unknown}' in '{request.label}'.{did_you_mean(unknown, labels)}"
+            f"{file.name}: no row has the label '{unknown}' in '{labelling.label}'.{did_you_mean(unknown, labels)}"
         )
-    if request.positive:
-        return list(request.positive)
+    if labelling.positive:
+        return list(labelling.positive)
     if {label.lower() for label in labels} <= {"0", "1", "false", "true"}:
         return [label for label in labels if label.lower() in ("1", "true")]
     raise ToxauditError(
         f"{file.name}: which of its labels mean what the scorer counts? Write positive=LABEL or positive=[A,B], with "
-        f"labels of '{request.label}': {named(labels)}."
+        f"labels of '{labelling.label}': {named(labels)}."
     )
 
 

@@ -1,0 +1,91 @@
+"""``toxaudit audit=NAME`` runs an audit, or a sweep of them; ``plan`` and ``show`` say beforehand what it would be."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toxaudit.cli.card import listed
+from toxaudit.cli.exit_codes import DECISIONS, DONE
+from toxaudit.cli.options import Options
+from toxaudit.errors import one_line, visible
+
+if TYPE_CHECKING:
+    from toxaudit.records import AuditResult
+
+RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")
+RUN.flag("-m", "--multirun", help="run once for each value of an override such as generation.temperature=0,0.7")
+PLAN = Options(
+    "plan",
+    "audit=NAME [KEY=VALUE ...]",
+    "Says what a run would do, how long it would take, what it would fetch and what is stored already; loads no "
+    "weights. Overrides are written as for the run itself, as in `toxaudit plan audit=quickstart gate.margin=0.01`.",
+)
+SHOW = Options(
+    "show",
+    "audit=NAME [KEY=VALUE ...]",
+    "Prints the whole spec of an audit with every default filled in, and what overrides change in it, as in "
+    "`toxaudit show audit=quickstart gate.margin=0.01`. Every key that it shows can be overridden.",
+)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run an audit; exit code 0 is GO, 1 is NO-GO, 2 is INCONCLUSIVE, and a sweep's is its worst."""
+    overrides, given = RUN.read(words)
+    sweeping = "multirun" in given
+    from toxaudit.compose.compose import compose
+    from toxaudit.compose.overrides import sweep
+
+    jobs = sweep(overrides) if sweeping else [overrides]
+    specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
+    from toxaudit.planning.plan import describe
+    from toxaudit.runner import run
+
+    codes = []
+    for number, (job, spec) in enumerate(zip(jobs, specs, strict=True)):
+        if sweeping:
+            spec.out = str(Path(spec.out) / str(number))
+        command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
+        print(visible(command), visible(describe(spec), keep="\n"), sep="\n", flush=True)
+        result, files = run(spec, command)
+        _conclude(result, files)
+        codes.append(DECISIONS[result.decision])
+    return next((code for code in (1, 2) if code in codes), 0)
+
+
+def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
+    """The last lines: verdicts, files, what to do next."""
+    from toxaudit.card.facts import statements, verdict_line
+
+    print()
+    for verdict in result.verdicts:
+        print(verdict_line(result, verdict))
+    for each in result.skipped:
+        print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))
+    lines = statements(result)
+    if len(lines) > len(result.verdicts):  # else the verdicts have said it
+        print("\nCritical measures:\n  " + "\n  ".join(lines))
+    folder = files[0].parent
+    print(f"\nAudit '{visible(result.audit)}': {result.decision}")
+    print(f"Results in {listed(folder, files)}")
+    print(f"Next: open {folder / 'report.html'}; `toxaudit push {folder} --repo ORG/NAME` offers the card to the Hub.")
+
+
+def plan(words: Sequence[str]) -> int:
+    """Say what a run would do."""
+    overrides, _ = PLAN.read(words)
+    from toxaudit.compose.compose import compose
+    from toxaudit.planning.plan import describe
+
+    print(visible(describe(compose(overrides)), keep="\n"))
+    return DONE
+
+
+def show(words: Sequence[str]) -> int:
+    """Print a whole spec."""
+    overrides, _ = SHOW.read(words)
+    from toxaudit.compose.compose import compose
+    from toxaudit.spec.schema import as_yaml
+
+    print(as_yaml(compose(overrides)), end="")
+    return DONE

@@ -1,0 +1,37 @@
+"""What ``toxaudit --help`` prints."""
+
+HELP = """\
+toxaudit: is a fine-tuned language model less safe than its base, where, by how much, and how sure are we?
+
+Start here:
+  toxaudit audit=quickstart            audit two real fine-tunes of a small model (about 5 minutes, no GPU)
+  toxaudit init my_audit               write audits/my_audit.yaml, a commented spec to fill in
+
+Commands:
+  toxaudit audit=NAME [KEY=VALUE ...]  run an audit: generate, score, estimate, decide, write card and report
+  toxaudit plan audit=NAME             what a run would do and what is stored already; loads no weights
+  toxaudit show audit=NAME             the whole spec, every default filled in
+  toxaudit card RUN                    write card, plots and report of a finished run anew, without rerunning it
+                                       (card.template=FILE, card.samples=5; RUN is a folder such as runs/quickstart)
+  toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
+  toxaudit init NAME                   write a new spec
+  toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them
+                                       (--kind finetune, adapter, merge or quantized; --top 10)
+  toxaudit push RUN --repo ORG/NAME    send a run's card, plots and results to the model's repository on the Hub, as a
+                                       pull request (--dry-run: show it; --direct: commit; --samples: completions, too;
+                                       --candidate NAME, where the run has several)
+  toxaudit calibrate scorer=NAME data=FILE positive=LABEL
+                                       a scorer's errors against human labels, as a file that a spec can name
+                                       (text=, label=, prompt=, by= name columns; out=FILE; source="what it is")
+  toxaudit calibrate-statistics        rerun the study of coverage and error rates into docs/ (--quick: 3 minutes)
+
+Overrides are Hydra's, the same for every command:
+  suite=[a,b]  gate.margin=0.01  suites.rtp_categories.limit=70  generation.temperature=0.7
+  -m generation.temperature=0,0.7      run once for each value
+
+Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error. Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).
+"""
+
+
+class Help(Exception):
+    """A help text was asked for: its message is printed, and nothing else is done."""
