@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import pre_tokenizers
 
+from toxaudit.checks import notes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, load, resolve_base, resolve_candidate
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
@@ -85,20 +86,24 @@ class Checks:
         return resolve_candidate(name, made, self.base, "cpu", self.store)
 
     def run(self, *candidates, chat=False, base=None, stop=False):
-        """The notes of those that pass; ``refused`` and ``ticks`` are of this run alone."""
+        """The notes of those that pass; ``refused``, ``records`` and ``ticks`` are of this run alone."""
         self.refused, self.ticks = {}, 0
 
-        def refuse(name, error):
+        def refuse(checks, error):
             if stop:
                 raise error
-            self.refused[name] = str(error)
+            self.refused[checks.arm] = str(error)
+            failed[checks.arm] = tuple(checks.done)
 
         def tick():
             self.ticks += 1
 
         base = base or self.base
         shelf = self.store.shelf("checks", {"base": base.identity})
-        return Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
+        failed = {}
+        passed = Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
+        self.records = passed | failed
+        return {name: notes(records) for name, records in passed.items()}
 
     def logits(self, arm):
         with self.loader.open(arm) as loaded:

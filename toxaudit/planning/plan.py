@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit import training
+from toxaudit.checks import Checklist
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.pinning import lock
 from toxaudit.planning import outlook
 from toxaudit.planning.expected import Known, Prospect
-from toxaudit.planning.outlook import Prompts
-from toxaudit.sources import parse
+from toxaudit.records import Asked
+from toxaudit.sources import HubSource, parse
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
+from toxaudit.suites import design
 
 ABSENT = "can't be had: see below"
 
@@ -25,18 +27,19 @@ def describe(spec: AuditSpec) -> str:
     The Hub is asked for sizes, licences and gates; what it doesn't answer in time is named.
 
     Raises:
-        ToxauditError: a local file that the spec names is missing or broken.
+        ToxauditError: a local file that the spec names is missing or broken, or the design doesn't fit the suites.
     """
     if spec.lock:
         locked, spec = lock.read(spec.lock), deepcopy(spec)
         lock.apply(spec, locked)
         spec = replace(spec, candidates={n: c for n, c in spec.candidates.items() if n not in locked.skipped})
     seen = outlook.look(spec)
-    prospect, prompts, known = seen.prospect, seen.prompts, seen.prospect.known
+    prospect, known = seen.prospect, seen.prospect.known
+    unchecked = _check_design(spec, seen.suites, known)
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
     lines += [_row(name, text) for name, text in _models(spec, known)]
     lines += ["", "  Suites"]
-    lines += [_row(name, _suite(name, suite, prompts, known)) for name, suite in spec.suites.items()]
+    lines += [_row(name, _suite(name, suite, seen.suites.get(name), known)) for name, suite in spec.suites.items()]
     lines += ["", "  Scorers"]
     lines += [_row(name, _scorer(name, scorer, known)) for name, scorer in spec.scorers.items()]
     lines += ["", f"  To generate: {outlook.amount(spec, seen)}"]
@@ -46,7 +49,32 @@ def describe(spec: AuditSpec) -> str:
     lines.append(f"  Time: {outlook.time(spec, seen)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
+    lines += [f"  Not checked yet: {' and '.join(unchecked)}, still to be fetched."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
+
+
+def _check_design(spec: AuditSpec, suites: Mapping[str, Asked], known: Mapping[str, Known]) -> list[str]:
+    """Refuse the design as a run would, as far as what it needs is on this machine.
+
+    Returns:
+        What can't be checked yet, in phrases.
+
+    Raises:
+        ToxauditError: the design doesn't fit.
+    """
+    checks, unchecked = Checklist(), []
+    design.check(spec, suites, checks)
+    if absent := [name for name in spec.suites if name not in suites]:
+        unchecked.append(f"whether the design fits the prompts of {', '.join(absent)}")
+    for name in spec.scorers:
+        if not any(_may_be_asked_for(each) for key, each in known.items() if key.startswith(f"scorers.{name}.")):
+            design.check_calibrated(spec, name, checks)
+    return unchecked
+
+
+def _may_be_asked_for(known: Known) -> bool:
+    """Whether a file is to be fetched, or the Hub to be asked for its commit."""
+    return known.path is None or isinstance(known.source, HubSource)
 
 
 def _row(name: str, text: str) -> str:
@@ -108,9 +136,8 @@ def _stage(stage: TrainingStage) -> str:
     return f"{source.shown} in {training.steps(stage)} steps" if source.cached() else f"{source.shown} (to be fetched)"
 
 
-def _suite(name: str, suite: Any, prompts: Prompts, known: Mapping[str, Known]) -> str:
-    found = prompts[name]
-    count = len(found) if found is not None else outlook.count(suite) or "all"
+def _suite(name: str, suite: Any, asked: Asked | None, known: Mapping[str, Known]) -> str:
+    count = len(asked.prompts) if asked else outlook.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
     scorers = ", ".join(suite.scorers)
     return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
