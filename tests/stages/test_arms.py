@@ -59,7 +59,7 @@ def test_a_reference_of_no_form_does_not_stop_an_audit_that_skips(here):
 
 
 def test_what_was_checked_is_kept_with_the_results_and_again_by_a_run_that_looks_at_nothing(here):
-    again = ["candidates.again=./models/base", "candidates.idle.peft=./models/idle"]
+    again = ["candidates.again=./models/base", "candidates.idle=./models/idle"]
     found = []
     for _ in range(2):
         assert main([*SKIP, *again]) in (1, 2)
