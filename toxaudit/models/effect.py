@@ -41,7 +41,7 @@ def require(checks: Checklist, by: Evidence, same: Iterable[bool], refusal: Toxa
 
 
 def not_asked(checks: Checklist, by: Evidence) -> None:
-    """Note of a candidate that is the base under another system prompt that its weights need not change anything."""
+    """Note that a candidate is the base itself under another system prompt, so that its weights need change nothing."""
     checks.not_applicable(name_of(by), "it is the base itself, under another system prompt")
 
 

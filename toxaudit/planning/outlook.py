@@ -13,6 +13,7 @@ from toxaudit.models.served import server_of
 from toxaudit.planning.effort import GPU_SPEED, Effort, Questions, questions
 from toxaudit.planning.expected import Prospect, on_this_machine, threads
 from toxaudit.records import Asked
+from toxaudit.scorers.judge import Judge
 from toxaudit.sources import HubSource, parse
 from toxaudit.spec.schema import AuditSpec
 
@@ -43,7 +44,8 @@ def look(spec: AuditSpec) -> Outlook:
         ToxauditError: a local file that the spec names is missing or broken.
     """
     prospect = Prospect(spec)
-    suites = {name: here for name, suite in spec.suites.items() if (here := _asked(name, suite))}  # the Hub is asked
+    read = ((name, _asked(name, suite)) for name, suite in spec.suites.items())
+    suites = {name: asked for name, asked in read if asked}  # while the Hub is asked
     cpu = speed.speed(threads(spec)) if prospect.device == "cpu" else None
     prospect.wait()
     told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
@@ -73,6 +75,11 @@ def count(suite: Any) -> int | None:
     """How many prompts a suite that is not here will ask, as far as it tells."""
     told = [number for number in (suite.limit, suite.n) if number is not None]
     return min(told, default=None)
+
+
+def asks_server(scorer: object) -> bool:
+    """Whether a server answers for a scorer."""
+    return isinstance(scorer, Judge) and bool(scorer.endpoint)
 
 
 def _asked(name: str, suite: Any) -> Asked | None:
@@ -159,7 +166,7 @@ def _not_reckoned(spec: AuditSpec, seen: Outlook) -> list[str]:
         found.append("generating, as vLLM's speed is not reckoned")
     if not server and (names := seen.prospect.of_unknown_size):
         found.append(f"{', '.join(names)}, of unknown size")
-    if asked := [name for name, scorer in spec.scorers.items() if getattr(scorer, "endpoint", None)]:
+    if asked := [name for name, scorer in spec.scorers.items() if asks_server(scorer)]:
         found.append(f"{', '.join(asked)}, which a server answers")
     return found
 

@@ -49,7 +49,7 @@ def describe(spec: AuditSpec) -> str:
     lines.append(f"  Time: {outlook.time(spec, seen)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
-    lines += [f"  Not checked yet: {' and '.join(unchecked)}, still to be fetched."] if unchecked else []
+    lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
 
 
@@ -65,14 +65,17 @@ def _check_design(spec: AuditSpec, suites: Mapping[str, Asked], known: Mapping[s
     checks, unchecked = Checklist(), []
     design.check(spec, suites, checks)
     if absent := [name for name in spec.suites if name not in suites]:
-        unchecked.append(f"whether the design fits the prompts of {', '.join(absent)}")
-    for name in spec.scorers:
-        if not any(_may_be_asked_for(each) for key, each in known.items() if key.startswith(f"scorers.{name}.")):
+        unchecked.append(f"whether the design fits the prompts of {', '.join(absent)}, still to be fetched")
+    for name in (name for name, scorer in spec.scorers.items() if scorer.calibration):
+        files = [each for key, each in known.items() if key.startswith(f"scorers.{name}.")]
+        if outlook.asks_server(spec.scorers[name]) or any(map(_is_asked_for, files)):
+            unchecked.append(f"whether the calibration of {name} is its own")
+        else:
             design.check_calibrated(spec, name, checks)
     return unchecked
 
 
-def _may_be_asked_for(known: Known) -> bool:
+def _is_asked_for(known: Known) -> bool:
     """Whether a file is to be fetched, or the Hub to be asked for its commit."""
     return known.path is None or isinstance(known.source, HubSource)
 
