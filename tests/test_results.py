@@ -14,7 +14,7 @@ from finished import HARDER
 
 from toxaudit.card import SectionCard, render_card
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Diagnostics, Skipped
+from toxaudit.records import Check, Diagnostics, Skipped
 from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
 from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec
@@ -26,6 +26,9 @@ AGREEMENT = {
     "suite": "rtp_categories", "model": "base", "first": "nobody", "second": "toxicity_bilstm", "n": 1, "both": 1,
     "first_only": 0, "second_only": 0, "neither": 0, "kappa": None,
 }  # fmt: skip
+
+
+CHECK = {"arm": "base", "name": "outputs are finite", "outcome": "passed", "text": ""}
 
 
 def write(folder: Path, result, rows=()):
@@ -60,6 +63,32 @@ def test_a_number_that_is_none_and_half_a_character_never_reach_the_file(tmp_pat
     assert found.title == "half \ufffd a pair"
 
 
+CHECKS = (
+    Check("", "prompts", "passed"),
+    Check("base", "outputs are finite", "passed", "but slow"),
+    Check("gone", "it can be had", "failed", "it is gone"),
+    Check("creeping", "its template", "not applicable", "it has none"),
+)
+
+
+def test_checks_are_read_back_and_say_what_concerns_a_candidate(tmp_path):
+    gone = (Skipped("gone", "org/gone", "it is gone"),)
+    write(tmp_path, replace(HARDER["several"], checks=CHECKS, skipped=gone))
+    assert read_result(tmp_path).checks == CHECKS
+    assert read_result(tmp_path).narrowed("creeping").checks == (*CHECKS[:2], CHECKS[3])
+    first = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["checks"][1]
+    assert first == {"arm": "base", "name": "outputs are finite", "outcome": "passed", "text": "but slow"}
+
+
+def test_results_from_before_checks_were_kept_are_read(tmp_path):
+    write(tmp_path, HARDER["several"])
+    file = tmp_path / "results.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    del content["checks"]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert read_result(tmp_path) == HARDER["several"]
+
+
 def broken(folder: Path, change) -> str:
     """What is said of results that were changed by hand."""
     write(folder, HARDER["several"])
@@ -91,6 +120,9 @@ def broken(folder: Path, change) -> str:
         (lambda c: c["estimates"][2]["counts"].pop("n01"), "'estimates.2.counts' must hold n00, n01, n10, n11"),
         (lambda c: c["gate"].update(certainty=1.0), "'gate' must have a certainty between 0.5 and 1"),
         (lambda c: c.update(agreements=[AGREEMENT]), "'agreements.0' names something of which it says nothing else"),
+        (lambda c: c.update(checks=[CHECK | {"outcome": "maybe"}]), "'checks.0.outcome' is wrong"),
+        (lambda c: c.update(checks=[CHECK | {"more": 1}]), "'checks.0.more' is wrong"),
+        (lambda c: c.update(checks=[CHECK | {"arm": "nobody"}]), "'checks.0.arm' is 'nobody'"),
         (lambda c: c.update(candidates=[], verdicts=[], estimates=[]), "it has no candidates"),
         (lambda c: c["suites"][0].update(name="../x"), "'suites' names '../x'"),
         (lambda c: c["candidates"][1].update(name="../x"), "'candidates' names '../x'"),

@@ -135,6 +135,9 @@ class Scorer(NamesFiles, Protocol):
     def outcome(self, score: float) -> float:
         """A completion's outcome, in 0..1, where 1 is unwanted."""
 
+    def stated_errors(self) -> Calibration | None:
+        """The errors that its ``calibration`` states, whichever scorer they are of."""
+
     def known_errors(self) -> Calibration | None:
         """Its errors on labelled completions, where they are known."""
 

@@ -282,6 +282,23 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One check that was done before anything was spent.
+
+    Attributes:
+        arm: the name of the arm that was checked; empty for the audit's design.
+        name: what was checked.
+        outcome: how it came out.
+        text: why it failed or did not apply; of one that passed, what a reader must know all the same, if anything.
+    """
+
+    arm: str
+    name: str
+    outcome: Literal["passed", "failed", "not applicable"]
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A candidate that was not audited, and why; ``expect`` as in ``ModelFacts``."""
 
@@ -394,6 +411,7 @@ class AuditResult:
     sampling: str = ALL_ASKED
     skipped: tuple[Skipped, ...] = ()
     agreements: tuple[Agreement, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:
@@ -420,6 +438,7 @@ class AuditResult:
             verdicts=tuple(verdict for verdict in self.verdicts if verdict.candidate in names),
             agreements=tuple(each for each in self.agreements if each.model in {*names, self.base.name}),
             skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
+            checks=tuple(check for check in self.checks if check.arm in {*names, self.base.name, ""}),
         )
 
     @property

@@ -202,6 +202,10 @@ def _unknown(result: AuditResult) -> str:
     for number, pair in enumerate(result.agreements):
         if pair.suite not in suites or pair.model not in arms or not {pair.first, pair.second} <= measures:
             return f"'agreements.{number}' names something of which it says nothing else"
+    checked = {*arms, *(each.name for each in result.skipped), ""}
+    for number, check in enumerate(result.checks):
+        if check.arm not in checked:
+            return f"'checks.{number}.arm' is '{check.arm}', of which it says nothing else"
     if sorted(verdict.candidate for verdict in result.verdicts) != sorted(names):
         return "'verdicts' must hold one for each of the candidates"
     return ""

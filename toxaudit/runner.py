@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from toxaudit import __version__
+from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
@@ -36,6 +37,7 @@ from toxaudit.spec.schema import AuditSpec
 from toxaudit.stages import answering, arms, estimating, rendering, scoring
 from toxaudit.stages.arms import Arms
 from toxaudit.store.shelves import Store
+from toxaudit.suites import design
 from toxaudit.suites.base import described
 
 
@@ -58,9 +60,11 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         pinned, pins = _pinned(spec)
         spec = pinned.spec
         suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
-        estimating.check_design(spec, suites)
-        for scorer in spec.scorers.values():
+        checks = Checklist()
+        design.check(spec, suites, checks)
+        for name, scorer in spec.scorers.items():
             scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
+            design.check_calibrated(spec, name, checks)
         loader = Loader(spec.executor.start())
         chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
         found = arms.assemble(pinned, loader, store, chats)
@@ -72,7 +76,8 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         posteriors = _estimate(asked_of, store, suites, scored)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-    result = replace(_result(asked_of, command, found, suites, estimates), agreements=agreements)
+    result = _result(asked_of, command, found, suites, estimates)
+    result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
     files = write_results(out, spec, result, sample_rows(suites, result.scorers, answers, scored))
     result = read_result(out)  # what is said of it from here on is what the file says
     files.append(cyclonedx.write(result, out))

@@ -19,6 +19,7 @@ from transformers import GenerationConfig
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
 from toxaudit.backends.served_preflight import preflight, probes
+from toxaudit.checks import notes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, ServedModel, load
 from toxaudit.pinning.references import references
@@ -642,10 +643,10 @@ def looked_at(server, store, asked=None, refused=None, **names):
     """The notes on each arm that may be audited, and those refused."""
     own, said = backend(server), {}
     asked = probes([("mine", "raw", False)], []) if asked is None else asked
-    refuse = refused or (lambda name, error: said.update({name: str(error)}))
+    refuse = refused or (lambda checks, error: said.update({checks.arm: str(error)}))
     shelf = store.shelf(Checks("", {}))
     passed = preflight(own, Loader("cpu"), shelf, asked, arms(own, **names), refuse, lambda: None)
-    return passed, said
+    return {name: notes(checks) for name, checks in passed.items()}, said
 
 
 @pytest.fixture
@@ -739,7 +740,9 @@ def test_an_arm_under_another_system_prompt_may_be_the_base_itself(store):
         asked = probes([("mine", "chat", False)], [""])
         found = [base, replace(tuned, system_instruction="Do no harm.")]
         shelf, bodies = store.shelf(Checks("", {})), []
-        assert preflight(own, Loader("cpu"), shelf, asked, found, None, lambda: None) == {"base": (), "tuned": ()}
+        passed = preflight(own, Loader("cpu"), shelf, asked, found, None, lambda: None)
+        assert {name: notes(checks) for name, checks in passed.items()} == {"base": (), "tuned": ()}
+        assert passed["tuned"][-1].text == "it is the base itself, under another system prompt"
         bodies = [each.body["messages"][0] for each in server.asked if each.body]
     assert [each["role"] for each in bodies] == ["user", "system"] and bodies[1]["content"] == "Do no harm."
 

@@ -11,6 +11,7 @@ from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
 from toxaudit.backends.served_preflight import preflight, probes
 from toxaudit.backends.transformers import Transformers
+from toxaudit.checks import notes
 from toxaudit.models import Loader, ServedModel
 from toxaudit.records import Prompt
 from toxaudit.spec.schema import Generation
@@ -115,7 +116,9 @@ def test_models_with_weights_of_their_own_pass_the_checks(served, tmp_path):
     backend, arms = served
     asked = probes([("a", "raw", False), ("b", "chat", False), ("c", "raw", True)], [""])
     shelf = Store(tmp_path).shelf(Checks("", {}))
-    assert preflight(backend, Loader("cpu"), shelf, asked, arms, None, lambda: None) == {arm.name: () for arm in arms}
+    passed = preflight(backend, Loader("cpu"), shelf, asked, arms, None, lambda: None)
+    assert {name: notes(checks) for name, checks in passed.items()} == {arm.name: () for arm in arms}
+    assert all(check.outcome == "passed" for checks in passed.values() for check in checks)
 
 
 def test_an_adapter_that_changes_nothing_is_refused(models, tiny_base, tmp_path):
@@ -125,5 +128,11 @@ def test_an_adapter_that_changes_nothing_is_refused(models, tiny_base, tmp_path)
         arms = [ServedModel(name, "served", backend.server, name) for name in ("base", "idle")]
         asked = probes([("a", "raw", True)], [])
         shelf = Store(tmp_path).shelf(Checks("", {}))
-        passed = preflight(backend, Loader("cpu"), shelf, asked, arms, refused.__setitem__, lambda: None)
-    assert passed == {"base": ()} and "the adapter changes nothing" in str(refused["idle"])
+
+        def refuse(checks, error):
+            refused[checks.arm] = checks.done, str(error)
+
+        passed = preflight(backend, Loader("cpu"), shelf, asked, arms, refuse, lambda: None)
+    done, said = refused["idle"]
+    assert set(passed) == {"base"} and "the adapter changes nothing" in said
+    assert [(check.outcome, check.text) for check in done] == [("passed", "")] * 2 + [("failed", said)]

@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import pre_tokenizers
 
+from toxaudit.checks import notes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, load, resolve_base, resolve_candidate
+from toxaudit.records import Check
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
@@ -86,20 +88,24 @@ class Checks:
         return resolve_candidate(name, made, self.base, "cpu", self.store)
 
     def run(self, *candidates, chat=False, base=None, stop=False):
-        """The notes of those that pass; ``refused`` and ``ticks`` are of this run alone."""
+        """The notes of those that pass; ``refused``, ``records`` and ``ticks`` are of this run alone."""
         self.refused, self.ticks = {}, 0
 
-        def refuse(name, error):
+        def refuse(checks, error):
             if stop:
                 raise error
-            self.refused[name] = str(error)
+            self.refused[checks.arm] = str(error)
+            failed[checks.arm] = tuple(checks.done)
 
         def tick():
             self.ticks += 1
 
         base = base or self.base
         shelf = self.store.shelf(identities.Checks(base.identity, {}))
-        return Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
+        failed = {}
+        passed = Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
+        self.records = passed | failed
+        return {name: notes(records) for name, records in passed.items()}
 
     def logits(self, arm):
         with self.loader.open(arm) as loaded:
@@ -179,6 +185,42 @@ def test_finished_checks_load_nothing_and_give_the_same_notes_again(checks, mode
     assert not checks.loaded and not rendered and not checks.ticks
 
 
+def test_every_check_is_a_record_that_a_finished_check_keeps(checks, models, tmp_path, rendered):
+    odd = checks.candidate("odd", pretrained=variant(models, "full", tmp_path / "odd", template=OTHER_TEMPLATE))
+    first = checks.run(*all_kinds(checks), odd), checks.records
+    assert {check.outcome for records in checks.records.values() for check in records} == {"passed", "not applicable"}
+    assert all(check.arm == arm for arm, records in checks.records.items() for check in records)
+    names = {arm: [check.name for check in records] for arm, records in checks.records.items()}
+    assert all(len(set(each)) == len(each) for each in names.values())
+    assert "the base is as before once it is gone" in names["tuned"]
+    assert names["over"].index("the adapter fits the model") > names["over"].index("the adapter's values are finite")
+    assert [check.text for check in checks.records["noop"]] == ["it is the base itself, generated again"]
+    (told,) = [check for check in checks.records["odd"] if check.outcome == "passed" and check.text]
+    assert (told.name, (told.text,)) == ("chat template beside the base's", first[0]["odd"])
+    assert (checks.run(*all_kinds(checks), odd), checks.records) == first
+
+
+def test_finished_checks_of_which_only_notes_were_kept_are_understood(checks, rendered):
+    """As before checks were records."""
+    told, fine = checks.candidate("told", pretrained="full"), checks.candidate("fine", peft="adapter")
+    shelf = checks.store.shelf("checks", {"base": checks.base.identity})
+    shelf.add({checks.base.identity: [], told.identity: ["its stop tokens differ", "and more"], fine.identity: []})
+    assert checks.run(told, fine) == {"base": (), "told": ("its stop tokens differ", "and more"), "fine": ()}
+    assert not checks.loaded
+    name = "checks of an earlier version"
+    assert checks.records["fine"] == (Check("fine", name, "passed"),)
+    assert checks.records["told"] == tuple(
+        Check("told", name, "passed", note) for note in ("its stop tokens differ", "and more")
+    )
+
+
+def test_what_earlier_versions_read_of_a_finished_check_is_still_its_notes(checks, models, tmp_path, rendered):
+    odd = checks.candidate("odd", pretrained=variant(models, "full", tmp_path / "odd", template=OTHER_TEMPLATE))
+    notes = checks.run(odd)["odd"]
+    shelf = checks.store.shelf("checks", {"base": checks.base.identity})
+    assert (shelf[checks.base.identity], shelf[odd.identity]) == ([], list(notes))
+
+
 def test_only_new_arms_are_looked_at_and_their_base(checks, rendered):
     checks.run(checks.candidate("tuned", peft="adapter"))
     checks.loader.close()
@@ -216,6 +258,13 @@ def test_a_refused_arm_is_looked_at_again_and_harms_no_other(checks, models, tmp
     for _ in range(2):
         assert set(checks.run(spoilt, checks.candidate("tuned", peft="adapter"))) == {"base", "tuned"}
         assert checks.refused["spoilt"].endswith("spoilt gives outputs that are not finite.")
+        *before, failed = checks.records["spoilt"]
+        assert (failed.name, failed.outcome, failed.text) == (
+            "outputs are finite",
+            "failed",
+            checks.refused["spoilt"],
+        )
+        assert before and {check.outcome for check in before} == {"passed"}
     assert checks.loaded.count("spoilt") == 2
     assert torch.equal(checks.logits(checks.base), logits_of(load(checks.base, "cpu")))
 

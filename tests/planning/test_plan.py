@@ -163,7 +163,21 @@ def test_what_is_on_this_machine_is_told_without_the_hub(fresh, capsys):
         "; less where answers end before their limit, or are stored already. Measured just now: 50 GFLOP/s in float32 "
         "by 1 thread."
     )
-    assert "Problem" not in out and "Not resolved" not in out
+    assert "Problem" not in out and "Not resolved" not in out and "Not checked" not in out
+
+
+def test_a_design_that_a_run_would_refuse_is_refused(fresh, capsys, monkeypatch):
+    workspace.make(fresh)
+    overrides = ["estimator=[paired_exact]", "scorers.vowels.threshold=null"]
+    sentence = (
+        "toxaudit: scorers.vowels takes the mean score, which paired_exact does not take: add paired_bb to "
+        "'estimator: [...]'.\n"
+    )
+    assert main(["plan", "audit=tiny", *overrides]) == 3
+    assert capsys.readouterr() == ("", sentence)
+    monkeypatch.setattr("toxaudit.planning.plan.describe", lambda spec: "")  # what a run says of its own
+    assert main(["audit=tiny", *overrides]) == 3
+    assert capsys.readouterr().err == sentence
 
 
 def test_a_broken_file_on_this_machine_is_named(fresh, capsys):
@@ -228,6 +242,7 @@ def test_prompts_that_are_not_here_yet_are_reckoned_by_the_hundred(fresh, capsys
     assert said(out, "To generate:") == "1 suite(s) still to be fetched, at most 12 tokens x 3 models a prompt."
     assert said(out, "Time:").startswith("less than a minute for each 100 prompts of suites still to be fetched; less")
     assert said(out, "To fetch:") == "1 of unknown size."
+    assert said(out, "Not checked yet:") == "whether the design fits the prompts of prompts, still to be fetched."
     suite.write_text(suite.read_text() + "limit: 30\n")
     out = planned(capsys, "audit=tiny", "suite=[prompts]")
     assert row(out, "prompts").startswith("30 prompts, raw")

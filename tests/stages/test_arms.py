@@ -51,8 +51,33 @@ def test_a_reference_that_can_not_be_read_is_shown_as_written(here, written):
 
 def test_a_reference_of_no_form_does_not_stop_an_audit_that_skips(here):
     assert main([*SKIP, "candidates.gone=nonsense"]) in (1, 2)
-    (skipped,) = json.loads(Path("runs/tiny/results.json").read_text())["skipped"]
+    result = json.loads(Path("runs/tiny/results.json").read_text())
+    (skipped,) = result["skipped"]
     assert (skipped["name"], skipped["reference"]) == ("gone", "nonsense")
+    (failed,) = [check for check in result["checks"] if check["outcome"] == "failed"]
+    assert (failed["arm"], failed["text"]) == ("gone", skipped["reason"])
+
+
+def test_what_was_checked_is_kept_with_the_results_and_again_by_a_run_that_looks_at_nothing(here):
+    again = ["candidates.again=./models/base", "candidates.idle=./models/idle"]
+    found = []
+    for _ in range(2):
+        assert main([*SKIP, *again]) in (1, 2)
+        found.append(json.loads(Path("runs/tiny/results.json").read_text()))
+    result = found[0]
+    assert result["checks"] == found[1]["checks"]
+    failed = {check["arm"]: check for check in result["checks"] if check["outcome"] == "failed"}
+    assert {name: check["text"] for name, check in failed.items()} == {
+        each["name"]: each["reason"] for each in result["skipped"]
+    }
+    assert failed["again"]["name"] == "effect by files and system prompts"
+    assert failed["idle"]["name"] == "effect by stored values"
+    assert "models/idle changes nothing" in failed["idle"]["text"] and str(here) not in json.dumps(result["checks"])
+    order = list(dict.fromkeys(check["arm"] for check in result["checks"]))
+    assert order == ["", "base", "tuned", "noop", "again", "idle"]
+    design = [check["name"] for check in result["checks"] if not check["arm"]]
+    assert design[0] == "prompts, strata and weights of suite 'mine'"
+    assert "estimator for scorer 'vowels' on suite 'mine'" in design
 
 
 @pytest.mark.parametrize(

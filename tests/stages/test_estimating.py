@@ -154,6 +154,20 @@ def test_a_calibration_by_slice_needs_counts_for_every_value(here, capsys):
     assert not Path("runs").exists()
 
 
+def test_what_a_run_would_refuse_of_a_calibration_a_plan_refuses_in_the_same_words(here, capsys):
+    for settings in (
+        {"by": "kind", "counts": {"question": ERRORS, "order": ERRORS}},
+        {"by": "sort", "counts": {"question": ERRORS}},
+        {"scorer": "of another"},
+    ):
+        calibration(**settings)
+        said = []
+        for words in (["audit=tiny"], ["plan", "audit=tiny"]):
+            assert main(words) == 3
+            said.append(capsys.readouterr().err.splitlines()[-1])
+        assert said[0] == said[1] and said[0].startswith("toxaudit: ")
+
+
 def test_a_calibration_by_slice_corrects_each_part_by_its_own_errors(here):
     poor = {"true_positive": 300, "false_negative": 200, "false_positive": 10, "true_negative": 490}
     calibration(by="kind", counts={"question": ERRORS, "order": poor, "remark": ERRORS})
@@ -248,8 +262,9 @@ def test_prompts_of_no_template_are_each_their_own(here):
     ],
 )
 def test_a_design_that_no_selected_estimator_takes_is_refused_before_anything_is_spent(here, capsys, overrides):
-    assert main(["audit=tiny", "estimator=[paired_exact]", *overrides]) == 3
-    assert "add paired_bb to 'estimator: [...]'" in capsys.readouterr().err
+    for verb in ([], ["plan"]):
+        assert main([*verb, "audit=tiny", "estimator=[paired_exact]", *overrides]) == 3
+        assert "add paired_bb to 'estimator: [...]'" in capsys.readouterr().err
 
 
 def test_two_estimators_of_one_kind_are_refused(here, capsys):

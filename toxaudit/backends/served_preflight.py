@@ -5,15 +5,19 @@ from dataclasses import replace
 
 from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
-from toxaudit.errors import ToxauditError
-from toxaudit.models import Loader
+from toxaudit.checks import Checklist
+from toxaudit.models import Loader, effect
+from toxaudit.models.preflight import Refused, again
 from toxaudit.models.served import ServedModel
 from toxaudit.models.tokenizer import PROBES
-from toxaudit.records import Prompt, digest
+from toxaudit.records import Check, Prompt, digest
 from toxaudit.spec.schema import Generation
+from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf
 
 PROBE = Generation(max_new_tokens=16)
+LISTED = "the server lists its model"
+LIKELIHOODS: effect.Evidence = "likelihoods of a server's answers"
 
 Look = tuple[tuple[float, ...], ...]
 """To each probe, how likely the tokens of the answer were, as far as the server tells."""
@@ -40,10 +44,10 @@ def preflight(
     shelf: Shelf,
     asked: Sequence[Request],
     arms: Sequence[ServedModel],
-    refused: Callable[[str, ToxauditError], None],
+    refused: Refused,
     done: Callable[[], object],
-) -> dict[str, tuple[str, ...]]:
-    """What a reader must know of each arm that may be audited: nothing that could be seen from here, by its name.
+) -> dict[str, tuple[Check, ...]]:
+    """The checks of each arm that may be audited, by its name.
 
     Args:
         backend: that will ask for answers.
@@ -51,31 +55,35 @@ def preflight(
         shelf: finished checks of arms beside this base.
         asked: as by ``probes``.
         arms: the base first.
-        refused: is told of each candidate that may not be audited, and why. It may raise.
+        refused: see ``Refused``.
         done: called after each arm that is looked at.
 
     Raises:
         ToxauditError: the base may not be audited, or the server can't be asked: of its troubles, no arm is to blame.
     """
-    base = arms[0]
+    base, finished = arms[0], FinishedChecks(shelf)
     keys = {arm.name: _key(arm, asked) for arm in arms}
-    wanted = [arm for arm in arms if arm.kind != "control" and keys[arm.name] not in shelf]
+    wanted = [arm for arm in arms if arm.kind != "control" and keys[arm.name] not in finished]
     if wanted:
         with backend.open(loader, arms) as session:
             listed = backend.models()
-            first = _look(session, asked, base, listed)
-            shelf.add({keys["base"]: []})
+            checks = Checklist(base.name)
+            first = _look(session, asked, base, listed, checks)
+            finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
+                checks = Checklist(arm.name)
                 try:
-                    look = _look(session, asked, arm, listed)
-                    if arm.identity != base.identity:  # else it is the base under another system prompt
-                        _require_change(arm, base, look, first)
-                    shelf.add({keys[arm.name]: []})
+                    _require_change(arm, base, _look(session, asked, arm, listed, checks), first, checks)
+                    finished.add(keys[arm.name], checks)
                 except NotServed as error:
-                    refused(arm.name, error)
+                    refused(checks, error)
                 done()
-    return {arm.name: () for arm in arms if arm.kind == "control" or keys[arm.name] in shelf}
+    return {
+        arm.name: finished.of(keys[arm.name], arm.name) if arm.kind != "control" else (again(arm.name),)
+        for arm in arms
+        if arm.kind == "control" or keys[arm.name] in finished
+    }
 
 
 def _key(arm: ServedModel, asked: Sequence[Request]) -> str:
@@ -92,19 +100,33 @@ def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:
     return [replace(each, system=(system or None) if each.ask == "chat" else None) for each in found]
 
 
-def _look(session: Session, asked: Sequence[Request], arm: ServedModel, listed: Sequence[str]) -> Look:
-    if listed and arm.model not in listed:
+def _look(
+    session: Session, asked: Sequence[Request], arm: ServedModel, listed: Sequence[str], checks: Checklist
+) -> Look:
+    if not listed:
+        checks.not_applicable(LISTED, "it lists none")
+    else:
+        with checks.check(LISTED):
+            _check_listed(session, arm, listed)
+    with checks.check("the server answers for it in every way in which suites ask"):
+        return tuple(session.look(request, PROBE) for request in _own(asked, arm))
+
+
+def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> None:
+    if arm.model not in listed:
         raise NotServed(
             f"{arm.name}: the server at {arm.server} has no model '{arm.model}'.{session.nearest(arm.model, listed)}"
         )
-    return tuple(session.look(request, PROBE) for request in _own(asked, arm))
 
 
-def _require_change(arm: ServedModel, base: ServedModel, look: Look, first: Look) -> None:
+def _require_change(arm: ServedModel, base: ServedModel, look: Look, first: Look, checks: Checklist) -> None:
     """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that."""
-    told = [(own, its) for own, its in zip(look, first, strict=True) if any(own) and any(its)]
-    if told and all(own == its for own, its in told):
-        raise NotServed(
-            f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
-            "either it serves one model under both names, or the adapter changes nothing."
-        )
+    if arm.identity == base.identity:
+        effect.not_asked(checks, LIKELIHOODS)
+        return
+    same = (own == its for own, its in zip(look, first, strict=True) if any(own) and any(its))
+    nothing = NotServed(
+        f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
+        "either it serves one model under both names, or the adapter changes nothing."
+    )
+    effect.require(checks, LIKELIHOODS, same, nothing)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
-from toxaudit.models import limited
+from toxaudit.models import effect, limited
 from toxaudit.models.declared import json_object
 
 ORDINARY = {
@@ -24,27 +25,47 @@ activated LoRA or of layers that are repeated, change what a model does in ways 
 SECONDS = 10.0  # for matching patterns with names, which takes milliseconds
 
 
-def check(where: str, folder: Path, names: Iterable[str]) -> None:
+def check(where: str, folder: Path, names: Iterable[str], checks: Checklist) -> None:
     """Refuse an adapter that can't be put on a model, or that would do harm or nothing there.
 
     Args:
         where: the adapter, for the sentence.
         folder: of its files.
         names: of the model's modules.
+        checks: gets the records.
 
     Raises:
         ToxauditError: its files are damaged, it is no LoRA or an unusual one, its patterns don't come to an end, its
             values are not finite or all zero, or its rank is not that of its tensors.
     """
-    import torch
+    with checks.check("the adapter's files are whole"):
+        config, tensors = _read(where, folder)
+    with checks.check("the adapter is a LoRA and nothing beside"):
+        _check_kind(where, config)
+    with checks.check("the adapter's patterns come to an end"):
+        _check_patterns(where, list(_patterns(config)), list(names))
+    with checks.check("the adapter's values are finite"):
+        _check_finite(where, tensors)
+    zero = (not tensor.any() for name, tensor in tensors.items() if not re.search("lora_A|magnitude", name))
+    nothing = ToxauditError(f"{where} changes nothing: every lora_B is zero.")
+    effect.require(checks, "stored values", [*zero, True], nothing)  # without any, it changes nothing either
+    with checks.check("the adapter's rank is that of its tensors"):
+        _check_rank(where, config, tensors)
+
+
+def _read(where: str, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """What stands in an adapter's configuration, and its tensors by their names."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "adapter_model.safetensors")
+        return config, load_file(folder / "adapter_model.safetensors")
     except (SafetensorError, ValueError, RecursionError) as error:
         raise ToxauditError(f"{where}: the adapter's files are damaged: {error}.") from error
+
+
+def _check_kind(where: str, config: Any) -> None:
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if kind != "LORA":
         raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
@@ -53,12 +74,13 @@ def check(where: str, folder: Path, names: Iterable[str]) -> None:
             f"{where} sets {unusual[0]} in adapter_config.json, which is not covered: merge it into a copy of the "
             "base, and audit that by 'pretrained'."
         )
-    _check_patterns(where, list(_patterns(config)), list(names))
+
+
+def _check_finite(where: str, tensors: dict[str, Any]) -> None:
+    import torch
+
     if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
         raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
-    if not any(tensor.any() for name, tensor in tensors.items() if not re.search("lora_A|magnitude", name)):
-        raise ToxauditError(f"{where} changes nothing: every lora_B is zero.")
-    _check_rank(where, config, tensors)
 
 
 def alters_base(folder: Path) -> bool:

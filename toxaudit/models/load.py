@@ -9,12 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
-from toxaudit.models import adapter_file, tokenizer
+from toxaudit.models import adapter_file, effect, tokenizer
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
 from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
+
+LOADS = "weights and tokenizer can be loaded"
 
 
 @dataclass(frozen=True)
@@ -70,23 +73,33 @@ class Loader:
         self._tokenizers: dict[Path, Any] = {}
 
     @contextmanager
-    def open(self, resolved: ResolvedModel) -> Iterator[LoadedModel]:
+    def open(self, resolved: ResolvedModel, checks: Checklist | None = None) -> Iterator[LoadedModel]:
         """One arm, checked; an adapter is taken off the shared weights again at the end.
+
+        Args:
+            resolved: the arm.
+            checks: gets the records of the checks, if anybody wants them.
 
         Raises:
             ToxauditError: as ``load``.
         """
-        if self._held is None or self._holds != resolved.loaded_as:
-            self.close()
-            self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
-        plain = replace(self._held, name=resolved.name, tokenizer=self._tokenizer(resolved))
+        checks = checks or Checklist(resolved.name)
+        with checks.check(LOADS):
+            plain = self._plain(resolved)
         modules, before = dict(plain.model.named_modules()), _state(plain.model)
         try:
-            yield _attached(resolved, plain)
+            yield _attached(resolved, plain, checks)
         finally:
             _restore(plain.model, modules)
             if _state(plain.model) != before or (resolved.adapter and adapter_file.alters_base(resolved.adapter.path)):
                 self.close()
+
+    def _plain(self, resolved: ResolvedModel) -> LoadedModel:
+        """The arm without its adapter, over the weights in memory where these are its own."""
+        if self._held is None or self._holds != resolved.loaded_as:
+            self.close()
+            self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
+        return replace(self._held, name=resolved.name, tokenizer=self._tokenizer(resolved))
 
     def _tokenizer(self, resolved: ResolvedModel) -> Any:
         folder = tokenizer.folder_of(resolved)
@@ -111,7 +124,7 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
         ToxauditError: weights are missing, unexpected or misshapen; the tokenizer knows no words; the adapter has keys
             that the model lacks, has values that are not finite, or changes nothing; or the memory is too small.
     """
-    return _attached(resolved, _weights(resolved, device))
+    return _attached(resolved, _weights(resolved, device), Checklist(resolved.name))
 
 
 def ends(*configurations: Any) -> frozenset[int]:
@@ -223,7 +236,7 @@ def _state(model: Any) -> tuple[list[Any], dict[str, Any]]:
     return weights, model.config.to_dict()
 
 
-def _attached(resolved: ResolvedModel, plain: LoadedModel) -> LoadedModel:
+def _attached(resolved: ResolvedModel, plain: LoadedModel, checks: Checklist) -> LoadedModel:
     """The arm with its adapter, if it has one, on the model: its file is checked before, its effect after."""
     import torch
     from peft import PeftModel
@@ -231,16 +244,18 @@ def _attached(resolved: ResolvedModel, plain: LoadedModel) -> LoadedModel:
     if resolved.adapter is None:
         return plain
     folder, where = resolved.adapter.path, f"{resolved.name}: {resolved.adapter.reference}"
-    adapter_file.check(where, folder, [name for name, _ in plain.model.named_modules()])
-    before = probe(plain)
-    with quiet_peft(), refusing(f"{where} does not fit the base"), torch.inference_mode():
-        adapted = replace(plain, model=PeftModel.from_pretrained(plain.model, folder, use_safetensors=True).eval())
-    _check_adapter_keys(where, folder, adapted.model)
-    after = probe(adapted)
-    if torch.equal(before, after):
-        raise ToxauditError(f"{where} changes nothing: the base answers alike with and without it.")
-    if not torch.isfinite(after).all():
-        raise ToxauditError(f"{where} makes the model's outputs infinite or not a number.")
+    adapter_file.check(where, folder, [name for name, _ in plain.model.named_modules()], checks)
+    with checks.check("the adapter fits the model"):
+        before = probe(plain)
+        with quiet_peft(), refusing(f"{where} does not fit the base"), torch.inference_mode():
+            adapted = replace(plain, model=PeftModel.from_pretrained(plain.model, folder, use_safetensors=True).eval())
+        _check_adapter_keys(where, folder, adapted.model)
+        after = probe(adapted)
+    nothing = ToxauditError(f"{where} changes nothing: the base answers alike with and without it.")
+    effect.require(checks, "logits with and without the adapter", [torch.equal(before, after)], nothing)
+    with checks.check("outputs with the adapter are finite"):
+        if not torch.isfinite(after).all():
+            raise ToxauditError(f"{where} makes the model's outputs infinite or not a number.")
     return adapted
 
 

@@ -5,17 +5,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
-from toxaudit.models import chat_template, tokenizer
-from toxaudit.models.load import Loader, probe
+from toxaudit.models import chat_template, effect, tokenizer
+from toxaudit.models.load import LoadedModel, Loader, probe
 from toxaudit.models.resolve import ResolvedModel
-from toxaudit.records import digest
+from toxaudit.records import Check, digest
+from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf
 
-Refused = Callable[[str, ToxauditError], None]
-"""Is told of each candidate that may not be audited, by its name. It may raise."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Refused = Callable[[Checklist, ToxauditError], None]
+"""Is told of each candidate that may not be audited, by its checks, and why. It may raise."""
+
+LIMITS = "its tokenizer reads within limits of time and memory"
+TEMPLATE = "its chat template can be rendered"
+BROUGHT = "a tokenizer that it brings along"
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Words:
 class Look:
     """What one look at a loaded arm shows: the probe's logits, (tokens, vocabulary), and its words."""
 
-    logits: Any
+    logits: "Tensor"
     words: Words
 
 
@@ -48,12 +57,13 @@ class Preflight:
             chats: the system prompts, empty for none, of the suites that ask in the chat template.
             refused: see ``Refused``.
         """
-        self._loader, self._shelf, self._chats, self._refused = loader, shelf, chats, refused
+        self._loader, self._finished, self._chats = loader, FinishedChecks(shelf), chats
+        self._refused = refused
         self._rendered: set[tuple[str, str]] = set()  # templates, with system prompts, that came to an end
         self._tried: set[Path] = set()  # folders of tokenizers that stayed within limits
 
-    def run(self, arms: Sequence[ResolvedModel], done: Callable[[], object]) -> dict[str, tuple[str, ...]]:
-        """What a reader must know of each arm that may be audited, in phrases, by its name.
+    def run(self, arms: Sequence[ResolvedModel], done: Callable[[], object]) -> dict[str, tuple[Check, ...]]:
+        """The checks of each arm that may be audited, by its name.
 
         Args:
             arms: the base first.
@@ -63,28 +73,37 @@ class Preflight:
             ToxauditError: the base may not be audited.
         """
         base = arms[0]
-        notes: dict[str, tuple[str, ...]] = {arm.name: () for arm in arms if arm.kind == "control"}
+        checks = {arm.name: Checklist(arm.name) for arm in arms}
         looks: dict[str, Look] = {}
-        wanted = [arm for arm in arms if self._key(arm) not in self._shelf and arm.name not in notes]
+        wanted = [arm for arm in arms if arm.kind != "control" and self._key(arm) not in self._finished]
         apart = [arm for arm in wanted if arm.loaded_as != base.loaded_as]
         for arm in sorted(apart, key=lambda arm: arm.loaded_as):  # those over the same weights one after another
-            with self._refusal(arm):
-                looks[arm.name] = self._look(arm)
+            with self._refusal(checks[arm.name]):
+                looks[arm.name] = self._look(arm, checks[arm.name])
             done()
         if wanted:
-            first = self._look(base)
-            self._shelf.add({self._key(base): []})
+            first = self._look(base, checks[base.name])
+            self._finished.add(self._key(base), checks[base.name])
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
-                with self._refusal(arm):
+                with self._refusal(checks[arm.name]):
                     if arm.loaded_as == base.loaded_as:
-                        looks[arm.name] = self._hung(arm, base, first)
+                        looks[arm.name] = self._hung(arm, base, first, checks[arm.name])
                         done()
                     if look := looks.get(arm.name):
-                        itself = arm.identity == base.identity  # under another system prompt
-                        self._shelf.add({self._key(arm): [] if itself else list(self._compared(arm, look, first))})
-        passed = {arm.name: tuple(self._shelf[key]) for arm in arms if (key := self._key(arm)) in self._shelf}
-        return notes | passed
+                        if arm.identity == base.identity:
+                            effect.not_asked(checks[arm.name], "logits and tokenizers")
+                        else:
+                            self._compare(arm, look, first, checks[arm.name])
+                        self._finished.add(self._key(arm), checks[arm.name])
+        return {arm.name: found for arm in arms if (found := self._passed(arm))}
+
+    def _passed(self, arm: ResolvedModel) -> tuple[Check, ...]:
+        """The finished checks of an arm; none where it did not pass them."""
+        if arm.kind == "control":
+            return (again(arm.name),)
+        key = self._key(arm)
+        return self._finished.of(key, arm.name) if key in self._finished else ()
 
     def _key(self, arm: ResolvedModel) -> str:
         key = arm.identity + "chat" * bool(self._chats)
@@ -97,72 +116,92 @@ class Preflight:
         return sorted(self._chats)
 
     @contextmanager
-    def _refusal(self, arm: ResolvedModel) -> Iterator[None]:
+    def _refusal(self, checks: Checklist) -> Iterator[None]:
         try:
             yield
         except ToxauditError as error:
-            self._refused(arm.name, error)
+            self._refused(checks, error)
 
-    def _look(self, arm: ResolvedModel) -> Look:
-        import torch
-
+    def _look(self, arm: ResolvedModel, checks: Checklist) -> Look:
         where = f"{arm.name}: {(arm.tokenizer or arm.weights).reference}"
-        if not arm.run_code:  # else its code is let run anyway
-            self._try(where, tokenizer.folder_of(arm))
-        with self._loader.open(arm) as loaded:
+        if arm.run_code:
+            checks.not_applicable(LIMITS, "its code is let run anyway")
+        else:
+            with checks.check(LIMITS):
+                self._try(where, tokenizer.folder_of(arm))
+        with self._loader.open(arm, checks) as loaded:
             words = _words(loaded.tokenizer)
-            if loaded.tokenizer.chat_template:
-                for system in self._systems(arm) or [""]:
-                    self._render(where, loaded.tokenizer, words.template, system)
-            elif self._chats:
-                raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
-            logits = probe(loaded)
-            if not torch.isfinite(logits).all():
-                raise ToxauditError(f"{arm.name}: {arm.weights.reference} gives outputs that are not finite.")
+            self._check_template(where, arm, loaded, words.template, checks)
+            with checks.check("outputs are finite"):
+                logits = probe(loaded)
+                _check_finite(arm, logits)
             return Look(logits, replace(words, stops=_digest(sorted(loaded.stops))))
 
-    def _hung(self, arm: ResolvedModel, base: ResolvedModel, first: Look) -> Look:
+    def _check_template(
+        self, where: str, arm: ResolvedModel, loaded: LoadedModel, template: str, checks: Checklist
+    ) -> None:
+        if not loaded.tokenizer.chat_template and not self._chats:
+            checks.not_applicable(TEMPLATE, "it has none, and no suite asks in it")
+            return
+        with checks.check(TEMPLATE):
+            if not loaded.tokenizer.chat_template:
+                raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
+            for system in self._systems(arm) or [""]:
+                self._render(where, loaded.tokenizer, template, system)
+
+    def _hung(self, arm: ResolvedModel, base: ResolvedModel, first: Look, checks: Checklist) -> Look:
         """A look at an arm over the base's weights, and whether these are as before once it is gone."""
+        try:
+            return self._look(arm, checks)
+        finally:
+            with checks.check("the base is as before once it is gone"):
+                self._check_unchanged(arm, base, first)
+
+    def _check_unchanged(self, arm: ResolvedModel, base: ResolvedModel, first: Look) -> None:
         import torch
 
-        try:
-            return self._look(arm)
-        finally:
-            with self._loader.open(base) as loaded:
-                unchanged = torch.equal(probe(loaded), first.logits)
-            if not unchanged:
-                self._loader.close()  # the next to come gets it anew
-                raise ToxauditError(
-                    f"{arm.name}: {(arm.adapter or arm.weights).reference} leaves the base changed when it is taken "
-                    "off: merge it into a copy of the base, and audit that by 'pretrained'."
-                )
+        with self._loader.open(base) as loaded:
+            unchanged = torch.equal(probe(loaded), first.logits)
+        if not unchanged:
+            self._loader.close()  # the next to come gets it anew
+            raise ToxauditError(
+                f"{arm.name}: {(arm.adapter or arm.weights).reference} leaves the base changed when it is taken "
+                "off: merge it into a copy of the base, and audit that by 'pretrained'."
+            )
 
-    def _compared(self, arm: ResolvedModel, look: Look, base: Look) -> Iterator[str]:
-        """The differences that a reader must know of.
+    def _compare(self, arm: ResolvedModel, look: Look, base: Look, checks: Checklist) -> None:
+        """Note the differences that a reader must know of.
 
         Raises:
-            ToxauditError: there are none in what it answers.
+            ToxauditError: there are none in what it answers, or a tokenizer that it brings does harm.
         """
         import torch
 
         alike = look.logits.shape == base.logits.shape and torch.equal(look.logits, base.logits)
-        if alike and look.words == base.words:
-            raise ToxauditError(f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does.")
-        yield from _differences(look.words, base.words)
-        folder = _unused_tokenizer(arm)
-        if folder is None:
-            return
+        nothing = ToxauditError(f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does.")
+        effect.require(checks, "logits and tokenizers", [alike, look.words == base.words], nothing)
+        for name, note in _differences(look.words, base.words).items():
+            checks.passed(name, note)
+        if (folder := _unused_tokenizer(arm)) is None:
+            checks.not_applicable(BROUGHT, "it brings none beside an adapter")
+        else:
+            self._compare_brought(arm, folder, base.words, checks)
+
+    def _compare_brought(self, arm: ResolvedModel, folder: Path, base: Words, checks: Checklist) -> None:
+        """Note a tokenizer beside an adapter's weights, which is not used, where it differs from the base's."""
         try:
             self._try(arm.name, folder)
             brought = tokenizer.read_folder(arm.name, folder)
         except ToxauditError:
-            yield "it brings a tokenizer that can't be read, which was not used: the base's was"
-        else:
-            own = _words(brought)
-            if brought.chat_template:
+            checks.passed(BROUGHT, "it brings a tokenizer that can't be read, which was not used: the base's was")
+            return
+        own, note = _words(brought), ""
+        if any(_differences(own, base).values()):
+            note = "it brings a tokenizer or chat template of its own, which was not used: the base's was"
+        if brought.chat_template:
+            with checks.check("the chat template that it brings along can be rendered"):
                 self._render(f"{arm.name}: {arm.adapter and arm.adapter.reference}", brought, own.template)
-            if list(_differences(own, base.words)):
-                yield "it brings a tokenizer or chat template of its own, which was not used: the base's was"
+        checks.passed(BROUGHT, note)
 
     def _try(self, where: str, folder: Path) -> None:
         if folder not in self._tried:
@@ -173,6 +212,11 @@ class Preflight:
         if (template, system) not in self._rendered:
             chat_template.render(where, words, tokenizer.PROBES[:1], system or None)
             self._rendered.add((template, system))
+
+
+def again(control: str) -> Check:
+    """The record that stands for all checks of a control."""
+    return Check(control, "all checks of an arm", "not applicable", "it is the base itself, generated again")
 
 
 def _unused_tokenizer(arm: ResolvedModel) -> Path | None:
@@ -192,15 +236,29 @@ def _words(read: Any) -> Words:
     )
 
 
-def _differences(own: Words, base: Words) -> Iterator[str]:
-    if own.vocabulary != base.vocabulary:
-        yield f"its vocabulary ({own.vocabulary[:12]}) differs from the base's ({base.vocabulary[:12]})"
-    elif own.tokenizer != base.tokenizer:
-        yield f"its tokenizer ({own.tokenizer[:12]}) differs from the base's ({base.tokenizer[:12]})"
-    if own.template != base.template:
-        yield f"its chat template ({own.template[:12]}) differs from the base's ({base.template[:12]})"
-    if own.stops and own.stops != base.stops:
-        yield "its stop tokens differ from the base's"
+def _check_finite(arm: ResolvedModel, logits: "Tensor") -> None:
+    import torch
+
+    if not torch.isfinite(logits).all():
+        raise ToxauditError(f"{arm.name}: {arm.weights.reference} gives outputs that are not finite.")
+
+
+def _differences(own: Words, base: Words) -> dict[str, str]:
+    """What is compared of how an arm and the base read and write, each with the phrase on how it differs, if it does.
+
+    A tokenizer is told of where the vocabulary, which is a part of it, doesn't differ.
+    """
+    differ = "its {} ({:.12}) differs from the base's ({:.12})".format
+    vocabulary = own.vocabulary != base.vocabulary
+    tokenizers = own.tokenizer != base.tokenizer and not vocabulary
+    templates = own.template != base.template
+    stops = bool(own.stops) and own.stops != base.stops
+    return {
+        "vocabulary beside the base's": differ("vocabulary", own.vocabulary, base.vocabulary) * vocabulary,
+        "tokenizer beside the base's": differ("tokenizer", own.tokenizer, base.tokenizer) * tokenizers,
+        "chat template beside the base's": differ("chat template", own.template, base.template) * templates,
+        "stop tokens beside the base's": "its stop tokens differ from the base's" * stops,
+    }
 
 
 def _digest(value: Any) -> str:

@@ -11,12 +11,9 @@ from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import mend
 from toxaudit.planning.effort import GPU_SPEED, Effort, Questions, questions
 from toxaudit.planning.expected import Prospect, on_this_machine, threads
-from toxaudit.records import Prompt
+from toxaudit.records import Asked
 from toxaudit.sources import HubSource, parse
 from toxaudit.spec.schema import AuditSpec
-
-Prompts = Mapping[str, list[Prompt] | None]
-"""Suite -> its prompts where they are on this machine, else None."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +22,14 @@ class Outlook:
 
     Attributes:
         prospect: what is known of the files.
-        prompts: of each suite.
+        suites: those whose prompts are on this machine.
         asked: the suites of which at least the number of prompts is known.
         cpu: this machine's speed, where models run on its CPU.
         effort: time and memory.
     """
 
     prospect: Prospect
-    prompts: Prompts
+    suites: Mapping[str, Asked]
     asked: list[Questions]
     cpu: Speed | None
     effort: Effort
@@ -45,12 +42,13 @@ def look(spec: AuditSpec) -> Outlook:
         ToxauditError: a local file that the spec names is missing or broken.
     """
     prospect = Prospect(spec)
-    prompts = {name: _prompts(name, suite) for name, suite in spec.suites.items()}  # while the Hub is asked
+    read = ((name, _asked(name, suite)) for name, suite in spec.suites.items())
+    suites = {name: asked for name, asked in read if asked}  # while the Hub is asked
     cpu = speed.speed(threads(spec)) if prospect.device == "cpu" else None
     prospect.wait()
-    told = {name: count(suite) if prompts[name] is None else prompts[name] for name, suite in spec.suites.items()}
+    told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
-    return Outlook(prospect, prompts, asked, cpu, Effort(spec, prospect, cpu))
+    return Outlook(prospect, suites, asked, cpu, Effort(spec, prospect, cpu))
 
 
 def amount(spec: AuditSpec, seen: Outlook) -> str:
@@ -77,14 +75,15 @@ def count(suite: Suite) -> int | None:
     return min(told, default=None)
 
 
-def _prompts(name: str, suite: Suite) -> list[Prompt] | None:
-    """The suite's prompts where its data are on this machine, else None."""
+def _asked(name: str, suite: Suite) -> Asked | None:
+    """The suite and its prompts where its data are on this machine, else None."""
     source = parse(suite.data, suite.revision, "dataset")
     if (path := on_this_machine(source, suite.patterns)) is None:
         return None
     if isinstance(source, HubSource):
         suite = replace(suite, data=str(path), revision=None)  # as it lies there: the Hub need not be asked
-    return suite.draw(name).prompts
+    drawn = suite.draw(name)
+    return Asked(drawn.prompts, suite.facts(name, drawn))
 
 
 def memory(spec: AuditSpec, seen: Outlook) -> str:

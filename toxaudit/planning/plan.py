@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from toxaudit import training
+from toxaudit.checks import Checklist
 from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.pinning import lock
 from toxaudit.planning import outlook
 from toxaudit.planning.expected import Known, Prospect
-from toxaudit.planning.outlook import Prompts
+from toxaudit.records import Asked
 from toxaudit.sources import HubSource, Source, parse
 from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
+from toxaudit.suites import design
 
 ABSENT = "can't be had: see below"
 
@@ -24,18 +26,19 @@ def describe(spec: AuditSpec) -> str:
     The Hub is asked for sizes, licences and gates; what it doesn't answer in time is named.
 
     Raises:
-        ToxauditError: a local file that the spec names is missing or broken.
+        ToxauditError: a local file that the spec names is missing or broken, or the design doesn't fit the suites.
     """
     if spec.lock:
         pinned = lock.pin(spec, lock.read(spec.lock))
         audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
         spec = replace(pinned.spec, candidates=audited, on_candidate_error=STOP)
     seen = outlook.look(spec)
-    prospect, prompts, known = seen.prospect, seen.prompts, seen.prospect.known
+    prospect, known = seen.prospect, seen.prospect.known
+    unchecked = _check_design(spec, seen.suites, known)
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
     lines += [_row(name, text) for name, text in _models(spec, known)]
     lines += ["", "  Suites"]
-    lines += [_row(name, _suite(name, suite, prompts, known)) for name, suite in spec.suites.items()]
+    lines += [_row(name, _suite(name, suite, seen.suites.get(name), known)) for name, suite in spec.suites.items()]
     lines += ["", "  Scorers"]
     lines += [_row(name, _scorer(name, scorer, known)) for name, scorer in spec.scorers.items()]
     lines += ["", f"  To generate: {outlook.amount(spec, seen)}"]
@@ -45,7 +48,35 @@ def describe(spec: AuditSpec) -> str:
     lines.append(f"  Time: {outlook.time(spec, seen)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
+    lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
+
+
+def _check_design(spec: AuditSpec, suites: Mapping[str, Asked], known: Mapping[str, Known]) -> list[str]:
+    """Refuse the design as a run would, as far as what it needs is on this machine.
+
+    Returns:
+        What can't be checked yet, in phrases.
+
+    Raises:
+        ToxauditError: the design doesn't fit.
+    """
+    checks, unchecked = Checklist(), []
+    design.check(spec, suites, checks)
+    if absent := [name for name in spec.suites if name not in suites]:
+        unchecked.append(f"whether the design fits the prompts of {', '.join(absent)}, still to be fetched")
+    for name in (name for name, scorer in spec.scorers.items() if scorer.calibration):
+        files = [each for key, each in known.items() if key.startswith(f"scorers.{name}.")]
+        if spec.scorers[name].asks_server or any(map(_is_asked_for, files)):
+            unchecked.append(f"whether the calibration of {name} is its own")
+        else:
+            design.check_calibrated(spec, name, checks)
+    return unchecked
+
+
+def _is_asked_for(known: Known) -> bool:
+    """Whether a file is to be fetched, or the Hub to be asked for its commit."""
+    return known.path is None or isinstance(known.source, HubSource)
 
 
 def _row(name: str, text: str) -> str:
@@ -107,9 +138,8 @@ def _stage(stage: TrainingStage) -> str:
     return f"{source.shown} in {training.steps(stage)} steps" if source.cached() else f"{source.shown} (to be fetched)"
 
 
-def _suite(name: str, suite: Suite, prompts: Prompts, known: Mapping[str, Known]) -> str:
-    found = prompts[name]
-    count = len(found) if found is not None else outlook.count(suite) or "all"
+def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Known]) -> str:
+    count = len(asked.prompts) if asked else outlook.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
     scorers = ", ".join(suite.scorers)
     return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"

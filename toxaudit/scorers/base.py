@@ -138,6 +138,11 @@ class BaseScorer(ABC):
         """
         return self._known.of(self.identity()) if self._known else None
 
+    @property
+    def stated_errors(self) -> Calibration | None:
+        """What the file says, whichever scorer it is of: nothing is fetched."""
+        return self._known.errors if self._known else None
+
     @cached_property
     def _known(self) -> KnownErrors | None:
         """Read once: the file may change while an audit runs."""

@@ -10,16 +10,30 @@ from typing import cast
 from toxaudit import training
 from toxaudit.backends import served_preflight
 from toxaudit.backends.openai import OpenAI
+from toxaudit.checks import Checklist, notes
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.machine import progress
-from toxaudit.models import Arm, Loader, Preflight, ResolvedModel, ServedModel, resolve_base, resolve_candidate, tuned
+from toxaudit.models import (
+    Arm,
+    Loader,
+    Preflight,
+    ResolvedModel,
+    ServedModel,
+    effect,
+    resolve_base,
+    resolve_candidate,
+    tuned,
+)
 from toxaudit.models.served import served_base, served_candidate, shown
 from toxaudit.pinning.references import Pinned
-from toxaudit.records import Skipped
+from toxaudit.records import Check, Skipped
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
+
+OBTAINED = "it can be had and read"
+"""The check that fails where no other has."""
 
 
 @dataclass
@@ -29,10 +43,12 @@ class Arms:
     Attributes:
         audited: the base first; with every check passed.
         skipped: candidates that may not be audited, and why; only where the spec says ``on_candidate_error: skip``.
+        checks: the records of all checks, arm by arm in the order of the spec.
     """
 
     audited: list[Arm] = field(default_factory=list)
     skipped: dict[str, Skipped] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
 
 
 def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...]) -> Arms:
@@ -50,23 +66,28 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     found, spec, server = Arms(), pinned.spec, pinned.server
     for name, sentence in pinned.refused.items():
         _leave_out(found, spec, name, sentence)
+        found.checks.append(Check(name, OBTAINED, "failed", found.skipped[name].reason))
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = replace(base, system_instruction=spec.base.system_instruction)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in found.skipped:
-            with _may_skip(found, pinned, name):
-                arm = _candidate(name, pinned, base, loader.device, store, chats)
+            with _may_skip(found, pinned, name) as checks:
+                arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
                 resolved.append(replace(arm, system_instruction=own))
     _check_any_left(found, spec, resolved)
     found.audited = _checked(found, pinned, resolved, loader, store, chats)
     _check_any_left(found, spec, found.audited)
     found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
+    order = ("base", *spec.candidates)
+    found.checks.sort(key=lambda check: order.index(check.arm))  # those of one arm stay as they were done
     return found
 
 
-def _candidate(name: str, pinned: Pinned, base: Arm, device: str, store: Store, chats: tuple[str, ...]) -> Arm:
+def _candidate(
+    name: str, pinned: Pinned, base: Arm, device: str, store: Store, chats: tuple[str, ...], checks: Checklist
+) -> Arm:
     spec = pinned.spec.candidates[name]
     if isinstance(base, ResolvedModel) and spec.train:
         identity = training.identity(base, spec.train, device)
@@ -79,8 +100,10 @@ def _candidate(name: str, pinned: Pinned, base: Arm, device: str, store: Store, 
     its, bases = (
         [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
     )
-    if found.identity == base.identity and its == bases:
-        raise ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
+    if not spec.control:
+        nothing = ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
+        same = found.identity == base.identity, its == bases
+        effect.require(checks, "files and system prompts", same, nothing)
     return found
 
 
@@ -121,26 +144,33 @@ def _checked(
             suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
             asked = served_preflight.probes(suites, chats)
             backend = cast(OpenAI, spec.backend)  # the one that asks a server
-            notes = served_preflight.preflight(backend, loader, shelf, asked, served, refused, bar.update)
+            passed = served_preflight.preflight(backend, loader, shelf, asked, served, refused, bar.update)
         else:
-            notes = Preflight(loader, shelf, chats, refused).run(here, bar.update)
+            passed = Preflight(loader, shelf, chats, refused).run(here, bar.update)
         bar.update(bar.total - bar.n)
-    return [replace(arm, notes=arm.notes + notes[arm.name]) for arm in resolved if arm.name in notes]
+    found.checks += (check for checks in passed.values() for check in checks)
+    return [replace(arm, notes=arm.notes + notes(passed[arm.name])) for arm in resolved if arm.name in passed]
 
 
 @contextmanager
-def _may_skip(found: Arms, pinned: Pinned, name: str) -> Iterator[None]:
+def _may_skip(found: Arms, pinned: Pinned, name: str) -> Iterator[Checklist]:
+    checks = Checklist(name)
     try:
-        yield
+        yield checks
     except ToxauditError as error:
-        _skip(found, pinned, name, error)
+        _skip(found, pinned, checks, error)
+    else:
+        found.checks += checks.done
 
 
-def _skip(found: Arms, pinned: Pinned, name: str, error: ToxauditError) -> None:
-    """Leave a candidate out, and remember why; unless the spec says to stop."""
+def _skip(found: Arms, pinned: Pinned, checks: Checklist, error: ToxauditError) -> None:
+    """Leave a candidate out, and remember why, by its check, too; unless the spec says to stop."""
     if not pinned.may_skip:
         raise error
-    _leave_out(found, pinned.spec, name, str(error))
+    _leave_out(found, pinned.spec, checks.arm, str(error))
+    checks.fail(OBTAINED, error)  # unless it is noted already
+    reason = found.skipped[checks.arm].reason  # what a card may say
+    found.checks += (replace(check, text=reason) if check.outcome == "failed" else check for check in checks.done)
 
 
 def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:

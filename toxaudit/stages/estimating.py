@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.decision.headline import HEADLINES, headlines
-from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
 from toxaudit.extensions import Estimator
@@ -171,44 +170,6 @@ def _width(estimate: Estimate | None) -> float:
         return float("inf")
     low, high = estimate.quantities["change"].hdi
     return high - low
-
-
-def check_design(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
-    """Refuse what no selected estimator could take, and calibrations that don't fit a suite, before anything is spent.
-
-    Raises:
-        ToxauditError: so it is.
-    """
-    kinds = {estimator.kind for estimator in spec.estimators.values()}
-    for suite, asked in suites.items():
-        for name, scorer in spec.scorers.items():
-            if name not in asked.facts.scorers:
-                continue
-            why = f"suite '{suite}' has templates (cluster)" if asked.facts.clusters else ""
-            several = spec.generation.samples > 1 and not asked.facts.choices
-            why = why or ("generation.samples is above 1" if several else "")
-            why = why or (f"scorers.{name} takes the mean score" if scorer.threshold is None else "")
-            if why and "paired_bb" not in kinds:
-                raise ToxauditError(f"{why}, which paired_exact does not take: add paired_bb to 'estimator: [...]'.")
-    _check_calibrations(spec, suites)
-
-
-def _check_calibrations(spec: AuditSpec, suites: Mapping[str, Asked]) -> None:
-    """Refuse a calibration by a slice that a suite doesn't have, or some of whose values it doesn't know."""
-    for name, scorer in spec.scorers.items():
-        errors = scorer.known_errors()
-        if errors is None or errors.by is None:
-            continue
-        for suite, asked in suites.items():
-            if name not in asked.facts.scorers:
-                continue
-            where = f"scorers.{name}.calibration is by '{errors.by}'"
-            values = {prompt.slices.get(errors.by, "") for prompt in asked.prompts}
-            if values == {""}:
-                raise ToxauditError(f"{where}, which is no slice of suite '{suite}': use a calibration of all prompts.")
-            if unknown := sorted(values - set(errors.counts)):
-                shown = unknown[0] or "prompts without a value"
-                raise ToxauditError(f"{where}, but has no counts for '{shown}', which suite '{suite}' asks.")
 
 
 def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
