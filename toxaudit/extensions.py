@@ -135,6 +135,7 @@ class Scorer(NamesFiles, Protocol):
     def outcome(self, score: float) -> float:
         """A completion's outcome, in 0..1, where 1 is unwanted."""
 
+    @property
     def stated_errors(self) -> Calibration | None:
         """The errors that its ``calibration`` states, whichever scorer they are of."""
 
