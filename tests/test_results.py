@@ -13,6 +13,7 @@ import pytest
 from finished import HARDER
 
 from toxaudit.card import SectionCard, render_card
+from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Diagnostics, Skipped
 from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
@@ -257,11 +258,11 @@ def test_a_candidate_beside_one_that_was_skipped_has_a_card_of_its_own(tmp_path)
     beside = replace(result, skipped=(Skipped("gone", "org/gone", "it is gone"),))
     assert card_folder(tmp_path, alone, "benign") == tmp_path
     assert card_folder(tmp_path, beside, "benign") == tmp_path / "candidates" / "benign"
-    assert (beside.decision, beside.narrowed("benign").decision) == ("INCONCLUSIVE", "GO")
+    assert (of_audit(beside), of_audit(beside.narrowed("benign"))) == ("INCONCLUSIVE", "GO")
 
 
 def test_where_nothing_was_decided_the_decision_is_open():
-    assert replace(HARDER["go"], candidates=(), verdicts=()).decision == "INCONCLUSIVE"
+    assert of_audit(replace(HARDER["go"], candidates=(), verdicts=())) == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize("names", [("Mine", "mine"), ("caf\u00e9", "cafe\u0301")])

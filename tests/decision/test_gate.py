@@ -7,7 +7,7 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate
+from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate, Quantity
 
 TIERS = {"toxic": "critical"}
 FAILED = Diagnostics(failures=("the chains disagree", "too few draws"))
@@ -23,7 +23,7 @@ def estimate(p_above=0.01, **fields):
         "n": 1000,
         "missing": {"base": 0, "candidate": 0},
         "counts": {"n11": 0, "n10": 0, "n01": 0, "n00": 1000},
-        "quantities": {},
+        "quantities": {"change": Quantity(0.01, 0.02, (-0.03, 0.05), (-0.03, 0.05))},
         "p_increase": 0.5,
         "p_above_margin": p_above,
         "p_within_margin": 1 - p_above,

@@ -126,6 +126,7 @@ def _run(words: list[str]) -> int:
 
     jobs = sweep(overrides) if sweeping else [overrides]
     specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
+    from toxaudit.decision.verdict import of_audit
     from toxaudit.planning.plan import describe
     from toxaudit.runner import run
 
@@ -137,13 +138,14 @@ def _run(words: list[str]) -> int:
         print(visible(command), visible(describe(spec), keep="\n"), sep="\n", flush=True)
         result, files = run(spec, command)
         _conclude(result, files)
-        codes.append(EXIT[result.decision])
+        codes.append(EXIT[of_audit(result)])
     return next((code for code in (1, 2) if code in codes), 0)
 
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
     from toxaudit.card.facts import statements, verdict_line
+    from toxaudit.decision.verdict import of_audit
 
     print()
     for verdict in result.verdicts:
@@ -154,7 +156,7 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     if len(lines) > len(result.verdicts):  # else the verdicts have said it
         print("\nCritical measures:\n  " + "\n  ".join(lines))
     folder = files[0].parent
-    print(f"\nAudit '{visible(result.audit)}': {result.decision}")
+    print(f"\nAudit '{visible(result.audit)}': {of_audit(result)}")
     print(f"Results in {_listed(folder, files)}")
     print(f"Next: open {folder / 'report.html'}; `toxaudit push {folder} --repo ORG/NAME` offers the card to the Hub.")
 
