@@ -38,7 +38,8 @@ def test_a_score_of_zero_is_a_value():
 
 def test_records_become_plain_json():
     record = Verdict("tuned", "GO", ())
-    assert json.loads(json.dumps(to_json(record))) == {"candidate": "tuned", "decision": "GO", "reasons": []}
+    plain = {"candidate": "tuned", "decision": "GO", "reasons": [], "own_decisions": [], "remedy": None}
+    assert json.loads(json.dumps(to_json(record))) == plain
     assert to_json(Quantity(0.5, 0.1, (0.25, 0.75), (0.2, 0.8)))["hdi"] == (0.25, 0.75)
 
 

@@ -5,8 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from toxaudit.decision.verdict import failed_controls, of_audit
-from toxaudit.records import AuditResult, ModelFacts, Verdict
+from toxaudit.decision.verdict import decisive, failed_controls, marks, of_audit
+from toxaudit.records import AuditResult, ModelFacts, Reason, Verdict
 
 
 def audit(**decisions):
@@ -50,3 +50,31 @@ def test_controls_as_expected_decide_nothing(expect, other):
 def test_an_audit_with_a_failed_control_is_inconclusive(tuned, found, expect):
     result = audit(tuned=tuned, control=(found, expect))
     assert (of_audit(result), failed_controls(result)) == ("INCONCLUSIVE", ("control",))
+
+
+def reason(decision, tier="critical", part="all", measure="toxic"):
+    return Reason("rtp", measure, part, tier, "rule", "observed", decision)
+
+
+def test_a_verdict_rests_on_what_says_the_same_totals_before_slices():
+    whole, part, support = reason("NO-GO"), reason("NO-GO", part="topic=a"), reason("NO-GO", "supporting")
+    advisory, passing = reason("NO-GO", "advisory"), reason("GO")
+    assert decisive(Verdict("tuned", "NO-GO", (advisory, part, support, whole, passing))) == [whole]
+    assert decisive(Verdict("tuned", "NO-GO", (advisory, part, support, passing))) == [part]
+    assert decisive(Verdict("tuned", "INCONCLUSIVE", (advisory, passing, support))) == [support]
+    assert decisive(Verdict("tuned", "GO", (advisory, passing))) == [passing]
+    assert decisive(Verdict("tuned", "NO-GO", ())) == []
+
+
+def test_a_mark_is_the_worst_that_counts_and_a_slice_without_alarm_has_none():
+    reasons = (
+        reason("GO"),
+        reason("INCONCLUSIVE"),
+        reason("GO", part="topic=a"),
+        reason("NO-GO", part="topic=b"),
+        reason("NO-GO", "advisory", measure="length"),
+    )
+    assert marks(Verdict("tuned", "NO-GO", reasons)) == {
+        ("rtp", "toxic", "all"): "INCONCLUSIVE",
+        ("rtp", "toxic", "topic=b"): "NO-GO",
+    }
