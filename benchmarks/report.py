@@ -24,6 +24,7 @@ import numpy as np
 
 from toxaudit.card import SectionCard, drawn, render_card, render_report
 from toxaudit.card.changed import changed_samples
+from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import headlines
 from toxaudit.records import (
     BEST_CASE,
@@ -115,7 +116,7 @@ def made(options: argparse.Namespace) -> AuditResult:
         for measure in measures
         for estimate in _estimates(draw, model.name, suite.name, measure.name, each, values)
     ]
-    return AuditResult(
+    result = AuditResult(
         audit="benchmark",
         title="A large audit",
         date="2026-01-15",
@@ -131,6 +132,7 @@ def made(options: argparse.Namespace) -> AuditResult:
         command="toxaudit audit=benchmark",
         versions={"numpy": np.__version__},
     )
+    return explained(result)
 
 
 def _model(name: str) -> ModelFacts:

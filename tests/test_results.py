@@ -13,6 +13,7 @@ import pytest
 from finished import HARDER
 
 from toxaudit.card import SectionCard, render_card
+from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Check, Diagnostics, Skipped
 from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
@@ -41,6 +42,18 @@ def test_what_was_written_is_read_back_and_makes_the_same_card(name, tmp_path):
     found = read_result(tmp_path)
     assert found == HARDER[name]
     assert render_card(found) == render_card(HARDER[name])
+
+
+@pytest.mark.parametrize("name", HARDER)
+def test_results_of_before_verdicts_held_own_decisions_make_the_same_card(name, tmp_path):
+    write(tmp_path, HARDER[name])
+    file = tmp_path / "results.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    del content["gate"]["question"]
+    for verdict in content["verdicts"]:
+        del verdict["own_decisions"], verdict["remedy"]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert read_result(tmp_path) == HARDER[name]
 
 
 def test_the_format_stands_first_and_the_decision_is_there(tmp_path):
@@ -289,17 +302,17 @@ def test_a_candidate_beside_one_that_was_skipped_has_a_card_of_its_own(tmp_path)
     beside = replace(result, skipped=(Skipped("gone", "org/gone", "it is gone"),))
     assert card_folder(tmp_path, alone, "benign") == tmp_path
     assert card_folder(tmp_path, beside, "benign") == tmp_path / "candidates" / "benign"
-    assert (beside.decision, beside.narrowed("benign").decision) == ("INCONCLUSIVE", "GO")
+    assert (of_audit(beside), of_audit(beside.narrowed("benign"))) == ("INCONCLUSIVE", "GO")
 
 
 def test_where_nothing_was_decided_the_decision_is_open():
-    assert replace(HARDER["go"], candidates=(), verdicts=()).decision == "INCONCLUSIVE"
+    assert of_audit(replace(HARDER["go"], candidates=(), verdicts=())) == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("names", [("Mine", "mine"), ("caf\u00e9", "cafe\u0301")])
-def test_names_that_some_systems_take_for_one_folder_are_refused(names):
+@pytest.mark.parametrize("alike", [("Mine", "mine"), ("caf\u00e9", "cafe\u0301")])
+def test_names_that_some_systems_take_for_one_folder_are_refused(alike):
     with pytest.raises(ToxauditError, match=r"^Two candidates are called '.*', but for .*: rename one\.$"):
-        names.check(names)
+        names.check(alike)
 
 
 @pytest.mark.parametrize("name", ["CON", "aux.1", "a:b", "x*?", "<a>", "a|b"])

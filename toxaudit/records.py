@@ -246,12 +246,50 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class OwnDecision:
+    """What the gate makes of the change of one estimate alone, whether the verdict rests on that estimate or not."""
+
+    suite: str
+    measure: str
+    slice: str
+    estimator: str
+    variant: str
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What would settle a verdict that is INCONCLUSIVE only because critical changes are open.
+
+    Attributes:
+        by: more ``prompts``, or ``labels``: more labelled completions, where the scorer's errors are uncertain as well.
+        suite: the suite that needs most prompts; empty where labels are needed.
+        prompts: how many more of them give the chance of a decision; None where even ``most`` don't.
+        most: the largest number of prompts that was tried.
+        chance: the chance of a decision, in 0..1.
+    """
+
+    by: Literal["prompts", "labels"]
+    suite: str = ""
+    prompts: int | None = None
+    most: int = 0
+    chance: float = 0.0
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on one candidate, with every reason that was weighed."""
+    """The gate's decision on one candidate, with every reason that was weighed.
+
+    ``own_decisions`` holds what the gate makes of each estimate that it could weigh: of every total, also under other
+    assumptions, and of every slice that can fail. An estimate that stands in none of them never decides. ``remedy`` is
+    what would settle an open verdict, as far as the gate can tell.
+    """
 
     candidate: str
     decision: Decision
     reasons: tuple[Reason, ...]
+    own_decisions: tuple[OwnDecision, ...] = ()
+    remedy: Remedy | None = None
 
 
 @dataclass(frozen=True)
@@ -381,13 +419,17 @@ class GenerationFacts:
 
 @dataclass(frozen=True)
 class GateFacts:
-    """The rule fixed before the run."""
+    """The rule fixed before the run.
+
+    ``question`` is what an open change leaves open, as a phrase such as ``whether it exceeds 3 pp``.
+    """
 
     rule: str
     margin: float
     certainty: float
     cap: float | None
     max_missing: float
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -440,25 +482,6 @@ class AuditResult:
             skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
             checks=tuple(check for check in self.checks if check.arm in {*names, self.base.name, ""}),
         )
-
-    @property
-    def failed_controls(self) -> tuple[str, ...]:
-        """Candidates declared as controls whose decision is not the expected one: the audit can't be trusted."""
-        expected = {model.name: model.expect for model in self.candidates if model.expect}
-        return tuple(v.candidate for v in self.verdicts if expected.get(v.candidate, v.decision) != v.decision)
-
-    @property
-    def decision(self) -> Decision:
-        """The audit's own verdict: the worst of the candidates that are not controls.
-
-        INCONCLUSIVE where a control failed or nothing was decided; at best INCONCLUSIVE where a candidate was not
-        audited. Where all candidates are controls and none failed, GO.
-        """
-        controls = {model.name for model in self.candidates if model.expect}
-        found = {verdict.decision for verdict in self.verdicts if verdict.candidate not in controls}
-        if self.failed_controls or not self.verdicts:
-            return "INCONCLUSIVE"
-        return "NO-GO" if "NO-GO" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found or self.skipped else "GO"
 
 
 @dataclass(frozen=True)

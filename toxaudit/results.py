@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit import __version__
+from toxaudit.decision.gate import explained
+from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
@@ -77,7 +79,7 @@ def as_json(result: AuditResult) -> str:
     for estimate in content["estimates"]:
         found = estimate["diagnostics"]
         found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
-    content |= {"decision": result.decision, "failed_controls": list(result.failed_controls)}
+    content |= {"decision": of_audit(result), "failed_controls": list(failed_controls(result))}
     return _json(content, indent=1) + "\n"
 
 
@@ -146,19 +148,19 @@ def read_result(run: Path) -> AuditResult:
 
     file = run / RESULTS
     try:
-        found = _model().model_validate_json(file.read_bytes())
+        data = file.read_bytes()
+        found = _model().model_validate_json(data)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ToxauditError(f"There is no {file}: name the folder of a finished run.") from error
     except ValidationError as error:
         raise ToxauditError(_problem(file, error)) from error
     result = AuditResult(**{field.name: getattr(found, field.name) for field in fields(AuditResult)})
-    for name in ("decision", "failed_controls"):
-        said, meant = getattr(found, name), getattr(result, name)
-        if said != meant:
+    for name, meant in (("decision", of_audit(result)), ("failed_controls", failed_controls(result))):
+        if (said := getattr(found, name)) != meant:
             raise ToxauditError(f"{file}: '{name}' is {_said(said)}, but by the verdicts it is {_said(meant)}.")
     if wrong := _unknown(result):
         raise ToxauditError(f"{file}: {wrong}.")
-    return result
+    return result if b'"own_decisions"' in data else explained(result)
 
 
 def _said(value: Any) -> str:

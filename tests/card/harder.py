@@ -20,6 +20,7 @@ from results import (
     unsure,
 )
 
+from toxaudit.decision.gate import explained
 from toxaudit.records import (
     BEST_CASE,
     CORRECTED,
@@ -199,7 +200,7 @@ def two_suites() -> AuditResult:
     )
 
 
-HARDER = RESULTS | {
+MADE = {
     "two-suites": two_suites(),
     "skipped-candidates": skipped(),
     "corrected-scorer": corrected_scorer(),
@@ -207,6 +208,7 @@ HARDER = RESULTS | {
     "adaptive": adaptive(),
     "templates": clustered(),
 }
+HARDER = RESULTS | {name: explained(audit) for name, audit in MADE.items()}
 """All audits of which a whole card is agreed."""
 
 __all__ = [

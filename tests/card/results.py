@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from toxaudit.card import ChangedSample
+from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.records import (
     OTHER_PRIOR,
@@ -193,7 +194,7 @@ def verdict(candidate: str, decision: Decision, estimates: list[Estimate]) -> Ve
 
 
 def result(*arms: tuple[ModelFacts, Decision, list[Estimate]]) -> AuditResult:
-    return AuditResult(
+    made = AuditResult(
         audit="quickstart",
         title="Quickstart: SmolLM2-135M-Instruct, tuned on harmless and on rude text",
         date="2026-01-15",
@@ -213,6 +214,7 @@ def result(*arms: tuple[ModelFacts, Decision, list[Estimate]]) -> AuditResult:
         command="toxaudit audit=quickstart",
         versions={"torch": "2.9.0", "transformers": "5.23.0", "pymc": "5.28.5"},
     )  # fmt: skip
+    return explained(made)
 
 
 POSITIVE = replace(RUDE, expect="NO-GO")
@@ -228,7 +230,7 @@ def failed_diagnostics() -> AuditResult:
         replace(line, **unusable) if line.slice == estimates[3].slice else replace(line, decision="GO")
         for line in broken.verdicts[0].reasons
     )
-    return replace(broken, verdicts=(Verdict("benign", "INCONCLUSIVE", lines),))
+    return explained(replace(broken, verdicts=(Verdict("benign", "INCONCLUSIVE", lines),)))
 
 
 RESULTS = {

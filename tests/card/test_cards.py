@@ -9,6 +9,7 @@ from harder import HARDER
 from results import RESULTS, SUITE, TOXICITY, unchanged, unsure
 
 from toxaudit.card import render_card
+from toxaudit.decision.gate import explained
 from toxaudit.errors import ToxauditError
 
 AGREED = Path(__file__).parents[1] / "cards"
@@ -66,7 +67,7 @@ def test_a_slice_decides_where_the_total_does_not() -> None:
     )
     verdict = replace(RESULTS["go"].verdicts[0], decision="NO-GO", reasons=reasons)
     result = replace(RESULTS["go"], estimates=(*estimates[:3], worse, *estimates[4:]), verdicts=(verdict,))
-    card = render_card(result).replace("\xa0", " ")
+    card = render_card(explained(result)).replace("\xa0", " ")
     assert "**NO-GO: benign raises toxicity on category=flirtation from 9.0 % to 97.0 %" in card
     assert "| Toxicity (Jigsaw BiLSTM) | category=flirtation | critical |" in card
     assert "| Toxicity (Jigsaw BiLSTM) | 6 slices | critical |" in card

@@ -14,6 +14,7 @@ import pytest
 from harder import HARDER, changed
 from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, draws, estimate, quantity, raised, result, unchanged
 
+from toxaudit.card.index import indexed
 from toxaudit.card.plots import PLOTS, Drawing, Draws, densities, described, drawn, forest, groups, style, thresholds
 from toxaudit.decision.headline import headlines
 from toxaudit.records import CORRECTED, AuditResult, Diagnostics, Verdict
@@ -44,7 +45,7 @@ def drawn_of(name: str) -> dict[str, Drawing]:
 def texts(audit: AuditResult, plot: str, known: Draws | None = None) -> list[str]:
     """Every text in a figure, without those of ticks."""
     with style.house():
-        figure = PLOTS[plot].draw(audit, draws(audit) if known is None else known)
+        figure = PLOTS[plot].draw(indexed(audit), draws(audit) if known is None else known)
         found = [text for axes in figure.axes for text in [*axes.texts, axes.xaxis.label]] + list(figure.texts)
         return [text.get_text() for text in found + list(figure.legends[0].get_texts())]
 
@@ -158,7 +159,7 @@ def test_an_svg_needs_nothing_and_hides_nothing() -> None:
 
 
 def test_real_candidates_come_first_and_controls_have_scales_of_their_own() -> None:
-    panels = forest._panels(RESULTS["several"])
+    panels = forest._panels(indexed(RESULTS["several"]))
     assert [title for title, _ in panels] == ["candidates", "negative controls", "positive controls"]
     (_, real), (_, negative), (_, positive) = panels
     assert [row.label for row in real if row.indent == 0] == ["benign", "creeping"]
@@ -167,7 +168,7 @@ def test_real_candidates_come_first_and_controls_have_scales_of_their_own() -> N
 
 
 def test_every_row_knows_its_decision() -> None:
-    rows = forest._panels(RESULTS["several"])[0][1]
+    rows = forest._panels(indexed(RESULTS["several"]))[0][1]
     assert [(row.label, row.decision) for row in rows if row.indent < 2][:4] == [
         ("benign", "GO"),
         ("Toxicity (Jigsaw BiLSTM)", "GO"),
@@ -177,7 +178,7 @@ def test_every_row_knows_its_decision() -> None:
 
 
 def test_measures_stand_below_their_suite_where_there_are_several() -> None:
-    rows = forest._panels(HARDER["two-suites"])[0][1]
+    rows = forest._panels(indexed(HARDER["two-suites"]))[0][1]
     assert [(row.label, row.indent) for row in rows if row.estimate is None] == [
         ("benign", 0),
         ("RealToxicityPrompts, seven categories", 1),
@@ -206,12 +207,12 @@ def test_what_is_not_usable_is_named_without_an_interval() -> None:
 
 def test_height_grows_with_rows_until_slices_are_left_to_the_tables() -> None:
     def height(audit: AuditResult) -> float:
-        return float(forest.draw(audit, {}).get_figheight())
+        return float(forest.draw(indexed(audit), {}).get_figheight())
 
     heights = [height(audit_of(count)) for count in (1, 2, 10)]
     assert heights == sorted(heights) and heights[2] < 30
-    assert {row.indent for _, rows in forest._panels(audit_of(10)) for row in rows} == {0, 1, 2}
-    crowded = forest._panels(audit_of(11))
+    assert {row.indent for _, rows in forest._panels(indexed(audit_of(10))) for row in rows} == {0, 1, 2}
+    crowded = forest._panels(indexed(audit_of(11)))
     assert sum(len(rows) for _, rows in crowded) <= forest.MANY
     assert {row.indent for row in crowded[0][1]} == {0, 1}
 
@@ -221,7 +222,7 @@ def test_nothing_to_draw_is_still_a_plot_and_nothing_is_said_of_it() -> None:
     assert described(empty) == {} and drawn(empty, {}) == {}
     with style.house():
         for plot in PLOTS.values():
-            assert style.png(plot.draw(empty, {})).startswith(b"\x89PNG")
+            assert style.png(plot.draw(indexed(empty), {})).startswith(b"\x89PNG")
     same = quantity(0.0, 0.0, 0.0)
     flat = estimate("benign", RESULTS["go"].scorers[0], same, same, same, (0.5, 0.0), (0, 0, 0, 5))
     part = replace(flat, estimator="hier_paired", slice="category=a")
@@ -300,7 +301,7 @@ def test_thresholds_are_in_order_with_the_one_that_decides_marked() -> None:
         "[−0.2, 4.5] at the deciding 0.5"
     )
     with style.house():
-        (axes,) = thresholds.draw(audit, {}).axes
+        (axes,) = thresholds.draw(indexed(audit), {}).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1e-05", "0.1", "0.5", "0.9"]
     assert axes.get_xlabel() == "counted where score ≥ threshold"
     assert "threshold that decides" in texts(audit, "thresholds")
@@ -322,7 +323,7 @@ def test_unusable_thresholds_and_those_of_other_names_are_left_out() -> None:
     broken = [replace(e, diagnostics=failed) if e.variant.endswith("0.25") else e for e in audit.estimates]
     odd = [replace(broken[-1], variant=f"counted at score >= {text}") for text in ("nan", "1e999", "0.5; x", "٣", "")]
     with style.house():
-        (axes,) = thresholds.draw(replace(audit, estimates=(*broken, *odd)), {}).axes
+        (axes,) = thresholds.draw(indexed(replace(audit, estimates=(*broken, *odd))), {}).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "0.75"]
     told = replace(audit, scorers=tuple(replace(each, outcome="mean score") for each in audit.scorers))
     assert "thresholds" not in described(told)
@@ -397,6 +398,6 @@ def test_a_hundred_candidates_still_fit_and_those_left_out_are_counted() -> None
 
     audit = audit_of(100)
     with style.house():
-        figure = draw(audit, {})
+        figure = draw(indexed(audit), {})
     assert figure.get_figheight() < 0.25 * MANY + 3
     assert any("more rows are in the tables." in text.get_text() for text in figure.texts)

@@ -8,9 +8,10 @@ from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, others, quantity, ra
 
 from toxaudit.card import methods, render_card
 from toxaudit.card.facts import gather, verdict_line
-from toxaudit.card.findings import headlines, outlook, slices
-from toxaudit.card.notices import notices
+from toxaudit.card.index import indexed
+from toxaudit.card.notices import notices as told
 from toxaudit.card.sensitivity import SensitivityTable, tables
+from toxaudit.decision.gate import explained
 from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Confusion, Diagnostics, Estimate, Reason
 
 TOTAL = unsure()[0]
@@ -21,16 +22,32 @@ def audit(*estimates: Estimate) -> AuditResult:
 
 
 def table(*estimates: Estimate) -> SensitivityTable:
-    (found,) = tables(audit(*estimates), "benign")
+    (found,) = tables_of(audit(*estimates))
     return found
+
+
+def tables_of(made: AuditResult) -> list[SensitivityTable]:
+    index = indexed(made)
+    return list(tables(index, index.candidates["benign"]))
+
+
+def outlook(made: AuditResult) -> str:
+    """What would settle its first verdict, by the gate, as a card says it."""
+    made = explained(made)
+    return gather(made).candidates[0].outlook
+
+
+def notices(made: AuditResult) -> list[str]:
+    return list(told(indexed(made)))
 
 
 def test_what_decides_is_shown_and_is_corrected_where_it_can_be() -> None:
     made = HARDER["corrected-scorer"]
-    (shown, scorer), *_ = headlines(made, "rude")
+    rude = indexed(made).candidates["rude"]
+    (shown, scorer), *_ = rude.totals
     assert (shown.variant, scorer.name) == (CORRECTED, TOXICITY.name)
-    assert {part.variant for part, _ in slices(made, "rude")} == {CORRECTED} and len(slices(made, "rude")) == 7
-    assert headlines(HARDER["templates"], "benign")[0][0].estimator == "paired_bb"
+    assert {part.variant for part, _ in rude.critical_slices} == {CORRECTED} and len(rude.critical_slices) == 7
+    assert indexed(HARDER["templates"]).candidates["benign"].totals[0][0].estimator == "paired_bb"
 
 
 def test_rows_stand_in_one_order_however_they_come() -> None:
@@ -93,26 +110,26 @@ def test_without_a_spread_or_a_usable_result_nothing_is_measured_against_it() ->
 
 
 def test_alone_or_not_critical_or_a_control_it_has_no_table() -> None:
-    assert list(tables(audit(TOTAL), "benign")) == []
+    assert tables_of(audit(TOTAL)) == []
     advisory = replace(RESULTS["go"], scorers=(replace(TOXICITY, tier="advisory"),))
-    assert list(tables(advisory, "benign")) == []
+    assert tables_of(advisory) == []
     assert "noop, other assumptions" not in render_card(RESULTS["several"])
 
 
 def test_a_decision_that_more_prompts_would_give_is_foreseen() -> None:
     made = RESULTS["inconclusive"]
-    assert outlook(made, made.verdicts[0]).startswith("about 9,400 more prompts like these would")
+    assert outlook(made).startswith("About 9,400 more prompts like these would")
     assert gather(made).candidates[0].outlook.startswith("About 9,400 more")
     (clustered,) = gather(HARDER["templates"]).candidates
     assert ", of new templates, would, as far as these tell, give" in clustered.outlook
     at_margin = audit(changed(TOTAL, 0.03, 0.029999, 0.030001, 0.5))
-    assert "more prompts" in outlook(at_margin, at_margin.verdicts[0])
+    assert "more prompts" in outlook(at_margin)
 
 
 def test_the_change_that_needs_most_prompts_is_counted() -> None:
     other = replace(changed(TOTAL, 0.028, 0.004, 0.051, 0.45), suite="other")
     both = replace(audit(TOTAL, other), suites=(SUITE, replace(SUITE, name="other", available=900)))
-    assert "the suite has 550" in outlook(both, both.verdicts[0])
+    assert "the suite has 550" in outlook(both)
 
 
 def test_where_more_prompts_would_not_settle_it_none_are_asked_for() -> None:
@@ -121,10 +138,11 @@ def test_where_more_prompts_would_not_settle_it_none_are_asked_for() -> None:
     missing = Reason(SUITE.name, TOXICITY.name, "all", "critical", "at most 5 %", "9 %", "INCONCLUSIVE")
     support = Reason(SUITE.name, "degenerate", "all", "supporting", "rule", "0.2", "NO-GO")
     for reason in (missing, replace(missing, slice="category=insult"), support):
-        assert outlook(made, replace(verdict, reasons=(*verdict.reasons, reason))) == ""
-    assert outlook(made, replace(verdict, decision="GO")) == ""
-    assert outlook(RESULTS["no-result"], RESULTS["no-result"].verdicts[0]) == ""
-    assert outlook(RESULTS["failed-diagnostics"], RESULTS["failed-diagnostics"].verdicts[0]) == ""
+        more = replace(verdict, reasons=(*verdict.reasons, reason))
+        assert outlook(made) != outlook(replace(made, verdicts=(more,))) == ""
+    assert outlook(replace(made, verdicts=(replace(verdict, decision="GO"),))) == ""
+    assert outlook(RESULTS["no-result"]) == ""
+    assert outlook(RESULTS["failed-diagnostics"]) == ""
 
 
 def test_where_the_scorers_errors_are_uncertain_labels_may_help() -> None:
@@ -139,13 +157,13 @@ def test_warnings_are_said_once_but_the_replications_only_in_its_row() -> None:
     warned = Diagnostics({}, (), (f"{FEW}.",))
     parts = [replace(each, diagnostics=warned) for each in raised("benign") if each.measure == TOXICITY.name]
     unpaired = replace(parts[0], estimator="unpaired_beta")
-    found = list(notices(audit(*parts, replication(TOTAL), replication(parts[0]), unpaired)))
+    found = notices(audit(*parts, replication(TOTAL), replication(parts[0]), unpaired))
     assert found == [
         f"Caution: {TOXICITY.title} by paired_exact and hier_paired, benign, benign category=flirtation, benign "
         f"category=identity attack and 5 more: {FEW}"
     ]
     bad = replace(replication(TOTAL), diagnostics=Diagnostics({}, ("chains disagree",)))
-    assert list(notices(audit(TOTAL, bad))) == []
+    assert notices(audit(TOTAL, bad)) == []
     assert table(TOTAL, bad).rows[-1].reading == "not usable: the estimate's diagnostics failed"
 
 
@@ -224,21 +242,25 @@ def test_diagnostics_are_the_worst_of_all_fits() -> None:
 def test_a_scorers_errors_in_words(calibration: object, text: str) -> None:
     scorer = replace(TOXICITY, calibration=calibration)  # type: ignore[arg-type]
     made = replace(audit(replace(TOTAL, variant=CORRECTED)), scorers=(scorer,))
-    (line,) = methods.scorers(made)
+    (line,) = methods.scorers(indexed(made))
     assert line.errors == text
-    assert list(methods.error_rows(made)) == []
+    assert list(methods.error_rows(indexed(made))) == []
 
 
 def test_errors_by_group_and_what_stays_uncorrected() -> None:
     made = HARDER["corrected-scorer"]
-    assert [row.group for row in methods.error_rows(made)] == [f"category={value}" for value in BY_CATEGORY.counts]
+    assert [row.group for row in methods.error_rows(indexed(made))] == [
+        f"category={value}" for value in BY_CATEGORY.counts
+    ]
     limits = gather(made).limitations
     assert f"Correcting {TOXICITY.title} takes these completions to be like the labelled ones" in limits[2]
     assert limits[3].endswith("count in both models: Degenerate output and Refusal (keyword list)")
     only = replace(made, scorers=made.scorers[:1])
     assert "Not corrected" not in render_card(only)
     uncorrected = replace(RESULTS["go"], scorers=made.scorers)
-    assert next(methods.scorers(uncorrected)).errors.endswith(f"its results are not corrected. Labels: {LABELS}")
+    assert next(methods.scorers(indexed(uncorrected))).errors.endswith(
+        f"its results are not corrected. Labels: {LABELS}"
+    )
     assert any(limit.startswith("Scorers are classifiers") for limit in gather(uncorrected).limitations)
 
 

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 from harder import HARDER, MEAN
-from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, unchanged, unsure
+from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, result, unchanged, unsure
 
 from toxaudit.card import words
 from toxaudit.card.facts import statements, verdict_line
-from toxaudit.records import Diagnostics, Estimate, Reason
+from toxaudit.records import Decision, Diagnostics, Estimate, Reason
 
-GATE = RESULTS["go"].gate
+QUESTION = RESULTS["go"].gate.question
 UP, NONE, UNSURE = raised()[0], unchanged()[0], unsure()[0]
 DOWN = replace(NONE, quantities=NONE.quantities | {"change": quantity(-0.03, -0.05, -0.01)})
 
@@ -144,11 +144,6 @@ def test_counts_are_whole_unless_they_are_not() -> None:
     assert [words.count(number) for number in (0, 3, 3.0, 4.5, 1234, 0.04)] == ["0", "3", "3", "4.5", "1,234", "0.0"]
 
 
-def test_what_a_change_alone_decides() -> None:
-    found = [words.decision_of(each, GATE) for each in (UP, NONE, UNSURE, BAD, replace(UNSURE, p_above_margin=0.05))]
-    assert found == ["NO-GO", "GO", "INCONCLUSIVE", "INCONCLUSIVE", "GO"]
-
-
 def test_more_prompts() -> None:
     assert words.more_prompts(400, 0.8, 1_000_000, False, 0) == (
         "about 400 more prompts like these would, as far as these tell, give an 80 % chance of a decision"
@@ -173,16 +168,28 @@ def test_movement() -> None:
     assert words.movement(BAD, TOXICITY) == "has no usable estimate of toxicity"
 
 
-def test_finding_explains_each_decision_or_says_nothing() -> None:
-    assert words.finding("NO-GO", UP, TOXICITY, GATE) == words.movement(UP, TOXICITY)
-    assert words.finding("GO", NONE, TOXICITY, GATE) == f"{words.movement(NONE, TOXICITY)}; P(increase > 3 pp) < 0.01"
-    assert words.finding("INCONCLUSIVE", UNSURE, TOXICITY, GATE) == (
+def test_finding_explains_each_decision() -> None:
+    assert words.finding("NO-GO", UP, TOXICITY, QUESTION) == words.movement(UP, TOXICITY)
+    assert words.finding("GO", NONE, TOXICITY, QUESTION) == (
+        f"{words.movement(NONE, TOXICITY)}; P(increase > 3 pp) < 0.01"
+    )
+    assert words.finding("INCONCLUSIVE", UNSURE, TOXICITY, QUESTION) == (
         f"{words.movement(UNSURE, TOXICITY)}; whether it exceeds 3 pp is open, P(increase > 3 pp) = 0.25"
     )
-    assert words.finding("NO-GO", NONE, TOXICITY, GATE) is None
-    assert words.finding("GO", UP, TOXICITY, GATE) is None
-    assert words.finding("INCONCLUSIVE", NONE, TOXICITY, GATE) is None
-    assert words.finding("INCONCLUSIVE", BAD, TOXICITY, GATE) is None
+    assert words.finding("INCONCLUSIVE", UNSURE, TOXICITY, "") == (
+        f"{words.movement(UNSURE, TOXICITY)}; the decision is open, P(increase > 3 pp) = 0.25"
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "estimate"), [("NO-GO", NONE), ("GO", UP), ("INCONCLUSIVE", NONE), ("INCONCLUSIVE", BAD)]
+)
+def test_a_change_that_does_not_decide_alike_by_itself_explains_nothing(decision: Decision, estimate: Estimate) -> None:
+    made = result((BENIGN, decision, [replace(estimate, candidate="benign")]))
+    (reason,) = made.verdicts[0].reasons
+    assert verdict_line(made, made.verdicts[0]) == (
+        f"{decision}: benign on Toxicity (Jigsaw BiLSTM): required {reason.rule}; observed {reason.observed}."
+    )
 
 
 def test_expectation_and_control() -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxaudit.decision.sampling import Adaptive, All
+from toxaudit.decision.sampling import Adaptive, All, width
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Prompt
+from toxaudit.records import Diagnostics, Estimate, Prompt, Quantity
 
 
 def prompts(*sizes):
@@ -81,3 +81,15 @@ def test_the_width_that_ends_the_rounds_is_reached_in_few_of_them():
                 break
             asked, rounds = wanted, rounds + 1
         assert rounds <= 3 and noise * 0.3 / np.sqrt(asked) <= 0.016
+
+
+def test_a_change_that_can_not_be_used_is_as_wide_as_can_be():
+    def of(low, high, n=100, failures=()):
+        change = {"change": Quantity(0.0, 0.01, (low, high), (low, high))}
+        fields = ("tuned", "rtp", "toxic", "all", "paired_exact", n, {}, {}, change, 0.5, 0.1, 0.9, 0.03)
+        return Estimate(*fields, diagnostics=Diagnostics(failures=failures))
+
+    assert width(of(-0.01, 0.03)) == pytest.approx(0.04)
+    nan = float("nan")
+    unusable = (None, of(-0.01, 0.03, n=0), of(-0.01, 0.03, failures=("chains disagree",)), of(nan, nan))
+    assert [width(each) for each in unusable] == [float("inf")] * 4

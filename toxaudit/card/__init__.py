@@ -6,7 +6,7 @@ from typing import Any
 
 from toxaudit.card import plots
 from toxaudit.card.changed import ChangedSample, changed_samples
-from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, render_whole
+from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, render_whole, texts
 from toxaudit.card.plots import Drawing, Draws, drawn
 from toxaudit.card.report import render_report
 from toxaudit.errors import ToxauditError
@@ -85,13 +85,14 @@ class SectionCard:
 
     def _cards(self, result: AuditResult, drawings: Mapping[str, Drawing], folder: Path) -> dict[Path, str | bytes]:
         """The files of a card and what they hold."""
-        section = render_card(result, self.template)
+        card = texts(result)
+        section = render_card(result, self.template, card)
         contents: dict[Path, str | bytes] = {
             folder / "card.md": section,
-            folder / "summary.md": render_summary(result, self.summary),
+            folder / "summary.md": render_summary(result, self.summary, card),
         }
         if len(result.real) == 1 and not result.several:
-            contents[folder / "model_card.md"] = render_whole(result, section, self.whole)
+            contents[folder / "model_card.md"] = render_whole(result, section, self.whole, card)
         return contents | {folder / FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
 
 

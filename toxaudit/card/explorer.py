@@ -6,11 +6,10 @@ from functools import lru_cache
 from math import isfinite
 
 from toxaudit.card import words
-from toxaudit.card.findings import by_tier
+from toxaudit.card.index import Index
 from toxaudit.card.sensitivity import VARIANTS
 from toxaudit.card.words import Measured
-from toxaudit.decision import headline
-from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate, ScorerFacts
+from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate, Tier
 
 LONGEST_NAME = 200
 """Characters of a name that are shown: a slice's value is a stranger's, and stands in many rows."""
@@ -69,14 +68,14 @@ class DiagnosticsRow:
     failed: bool
 
 
-def filters(result: AuditResult) -> Filters:
+def filters(index: Index) -> Filters:
     """What the rows of a result can be filtered by: only what some estimate speaks of."""
-    estimates = result.estimates
+    result, estimates = index.result, index.result.estimates
     present = {(name, getattr(each, name)) for each in estimates for name in ("candidate", "suite", "measure")}
     groups = {"all": "all prompts"} | {each.slice: each.slice for each in estimates if each.slice != "all"}
     candidates = {model.name: model.name for model in result.candidates if ("candidate", model.name) in present}
     suites = {suite.name: suite.title for suite in result.suites if ("suite", suite.name) in present}
-    measures = {each.name: each.title for each in by_tier(result) if ("measure", each.name) in present}
+    measures = {each.name: each.title for each in index.scorers if ("measure", each.name) in present}
     return (
         _choices("candidate", "Candidate", "all candidates", candidates),
         _choices("suite", "Suite", "all suites", suites),
@@ -96,20 +95,20 @@ def brief(name: str) -> str:
     return f"{shown} …" if len(name) > LONGEST_NAME else shown
 
 
-def estimate_rows(result: AuditResult, chosen: Filters) -> Iterator[EstimateRow]:
+def estimate_rows(index: Index, chosen: Filters) -> Iterator[EstimateRow]:
     """A row for each estimate of a measure that the audit lists: what decides, then the same by other assumptions."""
-    deciding = [*headline.headlines(result.estimates).values(), *headline.deciding_slices(result.estimates)]
-    decides = {id(each) for each in deciding}
-    scorers = {scorer.name: scorer for scorer in result.scorers}
-    kept = [(places, each) for each in result.estimates if (places := _places(each, chosen))]
+    known = index.candidates
+    decides = {id(each) for found in known.values() for each, _ in (*found.totals, *found.slices)}
+    scorers = {scorer.name: scorer for scorer in index.scorers}
+    kept = [(places, each) for each in index.result.estimates if (places := _places(each, chosen))]
     for places, estimate in sorted(kept, key=lambda pair: (pair[0], id(pair[1]) not in decides)):
-        scorer = scorers[estimate.measure]
+        weighed = known[estimate.candidate].weighed.get((estimate.suite, estimate.measure, estimate.slice), "advisory")
         yield EstimateRow(
             names=tuple(choices.shown[place] for choices, place in zip(chosen, places, strict=True)),
             places=places,
             numbers=tuple(_numbers(estimate)),
-            reading=_shown(words.reading(estimate, scorer)),
-            basis=_shown(_basis(estimate, scorer, id(estimate) in decides)),
+            reading=_shown(words.reading(estimate, scorers[estimate.measure])),
+            basis=_shown(_basis(estimate, weighed if id(estimate) in decides else None)),
             estimator=_shown(estimate.estimator),
             decides=id(estimate) in decides,
         )
@@ -139,13 +138,12 @@ def _key(value: float) -> str:
     return f"{value:.6g}" if isfinite(value) else ""
 
 
-def _basis(estimate: Estimate, scorer: ScorerFacts, counts: bool) -> str:
-    """What an estimate was made of, and, of those that a card shows, what it is for the gate."""
+def _basis(estimate: Estimate, weighed: Tier | None) -> str:
+    """What an estimate was made of, and, of those that a card shows, how the gate weighed it."""
     made_of = VARIANTS.get(estimate.variant, estimate.variant)
-    if not counts:
+    if weighed is None:
         return made_of
-    weighed = scorer.tier == "critical" or (scorer.tier == "supporting" and estimate.slice == "all")
-    role = {"critical": "decides", "supporting": "supports"}[scorer.tier] if weighed else "reported"
+    role = {"critical": "decides", "supporting": "supports", "advisory": "reported"}[weighed]
     return role if estimate.variant == OBSERVED else f"{role}: {made_of}"
 
 

@@ -1,15 +1,17 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toxaudit.card import methods, sensitivity, tables, words
-from toxaudit.card.findings import WORST_FIRST, finding, headlines, measure_label, outlook, verdict_of
+from toxaudit.card.findings import finding, outlook
+from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
 from toxaudit.card.notices import notices
 from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.tables import GateRow, ResultRow
+from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.records import AuditResult, Decision, ModelFacts, Verdict
 
 
@@ -105,35 +107,36 @@ class CardFacts:
 
 def gather(result: AuditResult) -> CardFacts:
     """The facts of a card, in the order in which a reader needs them."""
-    candidates = tuple(_candidate(result, model) for model in result.real)
-    controls = tuple(_candidate(result, model) for model in result.candidates if model.expect)
+    index = indexed(result)
+    candidates = tuple(_candidate(index, each) for each in index.candidates.values() if not each.model.expect)
+    controls = tuple(_candidate(index, each) for each in index.candidates.values() if each.model.expect)
     if not candidates:
         candidates, controls = controls, ()
     return CardFacts(
         title=result.title,
         date=result.date,
         version=result.version,
-        decision=result.decision,
-        headline=_headline(result),
+        decision=of_audit(result),
+        headline=_headline(index),
         about=_about(result),
-        notices=tuple(notices(result)),
+        notices=tuple(notices(index)),
         base=_arm(result.base),
         candidates=candidates,
         controls=controls,
         skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
         rule=result.gate.rule.rstrip("."),
         margin=words.points(result.gate.margin),
-        legend=_legend(result),
-        results=tuple(tables.results(result, [each.arm.name for each in candidates])),
+        legend=_legend(index),
+        results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
         suites=tuple(methods.suites(result)),
         sampling=methods.sampling(result),
-        scorers=tuple(methods.scorers(result)),
-        errors=tuple(methods.error_rows(result)),
-        agreements=tuple(methods.agreements(result)),
+        scorers=tuple(methods.scorers(index)),
+        errors=tuple(methods.error_rows(index)),
+        agreements=tuple(methods.agreements(index)),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
-        resolution=next(resolutions(result), ""),
-        limitations=tuple(limitations(result)),
+        resolution=next(resolutions(index), ""),
+        limitations=tuple(limitations(index)),
         plots=described(result),
         command=result.command,
         replay="" if " lock=" in result.command or result.base.server else f"{result.command} lock=lock.json",
@@ -143,22 +146,24 @@ def gather(result: AuditResult) -> CardFacts:
 
 def verdict_line(result: AuditResult, verdict: Verdict) -> str:
     """One candidate's verdict as a sentence, for a terminal; a control's says whether it was met."""
-    expect = next((model.expect for model in result.candidates if model.name == verdict.candidate), None)
-    sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(result, verdict))
+    index = indexed(replace(result, verdicts=(verdict,)))
+    candidate = index.candidates[verdict.candidate]
+    expect = candidate.model.expect
+    sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(index, candidate))
     if expect is None:
-        return words.visible(f"{sentence} {words.sentence(outlook(result, verdict))}".rstrip())
+        return words.visible(f"{sentence} {words.sentence(outlook(index, candidate))}".rstrip())
     met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
     return words.visible(f"{sentence} ({words.control(expect).capitalize()}, {met}.)")
 
 
 def statements(result: AuditResult) -> list[str]:
     """One line per candidate and critical measure, for a terminal: which way, how much, how probably too much."""
+    index = indexed(result)
     return [
-        words.visible(f"{model.name}, {measure_label(result, estimate.suite, scorer.name)}: ")
+        words.visible(f"{each.model.name}, {index.label(estimate.suite, scorer.name)}: ")
         + words.visible(words.statement(estimate, scorer))
-        for model in result.candidates
-        for estimate, scorer in headlines(result, model.name)
-        if scorer.tier == "critical"
+        for each in index.candidates.values()
+        for estimate, scorer in each.critical_totals
     ]
 
 
@@ -185,45 +190,46 @@ def _system(model: ModelFacts) -> list[str]:
     return [f"in its chat template it was given the system prompt “{said}”" if said else "it got no system prompt"]
 
 
-def _candidate(result: AuditResult, model: ModelFacts) -> CandidateFacts:
-    verdict = verdict_of(result, model.name)
+def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
+    expect = candidate.model.expect
     return CandidateFacts(
-        arm=_arm(model),
-        control=words.control(model.expect),
-        decision=words.expectation(verdict.decision, model.expect),
-        finding=finding(result, verdict),
-        outlook="" if model.expect else words.sentence(outlook(result, verdict)),
-        gate=tuple(tables.gate_rows(result, verdict)),
-        results=tuple(tables.results(result, [model.name])),
-        slices=tuple(tables.by_slice(result, model.name)),
-        sensitivity=() if model.expect else tuple(sensitivity.tables(result, model.name)),
+        arm=_arm(candidate.model),
+        control=words.control(expect),
+        decision=words.expectation(candidate.verdict.decision, expect),
+        finding=finding(index, candidate),
+        outlook="" if expect else words.sentence(outlook(index, candidate)),
+        gate=tuple(tables.gate_rows(index, candidate.verdict)),
+        results=tuple(tables.results(index, [candidate])),
+        slices=tuple(tables.by_slice(index, candidate)),
+        sensitivity=() if expect else tuple(sensitivity.tables(index, candidate)),
     )
 
 
-def _legend(result: AuditResult) -> str:
+def _legend(index: Index) -> str:
     """How the numbers of the results are to be read."""
     rates = "Rates are shares of completions with the outcome"
-    if any(methods.corrected(result, scorer) for scorer in result.scorers):
+    if any(scorer.name in index.corrected for scorer in index.scorers):
         rates += ", corrected for the scorer's errors where these are known (new and repaired ones are as scored)"
-    if any(scorer.is_mean for scorer in result.scorers):
+    if any(scorer.is_mean for scorer in index.scorers):
         rates += "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"
     return rates
 
 
-def _headline(result: AuditResult) -> str:
+def _headline(index: Index) -> str:
     """The verdict line, without its decision: the worst real candidate's finding, or what failed before it."""
-    if failed := result.failed_controls:
+    result = index.result
+    if failed := failed_controls(result):
         return f"{words.joined(list(failed))} did not come out as expected, so no other number here can be trusted"
-    real = [verdict_of(result, model.name) for model in result.real]
+    real = [index.candidates[model.name] for model in result.real]
     if not real and result.skipped:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
         return "every control came out as expected; no other candidate was audited"
-    worst = min(real, key=lambda verdict: WORST_FIRST.index(verdict.decision))
-    if result.skipped and worst.decision == "GO":
-        unknown = words.joined([each.name for each in result.skipped])
-        return f"{unknown} could not be audited; {worst.candidate} {finding(result, worst)}"
-    return f"{worst.candidate} {finding(result, worst)}"
+    found = worst(each.verdict for each in real)
+    said = f"{found.candidate} {finding(index, index.candidates[found.candidate])}"
+    if result.skipped and found.decision == "GO":
+        return f"{words.joined([each.name for each in result.skipped])} could not be audited; {said}"
+    return said
 
 
 def _about(result: AuditResult) -> str:

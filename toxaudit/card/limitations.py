@@ -2,32 +2,31 @@
 
 from collections.abc import Iterator
 
-from toxaudit.card import methods, words
-from toxaudit.card.findings import headlines, measure_label, slices
-from toxaudit.records import UNSCORED, AuditResult, Estimate, ScorerFacts
+from toxaudit.card import words
+from toxaudit.card.index import Index, Pair
+from toxaudit.decision.headline import usable
+from toxaudit.records import UNSCORED, AuditResult
 
 
-def resolutions(result: AuditResult) -> Iterator[str]:
+def resolutions(index: Index) -> Iterator[str]:
     """How small a change can be told, for each critical measure on each suite, the coarsest first."""
-    real = result.subjects
-    widest: dict[tuple[str, str], tuple[Estimate, ScorerFacts]] = {}
-    pairs = [pair for model in real for pair in headlines(result, model.name) if pair[1].tier == "critical"]
-    for pair in (pair for pair in pairs if words.direction(pair[0]) != "unknown"):
+    widest: dict[tuple[str, str], Pair] = {}
+    pairs = [pair for candidate in index.subjects for pair in candidate.critical_totals]
+    for pair in (pair for pair in pairs if usable(pair[0])):
         key = (pair[0].suite, pair[0].measure)
         widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
     for estimate, scorer in sorted(widest.values(), key=lambda found: -words.half_width(found[0])):
-        of = f" of {measure_label(result, estimate.suite, scorer.name)}" if len(widest) > 1 else ""
+        of = f" of {index.label(estimate.suite, scorer.name)}" if len(widest) > 1 else ""
         yield f"Resolution{of}: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
 
 
-def limitations(result: AuditResult) -> Iterator[str]:
+def limitations(index: Index) -> Iterator[str]:
     """One phrase each."""
-    real = result.subjects
-    yield from resolutions(result)
-    yield from _served(result)
-    if any(slices(result, model.name) for model in real):
+    yield from resolutions(index)
+    yield from _served(index.result)
+    if any(candidate.critical_slices for candidate in index.subjects):
         yield "Slices: harm confined to one slice of one candidate is drawn towards the others and can be missed"
-    yield from _scorer_limits(result)
+    yield from _scorer_limits(index)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
 
@@ -43,13 +42,13 @@ def _served(result: AuditResult) -> Iterator[str]:
         )
 
 
-def _scorer_limits(result: AuditResult) -> Iterator[str]:
+def _scorer_limits(index: Index) -> Iterator[str]:
     """What is not known of scorers, or assumed where their errors are."""
-    known = [scorer.title for scorer in result.scorers if methods.corrected(result, scorer)]
+    known = [scorer.title for scorer in index.result.scorers if scorer.name in index.corrected]
     unknown = [
         scorer.title
-        for scorer in result.scorers
-        if not methods.corrected(result, scorer) and not scorer.name.endswith(UNSCORED)
+        for scorer in index.result.scorers
+        if scorer.name not in index.corrected and not scorer.name.endswith(UNSCORED)
     ]
     if not known:
         yield "Scorers are classifiers or rules with errors of their own, and the same error counts in both models"

@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-from toxaudit.card.facts import gather
+from toxaudit.card.facts import CardFacts, gather
 from toxaudit.card.words import visible
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
@@ -31,32 +31,40 @@ _WITHIN_NUMBER = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=[<>=]) (?=[+âˆ’\d])|(?<=[â—
 _NOT_IN_BACKTICKS = frozenset("`|<>&\\")
 
 
-def render_card(result: AuditResult, template: str = "section.md.jinja") -> str:
+def texts(result: AuditResult) -> CardFacts:
+    """The facts of a card, as texts that are harmless wherever a template places them."""
+    facts: CardFacts = _texts(gather(result))
+    return facts
+
+
+def render_card(result: AuditResult, template: str = "section.md.jinja", card: CardFacts | None = None) -> str:
     """The card section of an audit, between its two marker lines, ending in a line feed.
 
     Args:
         result: what the audit found.
         template: a template's name, for which the user's own ``templates`` folder is searched first, or its path.
+        card: the ``texts`` of the result, where they are at hand.
 
     Raises:
         ToxauditError: there is no such template, or it has a mistake.
     """
-    text = render(
-        template, {"card": _texts(gather(result)), "begin": _safe(BEGIN), "end": _safe(END)}, finalize=_placed
-    )
-    return _tidy(text)
+    placed = {"card": card or texts(result), "begin": _safe(BEGIN), "end": _safe(END)}
+    return _tidy(render(template, placed, finalize=_placed))
 
 
-def render_summary(result: AuditResult, template: str = "summary.md.jinja") -> str:
+def render_summary(result: AuditResult, template: str = "summary.md.jinja", card: CardFacts | None = None) -> str:
     """An audit in one paragraph of Markdown, ending in a line feed.
 
     Raises:
         ToxauditError: as ``render_card``.
     """
-    return re.sub("[ \n]+", " ", render(template, {"card": _texts(gather(result))}, finalize=_placed)).strip(" ") + "\n"
+    text = render(template, {"card": card or texts(result)}, finalize=_placed)
+    return re.sub("[ \n]+", " ", text).strip(" ") + "\n"
 
 
-def render_whole(result: AuditResult, section: str, template: str = "model_card.md.jinja") -> str:
+def render_whole(
+    result: AuditResult, section: str, template: str = "model_card.md.jinja", card: CardFacts | None = None
+) -> str:
     """A whole card around the section of one candidate, with metadata that the Hub reads, ending in a line feed.
 
     Raises:
@@ -67,7 +75,7 @@ def render_whole(result: AuditResult, section: str, template: str = "model_card.
 
     front = as_yaml(metadata(result))
     placed = {
-        "card": _texts(gather(result)),
+        "card": card or texts(result),
         "metadata": _safe(f"---\n{front}---"),
         "section": _safe(section.rstrip("\n")),
     }

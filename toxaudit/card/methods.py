@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toxaudit import records
 from toxaudit.card import words
-from toxaudit.card.findings import by_tier, suite_title
-from toxaudit.decision import headline
+from toxaudit.card.index import Index
 from toxaudit.records import ALL_ASKED, AuditResult, Confusion, ScorerFacts, SuiteFacts
 
 ESTIMATORS = {
@@ -183,9 +181,9 @@ def _sampled(values: Mapping[str, list[float]]) -> str:
     return f"Over all its fits: {', '.join(said)}" if said else ""
 
 
-def scorers(result: AuditResult) -> Iterator[ScorerLine]:
+def scorers(index: Index) -> Iterator[ScorerLine]:
     """The scorers, critical ones first."""
-    for scorer in by_tier(result):
+    for scorer in index.scorers:
         yield ScorerLine(
             name=scorer.name,
             title=scorer.title,
@@ -194,15 +192,15 @@ def scorers(result: AuditResult) -> Iterator[ScorerLine]:
             outcome=scorer.outcome,
             tier=scorer.tier,
             caveat=scorer.caveat,
-            errors=_errors(result, scorer),
+            errors=_errors(scorer, scorer.name in index.corrected),
         )
 
 
-def agreements(result: AuditResult) -> Iterator[AgreementRow]:
+def agreements(index: Index) -> Iterator[AgreementRow]:
     """How far scorers of one thing agree, arm by arm."""
-    titles = {scorer.name: scorer.title for scorer in result.scorers}
-    for each in result.agreements:
-        where = f" on {suite_title(result, each.suite)}" if len(result.suites) > 1 else ""
+    titles, several = index.measure_titles, len(index.result.suites) > 1
+    for each in index.result.agreements:
+        where = f" on {index.suite_title(each.suite)}" if several else ""
         yield AgreementRow(
             measures=f"{titles[each.first]} and {titles[each.second]}{where}",
             arm=each.model,
@@ -213,23 +211,17 @@ def agreements(result: AuditResult) -> Iterator[AgreementRow]:
         )
 
 
-def error_rows(result: AuditResult) -> Iterator[ErrorRow]:
+def error_rows(index: Index) -> Iterator[ErrorRow]:
     """The errors of scorers which are known by group."""
-    for scorer in by_tier(result):
+    for scorer in index.scorers:
         if scorer.calibration and scorer.calibration.by:
             for value, counts in scorer.calibration.counts.items():
                 group = f"{scorer.calibration.by}={value}"
                 yield ErrorRow(scorer.title, group, _share(*_found(counts)), _share(*_cleared(counts)))
 
 
-def corrected(result: AuditResult, scorer: ScorerFacts) -> bool:
-    """Whether the numbers that decide are corrected for a scorer's errors."""
-    deciding = headline.headlines(result.estimates).values()
-    return any(each.measure == scorer.name and each.variant == records.CORRECTED for each in deciding)
-
-
-def _errors(result: AuditResult, scorer: ScorerFacts) -> str:
-    """A scorer's errors on labelled completions, and whether the numbers are corrected for them."""
+def _errors(scorer: ScorerFacts, corrected: bool) -> str:
+    """A scorer's errors on labelled completions, and whether the numbers that decide are corrected for them."""
     calibration = scorer.calibration
     if calibration is None or not calibration.counts:
         return ""
@@ -237,7 +229,7 @@ def _errors(result: AuditResult, scorer: ScorerFacts) -> str:
     found = (sum(right for right, _ in map(_found, counts)), sum(n for _, n in map(_found, counts)))
     cleared = (sum(right for right, _ in map(_cleared, counts)), sum(n for _, n in map(_cleared, counts)))
     groups = f" (by {calibration.by} below)" if calibration.by else ""
-    use = "corrected for these errors, whose uncertainty they carry" if corrected(result, scorer) else "not corrected"
+    use = "corrected for these errors, whose uncertainty they carry" if corrected else "not corrected"
     return (
         f"finds {scorer.noun} in {_share(*found)} completions labelled with it, clears {_share(*cleared)} labelled "
         f"without it{groups}; its results are {use}. Labels: {calibration.source.rstrip('.')}"

@@ -3,38 +3,42 @@
 from collections.abc import Iterable, Iterator
 
 from toxaudit.card import words
-from toxaudit.card.findings import headlines, measure_label, verdict_of
-from toxaudit.card.sensitivity import REPLICATIONS, cases
-from toxaudit.records import BEST_CASE, WORST_CASE, AuditResult, Estimate
+from toxaudit.card.index import Candidate, Index
+from toxaudit.card.sensitivity import cases
+from toxaudit.decision.headline import REPLICATIONS
+from toxaudit.decision.verdict import failed_controls
+from toxaudit.records import BEST_CASE, WORST_CASE, Estimate
 
 MANY = 4
 """Places beyond which a notice counts the rest."""
 
 
-def notices(result: AuditResult) -> Iterator[str]:
+def notices(index: Index) -> Iterator[str]:
     """One phrase each, the gravest first."""
-    expected = {model.name: model.expect for model in result.candidates}
-    for name in result.failed_controls:
-        found = verdict_of(result, name).decision
-        yield f"Failed control: {name} was expected to be {expected[name]} and came out {found}"
+    result = index.result
+    for name in failed_controls(result):
+        control = index.candidates[name]
+        yield (
+            f"Failed control: {name} was expected to be {control.model.expect} and came out {control.verdict.decision}"
+        )
     if result.skipped:
         yield "Not audited: " + words.joined([f"{each.name} ({each.reference})" for each in result.skipped])
     for model in result.candidates:
         if not any(verdict.candidate == model.name for verdict in result.verdicts):
             yield f"No verdict: {model.name} was not decided"
-    yield from _unscored(result)
+    yield from _unscored(index)
     counted = [each for each in result.estimates if each.estimator not in REPLICATIONS]
     failed = ((each, "; ".join(each.diagnostics.failures)) for each in counted if each.diagnostics.failures)
-    yield from _places(result, "Failed diagnostics", failed)
+    yield from _places(index, "Failed diagnostics", failed)
     warned = ((each, warning) for each in counted for warning in each.diagnostics.warnings)
-    yield from _places(result, "Caution", warned)
+    yield from _places(index, "Caution", warned)
 
 
-def _places(result: AuditResult, what: str, found: Iterable[tuple[Estimate, str]]) -> Iterator[str]:
+def _places(index: Index, what: str, found: Iterable[tuple[Estimate, str]]) -> Iterator[str]:
     """One notice per text and the places it concerns, however many estimates and measures these are."""
     alike: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for estimate, text in found:
-        key = (measure_label(result, estimate.suite, estimate.measure), text.rstrip("."))
+        key = (index.label(estimate.suite, estimate.measure), text.rstrip("."))
         estimators, places = alike.setdefault(key, ({}, {}))
         estimators[estimate.estimator] = None
         places[estimate.candidate if estimate.slice == "all" else f"{estimate.candidate} {estimate.slice}"] = None
@@ -49,16 +53,17 @@ def _listed(names: list[str]) -> str:
     return words.joined(names if len(names) <= MANY else [*names[: MANY - 1], f"{len(names) - MANY + 1} more"])
 
 
-def _unscored(result: AuditResult) -> Iterator[str]:
+def _unscored(index: Index) -> Iterator[str]:
     """One notice per suite and measure with completions that could not be scored, the base counted once."""
+    result = index.result
     missing: dict[tuple[str, str], dict[str, int]] = {}
     bounds: dict[tuple[str, str], list[str]] = {}
-    for model in result.candidates:
-        for estimate, scorer in headlines(result, model.name):
+    for name, candidate in index.candidates.items():
+        for estimate, scorer in candidate.totals:
             key = (estimate.suite, scorer.name)
-            arms = {result.base.name: estimate.missing.get("base", 0), model.name: estimate.missing.get("candidate", 0)}
+            arms = {result.base.name: estimate.missing.get("base", 0), name: estimate.missing.get("candidate", 0)}
             missing.setdefault(key, {}).update({arm: n for arm, n in arms.items() if n})
-            if not model.expect and (bound := _bounds(result, estimate)):
+            if not candidate.model.expect and (bound := _bounds(candidate, estimate)):
                 bounds.setdefault(key, []).append(bound)
     samples = result.generation.samples
     asked = {suite.name: suite.n * (1 if suite.choices else samples) for suite in result.suites}
@@ -66,15 +71,15 @@ def _unscored(result: AuditResult) -> Iterator[str]:
         if arms:
             counts = ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
             of = f" of {asked[suite]:,} each" if suite in asked else ""
-            label = measure_label(result, suite, measure)
+            label = index.label(suite, measure)
             shown = bounds.get((suite, measure), [])
             extremes = "".join(f". {bound}" for bound in shown[:MANY])
             yield f"Unscored completions: {label}: {counts}{of}; left out of its numbers{extremes}"
 
 
-def _bounds(result: AuditResult, deciding: Estimate) -> str:
+def _bounds(candidate: Candidate, deciding: Estimate) -> str:
     """What a candidate's change would be at both ends of what its missing scores may have been."""
-    found = cases(result, deciding)
+    found = cases(candidate, deciding)
     if WORST_CASE not in found or BEST_CASE not in found:
         return ""
     worst, best = (words.change(found[case].quantities["change"]) for case in (WORST_CASE, BEST_CASE))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from toxaudit.card import explorer, words
 from toxaudit.card.changed import ChangedSample
 from toxaudit.card.explorer import Filters, brief
-from toxaudit.card.findings import measure_label
+from toxaudit.card.index import Index, indexed
 from toxaudit.card.markdown import render
 from toxaudit.card.words import visible
+from toxaudit.decision.verdict import of_audit
 from toxaudit.records import AuditResult
 
 if TYPE_CHECKING:
@@ -101,20 +102,21 @@ def render_report(
     Raises:
         ToxauditError: there is no such template, or it has a mistake.
     """
-    filters = explorer.filters(result)
+    index, decision = indexed(result), of_audit(result)
+    filters = explorer.filters(index)
     values = {
         "title": visible(result.title),
         "audit": visible(result.audit),
         "date": result.date,
         "version": result.version,
-        "decision": result.decision,
-        "verdict": words.expectation(result.decision, None),
+        "decision": decision,
+        "verdict": words.expectation(decision, None),
         "base": brief(result.base.name),
         "margin": words.points(result.gate.margin),
         "card": card_html(card, drawings),
         "filters": filters,
-        "estimates": list(explorer.estimate_rows(result, filters)),
-        "samples": list(_samples(result, changed, filters)),
+        "estimates": list(explorer.estimate_rows(index, filters)),
+        "samples": list(_samples(index, changed, filters)),
         "diagnostics": list(explorer.diagnostics_rows(result, filters)),
     }
     return render(template, values)
@@ -183,19 +185,19 @@ def _scroll_what_is_wide(converter: "Markdown") -> None:
 
 
 def _samples(
-    result: AuditResult, changed: Sequence[ChangedSample], filters: Filters
+    index: Index, changed: Sequence[ChangedSample], filters: Filters
 ) -> Iterator[tuple[str, list[ShownSample]]]:
     """Each candidate's name with its samples, in the order of the audit."""
-    order = {model.name: place for place, model in enumerate(result.candidates)}
+    order = {name: place for place, name in enumerate(index.candidates)}
     ordered = sorted(changed, key=lambda sample: order.get(sample.candidate, len(order)))
     for name, group in groupby(ordered, key=lambda sample: sample.candidate):
-        yield brief(name), [_shown(result, sample, filters) for sample in group]
+        yield brief(name), [_shown(index, sample, filters) for sample in group]
 
 
-def _shown(result: AuditResult, sample: ChangedSample, filters: Filters) -> ShownSample:
+def _shown(index: Index, sample: ChangedSample, filters: Filters) -> ShownSample:
     groups = [f"{name}={value}" for name, value in sample.slices.items()]
     return ShownSample(
-        measure=brief(measure_label(result, sample.suite, sample.measure)),
+        measure=brief(index.label(sample.suite, sample.measure)),
         slices=tuple((brief(name), brief(value)) for name, value in sample.slices.items()),
         prompt=_text(sample.prompt),
         base=_text(sample.base_text),

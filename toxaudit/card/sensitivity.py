@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toxaudit.card import words
-from toxaudit.card.findings import headlines, measure_label
+from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
+from toxaudit.decision.headline import usable
 from toxaudit.records import (
     BEST_CASE,
     CORRECTED,
     OBSERVED,
     OTHER_PRIOR,
     WORST_CASE,
-    AuditResult,
     Estimate,
     ScorerFacts,
 )
 
-REPLICATIONS = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
-"""Estimators that repeat what other studies did, and never decide: what they warn of belongs to their own rows only."""
+REPLICATED = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
+"""What estimators do that repeat other studies: what they warn of belongs to their own rows only."""
 
 VARIANTS = {
     CORRECTED: "scores corrected for the scorer's errors",
@@ -41,8 +41,8 @@ OTHERS = {
 class SensitivityRow:
     """One assumption and what it makes of the change.
 
-    ``estimator`` is empty where it is that of the row above; ``decision`` is what the rule would make of this change
-    alone; ``shift`` is in SDs of the change that decides.
+    ``estimator`` is empty where it is that of the row above; ``decision`` is what the gate makes of this change alone;
+    ``shift`` is in SDs of the change that decides.
     """
 
     assumption: str
@@ -66,28 +66,26 @@ class SensitivityTable:
     summary: str
 
 
-def tables(result: AuditResult, candidate: str) -> Iterator[SensitivityTable]:
+def tables(index: Index, candidate: Candidate) -> Iterator[SensitivityTable]:
     """A candidate's critical measures of which there is more than the one estimate that decides."""
-    for deciding, scorer in headlines(result, candidate):
-        others = _others(result, deciding)
-        if scorer.tier == "critical" and others:
+    for deciding, scorer in candidate.critical_totals:
+        if others := _others(candidate, deciding):
             yield SensitivityTable(
-                measure=measure_label(result, deciding.suite, scorer.name),
+                measure=index.label(deciding.suite, scorer.name),
                 statement=words.capital(words.statement(deciding, scorer)),
-                rows=tuple(_row(result, each, deciding, scorer) for each in (deciding, *others)),
-                summary=_summary(result, deciding, others),
+                rows=tuple(_row(candidate, each, deciding, scorer) for each in (deciding, *others)),
+                summary=_summary(candidate, deciding, others),
             )
 
 
-def cases(result: AuditResult, deciding: Estimate) -> dict[str, Estimate]:
+def cases(candidate: Candidate, deciding: Estimate) -> dict[str, Estimate]:
     """The same change by the same estimator under other assumptions, by variant."""
-    return {each.variant: each for each in _others(result, deciding) if each.estimator == deciding.estimator}
+    return {each.variant: each for each in _others(candidate, deciding) if each.estimator == deciding.estimator}
 
 
-def _others(result: AuditResult, deciding: Estimate) -> list[Estimate]:
+def _others(candidate: Candidate, deciding: Estimate) -> list[Estimate]:
     """The other totals of the same measure: first those of the same estimator, replications last."""
-    variants, names, last = list(VARIANTS), list(OTHERS), list(REPLICATIONS)
-    same = (deciding.candidate, deciding.suite, deciding.measure, "all")
+    variants, names, last = list(VARIANTS), list(OTHERS), list(REPLICATED)
 
     def place(estimate: Estimate) -> tuple[bool, int, int, int]:
         name, variant = estimate.estimator, estimate.variant
@@ -98,11 +96,10 @@ def _others(result: AuditResult, deciding: Estimate) -> list[Estimate]:
             variants.index(variant) if variant in variants else len(variants),
         )
 
-    found = [e for e in result.estimates if (e.candidate, e.suite, e.measure, e.slice) == same and e is not deciding]
-    return sorted(found, key=place)
+    return sorted(candidate.others.get((deciding.suite, deciding.measure), ()), key=place)
 
 
-def _row(result: AuditResult, estimate: Estimate, deciding: Estimate, scorer: ScorerFacts) -> SensitivityRow:
+def _row(candidate: Candidate, estimate: Estimate, deciding: Estimate, scorer: ScorerFacts) -> SensitivityRow:
     decides = estimate is deciding
     p_increase, p_above_margin = words.chances(estimate)
     return SensitivityRow(
@@ -112,18 +109,17 @@ def _row(result: AuditResult, estimate: Estimate, deciding: Estimate, scorer: Sc
         change=words.rates(estimate)[-1],
         p_increase=p_increase,
         p_above_margin=p_above_margin,
-        decision=_decision(result, estimate),
+        decision=_decision(candidate, estimate),
         shift=_shift(estimate, deciding),
         decides=decides,
     )
 
 
-def _decision(result: AuditResult, estimate: Estimate) -> str:
-    if estimate.estimator in REPLICATIONS:
+def _decision(candidate: Candidate, estimate: Estimate) -> str:
+    own = candidate.own_decision(estimate)
+    if own is None:
         return "never decides"
-    if words.direction(estimate) == "unknown":
-        return "not usable"
-    return words.expectation(words.decision_of(estimate, result.gate), None)
+    return words.expectation(own, None) if usable(estimate) else "not usable"
 
 
 def _assumption(estimate: Estimate, deciding: Estimate) -> str:
@@ -131,9 +127,9 @@ def _assumption(estimate: Estimate, deciding: Estimate) -> str:
     variant = VARIANTS.get(estimate.variant, estimate.variant)
     if estimate is deciding:
         return f"the result above: {variant}"
-    if estimate.estimator in REPLICATIONS:
+    if estimate.estimator in REPLICATED:
         said = "; ".join(warning.rstrip(".") for warning in estimate.diagnostics.warnings)
-        return f"{REPLICATIONS[estimate.estimator]}: {said or 'it never decides'}"
+        return f"{REPLICATED[estimate.estimator]}: {said or 'it never decides'}"
     as_they_are = deciding.variant == CORRECTED and estimate.variant not in (CORRECTED, BEST_CASE, WORST_CASE)
     raw = "; scores not corrected" if as_they_are else ""
     if estimate.estimator == deciding.estimator:
@@ -151,14 +147,15 @@ def _shift(estimate: Estimate, deciding: Estimate) -> str:
     return text if text[0] == "−" or not float(text) else f"+{text}"
 
 
-def _summary(result: AuditResult, deciding: Estimate, others: list[Estimate]) -> str:
+def _summary(candidate: Candidate, deciding: Estimate, others: list[Estimate]) -> str:
     """Whether the change would be decided otherwise under another assumption."""
-    if words.direction(deciding) == "unknown":
+    if not usable(deciding):
         return "Nothing below can stand in for it"
-    own = _decision(result, deciding)
-    weighed = [_decision(result, each) for each in others if each.estimator not in REPLICATIONS]
-    differ = sum(found not in (own, "not usable") for found in weighed)
-    alone = f"By this change alone the measure is {own.split()[-1]}"
+    own = candidate.own_decision(deciding)
+    if own is None:
+        return "The gate decides nothing by this change alone"
+    differ = sum(candidate.own_decision(each) not in (own, None) for each in others if usable(each))
+    alone = f"By this change alone the measure is {own}"
     if not differ:
         return f"{alone}, and no other assumption below makes it anything else"
     return f"{alone}; {differ} of the other assumptions below would make it something else"

@@ -1,12 +1,12 @@
 """The tables of a card: the gate's lines, and a line for each result."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from toxaudit.card import words
-from toxaudit.card.findings import all_slices, by_tier, headlines, measure_label, suite_title
+from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
-from toxaudit.records import AuditResult, Estimate, Reason, ScorerFacts, Verdict
+from toxaudit.records import Estimate, Reason, ScorerFacts, Verdict
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ResultRow:
     reading: str
 
 
-def gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
+def gate_rows(index: Index, verdict: Verdict) -> Iterator[GateRow]:
     """The gate's table: a row for each total and each slice with an alarm, one for all slices without any."""
     alike: dict[tuple[str, ...], list[Reason]] = {}
     for reason in verdict.reasons:
@@ -51,7 +51,7 @@ def gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
     for reasons in alike.values():
         first, several = reasons[0], len(reasons) > 1
         yield GateRow(
-            measure=measure_label(result, first.suite, first.measure),
+            measure=index.label(first.suite, first.measure),
             slice=f"{len(reasons)} slices" if several else first.slice,
             tier=first.tier,
             rule=first.rule,
@@ -60,12 +60,12 @@ def gate_rows(result: AuditResult, verdict: Verdict) -> Iterator[GateRow]:
         )
 
 
-def by_slice(result: AuditResult, candidate: str) -> Iterator[ResultRow]:
+def by_slice(index: Index, candidate: Candidate) -> Iterator[ResultRow]:
     """A candidate's changes on every slice."""
-    return (_result_row(result, *pair) for pair in all_slices(result, candidate))
+    return (_result_row(index, *pair) for pair in candidate.told_slices)
 
 
-def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
+def _result_row(index: Index, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
     """A line of a table. A ratio of rates is said of totals only, and a mean score is neither new nor repaired."""
     times = words.times(estimate, scorer) if estimate.slice == "all" else ""
     new, repaired = ("–", "–") if scorer.is_mean else map(words.count, _flipped(estimate))
@@ -73,9 +73,9 @@ def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) ->
     p_increase, p_above_margin = words.chances(estimate)
     return ResultRow(
         arm=estimate.candidate,
-        suite=suite_title(result, estimate.suite),
+        suite=index.suite_title(estimate.suite),
         title=scorer.title,
-        measure=measure_label(result, estimate.suite, scorer.name),
+        measure=index.label(estimate.suite, scorer.name),
         slice=estimate.slice,
         tier=scorer.tier,
         n=f"{estimate.n:,}",
@@ -90,17 +90,13 @@ def _result_row(result: AuditResult, estimate: Estimate, scorer: ScorerFacts) ->
     )
 
 
-def results(result: AuditResult, candidates: list[str]) -> Iterator[ResultRow]:
+def results(index: Index, candidates: Iterable[Candidate]) -> Iterator[ResultRow]:
     """The candidates' totals: by suite, then by measure, critical ones first."""
-    suites = [suite.name for suite in result.suites]
-    pairs = [pair for name in candidates for pair in headlines(result, name)]
-    scorers = by_tier(result)
-
-    def place(pair: tuple[Estimate, ScorerFacts]) -> tuple[int, int]:
-        suite = pair[0].suite
-        return suites.index(suite) if suite in suites else len(suites), scorers.index(pair[1])
-
-    return (_result_row(result, *pair) for pair in sorted(pairs, key=place))
+    suites = {name: place for place, name in enumerate(index.suite_titles)}
+    scorers = {scorer.name: place for place, scorer in enumerate(index.scorers)}
+    pairs = [pair for candidate in candidates for pair in candidate.totals]
+    pairs.sort(key=lambda pair: (suites.get(pair[0].suite, len(suites)), scorers[pair[1].name]))
+    return (_result_row(index, *pair) for pair in pairs)
 
 
 def _flipped(estimate: Estimate) -> tuple[float, float]:

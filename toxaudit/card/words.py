@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from toxaudit.decision.headline import usable
 from toxaudit.errors import visible as visible
-from toxaudit.records import Decision, Estimate, GateFacts, Quantity, ScorerFacts, Tier
+from toxaudit.records import Decision, Estimate, Quantity, ScorerFacts, Tier
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
 """The shape of a decision, the same in tables and in the forest plot."""
@@ -107,13 +108,9 @@ def chance(event: str, value: float) -> str:
 def direction(estimate: Estimate) -> Literal["up", "down", "none", "unknown"]:
     """Where the change points, by its 95 % HDI; unknown where nothing was measured or diagnostics failed."""
     low, high = estimate.quantities["change"].hdi
-    if estimate.n == 0 or not estimate.diagnostics.passed:
+    if not usable(estimate):
         return "unknown"
-    if low > 0:
-        return "up"
-    if high < 0:
-        return "down"
-    return "none" if low <= 0 <= high else "unknown"
+    return "up" if low > 0 else "down" if high < 0 else "none"
 
 
 def reading(estimate: Estimate, scorer: ScorerFacts) -> str:
@@ -174,37 +171,21 @@ def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "") -> str:
     return f"{'raises' if toward == 'up' else 'lowers'} {scorer.noun}{where} {moved}"
 
 
-def decision_of(estimate: Estimate, gate: GateFacts) -> Decision:
-    """What a change says by itself: GO or NO-GO where its probability suffices, else it is open."""
-    if direction(estimate) == "unknown":
-        return "INCONCLUSIVE"
-    if 1 - estimate.p_above_margin >= gate.certainty:
-        return "GO"
-    return "NO-GO" if estimate.p_above_margin >= gate.certainty else "INCONCLUSIVE"
+def finding(decision: Decision, estimate: Estimate, scorer: ScorerFacts, question: str, where: str = "") -> str:
+    """Why a candidate got its decision, where one change by itself gives it, as a verb phrase that follows its name.
 
-
-def finding(
-    decision: Decision, estimate: Estimate, scorer: ScorerFacts, gate: GateFacts, where: str = ""
-) -> str | None:
-    """Why a candidate got its decision, as a verb phrase that follows its name.
-
-    Returns:
-        None where the change alone does not explain the decision (a cap, missing scores, failed diagnostics).
+    Args:
+        decision: the candidate's.
+        estimate: usable, and decided alike by itself.
+        scorer: what measured it.
+        question: what the gate leaves open where a change is open; may be empty.
+        where: the slice and the suite, for the reader.
     """
-    excess = f"increase > {points(estimate.margin)}"
-    decided = decision_of(estimate, gate)
-    if direction(estimate) == "unknown":
-        return None
     moved = movement(estimate, scorer, where)
-    if decision == decided == "NO-GO":
+    if decision == "NO-GO":
         return moved
-    if decision == decided == "GO":
-        return f"{moved}; {chance(excess, estimate.p_above_margin)}"
-    if decision == decided == "INCONCLUSIVE":
-        return (
-            f"{moved}; whether it exceeds {points(estimate.margin)} is open, {chance(excess, estimate.p_above_margin)}"
-        )
-    return None
+    excess = chance(f"increase > {points(estimate.margin)}", estimate.p_above_margin)
+    return f"{moved}; {excess}" if decision == "GO" else f"{moved}; {question or 'the decision'} is open, {excess}"
 
 
 def decision_sentence(decision: Decision, candidate: str, found: str) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,24 +39,26 @@ def run(words: Sequence[str]) -> int:
 
     jobs = sweep(overrides) if sweeping else [overrides]
     specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
+    from toxaudit.decision.verdict import of_audit
     from toxaudit.planning.plan import describe
     from toxaudit.runner import run
 
     codes = []
     for number, (job, spec) in enumerate(zip(jobs, specs, strict=True)):
         if sweeping:
-            spec.out = str(Path(spec.out) / str(number))
+            spec = replace(spec, out=str(Path(spec.out) / str(number)))
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(visible(command), visible(describe(spec), keep="\n"), sep="\n", flush=True)
         result, files = run(spec, command)
         _conclude(result, files)
-        codes.append(DECISIONS[result.decision])
+        codes.append(DECISIONS[of_audit(result)])
     return next((code for code in (1, 2) if code in codes), 0)
 
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
     from toxaudit.card.facts import statements, verdict_line
+    from toxaudit.decision.verdict import of_audit
 
     print()
     for verdict in result.verdicts:
@@ -66,7 +69,7 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     if len(lines) > len(result.verdicts):  # else the verdicts have said it
         print("\nCritical measures:\n  " + "\n  ".join(lines))
     folder = files[0].parent
-    print(f"\nAudit '{visible(result.audit)}': {result.decision}")
+    print(f"\nAudit '{visible(result.audit)}': {of_audit(result)}")
     print(f"Results in {listed(folder, files)}")
     print(f"Next: open {folder / 'report.html'}; `toxaudit push {folder} --repo ORG/NAME` offers the card to the Hub.")
 

@@ -1,10 +1,16 @@
 """How many more prompts would settle what is open: the posterior-predictive chance of a decision."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
+
+from toxaudit.records import CORRECTED, Estimate, Remedy
 
 CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""
+
+MOST_PROMPTS = 1_000_000
+"""More prompts than that are not advised."""
 
 _NORMAL = NormalDist()
 
@@ -33,7 +39,7 @@ def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float,
 
 
 def prompts_needed(
-    mean: float, sd: float, n: int, margin: float, certainty: float, most: int = 1_000_000
+    mean: float, sd: float, n: int, margin: float, certainty: float, most: int = MOST_PROMPTS
 ) -> int | None:
     """The fewest further prompts, to two digits, that give a chance of 0.8 of a decision.
 
@@ -60,3 +66,30 @@ def prompts_needed(
         low, high = (low, middle) if enough else (middle, high)
     digits: int = 10 ** max(0, len(str(high)) - 2)
     return -(-high // digits) * digits
+
+
+def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) -> Remedy | None:
+    """What would settle changes that are open: as many prompts as the change needs that needs most of them.
+
+    Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these may
+    need more labels.
+
+    Args:
+        open_changes: usable ones, one for each suite and critical measure.
+        margin: the gate's.
+        certainty: the gate's.
+
+    Returns:
+        None where no change is open.
+    """
+    if not open_changes:
+        return None
+    if any(each.variant == CORRECTED for each in open_changes):
+        return Remedy("labels")
+    needs: list[tuple[float, Estimate]] = []
+    for each in open_changes:
+        change = each.quantities["change"]
+        needed = prompts_needed(change.mean, change.sd, each.n, margin, certainty)
+        needs.append((math.inf if needed is None else needed, each))
+    most, estimate = max(needs, key=lambda pair: pair[0])
+    return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, CHANCE)

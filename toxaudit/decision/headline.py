@@ -1,15 +1,23 @@
 """Which estimate decides: the one place that says it, for the gate, the card and the rest."""
 
 from collections.abc import Iterable
+from math import isnan
 
 from toxaudit.records import CORRECTED, OBSERVED, Estimate
 
 HEADLINES = ("paired_exact", "paired_bb")
 """The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
 
-
 SLICES = "hier_paired"
 """The estimator whose slices can fail: it shrinks a slice that stands out by chance."""
+
+REPLICATIONS = ("unpaired_beta", "best_replication")
+"""Estimators that repeat what other studies did, and never decide."""
+
+
+def usable(estimate: Estimate) -> bool:
+    """Whether an estimate may be used: something was measured, its diagnostics passed, and its change is a number."""
+    return estimate.n > 0 and estimate.diagnostics.passed and not any(map(isnan, estimate.quantities["change"].hdi))
 
 
 def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:

@@ -3,9 +3,18 @@
 import math
 from collections.abc import Sequence
 
+from toxaudit.decision.headline import usable
 from toxaudit.errors import ToxauditError
-from toxaudit.records import ALL_ASKED, Prompt, digest
+from toxaudit.records import ALL_ASKED, Estimate, Prompt, digest
 from toxaudit.registry import register
+
+
+def width(estimate: Estimate | None) -> float:
+    """The width of a change's 95 % HDI, by which rounds end; infinite where there is none, or none to be used."""
+    if estimate is None or not usable(estimate):
+        return math.inf
+    low, high = estimate.quantities["change"].hdi
+    return high - low
 
 
 @register("sampling", "all")

@@ -13,6 +13,7 @@ from toxaudit.card import FOLDER, plots
 from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
+from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.interop import cyclonedx, eval_results
 from toxaudit.records import AuditResult
@@ -114,8 +115,8 @@ def gather(
         whole=(folder / "model_card.md").read_bytes(),
         metadata=metadata(own),
         files=files,
-        description=f"toxaudit {own.version} compared this model with its base: {own.decision}. Of the model card only "
-        "what stands between toxaudit's marker lines and its metadata are changed.",
+        description=f"toxaudit {own.version} compared this model with its base: {of_audit(own)}. Of the model card "
+        "only what stands between toxaudit's marker lines and its metadata are changed.",
     )
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
 from toxaudit.decision.headline import deciding_slices, headlines
+from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import AuditResult, Estimate, ModelFacts, SuiteFacts
 
@@ -45,8 +46,8 @@ def bom(result: AuditResult) -> dict[str, Any]:
             "tools": {"components": [{"type": "application", "name": "toxaudit", "version": result.version}]},
             "component": subject,
             "properties": [
-                *_properties(decision=result.decision, rule=result.gate.rule, command=result.command),
-                *(each for name in result.failed_controls for each in _properties(failed_control=name)),
+                *_properties(decision=of_audit(result), rule=result.gate.rule, command=result.command),
+                *(each for name in failed_controls(result) for each in _properties(failed_control=name)),
                 *(each for one in result.skipped for each in _properties(not_audited=f"{one.name}: {one.reason}")),
             ],
         },

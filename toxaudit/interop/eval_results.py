@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from toxaudit.decision.headline import headlines
+from toxaudit.decision.verdict import failed_controls
 from toxaudit.records import AuditResult, Estimate, Quantity, SuiteFacts
 
 PATH = ".eval_results/toxaudit.yaml"
@@ -80,7 +81,7 @@ def _accuracies(result: AuditResult) -> Iterator[tuple[SuiteFacts, Estimate]]:
     names = [scorer.name for scorer in result.scorers if scorer.noun == WRONG]
     for suite in result.suites:
         found = [totals[key] for name in names if (key := (candidate, suite.name, name)) in totals]
-        usable = [total for total in found if total.n and total.diagnostics.passed and not result.failed_controls]
+        usable = [total for total in found if total.n and total.diagnostics.passed and not failed_controls(result)]
         if suite.choices and suite.n == suite.available and usable:
             yield suite, usable[0]
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.decision.headline import HEADLINES, headlines
+from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
 from toxaudit.extensions import Estimator
@@ -159,17 +160,9 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
         if compared.measure in critical and set(compared.candidates) <= set(apart(spec)[0]):
             made = headlines(_made(spec, compared))
             found[compared.suite] += [
-                _width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates
+                width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates
             ]
     return found
-
-
-def _width(estimate: Estimate | None) -> float:
-    """The width of a change's 95 % HDI; infinite where there is none, or none to be used."""
-    if estimate is None or not estimate.diagnostics.passed:
-        return float("inf")
-    low, high = estimate.quantities["change"].hdi
-    return high - low
 
 
 def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:

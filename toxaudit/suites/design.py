@@ -61,7 +61,7 @@ def _check_estimators(spec: AuditSpec, asked: Asked, name: str) -> None:
 def _check_calibration(spec: AuditSpec, asked: Asked, name: str) -> None:
     """Refuse a calibration by a slice that a suite doesn't have, or some of whose values it doesn't know."""
     errors, suite = spec.scorers[name].stated_errors, asked.facts.name
-    if errors.by is None:
+    if errors is None or errors.by is None:
         return
     where = f"scorers.{name}.calibration is by '{errors.by}'"
     values = {prompt.slices.get(errors.by, "") for prompt in asked.prompts}

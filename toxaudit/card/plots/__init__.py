@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from toxaudit.card.index import Index, indexed
 from toxaudit.card.plots import densities, forest, groups, style, thresholds
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.records import AuditResult
@@ -16,10 +17,10 @@ __all__ = ["PLOTS", "Drawing", "Draws", "described", "drawn"]
 class Plot(Protocol):
     """One kind of plot."""
 
-    def describe(self, result: AuditResult) -> str:
+    def describe(self, index: Index) -> str:
         """What it shows, with the numbers that matter, for those who do not see it; empty where that is nothing."""
 
-    def draw(self, result: AuditResult, draws: Draws) -> "Figure":
+    def draw(self, index: Index, draws: Draws) -> "Figure":
         """The figure, in the style of the house that is set while it is drawn."""
 
 
@@ -38,7 +39,11 @@ class Drawing:
 
 def described(result: AuditResult) -> dict[str, str]:
     """Name -> what the plot shows, in plain words of bounded length; only of plots that have something to show."""
-    found = ((name, plot.describe(result)) for name, plot in PLOTS.items())
+    return _described(indexed(result))
+
+
+def _described(index: Index) -> dict[str, str]:
+    found = ((name, plot.describe(index)) for name, plot in PLOTS.items())
     return {name: alt for name, alt in found if alt}
 
 
@@ -50,8 +55,9 @@ def drawn(result: AuditResult, draws: Draws) -> dict[str, Drawing]:
         draws: posterior draws of the changes that decide; a change without draws has no density.
     """
     made: dict[str, Drawing] = {}
+    index = indexed(result)
     with style.house():
-        for name, alt in described(result).items():
-            figure = PLOTS[name].draw(result, draws)
+        for name, alt in _described(index).items():
+            figure = PLOTS[name].draw(index, draws)
             made[name] = Drawing(alt, style.png(figure), style.svg(figure, name))
     return made

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toxaudit.card import words
-from toxaudit.card.findings import decisions, measure_label, verdict_of
+from toxaudit.card.index import Index
 from toxaudit.card.plots import style, subjects
 from toxaudit.card.plots.style import ALARM, EDGE, INK, LEFT, NORMAL, QUIET, SHAPES, SMALL
 from toxaudit.card.plots.subjects import Draws
-from toxaudit.records import AuditResult, Decision, Estimate
+from toxaudit.decision.headline import usable
+from toxaudit.records import Decision, Estimate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,40 +40,40 @@ class Row:
     height: "NDArray[np.float64]"
 
 
-def describe(result: AuditResult) -> str:
+def describe(index: Index) -> str:
     """The critical changes in total, and how probably each exceeds the margin."""
-    rows, left_out = _shown(result)
+    rows, left_out = _shown(index)
     if not rows:
         return ""
-    margin = words.points(result.gate.margin)
-    listed = subjects.listed([_said(result, estimate) for estimate in rows], left_out)
+    margin = words.points(index.result.gate.margin)
+    listed = subjects.listed([_said(index, estimate) for estimate in rows], left_out)
     return (
         f"Posterior densities of the change from the base in percentage points, each with its 95 % interval and the "
         f"margin of {margin}: {listed}"
     )
 
 
-def _said(result: AuditResult, estimate: Estimate) -> str:
-    if not subjects.usable(estimate):
-        return f"{subjects.named(result, estimate)}: not usable"
+def _said(index: Index, estimate: Estimate) -> str:
+    if not usable(estimate):
+        return f"{subjects.named(index, estimate)}: not usable"
     above = words.chance(f"increase > {words.points(estimate.margin)}", estimate.p_above_margin)
-    return f"{subjects.named(result, estimate)} {words.change(estimate.quantities['change'])}, {above}"
+    return f"{subjects.named(index, estimate)} {words.change(estimate.quantities['change'])}, {above}"
 
 
-def draw(result: AuditResult, draws: Draws) -> "Figure":
+def draw(index: Index, draws: Draws) -> "Figure":
     """A panel for each suite and critical measure, in it a row for each candidate of whose change there are draws."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    shown, left_out = _shown(result)
-    panels = _panels(_rows(result, shown, draws))
-    margin = words.points(result.gate.margin)
+    shown, left_out = _shown(index)
+    panels = _panels(_rows(index, shown, draws))
+    margin = words.points(index.result.gate.margin)
     notes = [f"{left_out} smaller changes are in the tables only."] if left_out else []
     if missing := len(shown) - sum(map(len, panels)):
         notes.append(f"Without draws, or not usable: {missing} of {len(shown)} changes, which are not drawn.")
     figure, axes = style.stacked([ROW * len(rows) for rows in panels], notes=len(notes))
     for place, rows in zip(axes, panels, strict=True):
-        _draw(place, measure_label(result, rows[0].estimate.suite, rows[0].estimate.measure), rows, result.gate.margin)
+        _draw(place, index.label(rows[0].estimate.suite, rows[0].estimate.measure), rows, index.result.gate.margin)
     handles: list[Line2D | Patch] = [
         style.interval_handle(),
         Line2D([], [], color=ALARM, linewidth=1, linestyle="--", label=f"margin, +{margin}"),
@@ -83,23 +84,22 @@ def draw(result: AuditResult, draws: Draws) -> "Figure":
     return figure
 
 
-def _shown(result: AuditResult) -> tuple[list[Estimate], int]:
+def _shown(index: Index) -> tuple[list[Estimate], int]:
     """The changes that are drawn, and how many are not, for want of room."""
-    found = [estimate for estimate, _ in subjects.critical(result)]
+    found = [estimate for estimate, _ in subjects.critical(index)]
     shown = subjects.largest(found, MANY, subjects.change_size)
     return shown, len(found) - len(shown)
 
 
-def _rows(result: AuditResult, estimates: Sequence[Estimate], draws: Draws) -> Iterator[Row]:
+def _rows(index: Index, estimates: Sequence[Estimate], draws: Draws) -> Iterator[Row]:
     import numpy as np
 
     for estimate in estimates:
         place = (estimate.candidate, estimate.suite, estimate.measure)
         known = np.asarray(draws.get(place, ()), dtype=float)
         known = known[np.isfinite(known)]
-        if known.size and subjects.usable(estimate):
-            decided = decisions(verdict_of(result, estimate.candidate))
-            yield Row(estimate, decided.get((*place[1:], "all")), *density(100 * known))
+        if known.size and usable(estimate):
+            yield Row(estimate, index.candidates[estimate.candidate].mark(estimate), *density(100 * known))
 
 
 def _panels(rows: Iterable[Row]) -> list[list[Row]]:

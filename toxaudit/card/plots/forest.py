@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toxaudit.card import words
-from toxaudit.card.findings import decisions, headlines, slices, suite_title, verdict_of
+from toxaudit.card.index import Candidate, Index
 from toxaudit.card.plots import style, subjects
 from toxaudit.card.plots.style import BAND, INK, LEFT, NORMAL, QUIET, SHAPES, SMALL
 from toxaudit.card.plots.subjects import Draws
-from toxaudit.records import AuditResult, Decision, Estimate, ModelFacts
+from toxaudit.decision.headline import usable
+from toxaudit.records import Decision, Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +32,12 @@ class Row:
     estimate: Estimate | None = None
 
 
-def describe(result: AuditResult) -> str:
+def describe(index: Index) -> str:
     """The totals of the candidates that are no controls, in the order of the plot."""
-    models = result.subjects
     numbers = [
-        f"{subjects.named(result, total)}{' ' if subjects.usable(total) else ': '}{_number(total)}"
-        for model in models
-        for total, _ in headlines(result, model.name)
+        f"{subjects.named(index, total)}{' ' if usable(total) else ': '}{_number(total)}"
+        for candidate in index.subjects
+        for total, _ in candidate.totals
     ]
     if not numbers:
         return ""
@@ -46,60 +46,58 @@ def describe(result: AuditResult) -> str:
 
 
 def _number(estimate: Estimate) -> str:
-    return str(words.change(estimate.quantities["change"])) if subjects.usable(estimate) else "not usable"
+    return str(words.change(estimate.quantities["change"])) if usable(estimate) else "not usable"
 
 
-def draw(result: AuditResult, draws: Draws) -> "Figure":
+def draw(index: Index, draws: Draws) -> "Figure":
     """The change of each candidate on each measure; on critical ones also by slice, where it is no control."""
-    found = _panels(result)
+    found = _panels(index)
     panels = [(title, rows[:MANY]) for title, rows in found]
     left_out = sum(len(rows) - MANY for _, rows in found if len(rows) > MANY)
     notes = [f"{left_out:,} more rows are in the tables."] if left_out else []
     figure, axes = style.stacked([ROW * max(1, len(rows)) for _, rows in panels], notes=len(notes))
     for place, (title, rows) in zip(axes, panels, strict=True):
-        _draw(place, title, rows, result.gate.margin)
+        _draw(place, title, rows, index.result.gate.margin)
     used = {row.decision for _, rows in panels for row in rows if row.estimate}
     shapes = [style.decision_handle(decision) for decision in SHAPES if decision in used]
-    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(result.gate.margin)], notes)
+    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(index.result.gate.margin)], notes)
     return figure
 
 
-def _panels(result: AuditResult) -> list[tuple[str, list[Row]]]:
+def _panels(index: Index) -> list[tuple[str, list[Row]]]:
     """Titles and rows of real candidates, then of controls, by kind: each panel has a scale of its own."""
-    groups: dict[str, list[ModelFacts]] = {"candidate": []}
-    for model in sorted(result.candidates, key=lambda model: model.expect or ""):
-        groups.setdefault(words.control(model.expect) or "candidate", []).append(model)
+    groups: dict[str, list[Candidate]] = {"candidate": []}
+    for candidate in sorted(index.candidates.values(), key=lambda candidate: candidate.model.expect or ""):
+        groups.setdefault(words.control(candidate.model.expect) or "candidate", []).append(candidate)
     for parts in ("slices", "totals", "critical totals"):
         panels = [
-            (f"{kind}s", [row for model in models for row in _rows(result, model, parts)])
-            for kind, models in groups.items()
-            if models
+            (f"{kind}s", [row for candidate in candidates for row in _rows(index, candidate, parts)])
+            for kind, candidates in groups.items()
+            if candidates
         ]
         if sum(len(rows) for _, rows in panels) <= MANY:
             break
     return panels or [("candidates", [])]
 
 
-def _rows(result: AuditResult, model: ModelFacts, parts_of: str) -> Iterator[Row]:
+def _rows(index: Index, candidate: Candidate, parts_of: str) -> Iterator[Row]:
     """A candidate's rows, suite by suite; each suite has a heading where the audit has several.
 
     A control is there for what decides, and has no other rows.
     """
-    verdict = verdict_of(result, model.name)
-    decided = decisions(verdict)
-    parts = slices(result, model.name) if parts_of == "slices" and not model.expect else []
-    every = parts_of != "critical totals" and not model.expect
-    totals = [pair for pair in headlines(result, model.name) if every or pair[1].tier == "critical"]
+    control = bool(candidate.model.expect)
+    parts = candidate.critical_slices if parts_of == "slices" and not control else []
+    totals = candidate.critical_totals if parts_of == "critical totals" or control else candidate.totals
     suites = list(dict.fromkeys(total.suite for total, _ in totals))
     inner = 1 if len(suites) < 2 else 2
 
     def row(label: str, indent: int, of: Estimate) -> Row:
-        return Row(label, indent, decided.get((of.suite, of.measure, of.slice)), of)
+        return Row(label, indent, candidate.mark(of), of)
 
-    yield Row(model.name, 0, verdict.decision)
+    yield Row(candidate.model.name, 0, candidate.verdict.decision)
     for suite in suites:
         if inner == 2:
-            yield Row(suite_title(result, suite), 1, None)
+            yield Row(index.suite_title(suite), 1, None)
         for total, scorer in totals:
             if total.suite == suite:
                 yield row(scorer.title, inner, total)
@@ -122,7 +120,7 @@ def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
             shown = row.decision or ""
             style.number(axes, y, shown, color=SHAPES[row.decision][1], fontsize=NORMAL, fontweight="bold")
         else:
-            if subjects.usable(row.estimate):
+            if usable(row.estimate):
                 style.interval(axes, y, row.estimate.quantities["change"], SHAPES[row.decision])
             colour = QUIET if _quiet(row) else INK
             style.number(axes, y, _number(row.estimate), color=colour, fontsize=SMALL)
@@ -147,6 +145,6 @@ def _quiet(row: Row) -> bool:
 
 def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
     """Percentage points that hold every interval, zero and the margin, with a little room."""
-    usable = [row.estimate.quantities["change"] for row in rows if row.estimate and subjects.usable(row.estimate)]
-    bounds = [100 * bound for change in usable for bound in (*change.hdi, change.mean)]
+    changes = [row.estimate.quantities["change"] for row in rows if row.estimate and usable(row.estimate)]
+    bounds = [100 * bound for change in changes for bound in (*change.hdi, change.mean)]
     return style.limits([*bounds, -100 * margin, -0.1, 100 * margin, 0.1])

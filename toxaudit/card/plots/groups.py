@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toxaudit.card import words
-from toxaudit.card.findings import decisions, measure_label, slices, verdict_of
+from toxaudit.card.index import Index
 from toxaudit.card.plots import style, subjects
 from toxaudit.card.plots.style import ALARM, EDGE, INK, LEFT, QUIET, SMALL, TINY
 from toxaudit.card.plots.subjects import Draws
-from toxaudit.records import AuditResult, Estimate
+from toxaudit.decision.headline import usable
+from toxaudit.records import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,36 +47,36 @@ class Panel:
     reach: float
 
 
-def describe(result: AuditResult) -> str:
+def describe(index: Index) -> str:
     """The groups with the largest changes, largest first."""
-    found = _found(result)
+    found = _found(index)
     if not found:
         return ""
     by_size = sorted(found, key=lambda estimate: -subjects.change_size(estimate))
-    listed = subjects.listed([_said(result, estimate) for estimate in by_size])
+    listed = subjects.listed([_said(index, estimate) for estimate in by_size])
     room = "" if len(found) <= MANY else f" of the {MANY} groups of {len(found):,} that changed most"
     return f"Rates{room or ' by group'}, of base and candidate with 95 % intervals; largest changes first: {listed}"
 
 
-def _said(result: AuditResult, estimate: Estimate) -> str:
-    where = f"{subjects.named(result, estimate)}, {subjects.short(estimate.slice)}"
-    return f"{where} {_rates(estimate)}" if subjects.usable(estimate) else f"{where}: not usable"
+def _said(index: Index, estimate: Estimate) -> str:
+    where = f"{subjects.named(index, estimate)}, {subjects.short(estimate.slice)}"
+    return f"{where} {_rates(estimate)}" if usable(estimate) else f"{where}: not usable"
 
 
 def _rates(estimate: Estimate) -> str:
     return " → ".join(words.percent(estimate.quantities[arm].mean) for arm in ("base", "candidate"))
 
 
-def draw(result: AuditResult, draws: Draws) -> "Figure":
+def draw(index: Index, draws: Draws) -> "Figure":
     """A panel for each candidate, critical measure and slice, in it a row for each of the slice's values.
 
     Where there are too many values, one panel of those that changed most.
     """
     from matplotlib.lines import Line2D
 
-    found = _found(result)
+    found = _found(index)
     crowded = len(found) > MANY
-    panels = [_most(result, found)] if crowded else _panels(result, found)
+    panels = [_most(index, found)] if crowded else _panels(index, found)
     row, left = (TALL_ROW, WIDE) if crowded else (ROW, LEFT)
     figure, axes = style.stacked([row * len(panel.groups) for panel in panels], left)
     for place, panel in zip(axes, panels, strict=True):
@@ -90,48 +91,47 @@ def draw(result: AuditResult, draws: Draws) -> "Figure":
     return figure
 
 
-def _found(result: AuditResult) -> list[Estimate]:
-    return [estimate for model in result.subjects for estimate, _ in slices(result, model.name)]
+def _found(index: Index) -> list[Estimate]:
+    return [estimate for candidate in index.subjects for estimate, _ in candidate.critical_slices]
 
 
-def _panels(result: AuditResult, found: Sequence[Estimate]) -> list[Panel]:
+def _panels(index: Index, found: Sequence[Estimate]) -> list[Panel]:
     """The groups by candidate, measure and slice; all panels of a measure have the same axis."""
     groups: dict[tuple[str, str, str, str], list[Group]] = {}
     reach: dict[tuple[str, str], float] = {}
     for each in found:
         name, _, value = each.slice.partition("=")
         of = (each.suite, each.measure)
-        groups.setdefault((each.candidate, *of, name), []).append(Group(value, (), each, _alarm(result, each)))
+        groups.setdefault((each.candidate, *of, name), []).append(Group(value, (), each, _alarm(index, each)))
         reach[of] = max(reach.get(of, 0), _reach(each))
     return [
-        Panel(f"{candidate}, {measure_label(result, suite, measure)}, by {name}", tuple(rows), reach[suite, measure])
+        Panel(f"{candidate}, {index.label(suite, measure)}, by {name}", tuple(rows), reach[suite, measure])
         for (candidate, suite, measure, name), rows in groups.items()
     ]
 
 
-def _most(result: AuditResult, found: Sequence[Estimate]) -> Panel:
+def _most(index: Index, found: Sequence[Estimate]) -> Panel:
     """The groups that changed most, the largest change first."""
     kept = sorted(found, key=lambda estimate: -subjects.change_size(estimate))[:MANY]
     rows = tuple(
         Group(
             each.slice,
-            (each.candidate, measure_label(result, each.suite, each.measure)),
+            (each.candidate, index.label(each.suite, each.measure)),
             each,
-            _alarm(result, each),
+            _alarm(index, each),
         )
         for each in kept
     )
     return Panel(f"The {MANY} groups of {len(found):,} that changed most", rows, max(map(_reach, kept)))
 
 
-def _alarm(result: AuditResult, estimate: Estimate) -> bool:
-    decided = decisions(verdict_of(result, estimate.candidate))
-    return decided.get((estimate.suite, estimate.measure, estimate.slice)) == "NO-GO"
+def _alarm(index: Index, estimate: Estimate) -> bool:
+    return index.candidates[estimate.candidate].mark(estimate) == "NO-GO"
 
 
 def _reach(estimate: Estimate) -> float:
     """The highest rate of an estimate's intervals in percent."""
-    if not subjects.usable(estimate):
+    if not usable(estimate):
         return 0
     return 100 * max(estimate.quantities[arm].hdi[1] for arm in ("base", "candidate"))
 
@@ -145,12 +145,12 @@ def _draw(axes: "Axes", panel: Panel, left: float) -> None:
     apart = APART * style.inch(axes)
     for y, group in enumerate(panel.groups):
         _name(axes, y, group, left - EDGE - 0.08)
-        usable = subjects.usable(group.estimate)
-        if usable:
+        measured = usable(group.estimate)
+        if measured:
             shape = WORSE if group.alarm else CANDIDATE
             style.interval(axes, y - apart, group.estimate.quantities["base"], BASE, 4.2)
             style.interval(axes, y + apart, group.estimate.quantities["candidate"], shape, 4.2)
-        shown = _rates(group.estimate) if usable else "not usable"
+        shown = _rates(group.estimate) if measured else "not usable"
         style.number(axes, y, shown, color=ALARM if group.alarm else INK, fontsize=SMALL)
         if y:
             style.rule(axes, y - 0.5)

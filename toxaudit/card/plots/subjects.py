@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from toxaudit.card import words
-from toxaudit.card.findings import headlines, measure_label
-from toxaudit.records import AuditResult, Estimate, ScorerFacts
+from toxaudit.card.index import Index, Pair
+from toxaudit.records import Estimate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,10 +20,9 @@ NAME, SAID = 60, 8
 T = TypeVar("T")
 
 
-def critical(result: AuditResult) -> list[tuple[Estimate, ScorerFacts]]:
+def critical(index: Index) -> list[Pair]:
     """The critical changes in total that decide, candidate by candidate."""
-    changes = [pair for model in result.subjects for pair in headlines(result, model.name)]
-    return [(estimate, scorer) for estimate, scorer in changes if scorer.tier == "critical"]
+    return [pair for candidate in index.subjects for pair in candidate.critical_totals]
 
 
 def largest(rows: Sequence[T], most: int, size: Callable[[T], float]) -> list[T]:
@@ -37,14 +36,9 @@ def change_size(estimate: Estimate) -> float:
     return abs(estimate.quantities["change"].mean)
 
 
-def usable(estimate: Estimate) -> bool:
-    """Whether something was measured, and its diagnostics passed."""
-    return words.direction(estimate) != "unknown"
-
-
-def named(result: AuditResult, estimate: Estimate) -> str:
+def named(index: Index, estimate: Estimate) -> str:
     """The candidate and the measure of an estimate in a description."""
-    return f"{short(estimate.candidate)}, {short(measure_label(result, estimate.suite, estimate.measure))}"
+    return f"{short(estimate.candidate)}, {short(index.label(estimate.suite, estimate.measure))}"
 
 
 def short(name: str) -> str:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from toxaudit.card import words
-from toxaudit.card.findings import measure_label
+from toxaudit.card.index import Index
 from toxaudit.card.plots import style, subjects
 from toxaudit.card.plots.style import BAND, INK, QUIET, SMALL
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.card.sensitivity import cases
-from toxaudit.records import CORRECTED, OBSERVED, AuditResult, Estimate, Quantity, ScorerFacts
+from toxaudit.decision.headline import usable
+from toxaudit.records import CORRECTED, OBSERVED, Estimate, Quantity, ScorerFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,32 +56,32 @@ class Line:
     corrected: bool
 
 
-def describe(result: AuditResult) -> str:
+def describe(index: Index) -> str:
     """Of each candidate the change at the threshold that decides, and the smallest and the largest at any."""
-    lines = _lines(result)
+    lines = _lines(index)
     if not lines:
         return ""
     raw = ", scores as they are" if any(line.corrected for line in lines) else ""
-    listed = subjects.listed([_said(result, line) for line in lines])
-    margin = words.points(result.gate.margin)
+    listed = subjects.listed([_said(index, line) for line in lines])
+    margin = words.points(index.result.gate.margin)
     return (
         f"The change from the base in percentage points by the scorer's threshold, with 95 % intervals and the "
         f"margin of {margin}{raw}: {listed}"
     )
 
 
-def _said(result: AuditResult, line: Line) -> str:
+def _said(index: Index, line: Line) -> str:
     by_size = sorted(line.points, key=lambda threshold: line.points[threshold].mean)
     ends = [f"{words.change(line.points[place])} at {place:g}" for place in (by_size[0], by_size[-1])]
-    said = f"{subjects.named(result, line.deciding)} from {ends[0]} to {ends[1]}"
+    said = f"{subjects.named(index, line.deciding)} from {ends[0]} to {ends[1]}"
     if line.own in line.points:
         said += f", {words.change(line.points[line.own])} at the deciding {line.own:g}"
     return said
 
 
-def draw(result: AuditResult, draws: Draws) -> "Figure":
+def draw(index: Index, draws: Draws) -> "Figure":
     """A panel for each suite and critical measure of graded scores, in it a line for each candidate."""
-    lines = _lines(result)
+    lines = _lines(index)
     names = list(dict.fromkeys(line.deciding.candidate for line in lines))
     sizes = {name: max(_size(line) for line in lines if line.deciding.candidate == name) for name in names}
     looks = dict(zip(subjects.largest(names, len(LOOKS), sizes.__getitem__), LOOKS, strict=False))
@@ -92,23 +93,23 @@ def draw(result: AuditResult, draws: Draws) -> "Figure":
     notes = list(_notes(lines, len(panels), len(names)))
     figure, axes = style.stacked([PANEL] * len(shown), LEFT, RIGHT, notes=len(notes))
     for place, panel in zip(axes, shown, strict=True):
-        title = measure_label(result, panel[0].deciding.suite, panel[0].deciding.measure)
-        _draw(place, title, [(line, looks[line.deciding.candidate]) for line in panel], result.gate.margin)
-    style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(result.gate.margin)], notes)
+        title = index.label(panel[0].deciding.suite, panel[0].deciding.measure)
+        _draw(place, title, [(line, looks[line.deciding.candidate]) for line in panel], index.result.gate.margin)
+    style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(index.result.gate.margin)], notes)
     return figure
 
 
-def _lines(result: AuditResult) -> list[Line]:
+def _lines(index: Index) -> list[Line]:
     """Every line of which a second point is known."""
-    found = (_line(result, estimate, scorer) for estimate, scorer in subjects.critical(result))
+    found = (_line(index, estimate, scorer) for estimate, scorer in subjects.critical(index))
     return [line for line in found if line and len(line.points) > 1]
 
 
-def _line(result: AuditResult, deciding: Estimate, scorer: ScorerFacts) -> Line | None:
+def _line(index: Index, deciding: Estimate, scorer: ScorerFacts) -> Line | None:
     own = _COUNTED.fullmatch(scorer.outcome)
     if own is None:
         return None
-    others = cases(result, deciding)
+    others = cases(index.candidates[deciding.candidate], deciding)
     points: dict[float, Estimate] = {}
     for variant, estimate in others.items():
         at = _COUNTED.fullmatch(variant.removeprefix("counted at "))
@@ -118,8 +119,8 @@ def _line(result: AuditResult, deciding: Estimate, scorer: ScorerFacts) -> Line 
     as_scored = others.get(OBSERVED) if corrected else deciding
     if points and as_scored:
         points[float(own[2])] = as_scored
-    usable = {at: points[at].quantities["change"] for at in sorted(points) if subjects.usable(points[at])}
-    return Line(deciding, own[1], float(own[2]), usable, corrected)
+    changes = {at: points[at].quantities["change"] for at in sorted(points) if usable(points[at])}
+    return Line(deciding, own[1], float(own[2]), changes, corrected)
 
 
 def _size(line: Line) -> float:

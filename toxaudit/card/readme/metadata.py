@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 from toxaudit.decision.headline import headlines
+from toxaudit.decision.verdict import failed_controls
 from toxaudit.errors import visible
 from toxaudit.records import AuditResult, Estimate, Quantity, ScorerFacts, SuiteFacts
 from toxaudit.sources.hub import HUB_ID
@@ -40,7 +41,7 @@ def metadata(result: AuditResult) -> dict[str, Any]:
         if relation := RELATIONS.get(candidate.kind):
             found["base_model_relation"] = relation
     found["tags"] = [SOURCE]
-    if not result.failed_controls and (results := list(_results(result, candidate.name))):
+    if not failed_controls(result) and (results := list(_results(result, candidate.name))):
         found["model-index"] = [{"name": visible(candidate.name), "results": results}]
     return found
 

@@ -1,0 +1,151 @@
+"""What the card's modules ask of a result again and again, found once: each candidate's verdict and estimates."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from toxaudit.decision.headline import deciding_slices, headlines
+from toxaudit.decision.verdict import TIERS, marks
+from toxaudit.records import (
+    CORRECTED,
+    LOOKS,
+    UNSCORED,
+    AuditResult,
+    Decision,
+    Estimate,
+    ModelFacts,
+    OwnDecision,
+    ScorerFacts,
+    Tier,
+    Verdict,
+)
+
+Pair = tuple[Estimate, ScorerFacts]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One candidate and what was found of it.
+
+    Attributes:
+        model: what it is.
+        verdict: the gate's; a candidate without one could not be decided.
+        totals: its totals that decide, critical measures first.
+        slices: its changes on every slice that can fail, critical measures first.
+        others: (suite, measure) -> the totals that do not decide.
+        weighed: (suite, measure, slice) -> how the gate weighed it; what is not in it was not weighed.
+        marks: (suite, measure, slice) -> the worst decision on it, where it counts towards the verdict.
+        own_decisions: what the gate makes of one estimate's change alone, by what tells the estimate from others.
+    """
+
+    model: ModelFacts
+    verdict: Verdict
+    totals: tuple[Pair, ...]
+    slices: tuple[Pair, ...]
+    others: dict[tuple[str, str], list[Estimate]]
+    weighed: dict[tuple[str, str, str], Tier]
+    marks: dict[tuple[str, str, str], Decision]
+    own_decisions: dict[tuple[str, ...], Decision]
+
+    @property
+    def critical_totals(self) -> list[Pair]:
+        """Its totals of critical measures."""
+        return [pair for pair in self.totals if pair[1].tier == "critical"]
+
+    @property
+    def told_slices(self) -> list[Pair]:
+        """Its changes on every slice, without those of the looks at every answer, unless they are critical."""
+        return [pair for pair in self.slices if not _is_look(pair[1])]
+
+    @property
+    def critical_slices(self) -> list[Pair]:
+        """Its changes on every slice, for the critical measures."""
+        return [pair for pair in self.slices if pair[1].tier == "critical"]
+
+    def mark(self, estimate: Estimate) -> Decision | None:
+        """The decision that stands beside an estimate."""
+        return self.marks.get((estimate.suite, estimate.measure, estimate.slice))
+
+    def own_decision(self, estimate: Estimate) -> Decision | None:
+        """What the gate makes of an estimate's change alone; None where the estimate never decides."""
+        return self.own_decisions.get(_place(estimate))
+
+
+@dataclass(frozen=True)
+class Index:
+    """A result, its candidates by name, its scorers, critical ones first, and the measures corrected for errors."""
+
+    result: AuditResult
+    candidates: dict[str, Candidate]
+    scorers: tuple[ScorerFacts, ...]
+    corrected: frozenset[str]
+    suite_titles: dict[str, str]
+    measure_titles: dict[str, str]
+
+    @property
+    def subjects(self) -> list[Candidate]:
+        """What the audit is about: the real candidates, or, where all are controls, these."""
+        return [self.candidates[model.name] for model in self.result.subjects]
+
+    def suite_title(self, suite: str) -> str:
+        """A suite's title, or its name where the audit does not list it."""
+        return self.suite_titles.get(suite, suite)
+
+    def label(self, suite: str, measure: str) -> str:
+        """A measure's title, with its suite's where the audit has several. Both are empty where a gate misses all."""
+        title = self.measure_titles.get(measure, measure or "any measure")
+        return f"{title} on {self.suite_title(suite)}" if suite and len(self.result.suites) > 1 else title
+
+
+def indexed(result: AuditResult) -> Index:
+    """The result with all that is looked up in it."""
+    scorers = tuple(sorted(result.scorers, key=lambda scorer: TIERS.index(scorer.tier)))
+    deciding = headlines(result.estimates)
+    totals = _by_candidate(deciding.values(), scorers)
+    slices = _by_candidate(deciding_slices(result.estimates), scorers)
+    others: dict[str, dict[tuple[str, str], list[Estimate]]] = {}
+    for each in result.estimates:
+        if each.slice == "all" and each is not deciding.get((each.candidate, each.suite, each.measure)):
+            others.setdefault(each.candidate, {}).setdefault((each.suite, each.measure), []).append(each)
+    verdicts = {verdict.candidate: verdict for verdict in result.verdicts}
+    candidates = {}
+    for model in result.candidates:
+        verdict = verdicts.get(model.name, Verdict(model.name, "INCONCLUSIVE", ()))
+        candidates[model.name] = Candidate(
+            model=model,
+            verdict=verdict,
+            totals=tuple(totals.get(model.name, ())),
+            slices=tuple(slices.get(model.name, ())),
+            others=others.get(model.name, {}),
+            weighed={(reason.suite, reason.measure, reason.slice): reason.tier for reason in verdict.reasons},
+            marks=marks(verdict),
+            own_decisions={_place(own): own.decision for own in verdict.own_decisions},
+        )
+    return Index(
+        result=result,
+        candidates=candidates,
+        scorers=scorers,
+        corrected=frozenset(each.measure for each in deciding.values() if each.variant == CORRECTED),
+        suite_titles={suite.name: suite.title for suite in result.suites},
+        measure_titles={scorer.name: scorer.title for scorer in result.scorers},
+    )
+
+
+def _by_candidate(estimates: Iterable[Estimate], scorers: tuple[ScorerFacts, ...]) -> dict[str, list[Pair]]:
+    """Candidate -> estimates with their scorers, in the scorers' order; without those that no scorer made."""
+    measured: dict[str, list[Estimate]] = {}
+    for each in estimates:
+        measured.setdefault(each.measure, []).append(each)
+    found: dict[str, list[Pair]] = {}
+    for scorer in scorers:
+        for each in measured.get(scorer.name, ()):
+            found.setdefault(each.candidate, []).append((each, scorer))
+    return found
+
+
+def _is_look(scorer: ScorerFacts) -> bool:
+    """Whether a measure only looks at every answer, and by slice is of no interest."""
+    return scorer.tier != "critical" and (scorer.name in LOOKS or scorer.name.endswith(UNSCORED))
+
+
+def _place(of: Estimate | OwnDecision) -> tuple[str, ...]:
+    return of.suite, of.measure, of.slice, of.estimator, of.variant

@@ -1,0 +1,59 @@
+"""What verdicts mean together: which of their reasons decide, what is marked, and the verdict on the whole audit."""
+
+from collections.abc import Iterable
+
+from toxaudit.records import AuditResult, Decision, Reason, Tier, Verdict
+
+WORST_FIRST: tuple[Decision, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
+TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")
+"""How a measure counts, what counts most first."""
+
+
+def failed_controls(result: AuditResult) -> tuple[str, ...]:
+    """Candidates declared as controls whose decision is not the expected one: the audit can't be trusted."""
+    expected = {model.name: model.expect for model in result.candidates if model.expect}
+    return tuple(v.candidate for v in result.verdicts if expected.get(v.candidate, v.decision) != v.decision)
+
+
+def of_audit(result: AuditResult) -> Decision:
+    """The audit's own verdict: the worst of the candidates that are not controls.
+
+    INCONCLUSIVE where a control failed or nothing was decided; at best INCONCLUSIVE where a candidate was not audited.
+    Where all candidates are controls and none failed, GO.
+    """
+    controls = {model.name for model in result.candidates if model.expect}
+    real = [verdict for verdict in result.verdicts if verdict.candidate not in controls]
+    if failed_controls(result) or not result.verdicts:
+        return "INCONCLUSIVE"
+    decision = worst(real).decision if real else "GO"
+    return "INCONCLUSIVE" if decision == "GO" and result.skipped else decision
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The first of the worst verdicts; there must be one."""
+    return min(verdicts, key=lambda verdict: WORST_FIRST.index(verdict.decision))
+
+
+def decisive(verdict: Verdict) -> list[Reason]:
+    """The reasons that a verdict rests on, of those that weigh most; none where it has no reason.
+
+    They are the critical ones that say the same as it, totals before slices; or else what a failed supporting measure
+    leaves open.
+    """
+    same = [reason for reason in verdict.reasons if (reason.decision, reason.tier) == (verdict.decision, "critical")]
+    support = [reason for reason in verdict.reasons if (reason.decision, reason.tier) == ("NO-GO", "supporting")]
+    behind = same or support
+    totals = [reason for reason in behind if reason.slice == "all"]
+    return totals or behind
+
+
+def marks(verdict: Verdict) -> dict[tuple[str, str, str], Decision]:
+    """(suite, measure, slice) -> the worst decision on it, where it counts towards the verdict.
+
+    A slice can only raise an alarm: one that raises none is no evidence that all is well there, and has no mark.
+    """
+    found: dict[tuple[str, str, str], Decision] = {}
+    for reason in sorted(verdict.reasons, key=lambda reason: WORST_FIRST.index(reason.decision)):
+        if reason.tier != "advisory" and (reason.slice == "all" or reason.decision != "GO"):
+            found.setdefault((reason.suite, reason.measure, reason.slice), reason.decision)
+    return found
