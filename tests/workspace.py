@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import tiny
-
 AUDIT = """\
 title: A tiny model and its fine-tunes
 suite: [mine]
@@ -44,7 +42,14 @@ less: fewer vowels
 
 def make(folder: Path, prompts: int = 36) -> Path:
     """A folder with models, and ``audits/`` with the audit ``tiny``, its suite and its scorer."""
+    import tiny
+
     tiny.adapter(tiny.base(folder / "models" / "base"), folder / "models" / "adapter")
+    return written(folder, prompts)
+
+
+def written(folder: Path, prompts: int = 36) -> Path:
+    """Such a folder without models."""
     for file, content in {"tiny.yaml": AUDIT, "suite/mine.yaml": SUITE, "scorer/vowels.yaml": SCORER}.items():
         (folder / "audits" / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / "audits" / file).write_text(content)

@@ -131,6 +131,8 @@ def _environment(name: str, finalize: Callable[[object], object] | None = None) 
     from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    from toxaudit.card.compiled import compiled
+
     path = Path(name).expanduser()
     beside = [path.parent] if path.name != name else []
     environment = ImmutableSandboxedEnvironment(
@@ -141,6 +143,7 @@ def _environment(name: str, finalize: Callable[[object], object] | None = None) 
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        bytecode_cache=compiled(finalize),
     )
     environment.filters.update(code=code, fenced=fenced, unbroken=unbroken, csp_hash=csp_hash)
     try:

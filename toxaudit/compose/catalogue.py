@@ -1,12 +1,12 @@
-"""Every name that a spec can choose, read from YAML files and given to Hydra."""
+"""Every name that a spec can choose: the registered parts, and what the YAML files hold."""
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,9 +21,9 @@ import toxaudit.suites  # noqa: F401  (these imports register the parts that a s
 from toxaudit.compose.refusals import problem
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
-from toxaudit.registry import GROUPS, SEVERAL, registered
+from toxaudit.registry import GROUPS, registered
 from toxaudit.spec import strict_yaml
-from toxaudit.spec.schema import AuditSpec, candidate_of
+from toxaudit.spec.schema import candidate_of
 
 PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"}
 PATHS |= {"template", "summary", "whole", "report"}  # a card's
@@ -34,33 +34,32 @@ class Catalogue:
     """Every name that a spec can choose, and the files that hold them; unreadable files are kept as sentences."""
 
     def __init__(self) -> None:
-        """Read the shipped presets and the user's own, and give all of them to Hydra."""
+        """Read the shipped presets and the user's own, as far as they changed since this process last did."""
         self.names: dict[str, set[str]] = {group: set(registered(group)) for group in GROUPS} | {"audit": set()}
         self.broken: dict[tuple[str, str], str] = {}
         self.files: dict[tuple[str, str], Path] = {}
-        store = ConfigStore.instance()
-        for group in (*GROUPS, "audit"):
-            store.repo.pop(group, None)  # of an earlier catalogue in this process
-        store.store(name="toxaudit", node=AuditSpec)
-        for group in GROUPS:
-            for name, cls in registered(group).items():
-                store.store(group=group, name=name, node=cls, package=_package(group, name))
+        self._read: dict[tuple[str, str], Any] = {}
         for group, file in _yaml_files():
             if (group, file.stem) not in self.files:  # the user's own comes first and wins
                 self.files[group, file.stem] = file
-                self._add(store, group, file)
+                self._add(group, file)
 
-    def _add(self, store: ConfigStore, group: str, file: Path) -> None:
+    def _add(self, group: str, file: Path) -> None:
         try:
             if not re.fullmatch(folders.NAME, file.stem):
                 raise ToxauditError(f"{file}: name the file with the letters a-z, digits, - and _, and a letter first.")
-            seen = file.stat()
-            node = _audit(file) if group == "audit" else _preset(group, file, seen.st_mtime_ns, seen.st_size)
+            self._read[group, file.stem] = _audit(file) if group == "audit" else _preset(group, file, _seen(file))
         except ToxauditError as error:
             self.broken[group, file.stem] = str(error)
             return
         self.names[group].add(file.stem)
-        store.store(group=group, name=file.stem, node=node, package=_package(group, file.stem))
+
+    def node(self, group: str, name: str) -> DictConfig:
+        """What a name stands for, to be changed at will."""
+        if (group, name) in self._read:
+            found = self._read[group, name]
+            return OmegaConf.create(found) if group == "audit" else deepcopy(found)
+        return deepcopy(_class(registered(group)[name]))
 
     def title(self, group: str, name: str) -> str:
         """One line on what a name stands for."""
@@ -100,13 +99,6 @@ class Catalogue:
         return f"There is no {group} named '{name}'.{did_you_mean(name, self.names[group])}"
 
 
-def _package(group: str, name: str) -> str:
-    """Where a chosen part stands in the audit."""
-    if group == "audit":
-        return "_global_"
-    return f"{SEVERAL[group]}.{name}" if group in SEVERAL else group
-
-
 def _yaml_files() -> Iterator[tuple[str, Path]]:
     for audits in folders.search_path("audits"):
         yield from (("audit", file) for file in sorted(audits.glob("*.yaml")))
@@ -116,8 +108,23 @@ def _yaml_files() -> Iterator[tuple[str, Path]]:
         yield from ((group, file) for file in sorted((folders.conf() / group).glob("*.yaml")))
 
 
+def _seen(file: Path) -> tuple[int, ...]:
+    """By what a file that was read before is known to be the same still; nothing, where it can't be looked at."""
+    try:
+        stat = file.stat()
+    except OSError:  # a link to nowhere: reading it says so
+        return ()
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
+@lru_cache(1_000)
+def _yaml(file: Path, seen: tuple[int, ...]) -> dict[str, Any]:
+    """What a YAML file holds, read once as long as it stays the same."""
+    return strict_yaml.read(file)
+
+
 def _read(file: Path) -> dict[str, Any]:
-    content = strict_yaml.read(file)
+    content = dict(_yaml(file, _seen(file)))
     if isinstance(candidates := content.get("candidates"), dict):
         written = {name: candidate_of(each) if isinstance(each, str) else each for name, each in candidates.items()}
         content["candidates"] = written
@@ -134,12 +141,15 @@ def _anchor(value: Any, folder: Path, key: str = "") -> Any:
     return str((folder / value).resolve()) if named else value
 
 
-@lru_cache(1_000)
-def _preset(group: str, file: Path, changed: int, size: int) -> DictConfig:
-    """A preset is ``kind:`` (the class it presets) and values for that class's fields.
+@lru_cache
+def _class(kind: type[Any]) -> DictConfig:
+    """A registered class with its own defaults."""
+    return OmegaConf.structured(kind)
 
-    Files are read once, as long as their time of change and their size stay; Hydra copies what it takes of them.
-    """
+
+@lru_cache(1_000)
+def _preset(group: str, file: Path, seen: tuple[int, ...]) -> DictConfig:
+    """A preset is ``kind:`` (the class it presets) and values for that class's fields."""
     content = _read(file)
     kind, classes = content.pop("kind", None), registered(group)
     if kind is None:
@@ -152,7 +162,7 @@ def _preset(group: str, file: Path, changed: int, size: int) -> DictConfig:
         raise ToxauditError(f"{file}: {problem(error)}") from error
 
 
-def _audit(file: Path) -> DictConfig:
+def _audit(file: Path) -> dict[str, Any]:
     """An audit selects parts by the groups' names, just as the command line does: ``suite: [a, b]``, ``gate: x``."""
     content = _read(file)
     defaults = content.pop("defaults", [])
@@ -168,4 +178,4 @@ def _audit(file: Path) -> DictConfig:
             raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
     if "_self_" not in defaults:
         defaults.append("_self_")
-    return OmegaConf.create({"defaults": defaults, "name": file.stem, **content})
+    return {"defaults": defaults, "name": file.stem, **content}

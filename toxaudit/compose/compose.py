@@ -1,18 +1,18 @@
-"""Overrides -> AuditSpec: gives every name to Hydra, composes, and turns what goes wrong into one sentence."""
+"""Overrides -> AuditSpec: has Hydra compose what they select, and turns what goes wrong into one sentence."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, cast
 
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from toxaudit.compose import assignment
 from toxaudit.compose.catalogue import Catalogue
-from toxaudit.compose.overrides import composed, parse, split
-from toxaudit.compose.refusals import NEW_CANDIDATE, sentence
+from toxaudit.compose.hydra_source import composed
+from toxaudit.compose.overrides import parse, split
+from toxaudit.compose.refusals import NEW_CANDIDATE, sentence, unknown_key
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
 from toxaudit.registry import GROUPS, SEVERAL, registered
@@ -31,10 +31,13 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     catalogue = Catalogue()
     whole, more, overrides = split(overrides)
     _check_selections(catalogue, overrides)
-    GlobalHydra.instance().clear()
+    later = [override for text in overrides if _of_scorers(override := parse(text))]
+    overrides = [text for text in overrides if not _of_scorers(parse(text))]
     try:
-        overrides, everywhere = _bring_scorers(catalogue, overrides)
-        config = composed(overrides)
+        config = composed(catalogue, overrides)
+        everywhere = _bring_scorers(catalogue, config)
+        for override in later:
+            _set(config, override)
         with open_dict(config.candidates):
             for name, candidate in whole.items():
                 config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
@@ -47,28 +50,50 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
         _check_parts(config)
         spec = cast(AuditSpec, OmegaConf.to_object(config))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ToxauditError(sentence(error, catalogue.explain, overrides)) from error
+        raise ToxauditError(sentence(error, catalogue, overrides)) from error
     assignment.assign(spec, everywhere)
     check(spec)
     return spec
 
 
-def _bring_scorers(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Select the scorers that suites bring along, beside those that the audit selects for all.
+def _of_scorers(override: Override) -> bool:
+    """Whether an override is of scorers' keys, which may be those of scorers that only suites bring along."""
+    plain = override.type is OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
+    return plain and override.key_or_group.split(".")[0] == "scorers"
+
+
+def _set(config: DictConfig, override: Override) -> None:
+    """Do to a composed audit what one override says, as Hydra does it."""
+    try:
+        OmegaConf.update(config, override.key_or_group, override.value())
+    except (ConfigAttributeError, ConfigKeyError) as error:
+        raise ToxauditError(unknown_key(override.key_or_group, config)) from error
+
+
+def _bring_scorers(catalogue: Catalogue, config: DictConfig) -> list[str]:
+    """Add the scorers that suites bring along to those that the audit selects for all.
+
+    What the audit says of one that is brought along goes on top of its preset, as it does where the audit selects it.
 
     Returns:
-        The overrides with all of them, and the names of the audit's own.
+        The names of the audit's own.
     """
-    chosen = [text for text in overrides if re.match(r"(audit|suite|scorer)=|suites\.", text)]
-    config = composed(chosen)
     everywhere = list(_selected(config, "scorer"))
     suites = _selected(config, "suite")
     for name, suite in suites.items():
         if unknown := next((each for each in suite.scorers if each not in catalogue.names["scorer"]), None):
             raise ToxauditError(f"suite '{name}': {catalogue.explain('scorer', unknown)}")
-    names = [*everywhere, *(name for name in assignment.wanted(suites.values()) if name not in everywhere)]
-    rest = [text for text in overrides if not text.startswith("scorer=")]
-    return ([*rest, f"scorer=[{','.join(names)}]"] if names else rest), everywhere
+    brought = [name for name in assignment.wanted(suites.values()) if name not in everywhere]
+    if unknown := next((each for each in (*everywhere, *brought) if each not in catalogue.names["scorer"]), None):
+        raise ToxauditError(catalogue.explain("scorer", unknown))
+    said = cast(dict[str, Any], OmegaConf.to_container(config.scorers))
+    with open_dict(config):
+        for name in brought:
+            config.scorers.pop(name, None)
+            config.scorers[name] = catalogue.node("scorer", name)
+            if name in said:
+                config.merge_with({"scorers": {name: said[name]}})
+    return everywhere
 
 
 def _selected(config: DictConfig, group: str) -> dict[str, Any]:

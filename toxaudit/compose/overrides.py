@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from hydra import compose as hydra_compose
-from hydra import initialize
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig
 
 import toxaudit.backends
 import toxaudit.card
@@ -140,9 +137,3 @@ def _single(override: Override) -> Override:
             "or add -m to sweep over the values."
         )
     return override
-
-
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """What Hydra makes of the overrides and of the names that it was given."""
-    with initialize(version_base="1.3", config_path=None):
-        return hydra_compose("toxaudit", overrides=list(overrides))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -28,7 +27,7 @@ def scorer(name: str, overrides: Sequence[str]) -> Scorer:
     catalogue = Catalogue()
     if name not in catalogue.names["scorer"]:
         raise ToxauditError(catalogue.explain("scorer", name))
-    config = OmegaConf.create({"scorers": {name: ConfigStore.instance().load(f"scorer/{name}.yaml").node}})
+    config = OmegaConf.create({"scorers": {name: catalogue.node("scorer", name)}})
     try:
         for override in map(parse, overrides):
             if not override.key_or_group.startswith(f"scorers.{name}.") or override.type is not OverrideType.CHANGE:

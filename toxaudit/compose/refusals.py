@@ -1,30 +1,31 @@
 """What Hydra and OmegaConf refuse, in one sentence that names the key and the mend."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra.errors import ConfigCompositionException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from toxaudit.compose.overrides import composed
+from toxaudit.compose.hydra_source import Names, composed
 from toxaudit.errors import did_you_mean
 from toxaudit.registry import GROUPS
 
 NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
 
 
-def sentence(error: Exception, explain: Callable[[str, str], str], overrides: Sequence[str]) -> str:
-    """One sentence for what Hydra or OmegaConf refused; ``explain`` says why a group has no usable name."""
+def sentence(error: Exception, catalogue: Names, overrides: Sequence[str]) -> str:
+    """One sentence for what Hydra or OmegaConf refused."""
     text = str(error)
     if found := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
-        return explain(*found.groups())
+        return catalogue.explain(*found.groups())
     if found := re.search(r"Could not override '?([\w.@\[\]/-]+)'?", text):
         if re.match(r"Could not override '[^']+'\.\nNo match in the defaults list", text):
-            return explain(found[1], "")
-        return _unknown_key(found[1], overrides)
+            return catalogue.explain(found[1], "")
+        audits = [text for text in overrides if text.split("=")[0] in {"audit", *GROUPS}]
+        return unknown_key(found[1], composed(catalogue, audits))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException):
         if "merging override +candidates." in text:
@@ -52,10 +53,9 @@ def problem(error: OmegaConfBaseException) -> str:
     return f"'{key}' is wrong: {message}." if key else f"{message}."
 
 
-def _unknown_key(key: str, overrides: Sequence[str]) -> str:
-    """The nearest key to one that doesn't exist, read from the same audit without the faulty overrides."""
-    audits = [text for text in overrides if text.split("=")[0] in {"audit", *GROUPS}]
-    node: Any = composed(audits)
+def unknown_key(key: str, config: DictConfig) -> str:
+    """The nearest key to one that doesn't exist in an audit."""
+    node: Any = config
     good: list[str] = []
     for part in key.split("."):
         if not OmegaConf.is_dict(node) or part not in node:

@@ -1,0 +1,88 @@
+"""The one door to Hydra: it reads a catalogue's names where it would read files, and composes an audit of them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hydra import compose as hydra_compose
+from hydra import initialize
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import DictConfig
+
+from toxaudit.registry import SEVERAL
+from toxaudit.spec.schema import AuditSpec
+
+
+class Names(Protocol):
+    """The names of each group, and what they stand for."""
+
+    names: dict[str, set[str]]
+
+    def node(self, group: str, name: str) -> DictConfig:
+        """What a name stands for, to be changed at will."""
+
+    def explain(self, group: str, name: str) -> str:
+        """Why a group has no usable name."""
+
+
+class CatalogueSource(ConfigSource):
+    """A catalogue as Hydra asks for it: ``scorer/vowels`` is the name ``vowels`` of the group ``scorer``.
+
+    Hydra's own store would hold every name and be copied whole for each audit; here, only what is selected is copied.
+    """
+
+    catalogue: Names
+    """The one that is being composed from."""
+
+    @staticmethod
+    def scheme() -> str:
+        """How Hydra knows this source."""
+        return "toxaudit"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """What a name stands for, and where it goes in the audit."""
+        group, name = self._parted(config_path)
+        where = "_global_" if group == "audit" else f"{SEVERAL[group]}.{name}" if group in SEVERAL else group
+        return ConfigResult(
+            provider=self.provider,
+            path=self.full_path(),
+            config=self.catalogue.node(group, name),
+            header={"package": where},
+        )
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether there is such a group."""
+        return config_path.rstrip("/") in self.catalogue.names
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether there is such a name."""
+        group, name = self._parted(config_path)
+        return name in self.catalogue.names.get(group, ())
+
+    def available(self) -> bool:
+        """A catalogue is always there."""
+        return True
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The names of a group."""
+        return [] if results_filter == ObjectType.GROUP else sorted(self.catalogue.names.get(config_path, ()))
+
+    @staticmethod
+    def _parted(config_path: str) -> tuple[str, str]:
+        group, _, name = config_path.rstrip("/").removesuffix(".yaml").partition("/")
+        return group, name
+
+
+Plugins.instance().register(CatalogueSource)
+ConfigStore.instance().store(name="toxaudit", node=AuditSpec)
+
+
+def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
+    """What Hydra makes of overrides and of a catalogue's names."""
+    CatalogueSource.catalogue = catalogue
+    GlobalHydra.instance().clear()
+    with initialize(version_base="1.3", config_path=None):
+        return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *overrides])
