@@ -11,7 +11,7 @@ from toxaudit.cli.main import VERBS, WITHOUT_VERB, main
 from toxaudit.cli.options import Options
 from toxaudit.errors import ToxauditError
 
-MODULES = {path.split(".")[0] for path in (*VERBS.values(), WITHOUT_VERB)}
+MODULES = sorted({path.split(".")[0] for path in (*VERBS.values(), WITHOUT_VERB)})
 REAL = {
     each.verb: each
     for name in MODULES
