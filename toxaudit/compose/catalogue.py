@@ -38,7 +38,7 @@ class Catalogue:
         self.names: dict[str, set[str]] = {group: set(registered(group)) for group in GROUPS} | {"audit": set()}
         self.broken: dict[tuple[str, str], str] = {}
         self.files: dict[tuple[str, str], Path] = {}
-        self._read: dict[tuple[str, str], Any] = {}
+        self._read: dict[tuple[str, str], dict[str, Any] | DictConfig] = {}
         for group, file in _yaml_files():
             if (group, file.stem) not in self.files:  # the user's own comes first and wins
                 self.files[group, file.stem] = file
@@ -56,10 +56,10 @@ class Catalogue:
 
     def node(self, group: str, name: str) -> DictConfig:
         """What a name stands for, to be changed at will."""
-        if (group, name) in self._read:
-            found = self._read[group, name]
-            return OmegaConf.create(found) if group == "audit" else deepcopy(found)
-        return deepcopy(_class(registered(group)[name]))
+        found = self._read.get((group, name))
+        if isinstance(found, dict):
+            return OmegaConf.create(found)
+        return deepcopy(_class(group, name) if found is None else found)
 
     def title(self, group: str, name: str) -> str:
         """One line on what a name stands for."""
@@ -142,9 +142,9 @@ def _anchor(value: Any, folder: Path, key: str = "") -> Any:
 
 
 @lru_cache
-def _class(kind: type[Any]) -> DictConfig:
+def _class(group: str, name: str) -> DictConfig:
     """A registered class with its own defaults."""
-    return OmegaConf.structured(kind)
+    return cast(DictConfig, OmegaConf.structured(registered(group)[name]))
 
 
 @lru_cache(1_000)
