@@ -2,7 +2,7 @@
 
 ``hier_model`` states the model in PyMC; this is the same density up to a constant, and a test compares the two. It is
 written out because PyTensor's Numba code takes 20 to 50 seconds to compile for each number of candidates and strata,
-and this two or three for all. Import it only where it is needed: it imports Numba and nutpie, and compiles.
+and this two or three for all, once. Import it only where it is needed: it imports Numba and nutpie.
 
 Effects that the data know well are sampled as themselves, those they hardly know by their standard scores, and others
 in between (partial non-centring: Papaspiliopoulos, Roberts & Sköld 2007, Statistical Science 22(1), section 2.2). With
@@ -30,6 +30,7 @@ from numba import types
 from numpy.typing import NDArray
 from nutpie.compile_pymc import CompiledPyMCModel
 
+from toxaudit.estimators.hierarchical.compiling import compiled
 from toxaudit.estimators.hierarchical.start import known, starts
 
 DATA = ("base_has", "base_has_not", "n11", "n10", "n01", "n00")
@@ -253,7 +254,7 @@ def _numbers(data):
     return candidates, strata, numba.carray(data, size, types.double)
 
 
-@numba.cfunc(types.int64(types.uint64, NUMBERS, NUMBERS, NUMBERS, types.voidptr))
+@compiled(types.int64(types.uint64, NUMBERS, NUMBERS, NUMBERS, types.voidptr))
 def log_density(size, x, gradient, value, data):
     """The log density and its gradient, as nutpie calls them: 0 is success, 1 a number that is not finite."""
     candidates, strata, numbers = _numbers(data)
@@ -265,7 +266,7 @@ def log_density(size, x, gradient, value, data):
     return 0 if isfinite(total) else 1
 
 
-@numba.cfunc(types.int64(types.uint64, types.uint64, NUMBERS, NUMBERS, types.voidptr))
+@compiled(types.int64(types.uint64, types.uint64, NUMBERS, NUMBERS, types.voidptr))
 def rates(size, expanded, x, out, data):
     """The base's rates (S), the candidates' (K x S) and the log odds ratios (K) of a point, as nutpie calls them."""
     candidates, strata, numbers = _numbers(data)
