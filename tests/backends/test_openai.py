@@ -333,7 +333,7 @@ from toxaudit.models import Loader, ServedModel
 from toxaudit.records import Prompt
 from toxaudit.scorers.endpoint import Endpoint
 from toxaudit.remote.server import Server
-from toxaudit.spec import Generation
+from toxaudit.spec.schema import Generation
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
 
 url, who = sys.argv[1:]
