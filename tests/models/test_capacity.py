@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -12,8 +13,8 @@ from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import memory
 from toxaudit.machine.memory import in_words, memory_free
-from toxaudit.models import capacity
 from toxaudit.models.capacity import check_memory, memory_needed, weight_sizes
 
 GB = 10**9
@@ -24,7 +25,7 @@ def free(monkeypatch):
     """Make the machine have so many bytes free, outside of any control group."""
 
     def set_to(size):
-        monkeypatch.setattr(capacity, "ROOT", capacity.Path("/nowhere"))
+        monkeypatch.setattr(memory, "ROOT", Path("/nowhere"))
         monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=size))
 
     return set_to
@@ -197,7 +198,7 @@ def group(folder, **files):
 @pytest.mark.parametrize("limit, left", [("max", 50), ("30", 30 - 20 + 5)])
 def test_a_container_leaves_less_than_the_machine_has(tmp_path, free, monkeypatch, limit, left):
     free(50)
-    monkeypatch.setattr(capacity, "ROOT", tmp_path)
+    monkeypatch.setattr(memory, "ROOT", tmp_path)
     group(tmp_path / "proc" / "self", cgroup="0::/batch/job")
     inner = tmp_path / "sys" / "fs" / "cgroup" / "batch" / "job"
     group(inner, memory_max="max", memory_current=10, memory_stat="anon 9\ninactive_file 1")
@@ -207,7 +208,7 @@ def test_a_container_leaves_less_than_the_machine_has(tmp_path, free, monkeypatc
 
 def test_a_container_of_the_first_version_leaves_less_too(tmp_path, free, monkeypatch):
     free(50)
-    monkeypatch.setattr(capacity, "ROOT", tmp_path)
+    monkeypatch.setattr(memory, "ROOT", tmp_path)
     group(tmp_path / "proc" / "self", cgroup="4:cpu,memory:/unseen/outside\n1:cpu:/\n0::/")
     seen = tmp_path / "sys" / "fs" / "cgroup" / "memory"
     group(

@@ -203,7 +203,7 @@ def test_every_check_is_a_record_that_a_finished_check_keeps(checks, models, tmp
 def test_finished_checks_of_which_only_notes_were_kept_are_understood(checks, rendered):
     """As before checks were records."""
     told, fine = checks.candidate("told", pretrained="full"), checks.candidate("fine", peft="adapter")
-    shelf = checks.store.shelf("checks", {"base": checks.base.identity})
+    shelf = checks.store.shelf(identities.Checks(checks.base.identity, {}))
     shelf.add({checks.base.identity: [], told.identity: ["its stop tokens differ", "and more"], fine.identity: []})
     assert checks.run(told, fine) == {"base": (), "told": ("its stop tokens differ", "and more"), "fine": ()}
     assert not checks.loaded
@@ -217,7 +217,7 @@ def test_finished_checks_of_which_only_notes_were_kept_are_understood(checks, re
 def test_what_earlier_versions_read_of_a_finished_check_is_still_its_notes(checks, models, tmp_path, rendered):
     odd = checks.candidate("odd", pretrained=variant(models, "full", tmp_path / "odd", template=OTHER_TEMPLATE))
     notes = checks.run(odd)["odd"]
-    shelf = checks.store.shelf("checks", {"base": checks.base.identity})
+    shelf = checks.store.shelf(identities.Checks(checks.base.identity, {}))
     assert (shelf[checks.base.identity], shelf[odd.identity]) == ([], list(notes))
 
 

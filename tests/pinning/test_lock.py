@@ -101,7 +101,7 @@ def test_all_that_is_named_outside_of_the_spec_has_a_key(here):
     assert list(found) == LOCAL
     assert found["base.pretrained"].patterns == found["candidates.tuned.peft"].patterns == WEIGHTS
     assert found["candidates.tuned.tokenizer"].patterns == TOKENIZER
-    assert found["suites.mine.data"].repo_type == "dataset"
+    assert found["suites.mine.data"].named.repo_type == "dataset"
     owners = {each.candidate for key, each in found.items() if key.startswith("candidates.tuned")}
     assert owners == {"tuned"} and found["base.pretrained"].candidate is None
 
@@ -262,9 +262,9 @@ def test_a_replay_says_what_the_user_wrote(remote):
     spec, known = remote
     spec.on_candidate_error = "skip"
     pinned = lock.pin(spec, known)
-    assert pinned.spec.on_candidate_error == "skip" and pinned.accepts_any_base("tuned")
+    assert pinned.spec.on_candidate_error == "skip" and pinned.replayed
     assert not any(candidate.allow_base_mismatch for candidate in pinned.spec.candidates.values())
-    assert not pin(compose(["audit=tiny"])).accepts_any_base("tuned")
+    assert not pin(compose(["audit=tiny"])).replayed
 
 
 def test_a_pinned_hub_reference_stays_one_where_a_folder_has_its_name(remote):

@@ -21,7 +21,7 @@ from toxaudit.sources import HubSource, LocalSource, RepositoryFacts
 
 UNREACHABLE = "http://127.0.0.1:9"
 SPEED = speed.Speed(flops=50e9, threads=1, half=1.0)
-SLOW = "from toxaudit import machine; machine.speed = lambda _: machine.Speed(flops=50e9, threads=1, half=1.0)"
+SLOW = "from toxaudit.machine import speed; speed.speed = lambda _: speed.Speed(flops=50e9, threads=1, half=1.0)"
 """The same in a process of its own."""
 AUDIT = """\
 title: Models of the Hub
@@ -173,6 +173,7 @@ def test_a_design_that_a_run_would_refuse_is_refused(fresh, capsys, monkeypatch)
         "toxaudit: scorers.vowels takes the mean score, which paired_exact does not take: add paired_bb to "
         "'estimator: [...]'.\n"
     )
+    capsys.readouterr()  # what making the models wrote
     assert main(["plan", "audit=tiny", *overrides]) == 3
     assert capsys.readouterr() == ("", sentence)
     monkeypatch.setattr("toxaudit.planning.plan.describe", lambda spec: "")  # what a run says of its own

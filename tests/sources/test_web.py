@@ -105,9 +105,8 @@ def test_a_suite_reads_it(web):
     suite = Dataset(title="Mine", data=reference(web))
     suite.check()
     drawn = suite.draw("mine")
-    prompts, fetched = drawn.prompts, drawn.fetched
-    assert [prompt.text for prompt in prompts] == ["One", "Two"]
-    assert suite.facts("mine", prompts, fetched).source == f"{web.url}/a/prompts.jsonl"
+    assert [prompt.text for prompt in drawn.prompts] == ["One", "Two"]
+    assert suite.facts("mine", drawn).source == f"{web.url}/a/prompts.jsonl"
 
 
 def test_a_lock_names_it_with_its_digest_and_a_plan_finds_it(web, tmp_path):

@@ -159,10 +159,9 @@ class Options(argparse.ArgumentParser):
         if self.keys:
             names = [name.removeprefix("--") for name in known]
             return f"{self.verb} has no key '{option[2:]}'.{did_you_mean(option[2:], names)}"
-        if not known:
+        if not known or not self.verb:
             return f"There is no option '{word}': see `{self.prog} --help`."
-        denied = f"{self.verb} has no" if self.verb else "There is no"
-        return f"{denied} option '{option}'.{did_you_mean(option, known)}"
+        return f"{self.verb} has no option '{option}'.{did_you_mean(option, known)}"
 
 
 def _as_option(word: str) -> str:

@@ -121,12 +121,13 @@ def resolve_candidate(
         base: the audit's.
         device: torch's name of where it will run.
         store: of finished work.
-        any_base: whether it is audited although it declares another base.
+        any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.
 
     Raises:
         ToxauditError: it can't be had, is too large for this machine, holds no safetensors, brings code, or declares
             another base.
     """
+    any_base = any_base or spec.allow_base_mismatch
     if spec.control:
         control = replace(base, name=name, kind="control", notes=(), batch_size=spec.batch_size or 1)
         return replace(control, expect=spec.expect or "GO")

@@ -84,10 +84,6 @@ class Pinned:
         """Whether a candidate that can't be audited is left out, instead of stopping the audit."""
         return self.spec.on_candidate_error == SKIP and not self.replayed
 
-    def accepts_any_base(self, candidate: str) -> bool:
-        """Whether a candidate is audited although it declares another base."""
-        return self.replayed or self.spec.candidates[candidate].allow_base_mismatch
-
 
 def references(spec: AuditSpec) -> list[Reference]:
     """Every field of the spec that names files outside of it, in the order of the spec.

@@ -112,7 +112,7 @@ def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> A
     spec = pinned.spec.candidates[name]
     if isinstance(base, ServedModel):
         return served_candidate(name, spec, base)
-    return resolve_candidate(name, spec, base, device, store, pinned.accepts_any_base(name))
+    return resolve_candidate(name, spec, base, device, store, any_base=pinned.replayed)
 
 
 def _check_any_left(found: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
