@@ -59,7 +59,7 @@ def preflight(
         done: called after each arm that is looked at.
 
     Raises:
-        ToxauditError: the base may not be audited, or the server can't be asked: of its troubles, no arm is to blame.
+        ToxauditError: if the base may not be audited, or if the server can't be asked, for which no arm is to blame.
     """
     base, finished = arms[0], FinishedChecks(shelf)
     keys = {arm.name: _key(arm, asked) for arm in arms}

@@ -47,7 +47,7 @@ class Transformers:
         """Refuse a batch size that is none.
 
         Raises:
-            ToxauditError: so it is.
+            ToxauditError: if the batch size is neither ``auto`` nor a whole number above 0.
         """
         if self.batch_size != AUTO and (type(self.batch_size) is not int or self.batch_size < 1):
             raise ToxauditError(f"backend.batch_size is {self.batch_size}: it must be at least 1, or {AUTO}.")
@@ -57,7 +57,7 @@ class Transformers:
         """Look at arms over the same weights, so that they can answer.
 
         Raises:
-            ToxauditError: as ``models.load``.
+            ToxauditError: if ``models.load`` refuses an arm.
         """
         from toxaudit.backends.decoding.sharing import Models
 
@@ -92,8 +92,8 @@ class Session:
             wrote: is told how many tokens were written, as they are; fewer than none where some are written anew.
 
         Raises:
-            ToxauditError: a prompt is longer than the model can read, or asks for a chat template, or for a system
-                prompt in it, that the model lacks; or the memory is too small for one prompt.
+            ToxauditError: if a prompt is longer than the model can read, or asks for a chat template, or for a system
+                prompt in it, that the model lacks; or if the memory is too small for one prompt.
         """
         tokens = self._reader.rows(requests, generation.max_new_tokens)
         lengths = [len(row) for row in tokens]
@@ -118,8 +118,8 @@ class Session:
             done: as for ``generate``.
 
         Raises:
-            ToxauditError: a prompt with one of its choices is longer than the model can read, a choice has no token of
-                its own, or as by ``generate``.
+            ToxauditError: if a prompt with one of its choices is longer than the model can read, if a choice has no
+                token of its own, or if ``generate`` would refuse.
         """
         pairs = self._reader.pairs(requests)
         lengths = [max(len(pair.read) for pair in each) for each in pairs]

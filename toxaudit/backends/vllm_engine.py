@@ -37,7 +37,7 @@ def version() -> str:
     """The version of vLLM that is installed.
 
     Raises:
-        ToxauditError: none is.
+        ToxauditError: if none is installed.
     """
     for build in BUILDS:
         try:
@@ -57,7 +57,7 @@ def start(arms: Sequence[ResolvedModel], device: str, batch_size: int | None) ->
         batch_size: requests decoded at once at most; None leaves it to vLLM.
 
     Raises:
-        ToxauditError: vLLM can't be imported, run the model or serve an adapter, or a tokenizer can't be read.
+        ToxauditError: if vLLM can't be imported, run the model or serve an adapter, or if a tokenizer can't be read.
     """
     installed = version()
     with _environment(device):
@@ -99,7 +99,7 @@ class Engine:
         """The finished outputs of vLLM, each with its number, as they come.
 
         Raises:
-            ToxauditError: the engine fails.
+            ToxauditError: if the engine fails.
         """
         waiting, running = iter(work), dict[str, int]()
         with refusing(f"vLLM's engine failed ({HINT})"):
@@ -219,7 +219,7 @@ def _sizes(arm: ResolvedModel) -> _Sizes:
     """What an arm's adapter needs.
 
     Raises:
-        ToxauditError: vLLM would not serve it, or not all of it.
+        ToxauditError: if vLLM would not serve it, or not all of it.
     """
     from safetensors import safe_open
     from vllm.config.lora import MaxLoRARanks

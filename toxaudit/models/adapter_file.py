@@ -35,8 +35,8 @@ def check(where: str, folder: Path, names: Iterable[str], checks: Checklist) -> 
         checks: gets the records.
 
     Raises:
-        ToxauditError: its files are damaged, it is no LoRA or an unusual one, its patterns don't come to an end, its
-            values are not finite or all zero, or its rank is not that of its tensors.
+        ToxauditError: if its files are damaged, it is no LoRA or an unusual one, its patterns don't come to an end,
+            its values are not finite or all zero, or its rank is not that of its tensors.
     """
     with checks.check("the adapter's files are whole"):
         config, tensors = _read(where, folder)

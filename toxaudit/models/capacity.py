@@ -51,7 +51,7 @@ def weight_sizes(path: Path) -> WeightSizes:
     """Read the headers of the safetensors at the top of a folder, or of one file: safetensors or GGUF.
 
     Raises:
-        ToxauditError: there is none, or one is broken, naming it.
+        ToxauditError: if there is none or one is broken; the sentence names it.
     """
     if not path.exists():
         raise ToxauditError(f"{path} doesn't exist.")
@@ -81,7 +81,7 @@ def memory_needed(weights: int | WeightSizes | Path, dtype: str, bits: int | Non
         bits: 4 or 8 where bitsandbytes quantises them.
 
     Raises:
-        ToxauditError: as ``weight_sizes``.
+        ToxauditError: if ``weight_sizes`` refuses the files.
     """
     if isinstance(weights, Path):
         weights = weight_sizes(weights)
@@ -102,7 +102,7 @@ def check_memory(where: str, needed: int, device: str, held: int = 0, dtype: str
         dtype: the number format that ``needed`` is counted in.
 
     Raises:
-        ToxauditError: more is needed than is free.
+        ToxauditError: if more is needed than is free.
     """
     free = memory_free(device) + held
     if needed > free:
@@ -122,7 +122,7 @@ def check_described(folder: Path, weights: WeightSizes, run_code: bool) -> None:
         run_code: whether code that comes with them may run.
 
     Raises:
-        ToxauditError: so it is.
+        ToxauditError: if the configuration describes such a model.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM

@@ -23,8 +23,8 @@ def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None 
         system: the system prompt before the user's turn; none leaves it to the template.
 
     Raises:
-        ToxauditError: the template is broken, takes longer or more memory than any real one, or refuses or leaves out
-            the system prompt.
+        ToxauditError: if the template is broken, takes longer or more memory than any real one, or refuses or
+            leaves out the system prompt.
     """
     try:
         template = tokenizer.get_chat_template()

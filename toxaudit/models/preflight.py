@@ -70,7 +70,7 @@ class Preflight:
             done: called after each arm.
 
         Raises:
-            ToxauditError: the base may not be audited.
+            ToxauditError: if the base may not be audited.
         """
         base = arms[0]
         checks = {arm.name: Checklist(arm.name) for arm in arms}
@@ -173,7 +173,7 @@ class Preflight:
         """Note the differences that a reader must know of.
 
         Raises:
-            ToxauditError: there are none in what it answers, or a tokenizer that it brings does harm.
+            ToxauditError: if there are none in what it answers, or if a tokenizer that it brings does harm.
         """
         import torch
 

@@ -117,7 +117,7 @@ def _read_vocabulary(file: Path) -> dict[str, int]:
     """Word -> its number, 1 being the most frequent.
 
     Raises:
-        ToxauditError: the file holds anything else than such a vocabulary.
+        ToxauditError: if the file holds anything else than such a vocabulary.
     """
     try:
         with file.open("rb") as opened:
@@ -140,7 +140,7 @@ def _network(file: Path) -> Any:
     Keras orders an LSTM's gates input, forget, cell, output, as torch does, and has one bias where torch has two.
 
     Raises:
-        ToxauditError: the file holds anything else.
+        ToxauditError: if the file holds anything else.
     """
     import h5py
     import torch

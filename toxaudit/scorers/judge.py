@@ -125,7 +125,7 @@ class Judge(BaseScorer):
         The first time, a server is asked whether it is there.
 
         Raises:
-            ToxauditError: the judge can't be had.
+            ToxauditError: if the judge can't be had.
         """
         if self.endpoint and self._served.reached:
             judge = digest("served", *self._served.served)
@@ -173,7 +173,7 @@ class Judge(BaseScorer):
         call tries it anew. None of that is kept: another run may find it mended.
 
         Raises:
-            ToxauditError: the server refuses the key, or has no such model.
+            ToxauditError: if the server refuses the key, or has no such model.
         """
         scores: dict[int, float | Unscored] = {
             i: unfit for i, texts in enumerate(completions) if (unfit := self._unfit(texts))

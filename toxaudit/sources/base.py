@@ -85,7 +85,7 @@ class Source(Protocol):
         """Bring the files here (only those that match ``patterns``, if any) and pin them.
 
         Raises:
-            ToxauditError: one sentence saying why they can't be had.
+            ToxauditError: if they can't be had; the sentence says why.
         """
 
 

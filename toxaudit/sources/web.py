@@ -43,7 +43,7 @@ class WebSource:
         """Read a URL with a digest.
 
         Raises:
-            ToxauditError: it has no digest, names no file, would be fetched without encryption, or holds a password.
+            ToxauditError: if it has no digest, names no file, would be fetched without encryption, or holds a password.
         """
         url, _, fragment = reference.partition("#")
         checksum = re.fullmatch(r"sha256=([0-9a-f]{64})", fragment)
@@ -77,7 +77,7 @@ class WebSource:
         """Fetch the file and check its digest.
 
         Raises:
-            ToxauditError: it can't be had, is another file than the pinned one, or larger than ``LARGEST``.
+            ToxauditError: if it can't be had, is another file than the pinned one, or is larger than ``LARGEST``.
         """
         if not self.cached():
             web = folders.home() / "web"

@@ -28,7 +28,7 @@ def value_of(row: Row, spelt: str, where: str) -> Any:
         where: the row, for the sentence.
 
     Raises:
-        ToxauditError: there is no such column, or the template can't be filled in.
+        ToxauditError: if there is no such column, or if the template can't be filled in.
     """
     if is_template(spelt):
         return _filled(_template(spelt), spelt, row, where)
@@ -44,7 +44,7 @@ def meets(row: Row, condition: str, where: str) -> bool:
     """Whether a row meets a condition: a Jinja expression over the columns.
 
     Raises:
-        ToxauditError: it can't be told.
+        ToxauditError: if it can't be told.
     """
     return bool(_filled(_expression(condition), condition, row, where))
 
@@ -58,7 +58,7 @@ def check(spelt: str, what: str, condition: bool = False) -> None:
     """Refuse a template, or a condition, that is no Jinja.
 
     Raises:
-        ToxauditError: naming what it is.
+        ToxauditError: if it is no Jinja; the sentence names what it is.
     """
     try:
         if condition:

@@ -29,7 +29,7 @@ def read(file: Path, name: str | None = None) -> Rows:
         columns.
 
     Raises:
-        ToxauditError: the file is of no known form, or naming the row that can't be read.
+        ToxauditError: if the file is of no known form, or if a row can't be read; the sentence names that row.
     """
     form = FORMS.get(file.suffix.lower())
     if form is None:
@@ -133,7 +133,7 @@ def _decoded(file: Path, name: str) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
-        ToxauditError: naming the line that is not UTF-8.
+        ToxauditError: if a line is not UTF-8; the sentence names it.
     """
     data = file.read_bytes().removeprefix(BOM_UTF8)
     try:

@@ -42,7 +42,7 @@ class Room:
         """Answer a batch; where memory is short, in halves, and never again so many at once.
 
         Raises:
-            ToxauditError: there is no room for one row.
+            ToxauditError: if there is no room for one row.
         """
         waiting = deque([batch])
         while waiting:

@@ -26,7 +26,7 @@ class Models:
         """Look at each arm.
 
         Raises:
-            ToxauditError: as ``models.load``.
+            ToxauditError: if ``models.load`` refuses an arm.
         """
         self._loader, self._arms = loader, {arm.name: arm for arm in arms}
         self._plain = replace(arms[0], adapter=None)
