@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
 FREE_SHARE = 0.4  # of the memory that is free, for keys, values and logits
-SHARED = 32  # tokens: a beginning of whole such blocks, as attention computes them, is read apart to the same bits
+SHARED_TOKENS = 32
+"""A beginning of whole blocks of so many, as attention computes them, is read apart to the same bits."""
 
 Answer = Callable[[Sequence[int]], list[Answered]]
 
@@ -206,11 +207,11 @@ class Session:
 
 
 def _common(rows: Sequence[list[int]]) -> list[int]:
-    """The tokens with which all rows begin, in whole steps of ``SHARED``; each row has at least one more."""
+    """The tokens with which all rows begin, in whole steps of ``SHARED_TOKENS``; each row has at least one more."""
     first, last = min(rows), max(rows)
     most = min(map(len, rows)) - 1
     same = next((place for place in range(most) if first[place] != last[place]), most)
-    return first[: same // SHARED * SHARED]
+    return first[: same // SHARED_TOKENS * SHARED_TOKENS]
 
 
 def _counted(wrote: Wrote, work: Callable[[Wrote], Any]) -> Any:

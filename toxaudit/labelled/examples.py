@@ -12,7 +12,7 @@ from toxaudit.sources import Fetched, parse
 from toxaudit.suites import columns, rows
 from toxaudit.suites.base import unicode_of
 
-SHOWN = 12
+SHOWN_LABELS = 12
 """Labels that are named in full."""
 WITH_COLUMNS = tuple(f"{folder}*{ending}" for folder in ("", "*/") for ending in rows.FORMS if ending != ".txt")
 
@@ -143,6 +143,6 @@ def positive(labelling: Labelling, labels: Collection[str], file: Path) -> list[
 
 def named(labels: Collection[str]) -> str:
     """Labels in words."""
-    shown = sorted(labels)[:SHOWN]
-    more = [f"{len(labels) - SHOWN} more"] if len(labels) > SHOWN else []
+    shown = sorted(labels)[:SHOWN_LABELS]
+    more = [f"{len(labels) - SHOWN_LABELS} more"] if len(labels) > SHOWN_LABELS else []
     return " or ".join([*shown, *more]) or "nothing"

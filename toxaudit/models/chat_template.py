@@ -6,7 +6,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 from toxaudit.models import limited
 
-SECONDS = 10.0  # for the template, beside a hundredth for every text; a real one takes milliseconds
+RENDER_SECONDS = 10.0  # for the template, beside a hundredth for every text; a real one takes milliseconds
 
 Chat = list[dict[str, str]]
 
@@ -48,7 +48,7 @@ def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None 
 
 
 def _made(where: str, work: dict[str, Any], chats: list[Chat]) -> list[str]:
-    seconds = SECONDS + len(chats) / 100
+    seconds = RENDER_SECONDS + len(chats) / 100
     try:
         rendered: list[str] = limited.run("render", seconds, chats=chats, **work)
     except TimeoutError as error:

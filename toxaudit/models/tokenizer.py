@@ -10,7 +10,7 @@ from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
-SECONDS = 60.0  # for reading one, which takes a few
+READ_SECONDS = 60.0  # for reading one, which takes a few
 
 
 def folder_of(resolved: ResolvedModel) -> Path:
@@ -75,7 +75,7 @@ def attempt(where: str, folder: Path) -> None:
         ToxauditError: if it takes more memory or time than any real one, or can't be read.
     """
     try:
-        limited.run("read", SECONDS, folder=str(folder), texts=[*PROBES, printable])
+        limited.run("read", READ_SECONDS, folder=str(folder), texts=[*PROBES, printable])
     except TimeoutError as error:
         raise ToxauditError(f"{where} can't be loaded: its tokenizer was {error}.") from error
     except limited.Failed as error:

@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import digest
-from toxaudit.sources.base import DOUBLES, LARGE, Fetched, file_digest, pinned, wanted
+from toxaudit.sources.base import DOUBLES, LARGE_BYTES, Fetched, file_digest, pinned, wanted
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _digest_once(file: Path) -> str:
     """The file's SHA-256; that of a large file is kept for later runs: files of the Hub cache never change."""
     blob = file.resolve()
     found = blob.stat()
-    if found.st_size < LARGE:
+    if found.st_size < LARGE_BYTES:
         return file_digest(blob)
     kept = folders.home() / "digests" / digest(str(blob), *map(str, (found.st_ino, found.st_size, found.st_ctime_ns)))
     if not kept.is_file():

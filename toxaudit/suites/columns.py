@@ -11,7 +11,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.suites.rows import Row
 
-SHOWN = 60  # characters of a template that a sentence shows
+SHOWN_CHARACTERS = 60  # characters of a template that a sentence shows
 
 _jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 
@@ -87,7 +87,7 @@ def _filled(fill: Callable[[Row], Any], spelt: str, row: Row, where: str) -> Any
             str(value)  # raises, with the missing column's name
         return value
     except Exception as error:  # a template may call anything of a value, with any result
-        shown = one_line(spelt if len(spelt) <= SHOWN else f"{spelt[: SHOWN - 3]}...")
+        shown = one_line(spelt if len(spelt) <= SHOWN_CHARACTERS else f"{spelt[: SHOWN_CHARACTERS - 3]}...")
         if missing := re.fullmatch(r"'(\w+)' is undefined", str(error)):
             raise ToxauditError(
                 f"{where} has no column '{missing[1]}', which '{shown}' needs.{did_you_mean(missing[1], row)}"

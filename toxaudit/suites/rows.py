@@ -13,7 +13,7 @@ from toxaudit.errors import ToxauditError
 Row = dict[str, Any]
 Rows = Iterator[tuple[str, int, Row]]
 
-CELL = 2**24
+CELL_CHARACTERS = 2**24
 """Characters of a CSV cell that are read; the longest prompt is far shorter, and is refused by its own sentence."""
 
 
@@ -60,7 +60,7 @@ def _array(file: Path, name: str) -> Rows:
 
 
 def _csv(file: Path, name: str, delimiter: str = ",") -> Rows:
-    csv.field_size_limit(CELL)
+    csv.field_size_limit(CELL_CHARACTERS)
     lines = io.StringIO(_decoded(file, name), newline="")  # cells keep the line breaks that stand in them
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
