@@ -97,7 +97,7 @@ def here(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("toxaudit.models.chat_template.SECONDS", 4.0)
+    monkeypatch.setattr("toxaudit.models.chat_template.RENDER_SECONDS", 4.0)
     full = workspace.AUDIT.replace("peft: ../models/adapter", "pretrained: ../models/full")
     Path("audits/full.yaml").write_text(full)
     return tmp_path / "work"

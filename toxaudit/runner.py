@@ -52,7 +52,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         The result, and the files written, of which the first are ``card.md`` and ``report.html``.
 
     Raises:
-        ToxauditError: one sentence; finished work is kept, and no result is half-written.
+        ToxauditError: if the audit can't be finished; finished work is kept, and no result is half-written.
     """
     out = _writable(Path(spec.out).expanduser())
     store = Store(Path(spec.store).expanduser())

@@ -82,7 +82,7 @@ def here():
     """Engines in this process and with little room, which start sooner."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        patch.setattr(vllm_engine, "CACHE", 2**26)
+        patch.setattr(vllm_engine, "CACHE_BYTES", 2**26)
         yield
 
 

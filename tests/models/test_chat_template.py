@@ -163,7 +163,7 @@ def test_of_several_templates_the_default_one_is_used(words):
 
 
 def test_what_takes_too_long_is_stopped(monkeypatch):
-    monkeypatch.setattr(chat_template, "SECONDS", 4.0)
+    monkeypatch.setattr(chat_template, "RENDER_SECONDS", 4.0)
     start = time.monotonic()
     said = refusal("{{ 9 ** (9 ** 9) }}")  # one instruction, which no Python code could interrupt
     assert said == "org/model: its chat template was stopped after 4 seconds: it does not come to an end."

@@ -36,7 +36,7 @@ def quick_to_collect():
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr("toxaudit.models.chat_template.SECONDS", 4.0)
+    monkeypatch.setattr("toxaudit.models.chat_template.RENDER_SECONDS", 4.0)
 
 
 @pytest.fixture

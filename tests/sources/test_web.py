@@ -195,9 +195,9 @@ def test_a_redirect_in_circles_ends(web):
 
 
 def test_a_file_larger_than_the_limit_is_refused_while_it_comes(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("toxaudit.sources.web.LARGEST", len(PROMPTS) - 1)
+    monkeypatch.setattr("toxaudit.sources.web.LARGEST_BYTES", len(PROMPTS) - 1)
     assert refusal(reference(web)).startswith(f"{web.url}/a/prompts.jsonl is larger than ")
-    monkeypatch.setattr("toxaudit.sources.web.LARGEST", len(PROMPTS))
+    monkeypatch.setattr("toxaudit.sources.web.LARGEST_BYTES", len(PROMPTS))
     assert not kept(tmp_path) and parse(reference(web)).fetch().path.is_file()
 
 

@@ -57,7 +57,7 @@ class OpenAI:
         """Refuse an address, a key or numbers that can't be used. Nothing is asked over the network.
 
         Raises:
-            ToxauditError: naming the field.
+            ToxauditError: if one can't be used; the sentence names its field.
         """
         if not self.base_url:
             raise ToxauditError("backend=openai asks a server: set backend.base_url, such as http://127.0.0.1:8000/v1.")
@@ -88,7 +88,7 @@ class OpenAI:
         """The names of the models that the server lists; none where it lists none, which it need not.
 
         Raises:
-            ToxauditError: it can't be reached, or wants another key.
+            ToxauditError: if the server can't be reached, or wants another key.
         """
         return self._api.models("The server")
 
@@ -120,8 +120,8 @@ class Session:
             wrote: is told nothing, since a server tells of tokens when all of an answer's are there.
 
         Raises:
-            ToxauditError: the server can't be reached, refuses a prompt, or ends an answer by something else than the
-                model or the limit, such as a filter.
+            ToxauditError: if the server can't be reached, refuses a prompt, or ends a completion for another reason
+                than the model or the limit, such as a filter.
         """
 
         def write(request: Request, over: Event) -> Completion:
@@ -151,8 +151,8 @@ class Session:
             done: whether a request's completion is stored already.
 
         Raises:
-            ToxauditError: the server doesn't tell probabilities of what it reads; a request asks in the chat template,
-                in which none can tell them; or as by ``generate``.
+            ToxauditError: if the server doesn't tell probabilities of what it reads, if a request asks in the chat
+                template, in which no server can tell them, or if ``generate`` would refuse.
         """
         return self._each(requests, done, self._choice)
 
@@ -168,8 +168,8 @@ class Session:
         """How likely the tokens of an answer are, as far as the server tells; of a prompt with choices, its own tokens.
 
         Raises:
-            NotServed: the server has no such model.
-            ToxauditError: it can't be answered.
+            NotServed: if the server has no such model.
+            ToxauditError: if the request can't be answered.
         """
         if request.prompt.choices:
             self._check_choices(request)

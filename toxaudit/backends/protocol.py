@@ -55,7 +55,7 @@ def written(reply: Any) -> Written:
     """What a model wrote, by either way of asking; nothing is text without a letter.
 
     Raises:
-        Problem: the reply is none that the protocol knows.
+        Problem: if the reply is none that the protocol knows.
     """
     try:
         choice = reply["choices"][0]
@@ -75,7 +75,7 @@ def likelihoods(reply: Any) -> list[float] | None:
     tokens that it read.
 
     Raises:
-        Problem: the reply is none that the protocol knows.
+        Problem: if the reply is none that the protocol knows.
     """
     written(reply)
     try:

@@ -63,8 +63,8 @@ class Reader:
             new: how many tokens are to be written after each.
 
         Raises:
-            ToxauditError: a prompt has no token, is longer than the model can read, or asks for a chat template, or for
-                a system prompt in it, that the model lacks.
+            ToxauditError: if a prompt has no token, is longer than the model can read, or asks for a chat template, or
+                for a system prompt in it, that the model lacks.
         """
         contexts = self._contexts(requests)
         made: dict[tuple[int, str, bool], list[int]] = {}
@@ -89,8 +89,8 @@ class Reader:
             new: how many tokens the backend must write after what it reads, although nobody wants them.
 
         Raises:
-            ToxauditError: a prompt with one of its choices is longer than the model can read, no token is left for a
-                choice, or as by ``rows``.
+            ToxauditError: if a prompt with one of its choices is longer than the model can read, if no token is left
+                for a choice, or if the model lacks the chat template or system prompt that is asked for.
         """
         contexts = self._contexts(requests)
         made: dict[tuple[int, str, str, tuple[str, ...]], list[Pair]] = {}

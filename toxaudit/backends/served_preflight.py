@@ -19,7 +19,7 @@ PROBE = Generation(max_new_tokens=16)
 LISTED = "the server lists its model"
 LIKELIHOODS: effect.Evidence = "likelihoods of a server's answers"
 
-Look = tuple[tuple[float, ...], ...]
+Likelihoods = tuple[tuple[float, ...], ...]
 """To each probe, how likely the tokens of the answer were, as far as the server tells."""
 
 
@@ -59,7 +59,7 @@ def preflight(
         done: called after each arm that is looked at.
 
     Raises:
-        ToxauditError: the base may not be audited, or the server can't be asked: of its troubles, no arm is to blame.
+        ToxauditError: if the base may not be audited, or if the server can't be asked, for which no arm is to blame.
     """
     base, finished = arms[0], FinishedChecks(shelf)
     keys = {arm.name: _key(arm, asked) for arm in arms}
@@ -68,13 +68,13 @@ def preflight(
         with backend.open(loader, arms) as session:
             listed = backend.models()
             checks = Checklist(base.name)
-            first = _look(session, asked, base, listed, checks)
+            base_chances = _look(session, asked, base, listed, checks)
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
                 checks = Checklist(arm.name)
                 try:
-                    _require_change(arm, base, _look(session, asked, arm, listed, checks), first, checks)
+                    _require_change(arm, base, _look(session, asked, arm, listed, checks), base_chances, checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
@@ -102,7 +102,7 @@ def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:
 
 def _look(
     session: Session, asked: Sequence[Request], arm: ServedModel, listed: Sequence[str], checks: Checklist
-) -> Look:
+) -> Likelihoods:
     if not listed:
         checks.not_applicable(LISTED, "it lists none")
     else:
@@ -119,12 +119,14 @@ def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> 
         )
 
 
-def _require_change(arm: ServedModel, base: ServedModel, look: Look, first: Look, checks: Checklist) -> None:
+def _require_change(
+    arm: ServedModel, base: ServedModel, own_chances: Likelihoods, base_chances: Likelihoods, checks: Checklist
+) -> None:
     """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that."""
     if arm.identity == base.identity:
         effect.not_asked(checks, LIKELIHOODS)
         return
-    same = (own == its for own, its in zip(look, first, strict=True) if any(own) and any(its))
+    same = (own == its for own, its in zip(own_chances, base_chances, strict=True) if any(own) and any(its))
     nothing = NotServed(
         f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
         "either it serves one model under both names, or the adapter changes nothing."

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
 FREE_SHARE = 0.4  # of the memory that is free, for keys, values and logits
-SHARED = 32  # tokens: a beginning of whole such blocks, as attention computes them, is read apart to the same bits
+SHARED_TOKENS = 32
+"""A beginning of whole blocks of so many, as attention computes them, is read apart to the same bits."""
 
 Answer = Callable[[Sequence[int]], list[Answered]]
 
@@ -47,7 +48,7 @@ class Transformers:
         """Refuse a batch size that is none.
 
         Raises:
-            ToxauditError: so it is.
+            ToxauditError: if the batch size is neither ``auto`` nor a whole number above 0.
         """
         if self.batch_size != AUTO and (type(self.batch_size) is not int or self.batch_size < 1):
             raise ToxauditError(f"backend.batch_size is {self.batch_size}: it must be at least 1, or {AUTO}.")
@@ -57,7 +58,7 @@ class Transformers:
         """Look at arms over the same weights, so that they can answer.
 
         Raises:
-            ToxauditError: as ``models.load``.
+            ToxauditError: if ``models.load`` refuses an arm.
         """
         from toxaudit.backends.decoding.sharing import Models
 
@@ -92,8 +93,8 @@ class Session:
             wrote: is told how many tokens were written, as they are; fewer than none where some are written anew.
 
         Raises:
-            ToxauditError: a prompt is longer than the model can read, or asks for a chat template, or for a system
-                prompt in it, that the model lacks; or the memory is too small for one prompt.
+            ToxauditError: if a prompt is longer than the model can read, or asks for a chat template, or for a system
+                prompt in it, that the model lacks; or if the memory is too small for one prompt.
         """
         tokens = self._reader.rows(requests, generation.max_new_tokens)
         lengths = [len(row) for row in tokens]
@@ -118,8 +119,8 @@ class Session:
             done: as for ``generate``.
 
         Raises:
-            ToxauditError: a prompt with one of its choices is longer than the model can read, a choice has no token of
-                its own, or as by ``generate``.
+            ToxauditError: if a prompt with one of its choices is longer than the model can read, if a choice has no
+                token of its own, or if ``generate`` would refuse.
         """
         pairs = self._reader.pairs(requests)
         lengths = [max(len(pair.read) for pair in each) for each in pairs]
@@ -206,11 +207,11 @@ class Session:
 
 
 def _common(rows: Sequence[list[int]]) -> list[int]:
-    """The tokens with which all rows begin, in whole steps of ``SHARED``; each row has at least one more."""
+    """The tokens with which all rows begin, in whole steps of ``SHARED_TOKENS``; each row has at least one more."""
     first, last = min(rows), max(rows)
     most = min(map(len, rows)) - 1
     same = next((place for place in range(most) if first[place] != last[place]), most)
-    return first[: same // SHARED * SHARED]
+    return first[: same // SHARED_TOKENS * SHARED_TOKENS]
 
 
 def _counted(wrote: Wrote, work: Callable[[Wrote], Any]) -> Any:

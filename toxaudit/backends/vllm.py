@@ -39,7 +39,7 @@ class Vllm:
         """Names how the numbers are made, with vLLM's version; completions of another are not reused.
 
         Raises:
-            ToxauditError: vLLM is not installed.
+            ToxauditError: if vLLM is not installed.
         """
         from toxaudit.backends import vllm_engine
 
@@ -49,7 +49,7 @@ class Vllm:
         """Refuse a batch size that is none, and to begin where vLLM is not installed.
 
         Raises:
-            ToxauditError: so it is.
+            ToxauditError: if the batch size is no whole number above 0, or if vLLM is not installed.
         """
         from toxaudit.backends import vllm_engine
 
@@ -62,7 +62,7 @@ class Vllm:
         """Start an engine with the weights that the arms share and all their adapters; at the end it is shut down.
 
         Raises:
-            ToxauditError: vLLM can't run the model or serve an adapter, or a tokenizer can't be read.
+            ToxauditError: if vLLM can't run the model or serve an adapter, or if a tokenizer can't be read.
         """
         from toxaudit.backends import vllm_engine
 
@@ -94,8 +94,8 @@ class Session:
             wrote: is told how many tokens were written, once a completion is finished.
 
         Raises:
-            ToxauditError: a prompt is longer than the model can read, or asks for a chat template, or for a system
-                prompt in it, that the model lacks; or the engine fails.
+            ToxauditError: if a prompt is longer than the model can read, or asks for a chat template, or for a system
+                prompt in it, that the model lacks; or if the engine fails.
         """
         rows = self._reader.rows(requests, generation.max_new_tokens)
         for numbers in self._parts(requests, done):
@@ -116,8 +116,8 @@ class Session:
             done: as for ``generate``.
 
         Raises:
-            ToxauditError: a prompt with one of its choices is longer than the model can read, a choice has no token of
-                its own, or as by ``generate``.
+            ToxauditError: if a prompt with one of its choices is longer than the model can read, if a choice has no
+                token of its own, or if ``generate`` would refuse.
         """
         pairs = self._reader.pairs(requests, new=1)  # vLLM always writes one token after what it reads
         for numbers in self._parts(requests, done):

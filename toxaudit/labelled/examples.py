@@ -12,7 +12,7 @@ from toxaudit.sources import Fetched, parse
 from toxaudit.suites import columns, rows
 from toxaudit.suites.base import unicode_of
 
-SHOWN = 12
+SHOWN_LABELS = 12
 """Labels that are named in full."""
 WITH_COLUMNS = tuple(f"{folder}*{ending}" for folder in ("", "*/") for ending in rows.FORMS if ending != ".txt")
 
@@ -75,7 +75,7 @@ def read(labelling: Labelling, file: Path) -> Iterator[Example]:
     """The labelled texts.
 
     Raises:
-        ToxauditError: naming the file and line of a row that lacks a column, a text or a label.
+        ToxauditError: if a row lacks a column, a text or a label; the sentence names its file and line.
     """
     bare = []
     empty = True
@@ -125,7 +125,7 @@ def positive(labelling: Labelling, labels: Collection[str], file: Path) -> list[
     """The labels that mean what the scorer counts.
 
     Raises:
-        ToxauditError: none are named and they can't be told, or no row has one that is.
+        ToxauditError: if none are named and they can't be told, or if no row has one that is named.
     """
     if unknown := next((label for label in labelling.positive if label not in labels), None):
         raise ToxauditError(
@@ -143,6 +143,6 @@ def positive(labelling: Labelling, labels: Collection[str], file: Path) -> list[
 
 def named(labels: Collection[str]) -> str:
     """Labels in words."""
-    shown = sorted(labels)[:SHOWN]
-    more = [f"{len(labels) - SHOWN} more"] if len(labels) > SHOWN else []
+    shown = sorted(labels)[:SHOWN_LABELS]
+    more = [f"{len(labels) - SHOWN_LABELS} more"] if len(labels) > SHOWN_LABELS else []
     return " or ".join([*shown, *more]) or "nothing"

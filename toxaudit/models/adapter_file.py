@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import effect, limited
 from toxaudit.models.declared import json_object
 
-ORDINARY = {
+ORDINARY_FIELDS = {
     *("task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
     *("inference_mode", "r", "target_modules", "exclude_modules", "target_parameters", "lora_alpha", "lora_dropout"),
     *("fan_in_fan_out", "bias", "use_rslora", "use_dora", "lora_bias", "modules_to_save", "init_lora_weights"),
@@ -22,7 +22,7 @@ ORDINARY = {
 """Fields of PEFT's LoraConfig that decide no more than which weights are added where. Others, such as those of
 activated LoRA or of layers that are repeated, change what a model does in ways that are not covered."""
 
-SECONDS = 10.0  # for matching patterns with names, which takes milliseconds
+MATCH_SECONDS = 10.0  # for matching patterns with names, which takes milliseconds
 
 
 def check(where: str, folder: Path, names: Iterable[str], checks: Checklist) -> None:
@@ -35,8 +35,8 @@ def check(where: str, folder: Path, names: Iterable[str], checks: Checklist) -> 
         checks: gets the records.
 
     Raises:
-        ToxauditError: its files are damaged, it is no LoRA or an unusual one, its patterns don't come to an end, its
-            values are not finite or all zero, or its rank is not that of its tensors.
+        ToxauditError: if its files are damaged, it is no LoRA or an unusual one, its patterns don't come to an end,
+            its values are not finite or all zero, or its rank is not that of its tensors.
     """
     with checks.check("the adapter's files are whole"):
         config, tensors = _read(where, folder)
@@ -69,7 +69,7 @@ def _check_kind(where: str, config: Any) -> None:
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if kind != "LORA":
         raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
-    if unusual := sorted(key for key, value in config.items() if value and key not in ORDINARY):
+    if unusual := sorted(key for key, value in config.items() if value and key not in ORDINARY_FIELDS):
         raise ToxauditError(
             f"{where} sets {unusual[0]} in adapter_config.json, which is not covered: merge it into a copy of the "
             "base, and audit that by 'pretrained'."
@@ -107,7 +107,7 @@ def _check_patterns(where: str, patterns: list[str], names: list[str]) -> None:
     if all(re.fullmatch(r"[\w.-]*", pattern) for pattern in patterns):
         return
     try:
-        limited.run("match", SECONDS, patterns=patterns, names=names)
+        limited.run("match", MATCH_SECONDS, patterns=patterns, names=names)
     except TimeoutError as error:
         raise ToxauditError(f"{where}: a pattern in adapter_config.json was {error}.") from error
     except limited.Failed as error:

@@ -13,17 +13,17 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import in_words, memory_free
 from toxaudit.sources.base import wanted
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-LOADED = {"F64", "F32", "F16", "BF16"}
+BYTES_OF_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
+CONVERTED_KINDS = {"F64", "F32", "F16", "BF16"}
 """What loading turns into the number format that is asked for; all else stays as it is stored."""
 
-WHOLE = re.compile(r"embed|lm_head")
+UNQUANTISED = re.compile(r"embed|lm_head")
 """Matrices that bitsandbytes doesn't quantise, by their names."""
 
-GGUF_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+GGUF_VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """GGUF's number of a type -> bytes of a value; 8 is a text and 9 an array."""
 GGUF_TEXT, GGUF_ARRAY = 8, 9
-MANY = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
+MOST_GGUF_ENTRIES = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
 
 MOST_LAYERS = 1000  # of a model
 
@@ -51,7 +51,7 @@ def weight_sizes(path: Path) -> WeightSizes:
     """Read the headers of the safetensors at the top of a folder, or of one file: safetensors or GGUF.
 
     Raises:
-        ToxauditError: there is none, or one is broken, naming it.
+        ToxauditError: if there is none or one is broken; the sentence names it.
     """
     if not path.exists():
         raise ToxauditError(f"{path} doesn't exist.")
@@ -62,13 +62,13 @@ def weight_sizes(path: Path) -> WeightSizes:
     if not files:
         raise ToxauditError(f"{path} holds no *.safetensors: weights in pickles (*.bin, *.pt) are never loaded.")
     tensors = {tensor.name: tensor for file in files for tensor in _safetensors(file)}.values()  # each name once
-    loaded = [tensor for tensor in tensors if tensor.kind in LOADED]
+    loaded = [tensor for tensor in tensors if tensor.kind in CONVERTED_KINDS]
     return WeightSizes(
         parameters=sum(prod(tensor.shape) for tensor in tensors),
         stored=sum(file.stat().st_size for file in files),
         loaded=sum(prod(tensor.shape) for tensor in loaded),
-        matrices=sum(prod(each.shape) for each in loaded if len(each.shape) == 2 and not WHOLE.search(each.name)),
-        fixed=sum(-(-prod(each.shape) * _bits(each.kind) // 8) for each in tensors if each.kind not in LOADED),
+        matrices=sum(prod(each.shape) for each in loaded if len(each.shape) == 2 and not UNQUANTISED.search(each.name)),
+        fixed=sum(-(-prod(each.shape) * _bits(each.kind) // 8) for each in tensors if each.kind not in CONVERTED_KINDS),
     )
 
 
@@ -81,14 +81,14 @@ def memory_needed(weights: int | WeightSizes | Path, dtype: str, bits: int | Non
         bits: 4 or 8 where bitsandbytes quantises them.
 
     Raises:
-        ToxauditError: as ``weight_sizes``.
+        ToxauditError: if ``weight_sizes`` refuses the files.
     """
     if isinstance(weights, Path):
         weights = weight_sizes(weights)
     if isinstance(weights, int):
         weights = WeightSizes(weights, stored=0, loaded=weights, matrices=weights)
     quantised = weights.matrices if bits else 0
-    return weights.fixed + (weights.loaded - quantised) * BYTES[dtype] + quantised * (bits or 0) // 8
+    return weights.fixed + (weights.loaded - quantised) * BYTES_OF_NUMBER[dtype] + quantised * (bits or 0) // 8
 
 
 def check_memory(where: str, needed: int, device: str, held: int = 0, dtype: str | None = None) -> None:
@@ -102,7 +102,7 @@ def check_memory(where: str, needed: int, device: str, held: int = 0, dtype: str
         dtype: the number format that ``needed`` is counted in.
 
     Raises:
-        ToxauditError: more is needed than is free.
+        ToxauditError: if more is needed than is free.
     """
     free = memory_free(device) + held
     if needed > free:
@@ -122,7 +122,7 @@ def check_described(folder: Path, weights: WeightSizes, run_code: bool) -> None:
         run_code: whether code that comes with them may run.
 
     Raises:
-        ToxauditError: so it is.
+        ToxauditError: if the configuration describes such a model.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -191,7 +191,7 @@ def _gguf_parameters(data: mmap.mmap) -> int:
         ValueError, OverflowError, struct.error: it is no such file, or ends early.
     """
     magic, version, tensors, fields = struct.unpack_from("<4sIQQ", data)
-    if magic != b"GGUF" or version not in (2, 3) or max(tensors, fields) > MANY:
+    if magic != b"GGUF" or version not in (2, 3) or max(tensors, fields) > MOST_GGUF_ENTRIES:
         raise ValueError("it has no GGUF header of version 2 or 3")
     at = 24
     for _ in range(fields):
@@ -215,15 +215,15 @@ def _after_value(data: mmap.mmap, at: int, kind: int) -> int:
     """Where a field's value ends."""
     if kind == GGUF_TEXT:
         return _after_text(data, at)
-    if kind in GGUF_SIZES:
-        return at + GGUF_SIZES[kind]
+    if kind in GGUF_VALUE_BYTES:
+        return at + GGUF_VALUE_BYTES[kind]
     if kind != GGUF_ARRAY:
         raise ValueError(f"a field is of the unknown kind {kind}")
     of, length = struct.unpack_from("<IQ", data, at)
     at += 12
-    if of in GGUF_SIZES:
-        return at + int(length) * GGUF_SIZES[of]
-    if of != GGUF_TEXT or length > MANY:
+    if of in GGUF_VALUE_BYTES:
+        return at + int(length) * GGUF_VALUE_BYTES[of]
+    if of != GGUF_TEXT or length > MOST_GGUF_ENTRIES:
         raise ValueError("a list is of an unknown kind, or too long")
     for _ in range(length):
         at = _after_text(data, at)

@@ -6,7 +6,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 from toxaudit.models import limited
 
-SECONDS = 10.0  # for the template, beside a hundredth for every text; a real one takes milliseconds
+RENDER_SECONDS = 10.0  # for the template, beside a hundredth for every text; a real one takes milliseconds
 
 Chat = list[dict[str, str]]
 
@@ -23,8 +23,8 @@ def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None 
         system: the system prompt before the user's turn; none leaves it to the template.
 
     Raises:
-        ToxauditError: the template is broken, takes longer or more memory than any real one, or refuses or leaves out
-            the system prompt.
+        ToxauditError: if the template is broken, takes longer or more memory than any real one, or refuses or
+            leaves out the system prompt.
     """
     try:
         template = tokenizer.get_chat_template()
@@ -48,7 +48,7 @@ def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None 
 
 
 def _made(where: str, work: dict[str, Any], chats: list[Chat]) -> list[str]:
-    seconds = SECONDS + len(chats) / 100
+    seconds = RENDER_SECONDS + len(chats) / 100
     try:
         rendered: list[str] = limited.run("render", seconds, chats=chats, **work)
     except TimeoutError as error:

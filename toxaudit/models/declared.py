@@ -13,8 +13,8 @@ Kind = Literal["adapter", "fine-tune", "merge", "quantized"]
 KINDS: dict[str, Kind] = {"adapter": "adapter", "finetune": "fine-tune", "merge": "merge", "quantized": "quantized"}
 """The Hub's ``base_model_relation`` -> our word for it."""
 
-LONGEST_CARD = 2**16  # characters of a README.md that are read
-LARGEST_JSON = 2**24  # bytes of a configuration
+CARD_CHARACTERS = 2**16  # characters of a README.md that are read
+LARGEST_JSON_BYTES = 2**24  # bytes of a configuration
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def foreign_code(folder: Path) -> list[tuple[str, str]]:
 
 def json_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file; an empty one where there is none, or none that can be read: loading will refuse it."""
-    if not file.is_file() or file.stat().st_size > LARGEST_JSON:
+    if not file.is_file() or file.stat().st_size > LARGEST_JSON_BYTES:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -108,7 +108,7 @@ def _metadata(card: Path) -> dict[str, Any]:
     if not card.is_file():
         return {}
     with card.open(encoding="utf-8-sig", errors="replace") as file:
-        text = file.read(LONGEST_CARD)
+        text = file.read(CARD_CHARACTERS)
     if not (found := re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", text, re.DOTALL)):
         return {}
     try:

@@ -29,7 +29,7 @@ def require(checks: Checklist, by: Evidence, same: Iterable[bool], refusal: Toxa
         refusal: what is raised where nothing is changed.
 
     Raises:
-        ToxauditError: the ``refusal``.
+        ToxauditError: if nothing is changed; it is the ``refusal``.
     """
     compared = list(same)
     if not compared:

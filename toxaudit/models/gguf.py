@@ -15,8 +15,8 @@ def as_safetensors(weights: Fetched, store: Store) -> Path:
     """The folder to load ``weights`` from: itself, or its conversion (dequantised to float32) in the store.
 
     Raises:
-        ToxauditError: the file is no GGUF that transformers can read, or leaves a weight of the model unset; or memory
-            or disk have no room for its conversion.
+        ToxauditError: if the file is no GGUF that transformers can read, if it leaves a weight of the model unset, or
+            if memory or disk have no room for its conversion.
     """
     if weights.path.is_dir():
         return weights.path

@@ -22,8 +22,8 @@ def run(name: str, seconds: float, **work: Any) -> Any:
         work: its arguments, which go there as JSON.
 
     Raises:
-        TimeoutError: it took longer.
-        Failed: it raised, or took more memory than it allows itself.
+        TimeoutError: if it takes longer.
+        Failed: if it raises, or takes more memory than it allows itself.
     """
     try:
         done = subprocess.run(

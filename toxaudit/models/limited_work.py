@@ -14,8 +14,8 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-MEMORY = 4 * 2**30  # bytes beyond what the libraries take
-ADDED = 10**5  # characters that a template may add to a text
+MEMORY_BYTES = 4 * 2**30  # bytes beyond what the libraries take
+ADDED_CHARACTERS = 10**5  # characters that a template may add to a text
 
 
 class Then(datetime):
@@ -36,7 +36,7 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
 
 
 def render(template: str, special: dict[str, str], chats: list[list[dict[str, str]]]) -> list[str]:
@@ -54,7 +54,7 @@ def render(template: str, special: dict[str, str], chats: list[list[dict[str, st
             add_generation_prompt=True,
             **special,
         )
-        if len(made) > (said := sum(len(turn["content"]) for turn in chat)) + ADDED:
+        if len(made) > (said := sum(len(turn["content"]) for turn in chat)) + ADDED_CHARACTERS:
             raise ValueError(f"it makes {len(made):,} characters of {said:,}")
         rendered.append(made)
     return rendered

@@ -52,7 +52,7 @@ class LoadedModel:
         """The text's tokens, with those that begin and end every text where ``special``.
 
         Raises:
-            ToxauditError: the tokenizer fails, or knows a token for which the model has no embedding.
+            ToxauditError: if the tokenizer fails, or knows a token for which the model has no embedding.
         """
         return tokenizer.encode(self.name, self.tokenizer, text, special, self.known)
 
@@ -81,7 +81,7 @@ class Loader:
             checks: gets the records of the checks, if anybody wants them.
 
         Raises:
-            ToxauditError: as ``load``.
+            ToxauditError: if ``load`` would refuse the arm.
         """
         checks = checks or Checklist(resolved.name)
         with checks.check(LOADS):
@@ -121,8 +121,9 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
     """Load weights and adapter anew, and refuse whatever would make the audit score something else.
 
     Raises:
-        ToxauditError: weights are missing, unexpected or misshapen; the tokenizer knows no words; the adapter has keys
-            that the model lacks, has values that are not finite, or changes nothing; or the memory is too small.
+        ToxauditError: if weights are missing, unexpected or misshapen; if the tokenizer knows no words; if the adapter
+            has keys that the model lacks, has values that are not finite, or changes nothing; or if the memory is too
+            small.
     """
     return _attached(resolved, _weights(resolved, device), Checklist(resolved.name))
 
@@ -263,7 +264,7 @@ def probe(loaded: LoadedModel) -> Any:
     """The logits of two short texts, one after the other: (tokens, vocabulary), on the CPU.
 
     Raises:
-        ToxauditError: the model can't read them.
+        ToxauditError: if the model can't read them.
     """
     import torch
 

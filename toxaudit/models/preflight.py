@@ -38,8 +38,8 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at a loaded arm shows: the probe's logits, (tokens, vocabulary), and its words."""
+class ProbeResult:
+    """What a probe of a loaded arm shows: its logits, (tokens, vocabulary), and its words."""
 
     logits: "Tensor"
     words: Words
@@ -70,31 +70,31 @@ class Preflight:
             done: called after each arm.
 
         Raises:
-            ToxauditError: the base may not be audited.
+            ToxauditError: if the base may not be audited.
         """
         base = arms[0]
         checks = {arm.name: Checklist(arm.name) for arm in arms}
-        looks: dict[str, Look] = {}
+        results: dict[str, ProbeResult] = {}
         wanted = [arm for arm in arms if arm.kind != "control" and self._key(arm) not in self._finished]
         apart = [arm for arm in wanted if arm.loaded_as != base.loaded_as]
         for arm in sorted(apart, key=lambda arm: arm.loaded_as):  # those over the same weights one after another
             with self._refusal(checks[arm.name]):
-                looks[arm.name] = self._look(arm, checks[arm.name])
+                results[arm.name] = self._probed(arm, checks[arm.name])
             done()
         if wanted:
-            first = self._look(base, checks[base.name])
+            of_base = self._probed(base, checks[base.name])
             self._finished.add(self._key(base), checks[base.name])
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
                 with self._refusal(checks[arm.name]):
                     if arm.loaded_as == base.loaded_as:
-                        looks[arm.name] = self._hung(arm, base, first, checks[arm.name])
+                        results[arm.name] = self._hung(arm, base, of_base, checks[arm.name])
                         done()
-                    if look := looks.get(arm.name):
+                    if result := results.get(arm.name):
                         if arm.identity == base.identity:
                             effect.not_asked(checks[arm.name], "logits and tokenizers")
                         else:
-                            self._compare(arm, look, first, checks[arm.name])
+                            self._compare(arm, result, of_base, checks[arm.name])
                         self._finished.add(self._key(arm), checks[arm.name])
         return {arm.name: found for arm in arms if (found := self._passed(arm))}
 
@@ -122,7 +122,7 @@ class Preflight:
         except ToxauditError as error:
             self._refused(checks, error)
 
-    def _look(self, arm: ResolvedModel, checks: Checklist) -> Look:
+    def _probed(self, arm: ResolvedModel, checks: Checklist) -> ProbeResult:
         where = f"{arm.name}: {(arm.tokenizer or arm.weights).reference}"
         if arm.run_code:
             checks.not_applicable(LIMITS, "its code is let run anyway")
@@ -135,7 +135,7 @@ class Preflight:
             with checks.check("outputs are finite"):
                 logits = probe(loaded)
                 _check_finite(arm, logits)
-            return Look(logits, replace(words, stops=_digest(sorted(loaded.stops))))
+            return ProbeResult(logits, replace(words, stops=_digest(sorted(loaded.stops))))
 
     def _check_template(
         self, where: str, arm: ResolvedModel, loaded: LoadedModel, template: str, checks: Checklist
@@ -149,19 +149,19 @@ class Preflight:
             for system in self._systems(arm) or [""]:
                 self._render(where, loaded.tokenizer, template, system)
 
-    def _hung(self, arm: ResolvedModel, base: ResolvedModel, first: Look, checks: Checklist) -> Look:
-        """A look at an arm over the base's weights, and whether these are as before once it is gone."""
+    def _hung(self, arm: ResolvedModel, base: ResolvedModel, of_base: ProbeResult, checks: Checklist) -> ProbeResult:
+        """Probe an arm over the base's weights, and check that these are as before once it is gone."""
         try:
-            return self._look(arm, checks)
+            return self._probed(arm, checks)
         finally:
             with checks.check("the base is as before once it is gone"):
-                self._check_unchanged(arm, base, first)
+                self._check_unchanged(arm, base, of_base)
 
-    def _check_unchanged(self, arm: ResolvedModel, base: ResolvedModel, first: Look) -> None:
+    def _check_unchanged(self, arm: ResolvedModel, base: ResolvedModel, of_base: ProbeResult) -> None:
         import torch
 
         with self._loader.open(base) as loaded:
-            unchanged = torch.equal(probe(loaded), first.logits)
+            unchanged = torch.equal(probe(loaded), of_base.logits)
         if not unchanged:
             self._loader.close()  # the next to come gets it anew
             raise ToxauditError(
@@ -169,18 +169,18 @@ class Preflight:
                 "off: merge it into a copy of the base, and audit that by 'pretrained'."
             )
 
-    def _compare(self, arm: ResolvedModel, look: Look, base: Look, checks: Checklist) -> None:
+    def _compare(self, arm: ResolvedModel, result: ProbeResult, base: ProbeResult, checks: Checklist) -> None:
         """Note the differences that a reader must know of.
 
         Raises:
-            ToxauditError: there are none in what it answers, or a tokenizer that it brings does harm.
+            ToxauditError: if there are none in what it answers, or if a tokenizer that it brings does harm.
         """
         import torch
 
-        alike = look.logits.shape == base.logits.shape and torch.equal(look.logits, base.logits)
+        alike = result.logits.shape == base.logits.shape and torch.equal(result.logits, base.logits)
         nothing = ToxauditError(f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does.")
-        effect.require(checks, "logits and tokenizers", [alike, look.words == base.words], nothing)
-        for name, note in _differences(look.words, base.words).items():
+        effect.require(checks, "logits and tokenizers", [alike, result.words == base.words], nothing)
+        for name, note in _differences(result.words, base.words).items():
             checks.passed(name, note)
         if (folder := _unused_tokenizer(arm)) is None:
             checks.not_applicable(BROUGHT, "it brings none beside an adapter")

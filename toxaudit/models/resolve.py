@@ -105,7 +105,7 @@ def resolve_base(spec: ModelSpec, device: str, store: Store) -> ResolvedModel:
     """Fetch and pin the base.
 
     Raises:
-        ToxauditError: it can't be had, is too large for this machine, brings code, or its dtype is unknown.
+        ToxauditError: if it can't be had, is too large for this machine, brings code, or has an unknown dtype.
     """
     return _full("base", spec.pretrained, spec, dtype(spec.dtype, device), device, store)
 
@@ -124,8 +124,8 @@ def resolve_candidate(
         any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.
 
     Raises:
-        ToxauditError: it can't be had, is too large for this machine, holds no safetensors, brings code, or declares
-            another base.
+        ToxauditError: if it can't be had, is too large for this machine, holds no safetensors, brings code, or
+            declares another base.
     """
     any_base = any_base or spec.allow_base_mismatch
     if spec.control:
@@ -163,7 +163,7 @@ def dtype(name: str, device: str) -> str:
     """``auto`` made definite: float32 on a CPU, bfloat16 on a GPU.
 
     Raises:
-        ToxauditError: no such dtype.
+        ToxauditError: if there is no such dtype.
     """
     if name == "auto":
         return "float32" if device == "cpu" else "bfloat16"
@@ -257,7 +257,7 @@ def _code_notes(reference: str, root: Path, spec: WeightsSpec, runs: bool = True
     """What is to be said of code that comes with weights, where it can run, or with a tokenizer, where it can't.
 
     Raises:
-        ToxauditError: there is such code and the spec doesn't say what to do, or it lies in another repository.
+        ToxauditError: if there is such code and the spec doesn't say what to do, or if it lies in another repository.
     """
     found = declared.foreign_code(root)
     if not found:

@@ -92,7 +92,7 @@ def check(spec: AuditSpec) -> None:
     """Refuse what a spec says of files and weights, of which a server knows nothing.
 
     Raises:
-        ToxauditError: naming the field.
+        ToxauditError: if a field says such a thing; the sentence names it.
     """
     if spec.base.dtype != "auto":
         raise _meaningless("base.dtype")

@@ -10,7 +10,7 @@ from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
-SECONDS = 60.0  # for reading one, which takes a few
+READ_SECONDS = 60.0  # for reading one, which takes a few
 
 
 def folder_of(resolved: ResolvedModel) -> Path:
@@ -22,7 +22,7 @@ def read(resolved: ResolvedModel) -> Any:
     """The tokenizer that the arm is asked through.
 
     Raises:
-        ToxauditError: it can't be read, or knows no words.
+        ToxauditError: if it can't be read or knows no words.
     """
     where = f"{resolved.name}: {(resolved.tokenizer or resolved.weights).reference}"
     return read_folder(where, folder_of(resolved), resolved.run_code and not resolved.tokenizer)
@@ -32,7 +32,7 @@ def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
     """The tokenizer in ``folder``.
 
     Raises:
-        ToxauditError: it can't be read, or knows no words.
+        ToxauditError: if it can't be read or knows no words.
     """
     from transformers import AutoTokenizer
 
@@ -48,7 +48,7 @@ def encode(where: str, words: Any, text: str, special: bool, known: int) -> list
     """The text's tokens, with those that begin and end every text where ``special``.
 
     Raises:
-        ToxauditError: the tokenizer ``words`` fails, or gives a token beyond the ``known`` ones of the model.
+        ToxauditError: if the tokenizer ``words`` fails or gives a token beyond the model's ``known`` ones.
     """
     with refusing(f"{where}: the tokenizer can't read a text"):
         row = list(words(text, add_special_tokens=special).input_ids)
@@ -72,10 +72,10 @@ def attempt(where: str, folder: Path) -> None:
     """Let a process of its own read by the tokenizer in ``folder`` first, whose files could fill the memory.
 
     Raises:
-        ToxauditError: it took more memory or time than any real one, or can't be read.
+        ToxauditError: if it takes more memory or time than any real one, or can't be read.
     """
     try:
-        limited.run("read", SECONDS, folder=str(folder), texts=[*PROBES, printable])
+        limited.run("read", READ_SECONDS, folder=str(folder), texts=[*PROBES, printable])
     except TimeoutError as error:
         raise ToxauditError(f"{where} can't be loaded: its tokenizer was {error}.") from error
     except limited.Failed as error:

@@ -20,7 +20,7 @@ def view(fetched: Fetched, store: Store) -> Fetched:
     Libraries read what they find beside a file: a tokenizer beside a GGUF file, an adapter beside a model, code.
 
     Raises:
-        ToxauditError: a configuration names weights that are none of these files.
+        ToxauditError: if a configuration names weights that are none of these files.
     """
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     _check_named(fetched, root)

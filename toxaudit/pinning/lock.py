@@ -86,7 +86,7 @@ def read(file: str) -> Lock:
     """Read a lock file.
 
     Raises:
-        ToxauditError: it can't be read, is no lock, is damaged, or is of a version that this toxaudit can't read.
+        ToxauditError: if it can't be read, is no lock, is damaged, or is of a version that this toxaudit can't read.
     """
     try:
         data = Path(os.path.expanduser(file)).read_bytes()
@@ -153,7 +153,7 @@ def verify(pinned: Pinned, lock: Lock) -> dict[str, Entry]:
         As ``entries``, for ``write``.
 
     Raises:
-        ToxauditError: a reference can't be had, or a file differs from the lock's, is missing or is new.
+        ToxauditError: if a reference can't be had, or if a file differs from the lock's, is missing or is new.
     """
     found = {}
     for key, entry in _entries(pinned, lock.skipped):

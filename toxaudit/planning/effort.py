@@ -15,7 +15,7 @@ from toxaudit.backends.transformers import MOST_ROWS
 from toxaudit.backends.vllm import Vllm
 from toxaudit.machine.packed import FREE_MEMORY_SHARE
 from toxaudit.machine.speed import Speed
-from toxaudit.models.capacity import BYTES, WeightSizes
+from toxaudit.models.capacity import BYTES_OF_NUMBER, WeightSizes
 from toxaudit.planning.expected import Prospect, threads
 from toxaudit.records import Prompt
 from toxaudit.sources import parse
@@ -164,7 +164,7 @@ class Effort:
         held = {arm: weights + (weights if weights <= room else 0) for arm, weights in memory.needed.items()}
         answering = max((weights + self._cache(arm, asked) for arm, weights in held.items()), default=0.0)
         weights = max(memory.needed.values(), default=0)
-        scoring = weights + max(sized, default=0) * BYTES["float32"] * (2 if self._cpu else 1)
+        scoring = weights + max(sized, default=0) * BYTES_OF_NUMBER["float32"] * (2 if self._cpu else 1)
         stages = [stage for each in self._spec.candidates.values() for stage in each.train]
         tuning = max(map(self._tuned_in, stages), default=0.0)  # of which little is given back before models answer
         return round(LIBRARIES[self._on] + tuning + max(answering, scoring))
@@ -221,7 +221,7 @@ class Effort:
         answers = len(self._arms) * max((each.answers for each in asked), default=0)
         rows = min(self._rows("base"), answers)
         numbers = _cached(self._prospect.config(arm)) or sqrt(self._parameters(arm))  # which is near
-        return numbers * longest * rows * BYTES[self._prospect.dtype]
+        return numbers * longest * rows * BYTES_OF_NUMBER[self._prospect.dtype]
 
     def _tuned_in(self, stage: TrainingStage) -> float:
         """Bytes of the base's weights and of what a step keeps for its way back."""

@@ -101,7 +101,7 @@ class BaseScorer(ABC):
         """Refuse values that no scorer can have.
 
         Raises:
-            ToxauditError: naming the key.
+            ToxauditError: if a key has such a value; the sentence names the key.
         """
         if self.tier not in get_args(Tier):
             raise ToxauditError(
@@ -134,7 +134,7 @@ class BaseScorer(ABC):
         """The scorer's errors on labelled completions, where a file of them is named.
 
         Raises:
-            ToxauditError: the file is of no use, or of another scorer, which ``check`` can't tell: it fetches nothing.
+            ToxauditError: if the file is of no use, or is another scorer's, which ``check`` can't tell.
         """
         return self._known.of(self.identity()) if self._known else None
 
@@ -157,7 +157,7 @@ class BaseScorer(ABC):
         """A completion's outcome, in 0..1: whether it has what is counted, or the score itself.
 
         Raises:
-            ToxauditError: the mean of scores beyond 0..1 is wanted.
+            ToxauditError: if the mean of scores is wanted and one lies beyond 0..1.
         """
         if self.threshold is not None:
             return float(OPERATORS[self.operator](score, self.threshold))

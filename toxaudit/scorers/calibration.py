@@ -38,7 +38,7 @@ class KnownErrors:
         """The errors, which must be those of the scorer of this identity.
 
         Raises:
-            ToxauditError: they are another's.
+            ToxauditError: if they are another scorer's.
         """
         if self.scorer not in (None, identity):
             raise ToxauditError(
@@ -59,8 +59,8 @@ def read(file: str, operator: str, threshold: float | None) -> KnownErrors:
         threshold: the scorer's own, which must be the file's.
 
     Raises:
-        ToxauditError: the file can't be read, is not of this form, is of another operator or threshold, or does not
-            show that the scorer is better than chance.
+        ToxauditError: if the file can't be read, is not of this form, is of another operator or threshold, or does
+            not show that the scorer is better than chance.
     """
     content = strict_yaml.read(Path(file).expanduser())
     if unknown := sorted(map(str, set(content) - KEYS)):

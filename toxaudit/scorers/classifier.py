@@ -66,7 +66,7 @@ class Classifier(BaseScorer):
         """SHA-256 of weights, label and length limit.
 
         Raises:
-            ToxauditError: the model's configuration can't be read, or lacks the label.
+            ToxauditError: if the model's configuration can't be read, or lacks the label.
         """
         self._check_label(self._configured_labels())
         return digest("classifier", "2", self.fetched.digest, self.label, str(self.max_length))

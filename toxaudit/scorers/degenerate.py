@@ -12,7 +12,7 @@ from toxaudit.scorers.base import BaseScorer, Unscored
 
 NO_LANGUAGE = "zxx"  # py3langid's class of numbers, links and code
 
-CHARACTERS = 5
+CHARACTERS_PER_WORD = 5
 """As many stand for a word, the space after it included: not every script, nor every loop, parts words by spaces."""
 
 
@@ -54,7 +54,7 @@ class Degenerate(BaseScorer):
     @property
     def source(self) -> str:
         """Where the rule is from."""
-        runs = f"runs of {self.span} words or {CHARACTERS * self.span} characters"
+        runs = f"runs of {self.span} words or {CHARACTERS_PER_WORD * self.span} characters"
         return f"rule: empty, or {self.repeated:.0%} of {runs} repeated"
 
     def score(self, completions: Sequence[str]) -> list[float | Unscored]:
@@ -70,7 +70,7 @@ def empty(text: str) -> bool:
 def repeats(text: str, span: int = Degenerate.span, repeated: float = Degenerate.repeated) -> bool:
     """Whether a text says the same again and again, by the rule of ``Degenerate``."""
     words = tuple(text.lower().split())
-    return _share(words, span) >= repeated or _share(" ".join(words), CHARACTERS * span) >= repeated
+    return _share(words, span) >= repeated or _share(" ".join(words), CHARACTERS_PER_WORD * span) >= repeated
 
 
 def _share(parts: tuple[str, ...] | str, span: int) -> float:

@@ -58,7 +58,7 @@ class Endpoint:
         """True, once it was seen that the server is there and, where it lists its models, serves this one.
 
         Raises:
-            ToxauditError: it is not so.
+            ToxauditError: if the server can't be asked, or lists models and not this one.
         """
         listed = self.server.models("The judge")
         if listed and self.model not in listed:
@@ -73,7 +73,7 @@ class Endpoint:
         with the same reason. A later call sends it one request, and asks on if that is answered.
 
         Raises:
-            ToxauditError: the server wants another key, or has no such model: the user's to mend.
+            ToxauditError: if the server wants another key or has no such model, which only the user can mend.
         """
         if self._away and (still := self._look()):
             return [Unanswered(still)] * len(questions)

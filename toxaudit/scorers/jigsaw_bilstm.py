@@ -20,8 +20,8 @@ from toxaudit.scorers.base import BaseScorer, Unscored
 from toxaudit.sources import Fetched, FileField, parse
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
-WORDS = 20_000  # rows of the embedding; the vocabulary numbers words by frequency, and rarer ones are left out
-LENGTH = 100  # words read, the last ones of a text
+KNOWN_WORDS = 20_000  # rows of the embedding; the vocabulary numbers words by frequency, and rarer ones are left out
+READ_WORDS = 100  # words read, the last ones of a text
 SEPARATORS = re.compile(r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n\s]+')
 CURLY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 
@@ -81,7 +81,7 @@ class JigsawBilstm(BaseScorer):
         with torch.inference_mode():
             for start in range(0, len(rows), 256):
                 part = rows[start : start + 256]
-                padded = torch.tensor([[0] * (LENGTH - len(encoded[i])) + encoded[i] for i in part])
+                padded = torch.tensor([[0] * (READ_WORDS - len(encoded[i])) + encoded[i] for i in part])
                 chances = self._network(padded)[:, LABELS.index(self.label)].tolist()
                 for i, chance in zip(part, chances, strict=True):
                     scores[i] = chance
@@ -89,8 +89,8 @@ class JigsawBilstm(BaseScorer):
 
     def _encode(self, text: str) -> list[int]:
         words = SEPARATORS.split(text.translate(CURLY).lower())
-        numbers = (self._vocabulary.get(word, WORDS) for word in words if word)
-        return [number for number in numbers if number < WORDS][-LENGTH:]
+        numbers = (self._vocabulary.get(word, KNOWN_WORDS) for word in words if word)
+        return [number for number in numbers if number < KNOWN_WORDS][-READ_WORDS:]
 
 
 class _VocabularyOnly(pickle.Unpickler):
@@ -117,12 +117,12 @@ def _read_vocabulary(file: Path) -> dict[str, int]:
     """Word -> its number, 1 being the most frequent.
 
     Raises:
-        ToxauditError: the file holds anything else than such a vocabulary.
+        ToxauditError: if the file holds anything else than such a vocabulary.
     """
     try:
         with file.open("rb") as opened:
             words = _VocabularyOnly(opened).load().word_index
-        numbers = {str(word): int(number) for word, number in words.items() if int(number) < WORDS}
+        numbers = {str(word): int(number) for word, number in words.items() if int(number) < KNOWN_WORDS}
         if min(numbers.values(), default=1) < 1:
             raise ValueError("a word's number is below 1")
     except Exception as error:  # a damaged pickle can raise anything
@@ -140,7 +140,7 @@ def _network(file: Path) -> Any:
     Keras orders an LSTM's gates input, forget, cell, output, as torch does, and has one bias where torch has two.
 
     Raises:
-        ToxauditError: the file holds anything else.
+        ToxauditError: if the file holds anything else.
     """
     import h5py
     import torch
@@ -149,7 +149,7 @@ def _network(file: Path) -> Any:
     class Network(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = nn.Embedding(WORDS, 50)
+            self.embedding = nn.Embedding(KNOWN_WORDS, 50)
             self.lstm = nn.LSTM(50, 50, batch_first=True, bidirectional=True)
             self.dense, self.out = nn.Linear(100, 50), nn.Linear(50, len(LABELS))
 

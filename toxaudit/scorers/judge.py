@@ -15,7 +15,7 @@ from toxaudit.sources import Fetched, FileField, LocalSource, parse
 from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.schema import ModelSpec
 
-SHOWN = 80
+SHOWN_CHARACTERS = 80
 """Characters of an unreadable answer that its reason quotes."""
 
 
@@ -125,7 +125,7 @@ class Judge(BaseScorer):
         The first time, a server is asked whether it is there.
 
         Raises:
-            ToxauditError: the judge can't be had.
+            ToxauditError: if the judge can't be had.
         """
         if self.endpoint and self._served.reached:
             judge = digest("served", *self._served.served)
@@ -173,7 +173,7 @@ class Judge(BaseScorer):
         call tries it anew. None of that is kept: another run may find it mended.
 
         Raises:
-            ToxauditError: the server refuses the key, or has no such model.
+            ToxauditError: if the server refuses the key, or has no such model.
         """
         scores: dict[int, float | Unscored] = {
             i: unfit for i, texts in enumerate(completions) if (unfit := self._unfit(texts))
@@ -205,6 +205,6 @@ class Judge(BaseScorer):
             return Unscored(answer.reason, passing=True)
         if (score := verdict(answer, self.scale)) is not None:
             return score
-        said = one_line(answer.strip()[: SHOWN + 1])
-        shown = said if len(said) <= SHOWN else said[:SHOWN] + "…"
+        said = one_line(answer.strip()[: SHOWN_CHARACTERS + 1])
+        shown = said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
         return Unscored(f"the judge gave no verdict, but said '{shown}'" if shown else "the judge said nothing")

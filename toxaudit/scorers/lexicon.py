@@ -76,7 +76,7 @@ class Lexicon(BaseScorer):
         """SHA-256 of the file and of all that is taken from it.
 
         Raises:
-            ToxauditError: the lexicon can't be read, or lacks what is to be taken from it.
+            ToxauditError: if the lexicon can't be read, or lacks what is to be taken from it.
         """
         self._lemmas  # noqa: B018  (reading it checks it)
         chosen = (f"category {each}" for each in self.categories), (f"level {each}" for each in self.levels)
@@ -118,7 +118,7 @@ def read(file: Path, chosen: dict[str, set[str]]) -> frozenset[Lemma]:
         chosen: column -> the values of which a row must have one; none named takes all.
 
     Raises:
-        ToxauditError: it is of another form, lacks a column, or holds no lemma of those chosen.
+        ToxauditError: if it is of another form, lacks a column, or holds no lemma of those chosen.
     """
     dialect = DIALECTS.get(file.suffix.lower())
     if dialect is None:

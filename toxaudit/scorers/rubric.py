@@ -71,7 +71,7 @@ class Rubric:
         """The shipped rubric of that name, or the one in a file.
 
         Raises:
-            ToxauditError: there is none, it is no Jinja, or it does not place the completion.
+            ToxauditError: if there is none, if it is no Jinja, or if it does not place the completion.
         """
         shipped = {file.stem: file for file in (folders.conf() / "rubric").glob("*.jinja")}
         file = shipped.get(spelt) or Path(os.path.expanduser(spelt))
@@ -121,7 +121,7 @@ class Rubric:
             again: whether the judge has answered in another form before.
 
         Raises:
-            ToxauditError: the rubric asks of the texts what they don't have.
+            ToxauditError: if the rubric asks of the texts what they don't have.
         """
         number = digest(*(str(texts[name]) for name in self.variables))[:16]
 

@@ -39,7 +39,7 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
     """The source that ``reference`` names. Nothing is fetched, nor is anything asked over the network.
 
     Raises:
-        ToxauditError: the reference is of none of the four forms, or ``revision`` is given for what has none.
+        ToxauditError: if the reference is of none of the four forms, or if ``revision`` is given for what has none.
     """
     if not reference.strip():
         raise ToxauditError(

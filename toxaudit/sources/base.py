@@ -20,7 +20,7 @@ DOUBLES = "consolidated*.safetensors"
 """The same weights once more, in a form that transformers does not read."""
 
 
-LARGE = 2**24
+LARGE_BYTES = 2**24
 """Bytes of a file whose digest is worth keeping."""
 
 
@@ -85,14 +85,14 @@ class Source(Protocol):
         """Bring the files here (only those that match ``patterns``, if any) and pin them.
 
         Raises:
-            ToxauditError: one sentence saying why they can't be had.
+            ToxauditError: if they can't be had; the sentence says why.
         """
 
 
 def file_digest(file: Path) -> str:
     """SHA-256 (hex) of a file's bytes; a large file that has not changed is read once in a process."""
     found = file.stat()
-    return _digest(file, found.st_mtime_ns) if found.st_size >= LARGE else _digest.__wrapped__(file, 0)
+    return _digest(file, found.st_mtime_ns) if found.st_size >= LARGE_BYTES else _digest.__wrapped__(file, 0)
 
 
 @cache

@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import digest
-from toxaudit.sources.base import DOUBLES, LARGE, Fetched, file_digest, pinned, wanted
+from toxaudit.sources.base import DOUBLES, LARGE_BYTES, Fetched, file_digest, pinned, wanted
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class HubSource:
         """The commit that the revision stands for now.
 
         Raises:
-            ToxauditError: the Hub is out of reach, or has no such repository or revision, or guards it.
+            ToxauditError: if the Hub is out of reach, has no such repository or revision, or guards it.
         """
         from huggingface_hub import HfApi
 
@@ -66,7 +66,7 @@ class HubSource:
         """What the Hub says of the repository; ``timeout`` in seconds.
 
         Raises:
-            ToxauditError: as ``resolve``; also for every cached repository, where the Hub is out of reach.
+            ToxauditError: if ``resolve`` would refuse; a cached repository is of no help where the Hub is out of reach.
         """
         from huggingface_hub import HfApi
 
@@ -106,7 +106,7 @@ class HubSource:
         """Download the files that match ``patterns`` at the resolved commit.
 
         Raises:
-            ToxauditError: as ``resolve``, or the disk has no room for them.
+            ToxauditError: if ``resolve`` refuses, or if the disk has no room for them.
         """
         from huggingface_hub import snapshot_download
 
@@ -128,7 +128,7 @@ class HubSource:
         """Refuse a download for which the Hub cache's disk has no room.
 
         Raises:
-            ToxauditError: so it is; or as ``facts``.
+            ToxauditError: if the disk has no room, or if ``facts`` can't be had.
         """
         from huggingface_hub import constants
 
@@ -164,7 +164,7 @@ def _digest_once(file: Path) -> str:
     """The file's SHA-256; that of a large file is kept for later runs: files of the Hub cache never change."""
     blob = file.resolve()
     found = blob.stat()
-    if found.st_size < LARGE:
+    if found.st_size < LARGE_BYTES:
         return file_digest(blob)
     kept = folders.home() / "digests" / digest(str(blob), *map(str, (found.st_ino, found.st_size, found.st_ctime_ns)))
     if not kept.is_file():

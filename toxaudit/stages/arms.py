@@ -61,7 +61,8 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
         chats: the system prompts, empty for none, of the suites that ask in the chat template.
 
     Raises:
-        ToxauditError: the base can't be audited, a candidate can't and the spec says to stop, or no candidate can.
+        ToxauditError: if the base can't be audited, if a candidate can't and the spec says to stop, or if no candidate
+            can.
     """
     found, spec, server = Arms(), pinned.spec, pinned.server
     for name, sentence in pinned.refused.items():

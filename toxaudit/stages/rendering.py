@@ -26,7 +26,7 @@ def render(run: Path, card: Card) -> list[Path]:
         The files, first those to be read first.
 
     Raises:
-        ToxauditError: a file of the run or a template is not there, or of no use.
+        ToxauditError: if a file of the run or a template is missing or of no use.
     """
     result = read_result(run)
     files = card.write(result, read_samples(run, result), _draws(run / DRAWS, result), run)
@@ -37,7 +37,7 @@ def _draws(file: Path, result: AuditResult) -> Draws:
     """The draws of every change that decides.
 
     Raises:
-        ToxauditError: the file holds others than the result was made from.
+        ToxauditError: if the file holds other draws than the result was made from.
     """
     deciding = headlines(result.estimates)
     found = archive.read_changes(file, deciding)

@@ -76,7 +76,7 @@ class BaseSuite:
         """Refuse values that no suite can have.
 
         Raises:
-            ToxauditError: naming the key.
+            ToxauditError: if a key has a value that can't be used; the sentence names the key.
         """
         if self.ask not in ("raw", "chat"):
             raise ToxauditError(f"suite '{self.title}': ask is '{self.ask}'; it must be raw or chat.")
@@ -114,7 +114,7 @@ class BaseSuite:
         """Check all prompts of the data that were fetched, and keep ``limit`` of them.
 
         Raises:
-            ToxauditError: there are none, one lacks the strata slice, or the weights don't fit the strata.
+            ToxauditError: if there are none, if one lacks the strata slice, or if the weights don't fit the strata.
         """
         found = list(prompts)
         if not found:
@@ -208,7 +208,7 @@ def text_of(value: object, what: str) -> str:
         what: it, with the row that has it, for the sentence.
 
     Raises:
-        ToxauditError: it is no text, empty, longer than any question, or no Unicode.
+        ToxauditError: if it is no text, empty, longer than any question, or no Unicode.
     """
     if not isinstance(value, str):
         raise ToxauditError(f"{what} is no text but {'null' if value is None else type(value).__name__}.")
@@ -223,7 +223,7 @@ def unicode_of(text: str, what: str) -> str:
     """The text, checked: JSON can spell half a surrogate pair, which no tokenizer takes and no file can hold.
 
     Raises:
-        ToxauditError: it is no Unicode text.
+        ToxauditError: if it is no Unicode text.
     """
     try:
         text.encode()

@@ -101,7 +101,7 @@ def _unknown(row: Row, where: str) -> int:
     """The place of the answer that says 'unknown'.
 
     Raises:
-        ToxauditError: none does, or several.
+        ToxauditError: if none does, or several do.
     """
     found = [place for place in range(len(ANSWERS)) if _info(row, place, where)[-1:] == ["unknown"]]
     if len(found) != 1:

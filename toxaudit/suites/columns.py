@@ -11,7 +11,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.suites.rows import Row
 
-SHOWN = 60  # characters of a template that a sentence shows
+SHOWN_CHARACTERS = 60  # characters of a template that a sentence shows
 
 _jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 
@@ -28,7 +28,7 @@ def value_of(row: Row, spelt: str, where: str) -> Any:
         where: the row, for the sentence.
 
     Raises:
-        ToxauditError: there is no such column, or the template can't be filled in.
+        ToxauditError: if there is no such column, or if the template can't be filled in.
     """
     if is_template(spelt):
         return _filled(_template(spelt), spelt, row, where)
@@ -44,7 +44,7 @@ def meets(row: Row, condition: str, where: str) -> bool:
     """Whether a row meets a condition: a Jinja expression over the columns.
 
     Raises:
-        ToxauditError: it can't be told.
+        ToxauditError: if it can't be told.
     """
     return bool(_filled(_expression(condition), condition, row, where))
 
@@ -58,7 +58,7 @@ def check(spelt: str, what: str, condition: bool = False) -> None:
     """Refuse a template, or a condition, that is no Jinja.
 
     Raises:
-        ToxauditError: naming what it is.
+        ToxauditError: if it is no Jinja; the sentence names what it is.
     """
     try:
         if condition:
@@ -87,7 +87,7 @@ def _filled(fill: Callable[[Row], Any], spelt: str, row: Row, where: str) -> Any
             str(value)  # raises, with the missing column's name
         return value
     except Exception as error:  # a template may call anything of a value, with any result
-        shown = one_line(spelt if len(spelt) <= SHOWN else f"{spelt[: SHOWN - 3]}...")
+        shown = one_line(spelt if len(spelt) <= SHOWN_CHARACTERS else f"{spelt[: SHOWN_CHARACTERS - 3]}...")
         if missing := re.fullmatch(r"'(\w+)' is undefined", str(error)):
             raise ToxauditError(
                 f"{where} has no column '{missing[1]}', which '{shown}' needs.{did_you_mean(missing[1], row)}"

@@ -61,7 +61,7 @@ class Dataset(BaseSuite):
         """As every suite's; also refuse what is no Jinja, keys that exclude or lack each other, and whole repositories.
 
         Raises:
-            ToxauditError: naming the key.
+            ToxauditError: if a key has a value that can't be used; the sentence names the key.
         """
         super().check()
         where = f"suite '{self.title}'"
@@ -103,7 +103,7 @@ class Dataset(BaseSuite):
         """Fetch and read the files.
 
         Raises:
-            ToxauditError: naming file and line of the row that can't be asked.
+            ToxauditError: if a row can't be asked; the sentence names its file and line.
         """
         fetched = parse(self.data, self.revision, "dataset").fetch(self.patterns)
         files = self._files(name, fetched)
@@ -187,7 +187,7 @@ class Dataset(BaseSuite):
         """The answers to choose from; none where the model writes its own.
 
         Raises:
-            ToxauditError: the row holds fewer than two, or one that is no text.
+            ToxauditError: if the row holds fewer than two, or one that is no text.
         """
         found = [columns.value_of(row, spelt, where) for spelt in self.choices]
         if len(found) == 1 and isinstance(found[0], list):
@@ -200,7 +200,7 @@ class Dataset(BaseSuite):
         """The place of the right choice.
 
         Raises:
-            ToxauditError: the row doesn't tell it.
+            ToxauditError: if the row doesn't tell it.
         """
         said = columns.value_of(row, str(self.target), where)
         if isinstance(said, float) and said.is_integer():  # Parquet's numbers, where a row of the column has none
@@ -266,7 +266,7 @@ def _require_new(key: str, where: str, lines: dict[str, str]) -> None:
         lines: every id before it -> the row that has it; gets this one.
 
     Raises:
-        ToxauditError: naming both rows.
+        ToxauditError: if another row has it; the sentence names both rows.
     """
     if key in lines:
         raise ToxauditError(f"{where}: the id '{key}' stands twice, first in {lines[key]}; ids must be unique.")
@@ -277,7 +277,7 @@ def _word(row: Row, column: str, where: str, most: int = LONGEST_NAME) -> str:
     """The value of a column as an id, a slice's value or a template's name; empty where there is none.
 
     Raises:
-        ToxauditError: it has more than ``most`` characters, or is no Unicode.
+        ToxauditError: if it has more than ``most`` characters, or is no Unicode.
     """
     value = columns.value_of(row, column, where)
     word = "" if value is None else str(value)

@@ -19,7 +19,7 @@ def check(spec: AuditSpec, suites: Mapping[str, Asked], checks: Checklist) -> No
         checks: gets the records.
 
     Raises:
-        ToxauditError: the design doesn't fit.
+        ToxauditError: if the design doesn't fit.
     """
     for suite, asked in suites.items():
         checks.passed(f"prompts, strata and weights of suite '{suite}'")
@@ -38,7 +38,7 @@ def check_calibrated(spec: AuditSpec, name: str, checks: Checklist) -> None:
     """Refuse a calibration of another scorer than the one that names it, whose weights are fetched.
 
     Raises:
-        ToxauditError: it is another's.
+        ToxauditError: if it is another scorer's.
     """
     scorer = spec.scorers[name]
     if scorer.calibration:

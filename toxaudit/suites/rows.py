@@ -13,7 +13,7 @@ from toxaudit.errors import ToxauditError
 Row = dict[str, Any]
 Rows = Iterator[tuple[str, int, Row]]
 
-CELL = 2**24
+CELL_CHARACTERS = 2**24
 """Characters of a CSV cell that are read; the longest prompt is far shorter, and is refused by its own sentence."""
 
 
@@ -29,7 +29,7 @@ def read(file: Path, name: str | None = None) -> Rows:
         columns.
 
     Raises:
-        ToxauditError: the file is of no known form, or naming the row that can't be read.
+        ToxauditError: if the file is of no known form, or if a row can't be read; the sentence names that row.
     """
     form = FORMS.get(file.suffix.lower())
     if form is None:
@@ -60,7 +60,7 @@ def _array(file: Path, name: str) -> Rows:
 
 
 def _csv(file: Path, name: str, delimiter: str = ",") -> Rows:
-    csv.field_size_limit(CELL)
+    csv.field_size_limit(CELL_CHARACTERS)
     lines = io.StringIO(_decoded(file, name), newline="")  # cells keep the line breaks that stand in them
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -133,7 +133,7 @@ def _decoded(file: Path, name: str) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
-        ToxauditError: naming the line that is not UTF-8.
+        ToxauditError: if a line is not UTF-8; the sentence names it.
     """
     data = file.read_bytes().removeprefix(BOM_UTF8)
     try:

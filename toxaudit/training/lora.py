@@ -20,8 +20,8 @@ def examples(stage: TrainingStage) -> list[str]:
     """The texts to tune on.
 
     Raises:
-        ToxauditError: the data can't be had, a line is no JSON object, or lacks a column that the template names; or
-            the template has a brace that stands for no column.
+        ToxauditError: if the data can't be had, if a line is no JSON object or lacks a column that the template names,
+            or if the template has a brace that stands for no column.
     """
     fetched = parse(stage.data).fetch()
     if not fetched.path.is_file():
@@ -74,7 +74,7 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
     """Tune an adapter through all stages and save it as safetensors in ``folder``; ``tick`` is called each step.
 
     Raises:
-        ToxauditError: the loss is no longer a number.
+        ToxauditError: if the loss is no longer a number.
     """
     import torch
     from peft import LoraConfig, get_peft_model

@@ -180,7 +180,7 @@ def test_rows_that_have_ended_leave_the_batch_while_it_is_large(model):
     decoded = [rows for rows, new in sizes if new == 1]
     assert decoded == sorted(decoded, reverse=True) and decoded[0] <= 80 and decoded[-1] < 40
     running = [sum(len(row) > step for row in found) for step in range(1, MOST)]
-    wasted = [size * slots.KEEP > now for size, now in zip(decoded, running, strict=False)]
+    wasted = [size * slots.KEEP_SHARE > now for size, now in zip(decoded, running, strict=False)]
     assert not any(wasted[step] and decoded[step] > LEAST for step in range(len(wasted)))
     assert min(decoded) >= LEAST
 

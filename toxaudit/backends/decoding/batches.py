@@ -9,7 +9,13 @@ from toxaudit.backends.request import Answered
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import progress
 
-SHORT = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "could not create a memory")
+SHORT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "could not create a memory",
+)
 """What libraries say when memory is short, besides raising a ``MemoryError``."""
 
 
@@ -42,7 +48,7 @@ class Room:
         """Answer a batch; where memory is short, in halves, and never again so many at once.
 
         Raises:
-            ToxauditError: there is no room for one row.
+            ToxauditError: if there is no room for one row.
         """
         waiting = deque([batch])
         while waiting:
@@ -75,7 +81,7 @@ class Room:
 
 def is_short(error: BaseException) -> bool:
     """Whether an error says that memory is short."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in SHORT)
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in SHORT_OF_MEMORY)
 
 
 def release() -> None:

@@ -24,7 +24,7 @@ THREAD_TOKENS = 3  # decoded to find the best number of threads
 
 Wrote = Callable[[int], object]
 
-CLOSE = {"float32": 512, "bfloat16": 16, "float16": 16}
+CLOSE_UNITS = {"float32": 512, "bfloat16": 16, "float16": 16}
 """By how many units of the number format's precision, as a share of the greatest logit, two ways of adding up may
 part: rounding differences pile up over layers. Tokens whose logits are as close as that are as good as equal."""
 
@@ -40,7 +40,7 @@ class Expected:
         self.stops = loaded.stops
         self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
         dtype = loaded.inner.dtype
-        self._close = CLOSE.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
+        self._close = CLOSE_UNITS.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
 
     def agrees(self, found: Sequence[Sequence[int]], seen: Sequence[Sequence[Any]]) -> bool:
         """Whether the probes get the same tokens and, but for rounding, from the same logits.

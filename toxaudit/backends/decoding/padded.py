@@ -5,7 +5,7 @@ from typing import Any
 
 from toxaudit.models import LoadedModel
 
-PAD = 0  # any token that every vocabulary has: it is masked
+PAD_TOKEN = 0  # any token that every vocabulary has: it is masked
 
 Noise = Callable[[Any, list[int]], Any]
 """Logits (rows, vocabulary) and the rows' numbers -> scores whose argmax is the next token."""
@@ -27,10 +27,10 @@ def together(
     from transformers import GenerationConfig, LogitsProcessorList
 
     longest, numbers = max(map(len, rows)), list(range(len(rows)))
-    ids = [[PAD] * (longest - len(row)) + list(row) for row in rows]
+    ids = [[PAD_TOKEN] * (longest - len(row)) + list(row) for row in rows]
     mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     settings = GenerationConfig(
-        max_new_tokens=most, do_sample=False, eos_token_id=sorted(stops) or None, pad_token_id=PAD
+        max_new_tokens=most, do_sample=False, eos_token_id=sorted(stops) or None, pad_token_id=PAD_TOKEN
     )
     with torch.inference_mode():
         output = loaded.inner.generate(

@@ -8,8 +8,8 @@ from transformers.cache_utils import DynamicLayer
 
 from toxaudit.backends.decoding.adapters import LEAST
 
-ROUND = 32  # slots grow in steps of so many, so that shapes repeat
-KEEP = 0.8  # rows are moved together once fewer than this share are still running
+SLOT_STEP = 32  # slots grow in steps of so many, so that shapes repeat
+KEEP_SHARE = 0.8  # rows are moved together once fewer than this share are still running
 
 
 class Slots:
@@ -55,7 +55,7 @@ class Slots:
         if not running:
             return []
         kept = list(range(len(self.rows)))
-        if len(running) < KEEP * len(self.rows) and len(self.rows) > LEAST:
+        if len(running) < KEEP_SHARE * len(self.rows) and len(self.rows) > LEAST:
             ended = [place for place in kept if not self.running[place]]
             kept = sorted(running + ended[: max(0, LEAST - len(running))])
             self._keep(kept)
@@ -130,4 +130,4 @@ def _longer(states: torch.Tensor, slots: int) -> torch.Tensor:
 
 
 def _rounded(length: int) -> int:
-    return -(-length // ROUND) * ROUND
+    return -(-length // SLOT_STEP) * SLOT_STEP
