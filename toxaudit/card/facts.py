@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from toxaudit.card import methods, sensitivity, tables, words
-from toxaudit.card.findings import finding, remedy_in_words
+from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
