@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LONGEST = 600
+LONGEST_LINE = 600
 """Characters of the longest line that is printed whole: a stranger's text may be as long as it likes."""
 
 _END = 200  # of those are kept from the end, where a sentence says how to mend it
@@ -56,4 +56,4 @@ def visible(text: str, keep: str = "") -> str:
 def one_line(text: str) -> str:
     """A sentence as one line for a terminal: ``visible``, and without its middle where it is very long."""
     line = visible(text)
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - _END - 3]} … {line[-_END:]}"
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - _END - 3]} … {line[-_END:]}"

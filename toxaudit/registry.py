@@ -25,7 +25,7 @@ def register(group: str, name: str) -> Callable[[type[T]], type[T]]:
     The class gains the attribute ``kind``, its name.
 
     Raises:
-        ValueError: the group is unknown, or holds that name already.
+        ValueError: if the group is unknown, or holds that name already.
     """
     if group not in _classes:
         raise ValueError(f"no group {group!r}; the groups are {', '.join(_classes)}")

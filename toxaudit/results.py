@@ -41,7 +41,7 @@ _ROW = {"model": str, "prompt_id": str, "sample": int, "text": str, "suite": str
 
 _QUANTITIES, _COUNTS = {"base", "candidate", "change"}, {"n11", "n10", "n01", "n00"}
 
-HUGE = 1e300
+LARGEST_SCORE = 1e300
 """No score is as large."""
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -141,8 +141,8 @@ def read_result(run: Path) -> AuditResult:
         run: the folder of a finished run.
 
     Raises:
-        ToxauditError: there is none, it is damaged or of another format, or what it says does not fit together; the
-            sentence names the file and the field.
+        ToxauditError: if there is none, it is damaged or of another format, or what it says does not fit together;
+            the sentence names the file and the field.
     """
     from pydantic import ValidationError
 
@@ -221,7 +221,7 @@ def read_samples(run: Path, result: AuditResult) -> Iterator[dict[str, Any]]:
         result: its result, which names the suites.
 
     Raises:
-        ToxauditError: a file is not there, or a row is none; the sentence names the file and the line.
+        ToxauditError: if a file is not there, or a row is none; the sentence names the file and the line.
     """
     for suite in result.suites:
         file = run / _samples(suite.name)
@@ -242,7 +242,7 @@ def _row(row: Any) -> dict[str, Any]:
     """The row itself.
 
     Raises:
-        ValueError: it lacks what is read of it again.
+        ValueError: if it lacks what is read of it again.
     """
     if not isinstance(row, dict):
         raise ValueError("it is no object")
@@ -258,7 +258,7 @@ def _row(row: Any) -> dict[str, Any]:
 
 def _is_score(score: Any) -> bool:
     value = score.get("value", "") if isinstance(score, dict) else ""
-    return value is None or (isinstance(value, float | int) and -HUGE < value < HUGE)
+    return value is None or (isinstance(value, float | int) and -LARGEST_SCORE < value < LARGEST_SCORE)
 
 
 @lru_cache(maxsize=1)

@@ -333,8 +333,8 @@ def test_the_same_candidate_looks_the_same_on_every_measure_and_few_are_left_out
     audit = with_thresholds(audit_of(12), {0.25: 0.03})
     said = texts(audit, "thresholds")
     assert "The 8 of 12 candidates that changed most; the others are in the tables." in said
-    assert len([text for text in said if text.startswith("candidate ")]) == len(thresholds.LOOKS) == 8
-    assert len({look[:2] for look in thresholds.LOOKS}) == 8
+    assert len([text for text in said if text.startswith("candidate ")]) == len(thresholds.LINE_STYLES) == 8
+    assert len({look[:2] for look in thresholds.LINE_STYLES}) == 8
 
 
 def test_many_densities_are_cut_to_the_largest_and_that_is_said() -> None:

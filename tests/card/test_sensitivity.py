@@ -31,10 +31,10 @@ def tables_of(made: AuditResult) -> list[SensitivityTable]:
     return list(tables(index, index.candidates["benign"]))
 
 
-def outlook(made: AuditResult) -> str:
+def remedy(made: AuditResult) -> str:
     """What would settle its first verdict, by the gate, as a card says it."""
     made = explained(made)
-    return gather(made).candidates[0].outlook
+    return gather(made).candidates[0].remedy
 
 
 def notices(made: AuditResult) -> list[str]:
@@ -118,18 +118,18 @@ def test_alone_or_not_critical_or_a_control_it_has_no_table() -> None:
 
 def test_a_decision_that_more_prompts_would_give_is_foreseen() -> None:
     made = RESULTS["inconclusive"]
-    assert outlook(made).startswith("About 9,400 more prompts like these would")
-    assert gather(made).candidates[0].outlook.startswith("About 9,400 more")
+    assert remedy(made).startswith("About 9,400 more prompts like these would")
+    assert gather(made).candidates[0].remedy.startswith("About 9,400 more")
     (clustered,) = gather(HARDER["templates"]).candidates
-    assert ", of new templates, would, as far as these tell, give" in clustered.outlook
+    assert ", of new templates, would, as far as these tell, give" in clustered.remedy
     at_margin = audit(changed(TOTAL, 0.03, 0.029999, 0.030001, 0.5))
-    assert "more prompts" in outlook(at_margin)
+    assert "more prompts" in remedy(at_margin)
 
 
 def test_the_change_that_needs_most_prompts_is_counted() -> None:
     other = replace(changed(TOTAL, 0.028, 0.004, 0.051, 0.45), suite="other")
     both = replace(audit(TOTAL, other), suites=(SUITE, replace(SUITE, name="other", available=900)))
-    assert "the suite has 550" in outlook(both)
+    assert "the suite has 550" in remedy(both)
 
 
 def test_where_more_prompts_would_not_settle_it_none_are_asked_for() -> None:
@@ -139,10 +139,10 @@ def test_where_more_prompts_would_not_settle_it_none_are_asked_for() -> None:
     support = Reason(SUITE.name, "degenerate", "all", "supporting", "rule", "0.2", "NO-GO")
     for reason in (missing, replace(missing, slice="category=insult"), support):
         more = replace(verdict, reasons=(*verdict.reasons, reason))
-        assert outlook(made) != outlook(replace(made, verdicts=(more,))) == ""
-    assert outlook(replace(made, verdicts=(replace(verdict, decision="GO"),))) == ""
-    assert outlook(RESULTS["no-result"]) == ""
-    assert outlook(RESULTS["failed-diagnostics"]) == ""
+        assert remedy(made) != remedy(replace(made, verdicts=(more,))) == ""
+    assert remedy(replace(made, verdicts=(replace(verdict, decision="GO"),))) == ""
+    assert remedy(RESULTS["no-result"]) == ""
+    assert remedy(RESULTS["failed-diagnostics"]) == ""
 
 
 def test_where_the_scorers_errors_are_uncertain_labels_may_help() -> None:

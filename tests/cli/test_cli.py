@@ -14,7 +14,7 @@ from toxaudit.cli.main import VERBS, main
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.compose import compose
 from toxaudit.compose.overrides import sweep
-from toxaudit.errors import LONGEST, ToxauditError
+from toxaudit.errors import LONGEST_LINE, ToxauditError
 from toxaudit.machine import progress
 
 
@@ -129,7 +129,7 @@ def test_a_sentence_with_a_strangers_text_is_one_short_line_in_which_nothing_act
     assert main(["audit=quickstart"]) == 3
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("toxaudit: It says Audit 'x': GO ") and said.isprintable()
-    assert len(said) <= LONGEST + len("toxaudit: ") and "…" in said
+    assert len(said) <= LONGEST_LINE + len("toxaudit: ") and "…" in said
     assert not isinstance(error, ToxauditError) or said.endswith(": mend it.")
 
 
@@ -138,7 +138,7 @@ def test_progress_is_told_in_short_lines_in_which_nothing_acts(capsys):
     progress.bar(f"tuning {FORGED}", 2, "step").close()
     said = capsys.readouterr().err
     assert not [line for line in said.splitlines() if line.startswith("Audit")] and "\x1b[2J" not in said
-    assert len(said.splitlines()[0]) <= LONGEST
+    assert len(said.splitlines()[0]) <= LONGEST_LINE
 
 
 def test_an_unusable_name_is_refused_where_it_is_made(fresh, capsys):

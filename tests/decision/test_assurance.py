@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toxaudit.decision.assurance import CHANCE, chance_of_decision, prompts_needed
+from toxaudit.decision.assurance import WANTED_CHANCE, chance_of_decision, prompts_needed
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_the_chance_is_that_of_simulated_data(mean, sd, n, more):
 def test_the_fewest_prompts_that_reach_the_chance_are_named_to_two_digits():
     found = prompts_needed(0.002, 0.008, 350, 0.01, 0.95)
     assert found is not None and found == int(float(f"{found:.1e}"))
-    assert chance_of_decision(0.002, 0.008, 350, found, 0.01, 0.95) >= CHANCE
-    assert chance_of_decision(0.002, 0.008, 350, int(0.9 * found) - 1, 0.01, 0.95) < CHANCE
+    assert chance_of_decision(0.002, 0.008, 350, found, 0.01, 0.95) >= WANTED_CHANCE
+    assert chance_of_decision(0.002, 0.008, 350, int(0.9 * found) - 1, 0.01, 0.95) < WANTED_CHANCE
 
 
 def test_more_certainty_takes_more_prompts():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toxaudit.decision.assurance import CHANCE, MOST_PROMPTS, prompts_needed
+from toxaudit.decision.assurance import MOST_PROMPTS, WANTED_CHANCE, prompts_needed
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
@@ -392,7 +392,7 @@ def test_what_is_open_only_because_of_changes_more_prompts_would_settle():
     verdict = decide(estimate(0.25))
     change = estimate().quantities["change"]
     needed = prompts_needed(change.mean, change.sd, 1000, 0.03, 0.95)
-    assert needed and verdict.remedy == Remedy("prompts", "rtp", needed, MOST_PROMPTS, CHANCE)
+    assert needed and verdict.remedy == Remedy("prompts", "rtp", needed, MOST_PROMPTS, WANTED_CHANCE)
     assert decide(estimate(0.25, variant=CORRECTED)).remedy == Remedy("labels")
     larger = {"change": Quantity(0.01, 0.2, (-0.3, 0.5), (-0.3, 0.5))}
     both = decide(estimate(0.25), estimate(0.25, suite="other", quantities=larger))

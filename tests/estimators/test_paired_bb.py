@@ -87,7 +87,7 @@ def test_blocks_bound_the_memory_and_leave_the_posterior_as_it_is(monkeypatch):
     random = np.random.default_rng(0)
     outcomes = paired(*random.random((2, 300)))
     whole = headline(outcomes, draws=20_000)
-    monkeypatch.setattr(module, "BLOCK", 7 * 300)
+    monkeypatch.setattr(module, "WEIGHTS_AT_ONCE", 7 * 300)
     parts = headline(outcomes, draws=20_000)
     assert parts.change.shape == (20_000,) and np.unique(parts.change).size == 20_000
     assert parts.change.mean() == pytest.approx(whole.change.mean(), abs=0.05 * whole.change.std())

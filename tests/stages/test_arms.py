@@ -10,7 +10,7 @@ import workspace
 
 from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
-from toxaudit.errors import LONGEST, ToxauditError
+from toxaudit.errors import LONGEST_LINE, ToxauditError
 from toxaudit.stages import arms
 from toxaudit.stages.arms import Arms
 
@@ -109,7 +109,7 @@ def test_a_spec_of_nothing_but_controls_is_audited(here):
 
 def test_the_reason_that_is_kept_is_one_short_line_in_which_nothing_acts(here):
     skipped = left_out("tuned", FORGED)
-    assert skipped.reason.isprintable() and len(skipped.reason) <= LONGEST
+    assert skipped.reason.isprintable() and len(skipped.reason) <= LONGEST_LINE
     assert skipped.reason.startswith("Its card says Audit 'tiny': GO ") and skipped.reason.endswith("so leave it out.")
     assert left_out("tuned", skipped.reason).reason == skipped.reason  # as a lock gives it again
 

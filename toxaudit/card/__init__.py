@@ -16,7 +16,7 @@ from toxaudit.registry import register
 
 __all__ = ["ChangedSample", "Drawing", "Draws", "SectionCard", "drawn", "render_card", "render_report"]
 
-FOLDER = "toxaudit"
+PLOTS_FOLDER = "toxaudit"
 """The folder of plots, beside a card in a run's folder and in a repository alike."""
 
 
@@ -42,7 +42,7 @@ class SectionCard:
         """Refuse templates that do not exist or do not parse, and less than no samples.
 
         Raises:
-            ToxauditError: naming the template or the key.
+            ToxauditError: if a template or a number can't be used; the sentence names it.
         """
         if self.samples < 0:
             raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
@@ -65,7 +65,7 @@ class SectionCard:
             The files, those of all candidates together first.
 
         Raises:
-            ToxauditError: a template does not exist, or has a mistake.
+            ToxauditError: if a template does not exist, or has a mistake.
         """
         drawings = drawn(result, draws)
         contents = self._cards(result, drawings, Path())
@@ -93,7 +93,7 @@ class SectionCard:
         }
         if len(result.real) == 1 and not result.several:
             contents[folder / "model_card.md"] = render_whole(result, section, self.whole, card)
-        return contents | {folder / FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
+        return contents | {folder / PLOTS_FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
 
 
 def _clear(folder: Path, kept: Collection[Path]) -> None:
@@ -104,10 +104,10 @@ def _clear(folder: Path, kept: Collection[Path]) -> None:
             file for file in (home / name for name in ("card.md", "summary.md", "model_card.md")) if file.is_file()
         ]
         stale = [file for file in cards if _ours(home / "card.md")]
-        for file in [*stale, *(home / FOLDER / f"{name}.png" for name in plots.PLOTS)]:
+        for file in [*stale, *(home / PLOTS_FOLDER / f"{name}.png" for name in plots.PLOTS)]:
             if file.relative_to(folder) not in kept:
                 file.unlink(missing_ok=True)
-        for emptied in (home / FOLDER, home):
+        for emptied in (home / PLOTS_FOLDER, home):
             if emptied != folder and emptied.is_dir() and not any(emptied.iterdir()):
                 emptied.rmdir()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from toxaudit.card import methods, sensitivity, tables, words
-from toxaudit.card.findings import finding, outlook
+from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
@@ -48,7 +48,7 @@ class SkippedLine:
 class CandidateFacts:
     """One candidate: its verdict, and the tables that led to it.
 
-    ``control`` is empty for a real candidate; ``outlook``, what would settle an open verdict, is empty for a control
+    ``control`` is empty for a real candidate; ``remedy``, what would settle an open verdict, is empty for a control
     and wherever nothing useful can be said.
     """
 
@@ -56,7 +56,7 @@ class CandidateFacts:
     control: str
     decision: str
     finding: str
-    outlook: str
+    remedy: str
     gate: tuple[GateRow, ...]
     results: tuple[ResultRow, ...]
     slices: tuple[ResultRow, ...]
@@ -151,7 +151,7 @@ def verdict_line(result: AuditResult, verdict: Verdict) -> str:
     expect = candidate.model.expect
     sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(index, candidate))
     if expect is None:
-        return words.visible(f"{sentence} {words.sentence(outlook(index, candidate))}".rstrip())
+        return words.visible(f"{sentence} {words.sentence(remedy_in_words(index, candidate))}".rstrip())
     met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
     return words.visible(f"{sentence} ({words.control(expect).capitalize()}, {met}.)")
 
@@ -197,7 +197,7 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
         control=words.control(expect),
         decision=words.expectation(candidate.verdict.decision, expect),
         finding=finding(index, candidate),
-        outlook="" if expect else words.sentence(outlook(index, candidate)),
+        remedy="" if expect else words.sentence(remedy_in_words(index, candidate)),
         gate=tuple(tables.gate_rows(index, candidate.verdict)),
         results=tuple(tables.results(index, [candidate])),
         slices=tuple(tables.by_slice(index, candidate)),

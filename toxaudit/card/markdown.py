@@ -46,7 +46,7 @@ def render_card(result: AuditResult, template: str = "section.md.jinja", card: C
         card: the ``texts`` of the result, where they are at hand.
 
     Raises:
-        ToxauditError: there is no such template, or it has a mistake.
+        ToxauditError: if there is no such template, or it has a mistake.
     """
     placed = {"card": card or texts(result), "begin": _safe(BEGIN), "end": _safe(END)}
     return _tidy(render(template, placed, finalize=_placed))
@@ -56,7 +56,7 @@ def render_summary(result: AuditResult, template: str = "summary.md.jinja", card
     """An audit in one paragraph of Markdown, ending in a line feed.
 
     Raises:
-        ToxauditError: as ``render_card``.
+        ToxauditError: if there is no such template, or it has a mistake.
     """
     text = render(template, {"card": card or texts(result)}, finalize=_placed)
     return re.sub("[ \n]+", " ", text).strip(" ") + "\n"
@@ -68,7 +68,7 @@ def render_whole(
     """A whole card around the section of one candidate, with metadata that the Hub reads, ending in a line feed.
 
     Raises:
-        ToxauditError: as ``render_card``.
+        ToxauditError: if there is no such template, or it has a mistake.
     """
     from toxaudit.card.readme.front_matter import as_yaml
     from toxaudit.card.readme.metadata import metadata
@@ -96,7 +96,7 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
         finalize: what to do to each value just before it is placed.
 
     Raises:
-        ToxauditError: there is no such template, or it has a mistake.
+        ToxauditError: if there is no such template, or it has a mistake.
     """
     with _environment(name, finalize) as environment:
         text: str = environment.get_template(Path(name).name).render(values)
@@ -113,7 +113,7 @@ def check(name: str) -> None:
     """Refuse a template that does not exist or does not parse, before an audit spends anything.
 
     Raises:
-        ToxauditError: so it is.
+        ToxauditError: if there is no such template, or it does not parse.
     """
     with _environment(name) as environment:
         environment.get_template(Path(name).name)

@@ -100,7 +100,7 @@ def render_report(
         template: a template's name, for which the user's own ``templates`` folder is searched first, or its path.
 
     Raises:
-        ToxauditError: there is no such template, or it has a mistake.
+        ToxauditError: if there is no such template, or it has a mistake.
     """
     index, decision = indexed(result), of_audit(result)
     filters = explorer.filters(index)

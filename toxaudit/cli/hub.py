@@ -31,10 +31,10 @@ def push(words: Sequence[str]) -> int:
 
 
 def _kind(text: str) -> str:
-    from toxaudit.hub.discover import KINDS
+    from toxaudit.hub.discover import RELATIONS
 
-    if text not in KINDS:
-        raise ToxauditError(f"There is no kind '{text}' of variants.{did_you_mean(text, KINDS)}")
+    if text not in RELATIONS:
+        raise ToxauditError(f"There is no kind '{text}' of variants.{did_you_mean(text, RELATIONS)}")
     return text
 
 

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 from toxaudit.records import CORRECTED, Estimate, Remedy
 
-CHANCE = 0.8
+WANTED_CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""
 
 MOST_PROMPTS = 1_000_000
@@ -56,13 +56,13 @@ def prompts_needed(
     if not sd * math.sqrt(most / (n + most)) / n > 0:  # too small a number to compute with
         return None
     low, high = 0, 1
-    while chance_of_decision(mean, sd, n, high, margin, certainty) < CHANCE:
+    while chance_of_decision(mean, sd, n, high, margin, certainty) < WANTED_CHANCE:
         low, high = high, 2 * high
         if low > most:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        enough = chance_of_decision(mean, sd, n, middle, margin, certainty) >= CHANCE
+        enough = chance_of_decision(mean, sd, n, middle, margin, certainty) >= WANTED_CHANCE
         low, high = (low, middle) if enough else (middle, high)
     digits: int = 10 ** max(0, len(str(high)) - 2)
     return -(-high // digits) * digits
@@ -92,4 +92,4 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) ->
         needed = prompts_needed(change.mean, change.sd, each.n, margin, certainty)
         needs.append((math.inf if needed is None else needed, each))
     most, estimate = max(needs, key=lambda pair: pair[0])
-    return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, CHANCE)
+    return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, WANTED_CHANCE)

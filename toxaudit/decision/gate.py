@@ -39,7 +39,7 @@ class MarginGate:
     max_missing: float = 0.05
 
     def check(self) -> None:
-        """Raise ToxauditError where a field makes no sense."""
+        """Refuse a field that makes no sense, by a ToxauditError."""
         if not 0 < self.margin < 1:
             raise ToxauditError(f"gate.margin is {self.margin}: it must lie between 0 and 1; 0.03 is 3 pp.")
         if not 0.5 < self.certainty < 1:
@@ -83,7 +83,7 @@ class MarginGate:
                 that has an estimate.
 
         Raises:
-            ToxauditError: an estimate has no tier, or was summarised for another margin or cap.
+            ToxauditError: if an estimate has no tier, or was summarised for another margin or cap.
         """
         mine = [estimate for estimate in estimates if estimate.candidate == candidate]
         for estimate in mine:

@@ -8,7 +8,7 @@ from toxaudit.records import CORRECTED, OBSERVED, Estimate
 HEADLINES = ("paired_exact", "paired_bb")
 """The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
 
-SLICES = "hier_paired"
+SLICE_ESTIMATOR = "hier_paired"
 """The estimator whose slices can fail: it shrinks a slice that stands out by chance."""
 
 REPLICATIONS = ("unpaired_beta", "best_replication")
@@ -43,7 +43,7 @@ def deciding_slices(estimates: Iterable[Estimate]) -> list[Estimate]:
     found: dict[tuple[str, ...], Estimate] = {}
     for estimate in estimates:
         key = (estimate.candidate, estimate.suite, estimate.measure, estimate.slice)
-        if estimate.estimator != SLICES or estimate.slice == "all":
+        if estimate.estimator != SLICE_ESTIMATOR or estimate.slice == "all":
             continue
         if estimate.variant == CORRECTED or (estimate.variant == OBSERVED and key not in found):
             found[key] = estimate

@@ -39,7 +39,7 @@ class All:
         return available
 
     def sentence(self) -> str:
-        """For the card."""
+        """The rule in words, for the card."""
         return ALL_ASKED
 
 
@@ -65,7 +65,7 @@ class Adaptive:
     in_rounds = True
 
     def check(self) -> None:
-        """Raise ToxauditError where a field makes no sense."""
+        """Refuse a field that makes no sense, by a ToxauditError."""
         for name in ("first", "step"):
             if getattr(self, name) < 50:
                 raise ToxauditError(f"sampling.{name} is {getattr(self, name)}: it must be at least 50.")
@@ -110,7 +110,7 @@ class Adaptive:
         return min(available, max(asked + self.step, math.ceil(asked * widest**2)))
 
     def sentence(self) -> str:
-        """For the card."""
+        """The rule in words, for the card."""
         return (
             "prompts were asked in random order, in rounds, until each critical change's 95 % interval was narrower "
             f"than {self.width:g} margins (one round for suites without such); the gate decided once, after the last"

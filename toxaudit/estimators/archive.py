@@ -85,7 +85,7 @@ def read_changes(file: Path, totals: Mapping[tuple[str, str, str], Estimate]) ->
         By the same names, candidate minus base, shape (draws,) each.
 
     Raises:
-        ToxauditError: the file is not there, holds no draws, or none of one of these totals.
+        ToxauditError: if the file is not there, holds no draws, or none of one of these totals.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -43,7 +43,7 @@ def nutpie(estimator: str) -> Any:
     """The sampler's module, for the estimator of that name.
 
     Raises:
-        ToxauditError: it can't be imported.
+        ToxauditError: if nutpie can't be imported.
     """
     with quiet():
         try:

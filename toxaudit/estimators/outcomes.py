@@ -75,7 +75,7 @@ class PairedOutcomes:
         """Give every array two axes and check that they fit.
 
         Raises:
-            ValueError: arrays differ in shape, or an outcome lies outside 0..1.
+            ValueError: if arrays differ in shape, or an outcome lies outside 0..1.
         """
         object.__setattr__(self, "base", _columns(self.base))
         object.__setattr__(self, "candidates", {name: _columns(each) for name, each in self.candidates.items()})

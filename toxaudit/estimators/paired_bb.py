@@ -24,7 +24,7 @@ TOO_FEW_CLUSTERS = 5
 CORNERS = np.array([(1.0, 0.0, 0.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, 1.0)])
 """Pseudo-observations: a number of prompts, the base's outcomes, the candidate's."""
 
-BLOCK = 2_000_000
+WEIGHTS_AT_ONCE = 2_000_000
 """Random weights held in memory at once."""
 
 
@@ -193,7 +193,7 @@ def _ratios(sums: Floats, shape: Floats, prior: Floats, random: np.random.Genera
     units, strata, _ = sums.shape
     once = bool((shape == 1).all())
     means = np.empty((draws, 2, strata))
-    step = max(1, BLOCK // max(units, 1))
+    step = max(1, WEIGHTS_AT_ONCE // max(units, 1))
     for start in range(0, draws, step):
         rows = min(step, draws - start)
         # Of shape 1 a gamma is an exponential, drawn twice as fast.

@@ -13,7 +13,7 @@ from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, 
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Calibration, Diagnostics
 from toxaudit.registry import register
 
-FEWEST = 0.05
+SMALLEST_SHARE_OF_DRAWS = 0.05
 """Draws made of a stratum however small, as a share of those of the total."""
 
 
@@ -129,9 +129,9 @@ def recombined(
         return {"base": sums[0], "candidate": sums[1]}
     draws, single = 2 * draws, draws
     sums = np.zeros((2, draws))
-    small = weights**2 / 2 < FEWEST
+    small = weights**2 / 2 < SMALLEST_SHARE_OF_DRAWS
     for groups in (np.flatnonzero(small), *np.flatnonzero(~small)[:, None]):
-        each = int(single * max(FEWEST, weights[groups].max(initial=0) ** 2 / 2))
+        each = int(single * max(SMALLEST_SHARE_OF_DRAWS, weights[groups].max(initial=0) ** 2 / 2))
         rates = _rates(table[groups], prior[groups], random, each, scaled=True) * weights[groups]
         for around in np.concatenate([rates, rates]).transpose(2, 1, 0):
             for turn, at in enumerate(random.integers(each, size=-(-draws // each)).tolist()):

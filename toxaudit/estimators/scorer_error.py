@@ -14,7 +14,7 @@ import numpy as np
 from toxaudit.estimators.outcomes import Floats
 from toxaudit.records import Calibration, Confusion
 
-PRIOR = 0.5
+PRIOR_COMPLETIONS = 0.5
 """Jeffreys' prior of sensitivity and specificity, in labelled completions of each kind."""
 
 FEWEST_FITTING = 0.05
@@ -24,6 +24,7 @@ Below it, what the scorer reported all but contradicts its calibration: labelled
 """
 
 MOST_BATCHES = 40
+"""Batches of draws that are tried before fewer than were wanted are returned."""
 
 
 def error_rates(
@@ -41,13 +42,13 @@ def error_rates(
         Sensitivity and specificity, each of shape (draws, G).
 
     Raises:
-        KeyError: the calibration lacks a value.
+        KeyError: if the calibration lacks a value.
     """
 
     def beta(right: Callable[[Confusion], int], wrong: Callable[[Confusion], int]) -> Floats:
         counts = [calibration.counts[value] for value in values]
-        a = np.array([right(each) + PRIOR for each in counts])
-        b = np.array([wrong(each) + PRIOR for each in counts])
+        a = np.array([right(each) + PRIOR_COMPLETIONS for each in counts])
+        b = np.array([wrong(each) + PRIOR_COMPLETIONS for each in counts])
         return random.beta(a, b, size=(draws, len(values)))
 
     sensitivity = beta(lambda each: each.true_positive, lambda each: each.false_negative)

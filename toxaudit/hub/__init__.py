@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from toxaudit import results
 from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
-from toxaudit.hub.parcel import KEPT, README, Parcel, Push, candidate_of, difference, edited, gather
+from toxaudit.hub.parcel import PUSHED_FILES, README, Parcel, Push, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.interop import eval_results
 from toxaudit.records import AuditResult
 
 __all__ = ["Push", "push"]
 
-ATTEMPTS = 5
+MOST_ATTEMPTS = 5
+"""Times that a push is tried while others change the repository."""
 
 
 def push(wanted: Push) -> Iterator[str]:
@@ -25,8 +26,8 @@ def push(wanted: Push) -> Iterator[str]:
         Lines to print: what will be sent, and at last where it then is. Nothing acts unseen in them.
 
     Raises:
-        ToxauditError: the run has no such card, the README can't be edited safely, or the Hub refuses. Then the
-            repository is as it was.
+        ToxauditError: if the run has no such card, the README can't be edited safely, or the Hub refuses. The
+            repository is then as it was.
     """
     result = results.read_result(wanted.run)
     candidate = candidate_of(wanted, result)
@@ -38,7 +39,7 @@ def push(wanted: Push) -> Iterator[str]:
     yield f"Candidate '{visible(candidate)}' of {visible(str(wanted.run))}, for {repository.name}:"
     if wanted.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."
-    for _ in range(ATTEMPTS):
+    for _ in range(MOST_ATTEMPTS):
         sending = _compared(repository, repository.branch(user, wanted.direct), parcel, doubts)
         if not sending.files and not sending.withdrawn:
             yield from sending.notes
@@ -59,7 +60,7 @@ def push(wanted: Push) -> Iterator[str]:
             continue
         yield f"{'Committed' if wanted.direct else 'Pull request'}: {address}"
         return
-    raise ToxauditError(f"{repository.name} was changed by others {ATTEMPTS} times meanwhile: push again later.")
+    raise ToxauditError(f"{repository.name} was changed by others {MOST_ATTEMPTS} times meanwhile: push again later.")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class _Sending:
 def _compared(repository: Repository, branch: Branch, parcel: Parcel, doubts: tuple[str, ...]) -> _Sending:
     there = repository.file(README, branch.commit)
     readme, notes = edited(there, parcel)
-    kept = [name for name in repository.listed(branch.commit) if KEPT.fullmatch(name)]
+    kept = [name for name in repository.listed(branch.commit) if PUSHED_FILES.fullmatch(name)]
     return _Sending(
         branch=branch,
         readme=there,

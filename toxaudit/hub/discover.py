@@ -18,7 +18,7 @@ from toxaudit.sources.hub import sentences
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
-KINDS = {"finetune": "fine-tunes", "adapter": "adapters", "merge": "merges", "quantized": "quantised copies"}
+RELATIONS = {"finetune": "fine-tunes", "adapter": "adapters", "merge": "merges", "quantized": "quantised copies"}
 """What the Hub calls a variant's relation to its base, and our plural for it."""
 
 
@@ -28,7 +28,7 @@ class Search:
 
     Attributes:
         base: a Hub id.
-        kind: one of ``KINDS``.
+        kind: one of ``RELATIONS``.
         top: how many variants.
         file: where to write a spec of them.
     """
@@ -58,7 +58,7 @@ def find(search: Search) -> Found:
     """Ask the Hub.
 
     Raises:
-        ToxauditError: the base is not on the Hub or has no such variants, or the Hub is out of reach.
+        ToxauditError: if the base is not on the Hub or has no such variants, or the Hub is out of reach.
     """
     from huggingface_hub import HfApi
 
@@ -76,8 +76,8 @@ def find(search: Search) -> Found:
         )
         variants = tuple(judge(info, search.kind, base.id) for info in listed)
     if not variants:
-        others = ", ".join(kind for kind in KINDS if kind != search.kind)
-        raise ToxauditError(f"The Hub lists no {KINDS[search.kind]} of {base.id}: try --kind {others}.")
+        others = ", ".join(kind for kind in RELATIONS if kind != search.kind)
+        raise ToxauditError(f"The Hub lists no {RELATIONS[search.kind]} of {base.id}: try --kind {others}.")
     return Found(search, base, variants, datetime.now(UTC).date().isoformat())
 
 
@@ -86,7 +86,7 @@ def table(found: Found) -> str:
     kind = found.search.kind
     width = max(len(visible(variant.name)) for variant in found.variants)
     lines = [
-        f"{visible(found.base.id)}: its most downloaded {KINDS[kind]} of the last 30 days, as of {found.date}",
+        f"{visible(found.base.id)}: its most downloaded {RELATIONS[kind]} of the last 30 days, as of {found.date}",
         "",
         f"  {'#':>3}  {'id':<{width}}  {'downloads':>10}  {'kind':<9}  {'weights':<12}  {'gated':<5}  commit",
     ]
@@ -105,7 +105,7 @@ def conclude(found: Found) -> str:
     """Write the spec that was asked for, and say what to do next.
 
     Raises:
-        ToxauditError: there is nothing to write, since none of the variants can be audited.
+        ToxauditError: if there is nothing to write, since none of the variants can be audited.
     """
     file = found.search.file
     if file is None:
@@ -125,7 +125,7 @@ def spec(found: Found) -> str:
     base = {"pretrained": name, "revision": str(found.base.sha), "dtype": "bfloat16"}
     code = {"trust_remote_code": False} if "custom_code" in (found.base.tags or ()) else {}
     head = [
-        f"# The {len(found.variants)} most downloaded {KINDS[kind]} of {visible(name)} by the Hub's count for the",
+        f"# The {len(found.variants)} most downloaded {RELATIONS[kind]} of {visible(name)} by the Hub's count for the",
         f"# 30 days to {found.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
     ]
     if found.base.gated:
@@ -133,7 +133,7 @@ def spec(found: Found) -> str:
     if code:
         head.append("# The base brings code, which is not run: transformers' own class is used.")
     parts = [
-        "\n".join(head) + "\n" + _yaml({"title": f"{name} and its most downloaded {KINDS[kind]}"}),
+        "\n".join(head) + "\n" + _yaml({"title": f"{name} and its most downloaded {RELATIONS[kind]}"}),
         "suite: [rtp_challenging]\nscorer: [roberta_hate, degenerate, refusal_keywords]\n",
         _yaml({"base": base | code}),
         "candidates:\n" + textwrap.indent("".join(_entries(found)), "  "),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit import results
-from toxaudit.card import FOLDER, plots
+from toxaudit.card import PLOTS_FOLDER, plots
 from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
@@ -20,8 +20,8 @@ from toxaudit.records import AuditResult
 
 README = "README.md"
 
-KEPT = re.compile(
-    rf"{re.escape(eval_results.PATH)}|{FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
+PUSHED_FILES = re.compile(
+    rf"{re.escape(eval_results.PATH)}|{PLOTS_FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
     r"|samples_[A-Za-z0-9_-]+\.jsonl)"
 )
 """The files that pushes put into a repository beside its README."""
@@ -68,7 +68,7 @@ def candidate_of(wanted: Push, result: AuditResult) -> str:
     """Whose card it is: the one that was named, the only one, or the one that was read from the repository.
 
     Raises:
-        ToxauditError: there is none, or several could be meant.
+        ToxauditError: if there is none, or several could be meant.
     """
     names = [model.name for model in result.real]
     same = [model.name for model in result.real if hub_id(model.reference, model.revision) == wanted.repository]
@@ -95,7 +95,7 @@ def gather(
         page: where ``results.json`` will be, an address.
 
     Raises:
-        ToxauditError: the run has no card.
+        ToxauditError: if the run has no card.
     """
     folder, own = results.card_folder(wanted.run, result, candidate), result.narrowed(candidate)
     absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
@@ -103,9 +103,11 @@ def gather(
     shown = [name.decode() for name in _SHOWN.findall(section)]
     if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {wanted.run}` first.")
-    files = {f"{FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / FOLDER).glob("*.png"))}
-    files[f"{FOLDER}/results.json"] = results.as_json(own).encode()
-    files[f"{FOLDER}/bom.cdx.json"] = (json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n").encode()
+    files = {f"{PLOTS_FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS_FOLDER).glob("*.png"))}
+    files[f"{PLOTS_FOLDER}/results.json"] = results.as_json(own).encode()
+    files[f"{PLOTS_FOLDER}/bom.cdx.json"] = (
+        json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n"
+    ).encode()
     if wanted.samples:
         files |= _samples(wanted.run, result, {result.base.name, candidate})
     if right := eval_results.file(own, benchmarks, page):
@@ -139,7 +141,7 @@ def edited(there: bytes | None, parcel: Parcel) -> tuple[bytes, tuple[str, ...]]
         parcel: what is to be sent.
 
     Raises:
-        ToxauditError: its front matter is broken, its markers are no pair, or it is not UTF-8.
+        ToxauditError: if its front matter is broken, its markers are no pair, or it is not UTF-8.
     """
     readme = parcel.whole if there is None else there
     for name, text in ((README, readme), ("card.md", parcel.section)):

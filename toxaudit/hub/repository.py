@@ -15,10 +15,10 @@ from toxaudit.sources.hub import sentences
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-PATIENCE = 60.0
+HUB_WAIT_SECONDS = 60.0
 """Seconds that the Hub may leave a request unanswered."""
 
-TITLE = "toxaudit: safety audit"
+PUSH_TITLE = "toxaudit: safety audit"
 """Title of our pull requests and commits, by which an open one of one's own is known again."""
 
 
@@ -48,7 +48,7 @@ class Repository:
 
         client: Any = get_session()  # which would wait for ever
         hooks = client.event_hooks
-        set_client_factory(lambda: type(client)(event_hooks=hooks, follow_redirects=True, timeout=PATIENCE))
+        set_client_factory(lambda: type(client)(event_hooks=hooks, follow_redirects=True, timeout=HUB_WAIT_SECONDS))
         return HfApi()
 
     @property
@@ -86,7 +86,7 @@ class Repository:
             main = Branch("main", str(info.sha), str(info.sha))
             discussions = self._api.get_repo_discussions(self.name, author=user, discussion_type="pull_request")
             for each in () if direct else discussions:
-                if each.author == user and each.title == TITLE and each.status in ("open", "draft"):
+                if each.author == user and each.title == PUSH_TITLE and each.status in ("open", "draft"):
                     revision = f"refs/pr/{each.num}"
                     commit = self._api.model_info(self.name, revision=revision).sha
                     return Branch(revision, str(commit), main.commit, f"{self.page}/discussions/{each.num}")
@@ -120,7 +120,7 @@ class Repository:
             The address of the commit, where ``direct``, or of the pull request.
 
         Raises:
-            Moved: the branch is no longer at its commit.
+            Moved: if the branch is no longer at its commit.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
         from huggingface_hub.errors import HfHubHTTPError
@@ -130,7 +130,7 @@ class Repository:
             sent = self._api.create_commit(
                 self.name,
                 [*added, *(CommitOperationDelete(path) for path in withdrawn)],
-                commit_message=TITLE,
+                commit_message=PUSH_TITLE,
                 commit_description=description,
                 revision=branch.name,
                 parent_commit=branch.commit,

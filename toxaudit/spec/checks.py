@@ -14,7 +14,7 @@ def check(spec: AuditSpec) -> None:
     """Refuse what the types allow but an audit can't mean.
 
     Raises:
-        ToxauditError: naming the key and the mend.
+        ToxauditError: if the spec says such a thing; the sentence names the key and the mend.
     """
     where = f"audit '{spec.name}'"
     if spec.base.pretrained == MISSING:

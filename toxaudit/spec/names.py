@@ -14,7 +14,7 @@ def check(candidates: Iterable[str]) -> None:
     """Refuse names of candidates that no folder of a card can have.
 
     Raises:
-        ToxauditError: naming the first.
+        ToxauditError: if there is such a name; the sentence names the first.
     """
     names = list(candidates)
     alike = [unicodedata.normalize("NFC", name).casefold() for name in names]

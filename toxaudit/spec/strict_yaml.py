@@ -20,7 +20,7 @@ def read(file: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds.
 
     Raises:
-        ToxauditError: it can't be read, is not valid YAML, or holds no mapping.
+        ToxauditError: if it can't be read, is not valid YAML, or holds no mapping.
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  (a SafeLoader)

@@ -26,8 +26,8 @@ LINE = 0.21
 PANELS = 12
 """Panels that are drawn: beyond them those of the largest changes."""
 SIGNS = {">=": "≥", ">": ">", "<": "<", "<=": "≤"}
-Look: TypeAlias = tuple[str, Any, str]
-LOOKS: tuple[Look, ...] = (
+LineStyle: TypeAlias = tuple[str, Any, str]
+LINE_STYLES: tuple[LineStyle, ...] = (
     ("o", "-", "#0072b2"),
     ("s", "--", "#b3420a"),
     ("^", "-.", "#00684a"),
@@ -84,17 +84,17 @@ def draw(index: Index, draws: Draws) -> "Figure":
     lines = _lines(index)
     names = list(dict.fromkeys(line.deciding.candidate for line in lines))
     sizes = {name: max(_size(line) for line in lines if line.deciding.candidate == name) for name in names}
-    looks = dict(zip(subjects.largest(names, len(LOOKS), sizes.__getitem__), LOOKS, strict=False))
+    line_styles = dict(zip(subjects.largest(names, len(LINE_STYLES), sizes.__getitem__), LINE_STYLES, strict=False))
     panels: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
-        if line.deciding.candidate in looks:
+        if line.deciding.candidate in line_styles:
             panels.setdefault((line.deciding.suite, line.deciding.measure), []).append(line)
     shown = subjects.largest(list(panels.values()), PANELS, lambda panel: max(map(_size, panel)))
     notes = list(_notes(lines, len(panels), len(names)))
     figure, axes = style.stacked([PANEL] * len(shown), LEFT, RIGHT, notes=len(notes))
     for place, panel in zip(axes, shown, strict=True):
         title = index.label(panel[0].deciding.suite, panel[0].deciding.measure)
-        _draw(place, title, [(line, looks[line.deciding.candidate]) for line in panel], index.result.gate.margin)
+        _draw(place, title, [(line, line_styles[line.deciding.candidate]) for line in panel], index.result.gate.margin)
     style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(index.result.gate.margin)], notes)
     return figure
 
@@ -130,13 +130,13 @@ def _size(line: Line) -> float:
 def _notes(lines: Sequence[Line], panels: int, names: int) -> Iterator[str]:
     if panels > PANELS:
         yield f"The {PANELS} of {panels} measures that changed most; the others are in the tables."
-    if names > len(LOOKS):
-        yield f"The {len(LOOKS)} of {names} candidates that changed most; the others are in the tables."
+    if names > len(LINE_STYLES):
+        yield f"The {len(LINE_STYLES)} of {names} candidates that changed most; the others are in the tables."
     if any(line.corrected for line in lines):
         yield "Scores as they are: at no threshold is the change corrected for the scorer's errors."
 
 
-def _draw(axes: "Axes", title: str, lines: Sequence[tuple[Line, Look]], margin: float) -> None:
+def _draw(axes: "Axes", title: str, lines: Sequence[tuple[Line, LineStyle]], margin: float) -> None:
     """One panel: thresholds side by side, at each the candidates' changes; the candidates' names on the right."""
     first, _ = lines[0]
     places = sorted({at for line, _ in lines for at in line.points} | {first.own})
@@ -152,26 +152,26 @@ def _draw(axes: "Axes", title: str, lines: Sequence[tuple[Line, Look]], margin: 
     axes.locator_params(axis="y", nbins=6, prune="upper")
     axes.set_ylabel("change, pp", fontsize=SMALL, color=QUIET)
     style.title(axes, title)
-    for number, (line, look) in enumerate(lines):
+    for number, (line, line_style) in enumerate(lines):
         shift = (number - (len(lines) - 1) / 2) * min(0.16, 0.7 / len(lines))
-        _changes(axes, [(places.index(at) + shift, change) for at, change in line.points.items()], look)
-        _name(axes, number, line.deciding.candidate, look)
+        _changes(axes, [(places.index(at) + shift, change) for at, change in line.points.items()], line_style)
+        _name(axes, number, line.deciding.candidate, line_style)
 
 
-def _changes(axes: "Axes", points: Sequence[tuple[float, Quantity]], look: Look) -> None:
+def _changes(axes: "Axes", points: Sequence[tuple[float, Quantity]], line_style: LineStyle) -> None:
     """A candidate's changes with their intervals, joined by a thin line."""
-    marker, dashes, colour = look
+    marker, dashes, colour = line_style
     for x, change in points:
         axes.plot([x, x], [100 * bound for bound in change.hdi], color=colour, linewidth=1.4, zorder=3)
     means = [100 * change.mean for _, change in points]
     axes.plot([x for x, _ in points], means, color=colour, linewidth=0.9, linestyle=dashes, marker=marker, markersize=5)
 
 
-def _name(axes: "Axes", number: int, name: str, look: Look) -> None:
-    """A candidate's look and name on the right, below those of the candidates before it."""
+def _name(axes: "Axes", number: int, name: str, line_style: LineStyle) -> None:
+    """A candidate's marker, line and name on the right, below those of the candidates before it."""
     from matplotlib.lines import Line2D
 
-    marker, dashes, colour = look
+    marker, dashes, colour = line_style
     start, y = style.WIDTH - RIGHT + 0.12, axes.get_ylim()[1] + (number + 0.5) * LINE * style.inch(axes)
     sample = Line2D([start, start + 0.15, start + 0.3], [y] * 3, color=colour, linewidth=0.9, linestyle=dashes)
     sample.set(marker=marker, markersize=5, markevery=[1], transform=style.beside(axes), clip_on=False)

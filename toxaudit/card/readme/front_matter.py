@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toxaudit.card.readme.metadata import SOURCE
-from toxaudit.card.readme.nodes import NULL, Node, broken, end_of, has_anchors, is_a, parse, value_of
+from toxaudit.card.readme.nodes import NULL_TAG, Node, broken, end_of, has_anchors, is_a, parse, value_of
 from toxaudit.errors import ToxauditError
 
 BOM = b"\xef\xbb\xbf"
@@ -18,7 +18,7 @@ BLOCK = re.compile(
 )
 """As the Hub client finds it: between a first and a later line of three dashes."""
 
-LEFT = "model-index stays as it is: it is written in a form that can't be edited with certainty"
+INDEX_LEFT_AS_IT_IS = "model-index stays as it is: it is written in a form that can't be edited with certainty"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def merge(readme: bytes, ours: Mapping[str, Any]) -> Merged:
     """Add what is missing of ``ours``, as ``metadata`` made it, and replace the results that are ours already.
 
     Raises:
-        ToxauditError: the front matter is broken, or can't be edited without changing what is not ours.
+        ToxauditError: if the front matter is broken, or can't be edited without changing what is not ours.
     """
     found = find(readme)
     if found is None:
@@ -112,7 +112,7 @@ class _Edits:
         before = list(self.edits)
         if "model-index" in there and not self._index(there["model-index"], wanted.get("model-index", []), column):
             self.edits, self.entry = before, None
-            self.notes.append(LEFT)
+            self.notes.append(INDEX_LEFT_AS_IT_IS)
         for key, value in wanted.items():
             if key not in there:
                 self.added.append(key)
@@ -136,7 +136,7 @@ class _Edits:
                 continue
             node = there[key]
             nodes = node.value if is_a(node, "sequence") else [node]
-            said = [each.value for each in nodes if is_a(each, "scalar") and each.value and each.tag != NULL]
+            said = [each.value for each in nodes if is_a(each, "scalar") and each.value and each.tag != NULL_TAG]
             if wanted[key] not in said:
                 plain = all(is_a(each, "scalar") for each in nodes)
                 shown = f"stays {', '.join(said) or 'empty'}," if plain else "stays"

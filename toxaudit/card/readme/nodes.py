@@ -6,7 +6,7 @@ from toxaudit.errors import ToxauditError
 
 Node = Any  # PyYAML's, whose type stubs lack what nodes have
 
-NULL = "tag:yaml.org,2002:null"
+NULL_TAG = "tag:yaml.org,2002:null"
 
 
 def parse(text: str, first: int) -> Node:
@@ -17,7 +17,7 @@ def parse(text: str, first: int) -> Node:
         first: the number of its first line in the README, for sentences.
 
     Raises:
-        ToxauditError: it is no valid YAML, or no mapping.
+        ToxauditError: if it is no valid YAML, or no mapping.
     """
     import yaml
 

@@ -56,8 +56,8 @@ def splice(readme: bytes, section: bytes) -> bytes:
     The section takes the README's line endings; a README without an end of its last line stays without.
 
     Raises:
-        ToxauditError: the marker lines are no single pair, or a code block or raw HTML that is never closed would
-            swallow the section.
+        ToxauditError: if the marker lines are no single pair, or a code block or raw HTML that is never closed
+            would swallow the section.
     """
     own = place(section, "card.md")
     if own is None or section[: own.start].strip() or section[own.stop :].strip():
@@ -81,8 +81,8 @@ def place(readme: bytes, name: str = "README.md") -> Place | None:
         name: the file's name, for sentences.
 
     Raises:
-        ToxauditError: naming the line of a marker that is not part of one pair, or, where there is no section, of a
-            code block or raw HTML that is never closed and would swallow one.
+        ToxauditError: if a marker is not part of one pair, or, where there is no section, if a code block or raw
+            HTML that is never closed would swallow one; the sentence names the line.
     """
     front = find(readme)
     scan = _Scan()

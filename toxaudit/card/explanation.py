@@ -31,7 +31,7 @@ def finding(index: Index, candidate: Candidate) -> str:
     return f"on {what}: required {first.rule}; observed {first.observed}"
 
 
-def outlook(index: Index, candidate: Candidate) -> str:
+def remedy_in_words(index: Index, candidate: Candidate) -> str:
     """What would settle a verdict, as far as its gate can tell; else nothing."""
     remedy = candidate.verdict.remedy
     if remedy is None:
