@@ -21,7 +21,7 @@ from toxaudit.sources import HubSource, LocalSource, RepositoryFacts
 
 UNREACHABLE = "http://127.0.0.1:9"
 SPEED = speed.Speed(flops=50e9, threads=1, half=1.0)
-SLOW = "from toxaudit import machine; machine.speed = lambda _: machine.Speed(flops=50e9, threads=1, half=1.0)"
+SLOW = "from toxaudit.machine import speed; speed.speed = lambda _: speed.Speed(flops=50e9, threads=1, half=1.0)"
 """The same in a process of its own."""
 AUDIT = """\
 title: Models of the Hub
@@ -395,7 +395,7 @@ def ask(monkeypatch):
 def test_one_that_hangs_keeps_no_other_answer_back(ask):
     never = threading.Event()
     try:
-        asked = ask(0.5, slow=never, **{f"m{i}": FACTS for i in range(3 * inquiry.ASKERS)})
+        asked = ask(0.5, slow=never, **{f"m{i}": FACTS for i in range(3 * inquiry.REPOSITORIES_AT_ONCE)})
         assert asked.unresolved == ["org/slow"]
         assert asked.why == "no answer from the Hub within 0.5 s"
         assert asked.facts(HubSource("org/m47")) == FACTS and asked.facts(HubSource("org/slow")) is None
