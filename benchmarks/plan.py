@@ -52,9 +52,9 @@ def _fetch(words: list[str]) -> None:
 
 def _told(words: list[str]) -> Any:
     from toxaudit.compose.compose import compose
-    from toxaudit.planning import outlook
+    from toxaudit.planning import forecast
 
-    seen = outlook.look(compose(words))
+    seen = forecast.forecast(compose(words))
     return seen.effort.seconds(seen.asked), seen.effort.memory(seen.asked), seen.cpu
 
 

@@ -9,7 +9,7 @@ import workspace
 
 from toxaudit.compose.compose import compose
 from toxaudit.machine.speed import Speed
-from toxaudit.planning import effort, outlook
+from toxaudit.planning import effort, forecast
 from toxaudit.sources import HubSource
 
 SPEED = Speed(flops=100e9, threads=1, half=2.0)
@@ -31,7 +31,7 @@ LAYERS = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
 
 @pytest.fixture
 def look(tmp_path, monkeypatch):
-    """The outlook of an audit of models that are known by name only, with these overrides."""
+    """The forecast of an audit of models that are known by name only, with these overrides."""
     for name, content in {"hub": AUDIT, "suite/asked": SUITE, "scorer/classified": SCORER}.items():
         file = tmp_path / "audits" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def look(tmp_path, monkeypatch):
     monkeypatch.setattr("toxaudit.machine.speed.speed", lambda _: SPEED)
 
     def look(*overrides, audit="hub"):
-        return outlook.look(compose([f"audit={audit}", "executor.device=cpu", *overrides]))
+        return forecast.forecast(compose([f"audit={audit}", "executor.device=cpu", *overrides]))
 
     return look
 
@@ -53,12 +53,12 @@ def seconds(seen):
 
 
 def opened(weights, arms):
-    return weights * effort.OPENED + arms * effort.TRIED_ALONE
+    return weights * effort.OPENING_SECONDS + arms * effort.PROBING_SECONDS
 
 
-def rows(arms, billions, prompts=100, read=effort.UNREAD, written=30, speed=100e9):
+def rows(arms, billions, prompts=100, read=effort.UNREAD_TOKENS, written=30, speed=100e9):
     """Of answering in large batches."""
-    return arms * prompts * (read + written) * 2 * billions * BILLION / (speed * effort.DECODED)
+    return arms * prompts * (read + written) * 2 * billions * BILLION / (speed * effort.DECODING_SPEED_SHARE)
 
 
 def test_each_token_read_or_written_takes_two_operations_a_parameter(look):
@@ -66,7 +66,7 @@ def test_each_token_read_or_written_takes_two_operations_a_parameter(look):
     assert alone == pytest.approx(opened(2, 3) + rows(2, 8) + rows(1, 1.5))
     sampled = look("~candidates.noop", "generation.samples=3", "generation.temperature=1")
     assert seconds(sampled)["generating"] == pytest.approx(opened(2, 3) + 3 * (rows(2, 8) + rows(1, 1.5)))
-    assert "100 prompts x 3 models, at most 27,000 tokens" in outlook.amount(sampled.prospect.spec, sampled)
+    assert "100 prompts x 3 models, at most 27,000 tokens" in forecast.amount(sampled.prospect.spec, sampled)
 
 
 def test_bfloat16_is_as_much_faster_as_this_cpu_makes_it(look):
@@ -76,11 +76,11 @@ def test_bfloat16_is_as_much_faster_as_this_cpu_makes_it(look):
 
 def test_a_batch_of_few_rows_takes_as_long_as_one_of_some(look):
     with_control, without = (seconds(look(*words))["generating"] for words in ((), ("~candidates.noop",)))
-    assert with_control - without == pytest.approx(effort.TRIED_ALONE + rows(1, 8) * effort.LEAST / 4)
+    assert with_control - without == pytest.approx(effort.PROBING_SECONDS + rows(1, 8) * effort.LEAST / 4)
 
 
 def test_a_classifier_reads_every_token_that_was_written(look):
-    read = 4 * 100 * 30 * 2 * 125e6 / (100e9 * effort.CLASSIFIED)
+    read = 4 * 100 * 30 * 2 * 125e6 / (100e9 * effort.CLASSIFYING_SPEED_SHARE)
     assert seconds(look())["scoring"] == pytest.approx(read)
 
 
@@ -95,12 +95,12 @@ def test_a_judge_here_reads_and_writes_and_a_server_is_left_out(look):
         "+candidates.x={control: true}",
     )
     seen = look(*words)
-    question = effort.QUESTION + effort.UNREAD + 30 + 16
+    question = effort.JUDGE_QUESTION_TOKENS + effort.UNREAD_TOKENS + 30 + 16
     assert seconds(seen)["scoring"] == pytest.approx(rows(2, 1, read=question, written=0))
     judge.write_text("kind: judge\ntitle: Judge\nendpoint: http://127.0.0.1:9/v1\nmodel: m\n")
     seen = look(*words)
     assert seconds(seen)["scoring"] == 0
-    assert "; without judge, which a server answers; " in outlook.time(seen.prospect.spec, seen)
+    assert "; without judge, which a server answers; " in forecast.time(seen.prospect.spec, seen)
 
 
 def test_tuning_takes_six_operations_a_parameter_and_token_and_some_steps_to_find_the_threads(look):
@@ -108,8 +108,8 @@ def test_tuning_takes_six_operations_a_parameter_and_token_and_some_steps_to_fin
     tuned = "{train: [{data: ./texts.jsonl, template: '{text}', batch_size: 2, epochs: 2}]}"
     audit = Path("audits/hub.yaml")
     audit.write_text(audit.read_text().replace("{peft: org/lora}", tuned))
-    step = 6 * 8 * BILLION * (2 * 20 + 10) / 2 / (200e9 * effort.TUNED)
-    assert seconds(look())["tuning"] == pytest.approx((4 + effort.TRIED) * step)
+    step = 6 * 8 * BILLION * (2 * 20 + 10) / 2 / (200e9 * effort.TUNING_SPEED_SHARE)
+    assert seconds(look())["tuning"] == pytest.approx((4 + effort.THREAD_TRIAL_STEPS) * step)
     assert seconds(look("executor.threads=1"))["tuning"] == pytest.approx(4 * step)
 
 
@@ -147,7 +147,7 @@ def test_memory_holds_weights_their_copy_and_the_keys_and_values_of_a_batch(look
     kept = numbers or sizes.parameters**0.5
     (asked,) = seen.asked
     cache = kept * asked.longest * min(3 * 36, effort.MOST_ROWS["cpu"]) * 4
-    held = effort.LIBRARIES["cpu"] + 2 * 4 * sizes.parameters + cache
+    held = effort.LIBRARY_BYTES["cpu"] + 2 * 4 * sizes.parameters + cache
     assert seen.effort.memory(seen.asked) == pytest.approx(held, abs=1)
 
 
@@ -155,14 +155,14 @@ def test_a_scorer_is_loaded_beside_the_model_that_answered(look):
     Path("audits/scorer/classified.yaml").write_text(SCORER.replace("125M", "2B"))
     seen = look("suite=[mine]", "scorer=[vowels,classified]", audit="tiny")
     weights = 4 * seen.prospect.sizes["base"].parameters
-    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARIES["cpu"] + weights + 16 * BILLION, abs=1)
+    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARY_BYTES["cpu"] + weights + 16 * BILLION, abs=1)
 
 
 def test_a_server_s_time_is_its_own(look):
     served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1"
     seen = look(*served, "~candidates.noop")
     spec = seen.prospect.spec
-    time = outlook.time(spec, seen)
+    time = forecast.time(spec, seen)
     assert "; without generating, which 127.0.0.1:9/v1 does; less where" in time
     assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
 
@@ -170,19 +170,19 @@ def test_a_server_s_time_is_its_own(look):
 def test_where_a_server_answers_only_scorers_are_held(look):
     served = "backend=openai", "backend.base_url=http://127.0.0.1:9/v1", "~candidates.noop"
     seen = look(*served)
-    held = effort.LIBRARIES["cpu"] + 2 * 4 * 125e6
+    held = effort.LIBRARY_BYTES["cpu"] + 2 * 4 * 125e6
     assert seen.effort.memory(seen.asked) == pytest.approx(held, abs=1)
-    assert outlook.memory(seen.prospect.spec, seen).startswith("about 2.0 GB at most, for scoring by classified; ")
+    assert forecast.memory(seen.prospect.spec, seen).startswith("about 2.0 GB at most, for scoring by classified; ")
     Path("audits/scorer/classified.yaml").write_text(SCORER.replace("-125M", ""))
     seen = look(*served)
-    assert outlook.memory(seen.prospect.spec, seen).startswith("unknown for classified; ")
+    assert forecast.memory(seen.prospect.spec, seen).startswith("unknown for classified; ")
     seen = look(*served, "scorer=[compliance_keywords]")
-    assert outlook.memory(seen.prospect.spec, seen).startswith("no model is loaded here; ")
+    assert forecast.memory(seen.prospect.spec, seen).startswith("no model is loaded here; ")
 
 
 def test_a_scorer_of_known_size_does_not_tell_that_of_the_models(look):
     seen = look("base.pretrained=org/model", "~candidates.full")
-    assert outlook.memory(seen.prospect.spec, seen).startswith("unknown; ")
+    assert forecast.memory(seen.prospect.spec, seen).startswith("unknown; ")
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_what_vllm_takes_is_said_and_not_reckoned(look, monkeypatch, device, tak
     seen = look("backend=vllm", f"executor.device={device}", "~candidates.full")
     spec = seen.prospect.spec
     weights = f"{'32' if device == 'cpu' else '16'}.0 GB for the weights of base in "
-    assert outlook.memory(spec, seen).startswith(f"not reckoned, as vLLM takes {taken}, with {weights}")
-    assert "; without generating, as vLLM's speed is not reckoned; less where" in outlook.time(spec, seen)
+    assert forecast.memory(spec, seen).startswith(f"not reckoned, as vLLM takes {taken}, with {weights}")
+    assert "; without generating, as vLLM's speed is not reckoned; less where" in forecast.time(spec, seen)
     assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
 
 
@@ -204,10 +204,10 @@ def test_on_a_gpu_nothing_is_copied(look, monkeypatch):
     monkeypatch.setattr("toxaudit.planning.expected.gpu_free", lambda _: None)
     seen = look("executor.device=cuda", "~candidates.noop", "~candidates.full")
     assert seen.cpu is None
-    cache = (8 * BILLION) ** 0.5 * (effort.UNREAD + 30) * 200 * 2
-    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARIES["cuda"] + 16 * BILLION + cache, abs=1)
+    cache = (8 * BILLION) ** 0.5 * (effort.UNREAD_TOKENS + 30) * 200 * 2
+    assert seen.effort.memory(seen.asked) == pytest.approx(effort.LIBRARY_BYTES["cuda"] + 16 * BILLION + cache, abs=1)
     assert seconds(seen)["generating"] == pytest.approx(
-        opened(1, 2) + 200 * (effort.UNREAD + 30) * 16 * BILLION / effort.GPU_SPEED
+        opened(1, 2) + 200 * (effort.UNREAD_TOKENS + 30) * 16 * BILLION / effort.GPU_FLOPS
     )
 
 

@@ -396,7 +396,7 @@ def ask(monkeypatch):
 def test_one_that_hangs_keeps_no_other_answer_back(ask):
     never = threading.Event()
     try:
-        asked = ask(0.5, slow=never, **{f"m{i}": FACTS for i in range(3 * inquiry.ASKERS)})
+        asked = ask(0.5, slow=never, **{f"m{i}": FACTS for i in range(3 * inquiry.REPOSITORIES_AT_ONCE)})
         assert asked.unresolved == ["org/slow"]
         assert asked.why == "no answer from the Hub within 0.5 s"
         assert asked.facts(HubSource("org/m47")) == FACTS and asked.facts(HubSource("org/slow")) is None

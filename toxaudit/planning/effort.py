@@ -22,43 +22,43 @@ from toxaudit.sources import parse
 from toxaudit.spec.schema import AuditSpec, TrainingStage
 from toxaudit.training.lora import examples
 
-LETTERS = 4
+LETTERS_A_TOKEN = 4
 """Of a token of English text, about."""
 
-UNREAD = 20
+UNREAD_TOKENS = 20
 """Tokens of a prompt, or of a choice, that is still to be fetched."""
 
-TUNED, DECODED, CLASSIFIED = 0.52, 0.72, 0.6
+TUNING_SPEED_SHARE, DECODING_SPEED_SHARE, CLASSIFYING_SPEED_SHARE = 0.52, 0.72, 0.6
 """Shares of a CPU's speed in matrix products that are reached by tuning, generating and classifying."""
 
-GPU_SPEED = 5e12
+GPU_FLOPS = 5e12
 """Operations a second of a GPU, which is far from busy; not measured here."""
 
-STARTED, CONVERTED, CHECKED = 5.0, 21.0, 1.5
+IMPORTING_SECONDS, GGUF_CONVERSION_SECONDS, CHECKING_SECONDS = 5.0, 21.0, 1.5
 """Seconds: imports; making a GGUF file safetensors; loading a model and looking at it."""
 
-TRIED = 6
+THREAD_TRIAL_STEPS = 6
 """Steps of tuning that finding the best number of threads costs."""
 
-OPENED, TRIED_ALONE = 4.0, 1.7
+OPENING_SECONDS, PROBING_SECONDS = 4.0, 1.7
 """Seconds until models can generate: for each set of weights; for each model, which answers two probes alone first."""
 
-SCORED = {"jigsaw_bilstm": 2e-3, "wrong_language": 1e-3}
+SCORING_SECONDS = {"jigsaw_bilstm": 2e-3, "wrong_language": 1e-3}
 """Seconds for a text by the kinds of scorers that take any time and whose size no file tells."""
 
-FITTING, FITTED, WRITTEN = 7.0, 0.5, 4.0
+FIRST_FIT_SECONDS, FIT_SECONDS, WRITING_SECONDS = 7.0, 0.5, 4.0
 """Seconds: until the first hierarchical fit begins; each; card, plots and report."""
 
-QUESTION = 200
+JUDGE_QUESTION_TOKENS = 200
 """Tokens that a judge reads besides prompt and completion."""
 
-LIBRARIES = {"cpu": 1.0e9, "cuda": 0.6e9}
+LIBRARY_BYTES = {"cpu": 1.0e9, "cuda": 0.6e9}
 """Bytes that are taken without any model: of the process, or of the GPU."""
 
-KEPT = 300
+BACKWARD_BYTES = 300
 """Bytes that tuning keeps of a token for the way back, divided by the root of the parameters, as which they grow."""
 
-MANY = 10**6
+MOST_COUNTED = 10**6
 """Of anything that a configuration counts: one with more is broken."""
 
 
@@ -87,9 +87,9 @@ def questions(spec: AuditSpec, name: str, prompts: Sequence[Prompt] | int) -> Qu
     """Of a suite whose prompts are known, or only their number."""
     choices, limit = spec.suites[name].choices, spec.generation.max_new_tokens
     if isinstance(prompts, int):
-        lengths = [UNREAD * (3.0 if choices else 1.0)] * prompts
+        lengths = [UNREAD_TOKENS * (3.0 if choices else 1.0)] * prompts
     else:
-        lengths = [(len(each.text) + sum(map(len, each.choices))) / LETTERS for each in prompts]
+        lengths = [(len(each.text) + sum(map(len, each.choices))) / LETTERS_A_TOKEN for each in prompts]
     samples, most = (1, 0) if choices else (spec.generation.samples, limit)
     n = len(lengths)
     return Questions(
@@ -134,12 +134,12 @@ class Effort:
             return 0.0
         tokens = sum(each.read + each.written for each in asked)
         sharing = Counter(map(self._prospect.weights_of, self._arms))  # answer in one batch
-        total = sum(OPENED for weights in sharing if self._parameters(weights))
+        total = sum(OPENING_SECONDS for weights in sharing if self._parameters(weights))
         for arm in self._arms:
             weights = self._prospect.weights_of(arm)
             if parameters := self._parameters(weights):
                 rows = min(self._rows(arm), sharing[weights] * sum(each.answers for each in asked))
-                total += TRIED_ALONE + tokens * self._token(parameters, rows)
+                total += PROBING_SECONDS + tokens * self._token(parameters, rows)
         return total
 
     def scoring(self, asked: Sequence[Questions]) -> float:
@@ -155,48 +155,48 @@ class Effort:
 
         None where no model's size is known, not even a scorer's. What vLLM takes is not reckoned.
         """
-        memory = self._prospect.memory()
+        needed = self._prospect.needed()
         sized = [sizes.parameters for sizes in self.scorers.values() if sizes]
-        if not memory.needed and not sized:
+        if not needed and not sized:
             return None
         # room for copies of the weights, laid out for the CPU
-        room = FREE_MEMORY_SHARE * (memory.free or 0) if self._cpu else 0
-        held = {arm: weights + (weights if weights <= room else 0) for arm, weights in memory.needed.items()}
+        room = FREE_MEMORY_SHARE * (self._prospect.free or 0) if self._cpu else 0
+        held = {arm: weights + (weights if weights <= room else 0) for arm, weights in needed.items()}
         answering = max((weights + self._cache(arm, asked) for arm, weights in held.items()), default=0.0)
-        weights = max(memory.needed.values(), default=0)
+        weights = max(needed.values(), default=0)
         scoring = weights + max(sized, default=0) * BYTES_OF_NUMBER["float32"] * (2 if self._cpu else 1)
         stages = [stage for each in self._spec.candidates.values() for stage in each.train]
         tuning = max(map(self._tuned_in, stages), default=0.0)  # of which little is given back before models answer
-        return round(LIBRARIES[self._on] + tuning + max(answering, scoring))
+        return round(LIBRARY_BYTES[self._on] + tuning + max(answering, scoring))
 
     def _preparing(self) -> float:
         own = [arm for arm in self._arms if self._prospect.sizes.get(arm)]
         converted = sum(self._prospect.is_gguf(arm) for arm in own)
         looked_at = sum(not each.control for each in self._spec.candidates.values()) + 1
-        return STARTED + CONVERTED * converted + CHECKED * looked_at * bool(own)
+        return IMPORTING_SECONDS + GGUF_CONVERSION_SECONDS * converted + CHECKING_SECONDS * looked_at * bool(own)
 
     def _tuning(self, stage: TrainingStage) -> float:
         """Two operations a parameter and token on the way forward, four on the way back."""
         steps, tokens = _padded(stage)
-        tried = TRIED if self._cpu and threads(self._spec) is None else 0
+        tried = THREAD_TRIAL_STEPS if self._cpu and threads(self._spec) is None else 0
         each = 6 * self._parameters("base") * tokens / max(1, steps)
-        return (steps + tried) * each / self._speed("bfloat16", TUNED)
+        return (steps + tried) * each / self._speed("bfloat16", TUNING_SPEED_SHARE)
 
     def _token(self, parameters: int, rows: int) -> float:
         """Seconds for a token of one row among several: two operations a parameter, and as for ``LEAST`` rows."""
-        return max(1, LEAST / max(1, rows)) * 2 * parameters / self._speed(self._prospect.dtype, DECODED)
+        return max(1, LEAST / max(1, rows)) * 2 * parameters / self._speed(self._prospect.dtype, DECODING_SPEED_SHARE)
 
     def _scored(self, name: str, asked: Questions) -> float:
         """Seconds for one arm's answers to a suite."""
         scorer, answer = self._spec.scorers[name], asked.written / max(1, asked.answers)
-        if scorer.kind in SCORED:
-            return asked.answers * SCORED[scorer.kind]
+        if scorer.kind in SCORING_SECONDS:
+            return asked.answers * SCORING_SECONDS[scorer.kind]
         if not (sizes := self.scorers.get(name)):
             return 0.0
         judge = scorer.local_judge()
         if judge is None:
-            return 2 * sizes.parameters * asked.written / self._speed("float32", CLASSIFIED)
-        tokens: float = QUESTION + asked.read / max(1, asked.answers) + answer + judge.max_new_tokens
+            return 2 * sizes.parameters * asked.written / self._speed("float32", CLASSIFYING_SPEED_SHARE)
+        tokens: float = JUDGE_QUESTION_TOKENS + asked.read / max(1, asked.answers) + answer + judge.max_new_tokens
         return asked.answers * tokens * self._token(sizes.parameters, scorer.together)
 
     @cached_property
@@ -213,7 +213,7 @@ class Effort:
         kinds = {bool(each.control or each.expect) for each in self._spec.candidates.values()}  # fitted apart
         fits = len(kinds) * sum(len(self._spec.suites[each.suite].scorers) for each in asked)
         hierarchical = any(each.kind.startswith("hier") for each in self._spec.estimators.values())
-        return WRITTEN + (FITTING + FITTED * fits if hierarchical else 0.0)
+        return WRITING_SECONDS + (FIRST_FIT_SECONDS + FIT_SECONDS * fits if hierarchical else 0.0)
 
     def _cache(self, arm: str, asked: Sequence[Questions]) -> float:
         """Bytes of the keys and values of the rows that are decoded together."""
@@ -227,7 +227,7 @@ class Effort:
         """Bytes of the base's weights and of what a step keeps for its way back."""
         steps, tokens = _padded(stage)
         n = float(self._parameters("base"))
-        return 2 * n + KEPT * sqrt(n) * tokens / max(1, steps)
+        return 2 * n + BACKWARD_BYTES * sqrt(n) * tokens / max(1, steps)
 
     def _rows(self, arm: str) -> int:
         """Rows that are decoded together."""
@@ -241,14 +241,14 @@ class Effort:
         return sizes.parameters if sizes else 0
 
     def _speed(self, dtype: str, share: float) -> float:
-        return self._cpu.of(dtype) * share if self._cpu else GPU_SPEED
+        return self._cpu.of(dtype) * share if self._cpu else GPU_FLOPS
 
 
 def _padded(stage: TrainingStage) -> tuple[int, float]:
     """The steps of a stage that is on this machine, and the tokens that are read in all of them; else none."""
     if not parse(stage.data).cached():
         return 0, 0.0
-    lengths = [min(len(text) / LETTERS + 1, stage.max_length) for text in examples(stage)]
+    lengths = [min(len(text) / LETTERS_A_TOKEN + 1, stage.max_length) for text in examples(stage)]
     batches = [lengths[start : start + stage.batch_size] for start in range(0, len(lengths), stage.batch_size)]
     return len(batches) * stage.epochs, sum(len(each) * max(each) for each in batches) * stage.epochs
 
@@ -259,6 +259,6 @@ def _cached(config: Mapping[str, Any]) -> float | None:
     told = inner if isinstance(inner, dict) else config
     keys = "num_hidden_layers", "num_attention_heads", "hidden_size", "num_key_value_heads", "head_dim"
     layers, heads, width, shared, size = (
-        number if isinstance(number := told.get(key), int) and 0 < number < MANY else 0 for key in keys
+        number if isinstance(number := told.get(key), int) and 0 < number < MOST_COUNTED else 0 for key in keys
     )
     return 2 * layers * (shared or heads) * (size or width / heads) if layers and heads and width else None

@@ -88,7 +88,7 @@ class Known:
         """How large a model's weights are, where that can be told.
 
         Raises:
-            ToxauditError: the files on this machine are broken.
+            ToxauditError: if the files on this machine are broken.
         """
         if self.path:
             path = self.path / gguf_file if gguf_file else self.path
@@ -112,21 +112,6 @@ class Known:
         return WeightSizes(n, stored=0, loaded=n, matrices=n)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What the weights need; one model is loaded at a time.
-
-    Attributes:
-        needed: model -> bytes, where its size is known.
-        free: bytes, where they can be told.
-    """
-
-    device: str
-    dtype: str
-    needed: dict[str, int]
-    free: int | None
-
-
 class Prospect:
     """What can be known of a spec's files before any is fetched. Begins to ask the Hub at once."""
 
@@ -134,7 +119,7 @@ class Prospect:
         """Begin; ``known`` is there after ``wait``.
 
         Raises:
-            ToxauditError: a field names nothing that can be fetched, or a path that isn't there.
+            ToxauditError: if a field names nothing that can be fetched, or a path that isn't there.
         """
         self.spec = spec
         self.device = likely_device(spec)
@@ -153,7 +138,7 @@ class Prospect:
         """Wait for the Hub's answers, as long as the inquiry does, and look at what is on this machine.
 
         Raises:
-            ToxauditError: the files of a model on this machine are broken.
+            ToxauditError: if the files of a model on this machine are broken.
         """
         self.inquiry.wait()
         self.problems += self.inquiry.problems
@@ -210,7 +195,7 @@ class Prospect:
         """The number format of the models.
 
         Raises:
-            ToxauditError: the base's is unknown.
+            ToxauditError: if the base's is unknown.
         """
         return dtype(self.spec.base.dtype, self.device)
 
@@ -233,11 +218,11 @@ class Prospect:
             if sizes and not sizes.stored and not self.known[self._key(arm)].path
         ]
 
-    def memory(self) -> Memory:
-        """What the weights will need, and what is free.
+    def needed(self) -> dict[str, int]:
+        """The models whose size is known -> the bytes that their weights need; one model is loaded at a time.
 
         Raises:
-            ToxauditError: the base's dtype is unknown.
+            ToxauditError: if the base's dtype is unknown.
         """
         needed = {}
         for arm, sizes in self.sizes.items():
@@ -245,8 +230,12 @@ class Prospect:
             bits = 4 if weights.load_in_4bit else 8 if weights.load_in_8bit else None
             if sizes:
                 needed[arm] = memory_needed(sizes, self.dtype, bits)
-        free = gpu_free(self.device) if self.device.startswith("cuda") else memory_free(self.device)
-        return Memory(self.device, self.dtype, needed, free)
+        return needed
+
+    @cached_property
+    def free(self) -> int | None:
+        """The bytes that are free, where that can be told."""
+        return gpu_free(self.device) if self.device.startswith("cuda") else memory_free(self.device)
 
 
 def _checked(source: Source) -> Source:

@@ -1,55 +1,50 @@
 """What the Hub says of the repositories that a spec names: asked all at once, and waited for only so long."""
 
-import queue
-import threading
 from collections.abc import Iterable
+from threading import Event, Thread
 from time import monotonic
 
 from toxaudit.errors import ToxauditError
+from toxaudit.remote.at_once import all_at_once
 from toxaudit.sources import HubSource, RepositoryFacts, Source
 
-SECONDS = 1.5
+HUB_WAIT_SECONDS = 1.5
 """How long the Hub is waited for, however many repositories there are."""
 
-ASKERS = 16
+REPOSITORIES_AT_ONCE = 16
+"""How many repositories the Hub is asked of at once."""
 
 
 class Inquiry:
     """Questions under way. Their threads are daemons: one that hangs keeps no process from ending."""
 
-    def __init__(self, sources: Iterable[Source], seconds: float = SECONDS) -> None:
+    def __init__(self, sources: Iterable[Source], seconds: float = HUB_WAIT_SECONDS) -> None:
         """Begin to ask of those of ``sources`` that are on the Hub; of none where HF_HUB_OFFLINE is set."""
         from huggingface_hub import HfApi, is_offline_mode  # noqa: F401  (imported once, before the threads need it)
 
         self.offline = is_offline_mode()
-        self._answers: dict[Source, RepositoryFacts | str | None] = {}
-        self._asked = list(dict.fromkeys(source for source in sources if isinstance(source, HubSource)))
-        self._replies: queue.SimpleQueue[tuple[HubSource, RepositoryFacts | str | None]] = queue.SimpleQueue()
+        self._repositories = list(dict.fromkeys(source for source in sources if isinstance(source, HubSource)))
         self._seconds, self._end = seconds, monotonic() + seconds
-        self._left = 0 if self.offline else len(self._asked)
-        questions: queue.SimpleQueue[HubSource] = queue.SimpleQueue()
-        for source in self._asked:
-            questions.put(source)
-        for _ in range(min(ASKERS, self._left)):
-            threading.Thread(target=self._ask, args=(questions,), daemon=True).start()
+        self._arriving: dict[Source, RepositoryFacts | str | None] = {}
+        self._answers: dict[Source, RepositoryFacts | str | None] = {}
+        self._asking = Thread(target=self._ask, daemon=True)
+        if not self.offline:
+            self._asking.start()
 
-    def _ask(self, questions: "queue.SimpleQueue[HubSource]") -> None:
-        while (left := self._end - monotonic()) > 0:
-            try:
-                source = questions.get_nowait()
-            except queue.Empty:
-                return
-            self._replies.put((source, _answer(source, left)))
+    def _ask(self) -> None:
+        for answered in all_at_once(self._answer, self._repositories, REPOSITORIES_AT_ONCE, Event()):
+            if monotonic() < self._end:  # else nobody answered in time
+                self._arriving.update(answered)
+
+    def _answer(self, source: HubSource) -> RepositoryFacts | str | None:
+        left = self._end - monotonic()
+        return _answer(source, left) if left > 0 else None
 
     def wait(self) -> None:
         """Take in the answers, until all are there or the time is over."""
-        while self._left and (left := self._end - monotonic()) > 0:
-            try:
-                source, answer = self._replies.get(timeout=left)
-            except queue.Empty:
-                return
-            self._answers[source] = answer
-            self._left -= 1
+        if not self.offline:
+            self._asking.join(max(0.0, self._end - monotonic()))
+            self._answers = dict(self._arriving)  # what comes later changes nothing that is said already
 
     def facts(self, source: Source) -> RepositoryFacts | None:
         """What the Hub said of a repository, if it said anything."""
@@ -64,19 +59,21 @@ class Inquiry:
     @property
     def problems(self) -> list[str]:
         """All such sentences."""
-        return [answer for answer in map(self.problem, self._asked) if answer]
+        return [answer for answer in map(self.problem, self._repositories) if answer]
 
     @property
     def unresolved(self) -> list[str]:
         """The repositories that nothing was heard of."""
-        return list(dict.fromkeys(each.reference for each in self._asked if self._answers.get(each) is None))
+        return list(
+            dict.fromkeys(source.reference for source in self._repositories if self._answers.get(source) is None)
+        )
 
     @property
     def why(self) -> str:
         """Why there are such."""
         if self.offline:
             return "HF_HUB_OFFLINE is set"
-        if self._left:
+        if len(self._answers) < len(self._repositories):
             return f"no answer from the Hub within {self._seconds:g} s"
         return "no answer from the Hub" if any(self._answers.values()) else "the Hub is out of reach"
 

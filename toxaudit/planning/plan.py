@@ -10,7 +10,7 @@ from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.pinning import lock
-from toxaudit.planning import outlook
+from toxaudit.planning import forecast
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.records import Asked
 from toxaudit.sources import HubSource, Source, parse
@@ -26,26 +26,26 @@ def describe(spec: AuditSpec) -> str:
     The Hub is asked for sizes, licences and gates; what it doesn't answer in time is named.
 
     Raises:
-        ToxauditError: a local file that the spec names is missing or broken, or the design doesn't fit the suites.
+        ToxauditError: if a local file that the spec names is missing or broken, or the design doesn't fit the suites.
     """
     if spec.lock:
         pinned = lock.pin(spec, lock.read(spec.lock))
         audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
         spec = replace(pinned.spec, candidates=audited, on_candidate_error=STOP)
-    seen = outlook.look(spec)
-    prospect, known = seen.prospect, seen.prospect.known
-    unchecked = _check_design(spec, seen.suites, known)
+    ahead = forecast.forecast(spec)
+    prospect, known = ahead.prospect, ahead.prospect.known
+    unchecked = _check_design(spec, ahead.suites, known)
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
     lines += [_row(name, text) for name, text in _models(spec, known)]
     lines += ["", "  Suites"]
-    lines += [_row(name, _suite(name, suite, seen.suites.get(name), known)) for name, suite in spec.suites.items()]
+    lines += [_row(name, _suite(name, suite, ahead.suites.get(name), known)) for name, suite in spec.suites.items()]
     lines += ["", "  Scorers"]
     lines += [_row(name, _scorer(name, scorer, known)) for name, scorer in spec.scorers.items()]
-    lines += ["", f"  To generate: {outlook.amount(spec, seen)}"]
+    lines += ["", f"  To generate: {forecast.amount(spec, ahead)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
-    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {outlook.memory(spec, seen)}"]
-    lines.append(f"  Time: {outlook.time(spec, seen)}")
+    lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
+    lines.append(f"  Time: {forecast.time(spec, ahead)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
@@ -59,7 +59,7 @@ def _check_design(spec: AuditSpec, suites: Mapping[str, Asked], known: Mapping[s
         What can't be checked yet, in phrases.
 
     Raises:
-        ToxauditError: the design doesn't fit.
+        ToxauditError: if the design doesn't fit.
     """
     checks, unchecked = Checklist(), []
     design.check(spec, suites, checks)
@@ -139,7 +139,7 @@ def _stage(stage: TrainingStage) -> str:
 
 
 def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Known]) -> str:
-    count = len(asked.prompts) if asked else outlook.count(suite) or "all"
+    count = len(asked.prompts) if asked else forecast.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
     scorers = ", ".join(suite.scorers)
     return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"

@@ -9,7 +9,7 @@ from toxaudit.machine import speed
 from toxaudit.machine.memory import in_words
 from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import mend
-from toxaudit.planning.effort import GPU_SPEED, Effort, Questions, questions
+from toxaudit.planning.effort import GPU_FLOPS, Effort, Questions, questions
 from toxaudit.planning.expected import Prospect, on_this_machine, threads
 from toxaudit.records import Asked
 from toxaudit.sources import HubSource, parse
@@ -17,7 +17,7 @@ from toxaudit.spec.schema import AuditSpec
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """What a run of a spec would find and cost.
 
     Attributes:
@@ -35,11 +35,11 @@ class Outlook:
     effort: Effort
 
 
-def look(spec: AuditSpec) -> Outlook:
+def forecast(spec: AuditSpec) -> Forecast:
     """Look at the files of a spec, ask the Hub, and measure this machine.
 
     Raises:
-        ToxauditError: a local file that the spec names is missing or broken.
+        ToxauditError: if a local file that the spec names is missing or broken.
     """
     prospect = Prospect(spec)
     read = ((name, _asked(name, suite)) for name, suite in spec.suites.items())
@@ -48,21 +48,21 @@ def look(spec: AuditSpec) -> Outlook:
     prospect.wait()
     told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
-    return Outlook(prospect, suites, asked, cpu, Effort(spec, prospect, cpu))
+    return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu))
 
 
-def amount(spec: AuditSpec, seen: Outlook) -> str:
+def amount(spec: AuditSpec, ahead: Forecast) -> str:
     """How much text the run may generate, as far as the suites' sizes are known, and how much it only reads."""
     arms, each = 1 + len(spec.candidates), spec.generation.max_new_tokens * spec.generation.samples
-    asked = {questions.suite for questions in seen.asked}
-    written = [questions for questions in seen.asked if not spec.suites[questions.suite].choices]
+    asked = {questions.suite for questions in ahead.asked}
+    written = [questions for questions in ahead.asked if not spec.suites[questions.suite].choices]
     parts = []
     if known := sum(questions.prompts for questions in written):
         parts.append(f"{known} prompts x {arms} models, at most {known * arms * each:,} tokens")
     unknown = [spec.suites[name] for name in spec.suites if name not in asked]
     if unwritten := sum(not suite.choices for suite in unknown):
         parts.append(f"{unwritten} suite(s) still to be fetched, at most {each} tokens x {arms} models a prompt")
-    if chosen := sum(questions.prompts for questions in seen.asked if questions not in written):
+    if chosen := sum(questions.prompts for questions in ahead.asked if questions not in written):
         parts.append(f"of {chosen} prompts x {arms} models the likeliest choice, without writing")
     if unread := sum(bool(suite.choices) for suite in unknown):
         parts.append(f"{unread} suite(s) of choices still to be fetched")
@@ -86,90 +86,90 @@ def _asked(name: str, suite: Suite) -> Asked | None:
     return Asked(drawn.prompts, suite.facts(name, drawn))
 
 
-def memory(spec: AuditSpec, seen: Outlook) -> str:
+def memory(spec: AuditSpec, ahead: Forecast) -> str:
     """What is held at once, what of it is the largest model's, and what is free."""
-    memory, peak = seen.prospect.memory(), seen.effort.memory(seen.asked)
-    free = "" if memory.free is None else f"{in_words(memory.free)} free here"
+    prospect, weights, peak = ahead.prospect, ahead.prospect.needed(), ahead.effort.memory(ahead.asked)
+    free = "" if prospect.free is None else f"{in_words(prospect.free)} free here"
     rest = f"; {free}." if free else "."
     if spec.backend.server:
-        return f"{_of_scorers(seen, peak)}{rest}"
-    if peak is None or not memory.needed:
+        return f"{_of_scorers(ahead, peak)}{rest}"
+    if peak is None or not weights:
         return f"unknown{rest}"
-    largest = max(memory.needed, key=lambda arm: memory.needed[arm])
-    needed = memory.needed[largest]
-    by_name = ", by its name" if largest in seen.prospect.sized_by_name else ""
+    largest = max(weights, key=lambda arm: weights[arm])
+    needed = weights[largest]
+    by_name = ", by its name" if largest in prospect.sized_by_name else ""
     text = (
-        f"{_at_most(spec, seen, peak)}, with {in_words(needed)} for the weights of {largest} in "
-        f"{memory.dtype} (the largest{by_name}; models are loaded one at a time, adapters hang on the base)"
+        f"{_at_most(spec, ahead, peak)}, with {in_words(needed)} for the weights of {largest} in "
+        f"{prospect.dtype} (the largest{by_name}; models are loaded one at a time, adapters hang on the base)"
     )
-    if unknown := seen.prospect.of_unknown_size:
+    if unknown := prospect.of_unknown_size:
         text += f", unknown for {', '.join(unknown)}"
     text += rest
-    if memory.free is not None and needed > memory.free:
-        text += f" That is too little: {mend(memory.device, memory.dtype)}."
+    if prospect.free is not None and needed > prospect.free:
+        text += f" That is too little: {mend(prospect.device, prospect.dtype)}."
     return text
 
 
-def _at_most(spec: AuditSpec, seen: Outlook, peak: int) -> str:
+def _at_most(spec: AuditSpec, ahead: Forecast, peak: int) -> str:
     """How much is held at once, where it can be told."""
     if isinstance(spec.backend, Vllm):
-        taken = "the weights and up to 2 GiB for keys and values" if seen.cpu else "nine tenths of the GPU"
+        taken = "the weights and up to 2 GiB for keys and values" if ahead.cpu else "nine tenths of the GPU"
         return f"not reckoned, as vLLM takes {taken}"
-    return f"about {in_words(peak)}{'' if seen.cpu else ' of the GPU'} at most"
+    return f"about {in_words(peak)}{'' if ahead.cpu else ' of the GPU'} at most"
 
 
-def _of_scorers(seen: Outlook, peak: int | None) -> str:
+def _of_scorers(ahead: Forecast, peak: int | None) -> str:
     """What is held at once where a server answers, and only scorers are loaded."""
     if peak is None:
-        return f"unknown for {', '.join(seen.effort.scorers)}" if seen.effort.scorers else "no model is loaded here"
-    sized = {name: sizes.parameters for name, sizes in seen.effort.scorers.items() if sizes}
+        return f"unknown for {', '.join(ahead.effort.scorers)}" if ahead.effort.scorers else "no model is loaded here"
+    sized = {name: sizes.parameters for name, sizes in ahead.effort.scorers.items() if sizes}
     largest = max(sized, key=lambda name: sized[name])
-    unknown = [name for name in seen.effort.scorers if name not in sized]
-    text = f"about {in_words(peak)}{'' if seen.cpu else ' of the GPU'} at most, for scoring by {largest}"
+    unknown = [name for name in ahead.effort.scorers if name not in sized]
+    text = f"about {in_words(peak)}{'' if ahead.cpu else ' of the GPU'} at most, for scoring by {largest}"
     return text + (f", unknown for {', '.join(unknown)}" if unknown else "")
 
 
-def time(spec: AuditSpec, seen: Outlook) -> str:
+def time(spec: AuditSpec, ahead: Forecast) -> str:
     """An estimate, its larger parts, and what it rests on."""
-    if not any(seen.prospect.sizes.values()) and not spec.backend.server:
+    if not any(ahead.prospect.sizes.values()) and not spec.backend.server:
         return "unknown, as are the sizes of the models."
-    seconds = seen.effort.seconds(seen.asked)
+    seconds = ahead.effort.seconds(ahead.asked)
     total = sum(seconds.values())
     parts = []
-    if seen.asked:
+    if ahead.asked:
         larger = [f"{what} {_short(took)}" for what, took in seconds.items() if took > total / 20]
         parts.append(f"{_duration(total)} ({', '.join(larger)})")
-    if unknown := sorted(set(spec.suites) - {each.suite for each in seen.asked}):
+    if unknown := sorted(set(spec.suites) - {each.suite for each in ahead.asked}):
         hundred = [questions(spec, unknown[0], 100)]
-        each = seen.effort.generating(hundred) + seen.effort.scoring(hundred)
+        each = ahead.effort.generating(hundred) + ahead.effort.scoring(hundred)
         parts.append(f"{_duration(each)} for each 100 prompts of suites still to be fetched")
     text = f"{', and '.join(parts)}"
-    if left_out := _not_reckoned(spec, seen):
+    if left_out := _not_reckoned(spec, ahead):
         text += f"; without {' and '.join(left_out)}"
     text += "; less where answers end before their limit, or are stored already"
-    return f"{text}. {_basis(seen)}"
+    return f"{text}. {_basis(ahead)}"
 
 
-def _not_reckoned(spec: AuditSpec, seen: Outlook) -> list[str]:
+def _not_reckoned(spec: AuditSpec, ahead: Forecast) -> list[str]:
     """What the estimate of time leaves out, with the reason."""
     found = []
     if server := spec.backend.server:
         found.append(f"generating, which {server} does")
     if isinstance(spec.backend, Vllm):
         found.append("generating, as vLLM's speed is not reckoned")
-    if not server and (names := seen.prospect.of_unknown_size):
+    if not server and (names := ahead.prospect.of_unknown_size):
         found.append(f"{', '.join(names)}, of unknown size")
     if asked := [name for name, scorer in spec.scorers.items() if scorer.asks_server]:
         found.append(f"{', '.join(asked)}, which a server answers")
     return found
 
 
-def _basis(seen: Outlook) -> str:
+def _basis(ahead: Forecast) -> str:
     """What the estimate of time rests on."""
-    if seen.cpu:
-        n = seen.cpu.threads
-        return f"Measured just now: {seen.cpu.flops / 1e9:.0f} GFLOP/s in float32 by {n} thread{'s' * (n > 1)}."
-    return f"Within a factor of three: a GPU at {GPU_SPEED / 1e12:g} TFLOP/s, which it exceeds in large batches."
+    if ahead.cpu:
+        n = ahead.cpu.threads
+        return f"Measured just now: {ahead.cpu.flops / 1e9:.0f} GFLOP/s in float32 by {n} thread{'s' * (n > 1)}."
+    return f"Within a factor of three: a GPU at {GPU_FLOPS / 1e12:g} TFLOP/s, which it exceeds in large batches."
 
 
 def _duration(seconds: float) -> str:
