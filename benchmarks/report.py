@@ -26,21 +26,16 @@ from toxaudit.card import SectionCard, drawn, render_card, render_report
 from toxaudit.card.changed import changed_samples
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import headlines
+from toxaudit.facts import Decision, GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.records import (
     BEST_CASE,
     OTHER_PRIOR,
     WORST_CASE,
     AuditResult,
-    Decision,
     Diagnostics,
     Estimate,
-    GateFacts,
-    GenerationFacts,
-    ModelFacts,
     Quantity,
     Reason,
-    ScorerFacts,
-    SuiteFacts,
     Verdict,
 )
 

@@ -15,7 +15,8 @@ from finished import HARDER
 from toxaudit.card import SectionCard, render_card
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Check, Diagnostics, Skipped
+from toxaudit.facts import Skipped
+from toxaudit.records import Check, Diagnostics
 from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
 from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec

@@ -14,17 +14,10 @@ from toxaudit import __version__
 from toxaudit.decision.gate import explained
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
+from toxaudit.facts import Decision, ScorerFacts
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
-from toxaudit.records import (
-    Answers,
-    Asked,
-    AuditResult,
-    Decision,
-    Scored,
-    ScorerFacts,
-    to_json,
-)
+from toxaudit.records import Answers, Asked, AuditResult, Scored, to_json
 from toxaudit.spec.names import unfit
 from toxaudit.spec.schema import AuditSpec, as_yaml
 

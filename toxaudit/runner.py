@@ -16,21 +16,13 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.extensions import Card, Suite
+from toxaudit.facts import GenerationFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
-from toxaudit.records import (
-    Answers,
-    Asked,
-    AuditResult,
-    Estimate,
-    GenerationFacts,
-    Prompt,
-    Scored,
-    ScorerFacts,
-)
+from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
 from toxaudit.results import read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec

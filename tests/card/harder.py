@@ -21,6 +21,7 @@ from results import (
 )
 
 from toxaudit.decision.gate import explained
+from toxaudit.facts import Calibration, Confusion, ScorerFacts, Skipped
 from toxaudit.records import (
     BEST_CASE,
     CORRECTED,
@@ -28,12 +29,8 @@ from toxaudit.records import (
     WORST_CASE,
     Agreement,
     AuditResult,
-    Calibration,
-    Confusion,
     Diagnostics,
     Estimate,
-    ScorerFacts,
-    Skipped,
 )
 from toxaudit.scorers.base import unscored_facts
 

@@ -13,7 +13,8 @@ from results import BASE, BENIGN, CATEGORIES, NOOP, RESULTS, SUITE, TOXICITY, re
 from toxaudit.card import render_card
 from toxaudit.card.markdown import code, escape, fenced
 from toxaudit.card.report import card_html
-from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Calibration, Confusion, Diagnostics, Verdict
+from toxaudit.facts import Calibration, Confusion
+from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Diagnostics, Verdict
 
 NASTY = [
     "<script>alert(1)</script>",

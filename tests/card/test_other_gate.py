@@ -15,18 +15,8 @@ from toxaudit.card.plots import forest
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
-from toxaudit.records import (
-    OTHER_PRIOR,
-    AuditResult,
-    Decision,
-    Estimate,
-    GateFacts,
-    OwnDecision,
-    Reason,
-    Remedy,
-    Tier,
-    Verdict,
-)
+from toxaudit.facts import Decision, GateFacts, Tier
+from toxaudit.records import OTHER_PRIOR, AuditResult, Estimate, OwnDecision, Reason, Remedy, Verdict
 from toxaudit.results import read_result, write_results
 from toxaudit.spec.schema import AuditSpec
 

@@ -12,7 +12,8 @@ from toxaudit.card import SectionCard
 from toxaudit.card.markdown import render_card, render_summary, render_whole
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
-from toxaudit.records import AuditResult, Skipped
+from toxaudit.facts import Skipped
+from toxaudit.records import AuditResult
 
 
 def written(result: AuditResult, folder: Path, **settings: object) -> set[str]:

@@ -12,7 +12,8 @@ from toxaudit.card.index import indexed
 from toxaudit.card.notices import notices as told
 from toxaudit.card.sensitivity import SensitivityTable, tables
 from toxaudit.decision.gate import explained
-from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Confusion, Diagnostics, Estimate, Reason
+from toxaudit.facts import Confusion
+from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Diagnostics, Estimate, Reason
 
 TOTAL = unsure()[0]
 

@@ -6,7 +6,8 @@ from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, result, u
 
 from toxaudit.card import words
 from toxaudit.card.facts import statements, verdict_line
-from toxaudit.records import Decision, Diagnostics, Estimate, Reason
+from toxaudit.facts import Decision
+from toxaudit.records import Diagnostics, Estimate, Reason
 
 QUESTION = RESULTS["go"].gate.question
 UP, NONE, UNSURE = raised()[0], unchanged()[0], unsure()[0]

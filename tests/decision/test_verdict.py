@@ -6,7 +6,8 @@ from itertools import permutations
 import pytest
 
 from toxaudit.decision.verdict import decisive, failed_controls, marks, of_audit
-from toxaudit.records import AuditResult, ModelFacts, Reason, Verdict
+from toxaudit.facts import ModelFacts
+from toxaudit.records import AuditResult, Reason, Verdict
 
 
 def audit(**decisions):

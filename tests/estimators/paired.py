@@ -3,7 +3,7 @@
 import numpy as np
 
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
-from toxaudit.records import Calibration, Confusion
+from toxaudit.facts import Calibration, Confusion
 
 NAN = float("nan")
 

@@ -8,7 +8,8 @@ from paired import NAN, calibration, paired
 
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, Slicing
-from toxaudit.records import OTHER_PRIOR, Confusion, Diagnostics
+from toxaudit.facts import Confusion
+from toxaudit.records import OTHER_PRIOR, Diagnostics
 
 
 def posterior(seed, draws=50, **fields):

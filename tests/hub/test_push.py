@@ -24,7 +24,7 @@ from results import RESULTS, draws  # noqa: E402
 from toxaudit.card import SectionCard  # noqa: E402
 from toxaudit.card.readme.front_matter import find  # noqa: E402
 from toxaudit.hub.parcel import Parcel, edited  # noqa: E402
-from toxaudit.records import AuditResult  # noqa: E402
+from toxaudit.records import AuditResult
 from toxaudit.results import read_result, write_results  # noqa: E402
 from toxaudit.spec.schema import AuditSpec  # noqa: E402
 

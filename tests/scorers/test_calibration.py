@@ -7,7 +7,7 @@ import yaml
 
 from toxaudit.compose.parts import scorer as composed
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Calibration, Confusion
+from toxaudit.facts import Calibration, Confusion
 from toxaudit.scorers.calibration import as_yaml, read
 from toxaudit.scorers.keywords import Keywords
 

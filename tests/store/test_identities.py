@@ -14,8 +14,9 @@ import transformers
 from toxaudit import training
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.facts import Calibration, Confusion, SuiteFacts
 from toxaudit.models import ServedModel, gguf, view
-from toxaudit.records import Asked, Calibration, Confusion, Prompt, SuiteFacts
+from toxaudit.records import Asked, Prompt
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.sources import Fetched
 from toxaudit.spec.schema import Generation, TrainingStage

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from toxaudit.records import AuditResult, ScorerFacts
+from toxaudit.facts import ScorerFacts
+from toxaudit.records import AuditResult
 
 
 @dataclass(frozen=True)

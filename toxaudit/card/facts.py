@@ -12,7 +12,8 @@ from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
-from toxaudit.records import AuditResult, Decision, ModelFacts, Verdict
+from toxaudit.facts import Decision, ModelFacts
+from toxaudit.records import AuditResult, Verdict
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,8 @@ from dataclasses import dataclass
 
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.decision.verdict import TIERS, marks
-from toxaudit.records import (
-    CORRECTED,
-    LOOKS,
-    UNSCORED,
-    AuditResult,
-    Decision,
-    Estimate,
-    ModelFacts,
-    OwnDecision,
-    ScorerFacts,
-    Tier,
-    Verdict,
-)
+from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
+from toxaudit.records import CORRECTED, LOOKS, UNSCORED, AuditResult, Estimate, OwnDecision, Verdict
 
 Pair = tuple[Estimate, ScorerFacts]
 

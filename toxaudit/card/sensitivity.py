@@ -7,15 +7,8 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
 from toxaudit.decision.headline import usable
-from toxaudit.records import (
-    BEST_CASE,
-    CORRECTED,
-    OBSERVED,
-    OTHER_PRIOR,
-    WORST_CASE,
-    Estimate,
-    ScorerFacts,
-)
+from toxaudit.facts import ScorerFacts
+from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Estimate
 
 REPLICATED = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
 """What estimators do that repeat other studies: what they warn of belongs to their own rows only."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
-from toxaudit.records import Estimate, Reason, ScorerFacts, Verdict
+from toxaudit.facts import ScorerFacts
+from toxaudit.records import Estimate, Reason, Verdict
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from toxaudit.decision.headline import usable
 from toxaudit.errors import visible as visible
-from toxaudit.records import Decision, Estimate, Quantity, ScorerFacts, Tier
+from toxaudit.facts import Decision, ScorerFacts, Tier
+from toxaudit.records import Estimate, Quantity
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
 """The shape of a decision, the same in tables and in the forest plot."""

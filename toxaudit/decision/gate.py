@@ -6,19 +6,8 @@ from dataclasses import replace
 from toxaudit.decision import assurance
 from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, headlines, usable
 from toxaudit.errors import ToxauditError
-from toxaudit.records import (
-    BEST_CASE,
-    WORST_CASE,
-    AuditResult,
-    Decision,
-    Estimate,
-    GateFacts,
-    OwnDecision,
-    Reason,
-    Remedy,
-    Tier,
-    Verdict,
-)
+from toxaudit.facts import Decision, GateFacts, Tier
+from toxaudit.records import BEST_CASE, WORST_CASE, AuditResult, Estimate, OwnDecision, Reason, Remedy, Verdict
 from toxaudit.registry import register
 
 

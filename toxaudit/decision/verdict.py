@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from toxaudit.records import AuditResult, Decision, Reason, Tier, Verdict
+from toxaudit.facts import Decision, Tier
+from toxaudit.records import AuditResult, Reason, Verdict
 
 WORST_FIRST: tuple[Decision, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
 TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")

@@ -30,7 +30,8 @@ from toxaudit.estimators.outcomes import (
 )
 from toxaudit.estimators.scorer_error import correct, error_rates, misfit
 from toxaudit.estimators.strata import Strata, design_effect, divide
-from toxaudit.records import CORRECTED, Calibration, Diagnostics
+from toxaudit.facts import Calibration
+from toxaudit.records import CORRECTED, Diagnostics
 from toxaudit.registry import register
 
 REPORTED = ("base", "candidate", "log_psi")

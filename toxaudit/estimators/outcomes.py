@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toxaudit.records import OBSERVED, Calibration, Diagnostics, Estimate, Quantity, digest
+from toxaudit.facts import Calibration
+from toxaudit.records import OBSERVED, Diagnostics, Estimate, Quantity, digest
 
 Floats = NDArray[np.float64]
 

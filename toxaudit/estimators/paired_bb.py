@@ -12,7 +12,8 @@ from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt, weighted
-from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Calibration, Diagnostics
+from toxaudit.facts import Calibration
+from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Diagnostics
 from toxaudit.registry import register
 
 FEW_CLUSTERS = 30

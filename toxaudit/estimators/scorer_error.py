@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from toxaudit.estimators.outcomes import Floats
-from toxaudit.records import Calibration, Confusion
+from toxaudit.facts import Calibration, Confusion
 
 PRIOR_COMPLETIONS = 0.5
 """Jeffreys' prior of sensitivity and specificity, in labelled completions of each kind."""

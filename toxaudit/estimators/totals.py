@@ -16,7 +16,8 @@ from toxaudit.estimators.outcomes import (
     unscored,
 )
 from toxaudit.estimators.strata import Strata, divide, grouped
-from toxaudit.records import OBSERVED, Calibration, Diagnostics
+from toxaudit.facts import Calibration
+from toxaudit.records import OBSERVED, Diagnostics
 
 Rates = Callable[[int], Floats]
 """Number -> that many fresh draws of both arms' rates by stratum, shape (number, 2, strata)."""

@@ -10,8 +10,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.decision.verdict import failed_controls, of_audit
+from toxaudit.facts import ModelFacts, SuiteFacts
 from toxaudit.machine.folders import write_atomically
-from toxaudit.records import AuditResult, Estimate, ModelFacts, SuiteFacts
+from toxaudit.records import AuditResult, Estimate
 
 BOM = "bom.cdx.json"
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
-from toxaudit.records import AuditResult, Estimate, Quantity, SuiteFacts
+from toxaudit.facts import SuiteFacts
+from toxaudit.records import AuditResult, Estimate, Quantity
 
 PATH = ".eval_results/toxaudit.yaml"
 """Where the results are in a model's repository."""

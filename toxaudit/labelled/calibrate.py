@@ -12,13 +12,14 @@ from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError, visible
 from toxaudit.executors.local import LocalExecutor
 from toxaudit.extensions import Scorer
+from toxaudit.facts import Calibration
 from toxaudit.labelled import examples as data
 from toxaudit.labelled.counts import Agreement, agreement, scored, table
 from toxaudit.labelled.examples import Example, Labelling, named
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
 from toxaudit.models import Loader
-from toxaudit.records import Calibration, Completion, Prompt
+from toxaudit.records import Completion, Prompt
 from toxaudit.scorers import calibration
 from toxaudit.scorers.base import Unscored
 from toxaudit.sources import Fetched

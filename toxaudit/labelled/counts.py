@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from toxaudit.errors import visible
-from toxaudit.records import Confusion
+from toxaudit.facts import Confusion
 from toxaudit.scorers.base import Unscored
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.facts import ModelFacts
 from toxaudit.models import declared
 from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
 from toxaudit.models.view import view
-from toxaudit.records import ModelFacts, digest
+from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
@@ -36,7 +37,7 @@ class ResolvedModel:
 
     Attributes:
         name: ``base`` or the candidate's name.
-        kind: as in ``records.ModelFacts``.
+        kind: as in ``facts.ModelFacts``.
         weights: the base's or the full fine-tune's files, as fetched.
         folder: those weights as a folder of safetensors with tokenizer and configuration.
         adapter: the LoRA adapter's files, if any.

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.records import ModelFacts, digest
+from toxaudit.facts import ModelFacts
+from toxaudit.records import digest
 from toxaudit.sources import LocalSource
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
 
@@ -22,7 +23,7 @@ class ServedModel:
 
     Attributes:
         name: ``base`` or the candidate's name.
-        kind: as in ``records.ModelFacts``.
+        kind: as in ``facts.ModelFacts``.
         server: the server's host and path.
         model: the model's name there.
         expect: the decision a declared control must get.

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, ClassVar, cast, get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import UNSCORED, Calibration, Completion, Prompt, ScorerFacts, Tier
+from toxaudit.facts import Calibration, ScorerFacts, Tier
+from toxaudit.records import UNSCORED, Completion, Prompt
 from toxaudit.scorers import calibration
 from toxaudit.scorers.calibration import KnownErrors
 from toxaudit.sources import FileField

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import Calibration, Confusion
+from toxaudit.facts import Calibration, Confusion
 from toxaudit.spec import strict_yaml
 
 KEYS = {"source", "scorer", "operator", "threshold", "by", "counts"}

@@ -7,9 +7,10 @@ from typing import Any
 
 from toxaudit.backends.request import Answered, Done, Request
 from toxaudit.extensions import Session
+from toxaudit.facts import SuiteFacts
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, ServedModel
-from toxaudit.records import Answers, Asked, Completion, SuiteFacts
+from toxaudit.records import Answers, Asked, Completion
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.outcomes import Floats, summarise
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.records import Decision, Estimate
+from toxaudit.facts import Decision
+from toxaudit.records import Estimate
 from toxaudit.studies.worlds import Counts, of_table, seed_from
 
 MARGIN, CERTAINTY = 0.01, 0.95

@@ -6,7 +6,8 @@ import numpy as np
 
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.outcomes import Floats
-from toxaudit.records import Decision, Estimate
+from toxaudit.facts import Decision
+from toxaudit.records import Estimate
 from toxaudit.studies.decisions import CERTAINTY, MARGIN, audit, chances, judged, p_above_of, verdicts
 from toxaudit.studies.findings import Bar, Plot, Series, Study, percent, points, share
 from toxaudit.studies.worlds import cells

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing
-from toxaudit.records import Calibration, Confusion
+from toxaudit.facts import Calibration, Confusion
 
 Counts = NDArray[np.int64]
 

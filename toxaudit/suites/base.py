@@ -10,7 +10,8 @@ from typing import ClassVar
 from omegaconf import MISSING
 
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Prompt, SuiteFacts, digest
+from toxaudit.facts import SuiteFacts
+from toxaudit.records import Prompt, digest
 from toxaudit.sources import Fetched, FileField
 
 LONGEST = 100_000  # characters; a longer prompt is a broken file rather than a question

@@ -6,7 +6,8 @@ from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import Prompt, SuiteFacts
+from toxaudit.facts import SuiteFacts
+from toxaudit.records import Prompt
 from toxaudit.registry import register
 from toxaudit.sources import Fetched, HubSource, parse
 from toxaudit.suites import columns, rows

@@ -310,7 +310,7 @@ from pathlib import Path
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.models import Loader
-from toxaudit.records import Prompt
+from toxaudit.records import (Prompt)
 from toxaudit.spec.schema import Generation
 torch.set_num_threads(1)
 prompts = [Prompt(str(i), "suite", "It was a dark night " * 12 + str(i)) for i in range(3000)]

@@ -10,7 +10,8 @@ from toxaudit.card.plots import style, subjects
 from toxaudit.card.plots.style import BAND, INK, LEFT, NORMAL, QUIET, SHAPES, SMALL
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.decision.headline import usable
-from toxaudit.records import Decision, Estimate
+from toxaudit.facts import Decision
+from toxaudit.records import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from toxaudit.card import words
 from toxaudit.card.plots.vector import compact
-from toxaudit.records import Decision, Quantity
+from toxaudit.facts import Decision
+from toxaudit.records import Quantity
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

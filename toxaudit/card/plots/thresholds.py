@@ -12,7 +12,8 @@ from toxaudit.card.plots.style import BAND, INK, QUIET, SMALL
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import usable
-from toxaudit.records import CORRECTED, OBSERVED, Estimate, Quantity, ScorerFacts
+from toxaudit.facts import ScorerFacts
+from toxaudit.records import CORRECTED, OBSERVED, Estimate, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

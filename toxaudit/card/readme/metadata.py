@@ -8,7 +8,8 @@ from typing import Any
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.errors import visible
-from toxaudit.records import AuditResult, Estimate, Quantity, ScorerFacts, SuiteFacts
+from toxaudit.facts import ScorerFacts, SuiteFacts
+from toxaudit.records import AuditResult, Estimate, Quantity
 from toxaudit.sources.hub import HUB_ID
 
 SOURCE = "toxaudit"

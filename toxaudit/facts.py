@@ -1,0 +1,161 @@
+"""What a card may say of an arm, a suite, a scorer, the generation and the gate: frozen, made of plain values."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
+
+
+Tier = Literal["critical", "supporting", "advisory"]
+
+
+MEAN_SCORE = "mean score"
+"""How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often a scorer was right on labelled completions, in numbers of them."""
+
+    true_positive: int
+    false_negative: int
+    false_positive: int
+    true_negative: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A scorer's errors on labelled completions.
+
+    Attributes:
+        source: which labelled data, in words.
+        by: the slice whose values have errors of their own, or None.
+        counts: value of that slice -> its counts; the empty value where ``by`` is None.
+    """
+
+    source: str
+    by: str | None
+    counts: dict[str, Confusion]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What an arm was made of.
+
+    ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit), served (a server answers
+    for it, and nothing else is known) or control. ``reference`` is what the spec named, ``revision`` the commit it was
+    pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a
+    sentence for tuned candidates, ``expect`` the decision a declared control must get, ``notes`` what the checks found
+    that a reader must know, in phrases, ``system_instruction`` the system prompt it was given where it was asked in its
+    chat template. ``server`` is the host and path of the server that answered under the name ``reference``, if one
+    did: then nobody saw weights, and ``digest`` is of these names.
+    """
+
+    name: str
+    kind: Literal["base", "adapter", "fine-tune", "merge", "quantized", "trained", "served", "control"]
+    reference: str
+    digest: str
+    dtype: str
+    revision: str | None = None
+    training: str | None = None
+    batch_size: int | None = None
+    expect: Decision | None = None
+    notes: tuple[str, ...] = ()
+    system_instruction: str | None = None
+    server: str | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A candidate that was not audited, and why; ``expect`` as in ``ModelFacts``."""
+
+    name: str
+    reference: str
+    reason: str
+    expect: Decision | None = None
+
+
+@dataclass(frozen=True)
+class SuiteFacts:
+    """What was asked, and how.
+
+    ``n`` prompts were asked of those ``available`` in the data. ``slices`` maps a slice name to its values and their
+    number of prompts. ``weights`` are the strata's shares of the population where they differ from the prompts',
+    ``shares`` those of the prompts that the suite selects. ``clusters`` is how many templates the prompts vary, where
+    they do. ``source`` is the data's reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were
+    chosen by likelihood, and ``scorers`` names those that scored the suite. ``config`` and ``split`` are those of a set
+    on the Hub.
+    """
+
+    name: str
+    title: str
+    n: int
+    source: str
+    digest: str
+    licence: str
+    ask: str
+    strata: str | None
+    slices: dict[str, dict[str, int]]
+    available: int | None = None
+    weights: dict[str, float] | None = None
+    clusters: int | None = None
+    shares: dict[str, float] | None = None
+    revision: str | None = None
+    system_instruction: str | None = None
+    choices: bool = False
+    scorers: tuple[str, ...] = ()
+    config: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class ScorerFacts:
+    """What was measured, and by whom.
+
+    ``outcome`` says in words when a completion counts, e.g. ``score >= 0.5``; ``rises`` tells whether a higher score is
+    what is unwanted; ``calibration`` holds the scorer's known errors, for which its numbers are corrected.
+    """
+
+    name: str
+    title: str
+    identity: str
+    source: str
+    outcome: str
+    noun: str
+    more: str
+    less: str
+    tier: Tier
+    caveat: str
+    calibration: Calibration | None = None
+    rises: bool = True
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the measure is the mean of its scores and no share of completions."""
+        return self.outcome.startswith(MEAN_SCORE)
+
+
+@dataclass(frozen=True)
+class GenerationFacts:
+    """How completions were made."""
+
+    backend: str
+    max_new_tokens: int
+    temperature: float
+    samples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """The rule fixed before the run.
+
+    ``question`` is what an open change leaves open, as a phrase such as ``whether it exceeds 3 pp``.
+    """
+
+    rule: str
+    margin: float
+    certainty: float
+    cap: float | None
+    max_missing: float
+    question: str = ""
