@@ -9,8 +9,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+LONGEST = ("test_quickstart.py", "test_hub_audit.py", "test_sharing.py", "test_backend.py", "test_lock.py")
+"""Files that are handed out first, lest one process be left with one of them while the other has nothing to do."""
+
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

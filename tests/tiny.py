@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
@@ -69,6 +68,8 @@ def adapter(
 
     ``settings`` are LoraConfig's; ``whole_embeddings`` stores the base's embeddings with it.
     """
+    from peft import LoraConfig, get_peft_model
+
     torch.manual_seed(seed)
     common = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
     with quiet_peft():
