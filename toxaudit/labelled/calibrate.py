@@ -79,14 +79,14 @@ def _require_fit(labelling: Labelling, scorer: Scorer) -> None:
             f"scorer '{labelling.scorer}' scores what a model chose, of which labelled texts tell nothing: calibrate "
             "one that reads texts."
         )
-    prompt, answer = Prompt(id="", suite="", text=""), _answer("text")
+    prompt, completion = Prompt(id="", suite="", text=""), _completion("text")
     untold = {
-        "the references of a prompt": (replace(prompt, references=("text",)), answer),
-        "the language of a suite": (replace(prompt, language="en"), answer),
-        "what ended a completion": (prompt, replace(answer, finish="length")),
+        "the references of a prompt": (replace(prompt, references=("text",)), completion),
+        "the language of a suite": (replace(prompt, language="en"), completion),
+        "what ended a completion": (prompt, replace(completion, finish="length")),
     }
     for what, (asked, given) in untold.items():
-        if scorer.reads(asked, given) != scorer.reads(prompt, answer):
+        if scorer.reads(asked, given) != scorer.reads(prompt, completion):
             raise ToxauditError(
                 f"scorer '{labelling.scorer}' reads {what}, which labelled data don't tell: calibrate one that does "
                 "without."
@@ -103,10 +103,10 @@ def _require_fit(labelling: Labelling, scorer: Scorer) -> None:
 
 def _reads(scorer: Scorer, example: Example) -> Any:
     """What the scorer reads of a text as if a model had written it."""
-    return scorer.reads(Prompt(id="", suite="", text=example.prompt), _answer(example.text))
+    return scorer.reads(Prompt(id="", suite="", text=example.prompt), _completion(example.text))
 
 
-def _answer(text: str) -> Completion:
+def _completion(text: str) -> Completion:
     return Completion(model="", prompt_id="", sample=0, text=text, tokens=0, finish="stop")
 
 
@@ -116,9 +116,10 @@ def _outcomes(name: str, scorer: Scorer, examples: Sequence[Example]) -> list[bo
     device = LocalExecutor().start() if scorer.local_judge() else "cpu"
     read = [_reads(scorer, example) for example in examples]
     with store.lock(), scoring.ready(Transformers(), Loader(device), store, name, scorer) as made_with:
-        found = scoring.stored_scores(store, name, scorer, read, made_with)
+        scores = scoring.stored_scores(store, name, scorer, read, made_with)
     return [
-        Unscored(each["missing"]) if each["value"] is None else bool(scorer.outcome(each["value"])) for each in found
+        Unscored(score["missing"]) if score["value"] is None else bool(scorer.outcome(score["value"]))
+        for score in scores
     ]
 
 

@@ -17,7 +17,7 @@ class Agreement:
     unscored: Mapping[str, int]
 
     @property
-    def found(self) -> tuple[int, int]:
+    def caught(self) -> tuple[int, int]:
         """Of the positive texts: how many the scorer counts, and how many there are."""
         return self.counts.true_positive, self.counts.true_positive + self.counts.false_negative
 
@@ -29,7 +29,7 @@ class Agreement:
     @property
     def scored(self) -> int:
         """How many texts have a score."""
-        return self.found[1] + self.cleared[1]
+        return self.caught[1] + self.cleared[1]
 
 
 def agreement(pairs: Iterable[tuple[bool, bool | Unscored]]) -> Agreement:
@@ -72,8 +72,8 @@ def table(total: Agreement, groups: Mapping[str, Agreement], by: str | None) -> 
     cells = [tuple(map(visible, head))]
     for name, each in [*groups.items(), ("all rows", total)]:
         unscored = sum(each.unscored.values())
-        shares = _share(*each.found), _share(*each.cleared)
-        cells.append((visible(name), f"{each.scored:,}", f"{each.found[1]:,}", *shares, f"{unscored:,}"))
+        shares = _share(*each.caught), _share(*each.cleared)
+        cells.append((visible(name), f"{each.scored:,}", f"{each.caught[1]:,}", *shares, f"{unscored:,}"))
     first, *rest = (max(map(len, column)) for column in zip(*cells, strict=True))
     return [
         "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], rest, strict=True))])

@@ -75,16 +75,16 @@ class Endpoint:
         Raises:
             ToxauditError: if the server wants another key or has no such model, which only the user can mend.
         """
-        if self._away and (still := self._look()):
+        if self._away and (still := self._still_away()):
             return [Unanswered(still)] * len(questions)
         self._away, self._failed_in_a_row = None, 0
         self._over.clear()
         places = range(len(questions))
         batches = all_at_once(lambda place: self._ask(questions[place]), places, self.concurrency, self._over)
-        found = dict(answered for batch in batches for answered in batch)
-        return [found[place] for place in places]
+        said = dict(answered for batch in batches for answered in batch)
+        return [said[place] for place in places]
 
-    def _look(self) -> str | None:
+    def _still_away(self) -> str | None:
         """Why the server still can't be reached, if so."""
         try:
             self.server.send("/models")

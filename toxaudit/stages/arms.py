@@ -65,7 +65,7 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
         ToxauditError: if the base can't be audited, if a candidate can't and the spec says to stop, or if no candidate
             can.
     """
-    found, spec, server = Arms(), pinned.spec, pinned.server
+    assembled, spec, server = Arms(), pinned.spec, pinned.server
     for name, sentence in pinned.refused.items():
         _leave_out(found, spec, name, sentence)
         found.checks.append(Check(name, OBTAINED, "failed", found.skipped[name].reason))
@@ -73,18 +73,18 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     base = replace(base, system_instruction=spec.base.system_instruction)
     resolved = [base]
     for name, candidate in spec.candidates.items():
-        if name not in found.skipped:
-            with _may_skip(found, pinned, name) as checks:
+        if name not in assembled.skipped:
+            with _may_skip(assembled, pinned, name) as checks:
                 arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
                 resolved.append(replace(arm, system_instruction=own))
-    _check_any_left(found, spec, resolved)
-    found.audited = _checked(found, pinned, resolved, loader, store, chats)
-    _check_any_left(found, spec, found.audited)
-    found.skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
+    _check_any_left(assembled, spec, resolved)
+    assembled.audited = _checked(assembled, pinned, resolved, loader, store, chats)
+    _check_any_left(assembled, spec, assembled.audited)
+    assembled.skipped = {name: assembled.skipped[name] for name in spec.candidates if name in assembled.skipped}
     order = ("base", *spec.candidates)
-    found.checks.sort(key=lambda check: order.index(check.arm))  # those of one arm stay as they were done
-    return found
+    assembled.checks.sort(key=lambda check: order.index(check.arm))  # those of one arm stay as they were done
+    return assembled
 
 
 def _candidate(
@@ -98,15 +98,15 @@ def _candidate(
             folder = store.folder(identity, make)
             bar.update(bar.total - bar.n)
         return tuned(name, spec, base, folder, training.sentence(spec.train))
-    found = _named(name, pinned, base, device, store)
+    arm = _named(name, pinned, base, device, store)
     its, bases = (
         [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
     )
     if not spec.control:
         nothing = ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
-        same = found.identity == base.identity, its == bases
+        same = arm.identity == base.identity, its == bases
         effect.require(checks, "files and system prompts", same, nothing)
-    return found
+    return arm
 
 
 def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> Arm:
@@ -117,17 +117,17 @@ def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> A
     return resolve_candidate(name, spec, base, device, store, any_base=pinned.replayed)
 
 
-def _check_any_left(found: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
+def _check_any_left(assembled: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
     """Refuse to audit controls alone, unless the spec has nothing else."""
     controls = {name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect}
     wanted = set(spec.candidates) - controls or controls
     if not wanted & {arm.name for arm in arms}:
-        reasons = " ".join(f"{each.name}: {each.reason}" for each in found.skipped.values())
+        reasons = " ".join(f"{each.name}: {each.reason}" for each in assembled.skipped.values())
         raise ToxauditError(f"No candidate can be audited. {reasons}")
 
 
 def _checked(
-    found: Arms,
+    assembled: Arms,
     pinned: Pinned,
     resolved: list[Arm],
     loader: Loader,
@@ -140,7 +140,7 @@ def _checked(
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
     packages = () if served else ("torch", "transformers", "peft")
     shelf = store.shelf(identities.Checks(resolved[0].identity, identities.versions(*packages)))
-    refused = partial(_skip, found, pinned)
+    refused = partial(_skip, assembled, pinned)
     with progress.bar("checking models", len(resolved), "model") as bar:
         if served:
             suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
@@ -150,22 +150,22 @@ def _checked(
         else:
             passed = Preflight(loader, shelf, chats, refused).run(here, bar.update)
         bar.update(bar.total - bar.n)
-    found.checks += (check for checks in passed.values() for check in checks)
+    assembled.checks += (check for checks in passed.values() for check in checks)
     return [replace(arm, notes=arm.notes + notes(passed[arm.name])) for arm in resolved if arm.name in passed]
 
 
 @contextmanager
-def _may_skip(found: Arms, pinned: Pinned, name: str) -> Iterator[Checklist]:
+def _may_skip(assembled: Arms, pinned: Pinned, name: str) -> Iterator[Checklist]:
     checks = Checklist(name)
     try:
         yield checks
     except ToxauditError as error:
-        _skip(found, pinned, checks, error)
+        _skip(assembled, pinned, checks, error)
     else:
-        found.checks += checks.done
+        assembled.checks += checks.done
 
 
-def _skip(found: Arms, pinned: Pinned, checks: Checklist, error: ToxauditError) -> None:
+def _skip(assembled: Arms, pinned: Pinned, checks: Checklist, error: ToxauditError) -> None:
     """Leave a candidate out, and remember why, by its check, too; unless the spec says to stop."""
     if not pinned.may_skip:
         raise error
@@ -175,7 +175,7 @@ def _skip(found: Arms, pinned: Pinned, checks: Checklist, error: ToxauditError) 
     found.checks += (replace(check, text=reason) if check.outcome == "failed" else check for check in checks.done)
 
 
-def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
+def _leave_out(assembled: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
     candidate = spec.candidates[name]
     reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
     reference = "tuned in this audit"
@@ -190,5 +190,5 @@ def _leave_out(found: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
                 folder = str(source.path) if isinstance(source, LocalSource) else None
         reason = reason.replace(folder, reference) if folder else reason
     reason, reference = (one_line(text.replace(str(Path.home()), "~")) for text in (reason, reference))
-    found.skipped[name] = Skipped(name, reference, reason, candidate.expect)
+    assembled.skipped[name] = Skipped(name, reference, reason, candidate.expect)
     progress.say(f"{name} is not audited: {reason}")

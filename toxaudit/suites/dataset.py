@@ -108,7 +108,7 @@ class Dataset(BaseSuite):
         """
         fetched = parse(self.data, self.revision, "dataset").fetch(self.patterns)
         files = self._files(name, fetched)
-        found: list[Prompt] = []
+        prompts: list[Prompt] = []
         lines: dict[str, str] = {}
         for shown, (file, of_name) in files.items():
             for where, number, row in rows.read(file, shown):
@@ -119,8 +119,8 @@ class Dataset(BaseSuite):
                     place = PurePosixPath(shown).with_suffix("") if len(files) > 1 else "line"
                     for prompt in self._of_row(name, where, f"{place}:{number}", row):
                         _require_new(prompt.id, where, lines)
-                        found.append(prompt)
-        return self.select(found, fetched, next(iter(files)) if len(files) == 1 else f"suite '{name}'")
+                        prompts.append(prompt)
+        return self.select(prompts, fetched, next(iter(files)) if len(files) == 1 else f"suite '{name}'")
 
     def facts(self, name: str, drawn: Drawn) -> SuiteFacts:
         """What a card may say of it."""
@@ -131,14 +131,14 @@ class Dataset(BaseSuite):
         matched = {each: self._names().fullmatch(each) for each in fetched.files}
         if fetched.path.is_file():  # it is the one that is meant, whatever its name
             return {each: (fetched.path, match.groupdict() if match else {}) for each, match in matched.items()}
-        found = {each: (fetched.path / each, match.groupdict()) for each, match in matched.items() if match}
-        if not found and self.patterns:
+        chosen = {each: (fetched.path / each, match.groupdict()) for each, match in matched.items() if match}
+        if not chosen and self.patterns:
             wanted = f"'{self.file}'" if self.file else self._laid_out
             raise ToxauditError(f"suite '{name}': {fetched.reference} holds no {wanted}.{_beside(fetched, self.file)}")
-        if not self.patterns and len(found) != 1:
-            several = "several files" if found else "no file"
+        if not self.patterns and len(chosen) != 1:
+            several = "several files" if chosen else "no file"
             raise ToxauditError(f"suite '{name}': {fetched.reference} holds {several}: name what to read in 'file'.")
-        return found
+        return chosen
 
     @property
     def _laid_out(self) -> str:
@@ -185,17 +185,17 @@ class Dataset(BaseSuite):
             )
 
     def _choices(self, row: Row, where: str) -> tuple[str, ...]:
-        """The answers to choose from; none where the model writes its own.
+        """The choices of a row; none where the model writes an answer of its own.
 
         Raises:
             ToxauditError: if the row holds fewer than two, or one that is no text.
         """
-        found = [columns.value_of(row, spelt, where) for spelt in self.choices]
-        if len(found) == 1 and isinstance(found[0], list):
-            found = found[0]
-        if self.choices and len(found) < 2:
-            raise ToxauditError(f"{where} has {len(found) or 'no'} choice{'s' * (not found)}; it takes at least 2.")
-        return tuple(text_of(each, f"{where}: choice {number}") for number, each in enumerate(found, start=1))
+        choices = [columns.value_of(row, spelt, where) for spelt in self.choices]
+        if len(choices) == 1 and isinstance(choices[0], list):
+            choices = choices[0]
+        if self.choices and len(choices) < 2:
+            raise ToxauditError(f"{where} has {len(choices) or 'no'} choice{'s' * (not choices)}; it takes at least 2.")
+        return tuple(text_of(each, f"{where}: choice {number}") for number, each in enumerate(choices, start=1))
 
     def _target(self, row: Row, choices: tuple[str, ...], where: str) -> int:
         """The place of the right choice.
@@ -206,17 +206,17 @@ class Dataset(BaseSuite):
         said = columns.value_of(row, str(self.target), where)
         if isinstance(said, float) and said.is_integer():  # Parquet's numbers, where a row of the column has none
             said = int(said)
-        found = self._labelled(row, said, choices, where) if self.labels else _places(said, choices)
-        right = {choices[place].strip() for place in found}
+        places = self._labelled(row, said, choices, where) if self.labels else _places(said, choices)
+        right = {choices[place].strip() for place in places}
         same = [number for number, choice in enumerate(choices, start=1) if choice.strip() in right]
         if len(right) == 1 and len(same) > 1:
             raise ToxauditError(
                 f"{where}: choices {same[0]} and {same[1]} are the same, and the right answer is one of them."
             )
-        if len(found) == 1:
-            return found.pop()
+        if len(places) == 1:
+            return places.pop()
         shown = unicode_of(str(said), f"{where}: the right answer")
-        if found:
+        if places:
             raise ToxauditError(f"{where}: the right answer '{shown}' may be several choices: name their 'labels'.")
         raise ToxauditError(f"{where}: the right answer '{shown}' is none of the {len(choices)} choices.")
 
@@ -243,12 +243,12 @@ def _places(said: object, choices: tuple[str, ...]) -> set[int]:
     if said is None:
         return set()
     word = str(said).strip()
-    found = {place for place, choice in enumerate(choices) if choice.strip() == word}
+    places = {place for place, choice in enumerate(choices) if choice.strip() == word}
     if word.isdecimal() and len(word) < 4:
-        found.add(int(word))
+        places.add(int(word))
     if len(word) == 1 and word.isascii() and word.isalpha():
-        found.add(ord(word.upper()) - ord("A"))
-    return found & set(range(len(choices)))
+        places.add(ord(word.upper()) - ord("A"))
+    return places & set(range(len(choices)))
 
 
 def _beside(fetched: Fetched, file: str | None) -> str:
