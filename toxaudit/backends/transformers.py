@@ -173,7 +173,7 @@ class Session:
                     yield wanted
 
     def _size(self, decoder: "Decoder", request: Request, longest: int) -> int:
-        """How many rows of at most ``longest`` tokens to have together."""
+        """How many rows of at most ``longest`` tokens are decoded together."""
         if size := self._sizes[request.arm]:
             return size
         device = decoder.loaded.device
@@ -215,7 +215,7 @@ def _common(rows: Sequence[list[int]]) -> list[int]:
 
 
 def _counted(wrote: Wrote, work: Callable[[Wrote], Any]) -> Any:
-    """Do work that tells how many tokens it wrote, and take them back where it fails."""
+    """Do work that reports the tokens it writes, and take its reports back if it fails."""
     written = 0
 
     def tell(tokens: int) -> None:

@@ -217,7 +217,7 @@ def _room(adapters: Sequence[_Sizes], device: str) -> dict[str, Any]:
 
 
 def _sizes(arm: ResolvedModel) -> _Sizes:
-    """What an arm's adapter needs.
+    """The room that an arm's adapter needs.
 
     Raises:
         ToxauditError: if vLLM would not serve it, or not all of it.

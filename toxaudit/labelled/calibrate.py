@@ -73,7 +73,7 @@ def calibrate(labelling: Labelling, scorer: Scorer, command: str) -> list[str]:
 
 
 def _require_fit(labelling: Labelling, scorer: Scorer) -> None:
-    """Refuse a scorer of which labels of texts can't tell the errors."""
+    """Refuse a scorer whose errors can't be told from labelled texts."""
     if scorer.takes_choices:
         raise ToxauditError(
             f"scorer '{labelling.scorer}' scores what a model chose, of which labelled texts tell nothing: calibrate "
@@ -124,7 +124,7 @@ def _outcomes(name: str, scorer: Scorer, examples: Sequence[Example]) -> list[bo
 
 
 def _origin(labelling: Labelling, fetched: Fetched, positive: Collection[str]) -> str:
-    """The labelled data in words, which tell them from all others."""
+    """The labelled data in words, by which they differ from all others."""
     (sha256,) = fetched.files.values()
     name = "@".join(filter(None, (fetched.reference, fetched.revision)))
     said = f"{labelling.source.rstrip('.')}: " if labelling.source else ""
@@ -153,7 +153,7 @@ def _require_free(labelling: Labelling, origin: str) -> None:
 def _notes(
     labelling: Labelling, scorer: Scorer, examples: Sequence[Example], positive: Collection[str], total: Agreement
 ) -> list[str]:
-    """What the table rests on."""
+    """Sentences on what the table rests on."""
     negative = {example.label for example in examples} - set(positive)
     said = [
         f"Positive is {named(positive)}, negative {named(negative)}; counted is a score {scorer.operator} "

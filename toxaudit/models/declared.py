@@ -88,10 +88,10 @@ def json_object(file: Path) -> dict[str, Any]:
     if not file.is_file() or file.stat().st_size > LARGEST_JSON_BYTES:
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -135,6 +135,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _plain(name: str) -> str:
-    """Without case, and a path in the Hub's cache by the id that it holds."""
+    """A name in lower case; of a path in the Hub's cache, the repository's id."""
     cached = re.search(r"models--([^/]+)--([^/]+)", name)
     return ("/".join(cached.groups()) if cached else name).rstrip("/").casefold()

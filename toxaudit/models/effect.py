@@ -1,6 +1,6 @@
 """Does a candidate change anything? The one rule, whatever the evidence.
 
-A candidate changes nothing where all that could be compared of it and of what it would change is exactly equal. Nearly
+A candidate changes nothing if all that could be compared of it and of what it would change is exactly equal. Nearly
 equal is a change: other weights hardly ever give the same numbers, and the same weights always do.
 """
 

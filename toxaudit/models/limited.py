@@ -14,12 +14,12 @@ class Failed(Exception):
 
 
 def run(name: str, seconds: float, **work: Any) -> Any:
-    """What a function of ``limited_work.py`` answers.
+    """The result of a function of ``limited_work.py``.
 
     Args:
         name: ``render``, ``match`` or ``read``.
-        seconds: after which it is stopped.
-        work: its arguments, which go there as JSON.
+        seconds: the time after which the function is stopped.
+        work: the function's arguments, which are sent as JSON.
 
     Raises:
         TimeoutError: if it takes longer.

@@ -19,11 +19,11 @@ ADDED_CHARACTERS = 10**5  # characters that a template may add to a text
 
 
 class Then(datetime):
-    """What a template is told that asks for the date and time: always the same, lest prompts depend on the day."""
+    """The date and time that templates are told: always the same, lest prompts depend on the day."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> "Then":
-        """The day by which the templates of Llama 3 go where nobody tells them today's."""
+        """The day that the templates of Llama 3 assume if they aren't told today's."""
         return cls(2024, 7, 26, tzinfo=tz)
 
 
@@ -61,7 +61,7 @@ def render(template: str, special: dict[str, str], chats: list[list[dict[str, st
 
 
 def match(patterns: list[str], names: list[str]) -> None:
-    """Match each pattern with each name, for nothing but to see that it comes to an end."""
+    """Match each pattern with each name, only to see that this comes to an end."""
     limit()
     for pattern in map(re.compile, patterns):
         for name in names:
@@ -69,7 +69,7 @@ def match(patterns: list[str], names: list[str]) -> None:
 
 
 def read(folder: str, texts: list[str]) -> None:
-    """Read texts by the tokenizer in a folder, for nothing but to see that it does so within the limits."""
+    """Read texts by the tokenizer in a folder, only to see that this stays within the limits."""
     file = Path(folder) / "tokenizer.json"
     if file.is_file():  # all that it does stands there, and its library is imported in no time
         from tokenizers import Tokenizer

@@ -28,7 +28,7 @@ class LoadedModel:
         name: the arm's name.
         model: transformers' model, or PEFT's around it, in evaluation mode.
         tokenizer: transformers' tokenizer.
-        device: torch's name of where it lies.
+        device: torch's name of the device that holds it.
         ends: the tokens by which the repository's configurations let a text end.
     """
 

@@ -120,7 +120,7 @@ def resolve_candidate(
         name: the candidate's.
         spec: what it is.
         base: the audit's.
-        device: torch's name of where it will run.
+        device: torch's name of the device that it will run on.
         store: of finished work.
         any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.
 

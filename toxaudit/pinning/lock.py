@@ -236,7 +236,7 @@ def _other(key: str, named: str, locked: Entry) -> ToxauditError:
 
 
 def _check_files(key: str, found: Entry, locked: Entry) -> None:
-    """Refuse files that differ from the lock's: the digest alone knows contents, but no names."""
+    """Refuse files that differ from the lock's; the digest alone would tell that, but not which files."""
     mend = "restore it" if found.source == "local" else "clear it from the cache"
     for name, sha in locked.files.items():
         if name not in found.files:
@@ -264,7 +264,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _wrong(content: dict[str, Any]) -> str | None:
-    """What of a lock's content has not its form, if anything."""
+    """The first part of a lock's content that is malformed, if any."""
     for key in ("audit", "toxaudit"):
         if not isinstance(content.get(key), str):
             return f"'{key}' is no text"

@@ -62,7 +62,7 @@ class Fetched:
 
     @property
     def identity(self) -> str:
-        """SHA-256 over names and contents of a folder's files, a single file's content.
+        """SHA-256 over the names and contents of a folder's files, or over a single file's content.
 
         ``digest`` follows the rule by which models are signed, which is blind to names: ``chat_template.jinja`` under
         another name would be another model.
@@ -102,7 +102,7 @@ def _digest(file: Path, changed: int) -> str:
 
 
 def wanted(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a file is one of those that ``patterns`` name, all where there are none.
+    """Whether a file is one of those that ``patterns`` name; without patterns, every file is.
 
     ``name`` is relative, with forward slashes. A pattern takes files as deep as itself: ``*.json`` isn't ``a/b.json``.
     """

@@ -148,7 +148,7 @@ def _listed(snapshot: Path) -> bool:
 
 
 def _filters(patterns: tuple[str, ...]) -> dict[str, Any]:
-    """The same choice as ``wanted``'s, in the words of the Hub client, whose ``*`` takes slashes too."""
+    """Arguments by which the Hub client, whose ``*`` matches slashes too, chooses the same files as ``wanted``."""
     if not patterns:
         return {}
     shallow = not any("/" in pattern for pattern in patterns)
@@ -181,7 +181,7 @@ def _page(reference: str) -> str:
 
 @contextmanager
 def sentences(reference: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub client raises into one sentence with the mend."""
+    """Turn what the Hub client raises into one sentence that says what to do."""
     from huggingface_hub import errors, is_offline_mode
 
     # what breaks off a download comes through as the HTTP library raised it

@@ -151,7 +151,7 @@ def _name(url: str) -> str:
 
 
 def _require_encryption(url: str, named: str) -> None:
-    """Refuse a URL, to which the one that was ``named`` may have led, whose answer anybody on the way could read."""
+    """Refuse a URL without encryption; the one that was ``named`` may have redirected to it."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         leads = f" leads to {_bare(url)}, which" if url != named else ""
@@ -160,7 +160,7 @@ def _require_encryption(url: str, named: str) -> None:
 
 @contextmanager
 def _sentences(url: str) -> Iterator[None]:
-    """Turn what the HTTP client raises into one sentence with the mend."""
+    """Turn what the HTTP client raises into one sentence that says what to do."""
     from huggingface_hub import errors
 
     http_error = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])

@@ -76,7 +76,7 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
 def _batches(
     session: Session, requests: Sequence[Request], spec: AuditSpec, done: Done, bar: progress.Writing
 ) -> Iterator[list[Answered]]:
-    """What is answered, as it comes: texts that are written first, then choices."""
+    """The completions as they come: first all texts that are written, then all choices."""
     for choices in (False, True):
         some = [request for request in requests if bool(request.prompt.choices) == choices]
         if not all(map(done, some)):
@@ -127,7 +127,7 @@ def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
 
 
 def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:
-    """Store what was answered, each shelf's in one go."""
+    """Store completions, those of one shelf in one go."""
     by_way: dict[Way, dict[str, Any]] = {}
     for request, completion in batch:
         by_way.setdefault(_way(request), {})[_key(request)] = _stored(completion)

@@ -53,11 +53,11 @@ class Arms:
 
 
 def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...]) -> Arms:
-    """All arms.
+    """Fetch, tune and check all arms.
 
     Args:
-        pinned: the audit, and the candidates that may not be audited for what is known already.
-        loader: holds the base's weights at the end, where any arm had to be loaded.
+        pinned: the audit, and the candidates that are known already not to be auditable, with the reasons.
+        loader: holds the base's weights at the end, if any arm had to be loaded.
         store: of finished work.
         chats: the system prompts, empty for none, of the suites that ask in the chat template.
 
@@ -134,7 +134,7 @@ def _checked(
     store: Store,
     chats: tuple[str, ...],
 ) -> list[Arm]:
-    """Those of the arms that pass the checks, with what these found."""
+    """The arms that pass the checks, with the notes that these leave on them."""
     spec = pinned.spec
     served = [arm for arm in resolved if isinstance(arm, ServedModel)]
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
@@ -166,7 +166,7 @@ def _may_skip(assembled: Arms, pinned: Pinned, name: str) -> Iterator[Checklist]
 
 
 def _skip(assembled: Arms, pinned: Pinned, checks: Checklist, error: ToxauditError) -> None:
-    """Leave a candidate out, and remember why, by its check, too; unless the spec says to stop."""
+    """Leave a candidate out and record why, in its checks too; stop instead if the spec says so."""
     if not pinned.may_skip:
         raise error
     _leave_out(found, pinned.spec, checks.arm, str(error))

@@ -22,7 +22,7 @@ from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
-"""At which a measure of graded scores is looked at besides its own."""
+"""Thresholds, besides its own, at which a measure of graded scores is estimated."""
 
 
 def outcomes(
@@ -176,7 +176,7 @@ def _save(estimator: Estimator, compared: PairedOutcomes, into: Path) -> None:
 
 
 def _design(asked: Asked) -> dict[str, Any]:
-    """What all comparisons on a suite share."""
+    """The fields that all comparisons on a suite share."""
     names = list(dict.fromkeys(name for prompt in asked.prompts for name in prompt.slices))
     clusters = _clusters(asked.prompts) if asked.facts.clusters else None
     return {
@@ -203,6 +203,6 @@ def _scores(scores: Sequence[Score], asked: Asked) -> Floats:
 
 
 def _outcomes(scores: Floats, outcome: Callable[[float], float]) -> Floats:
-    """The same shape: outcomes in 0..1."""
+    """Outcomes in 0..1 of scores, in the shape of these."""
     flat = [value if np.isnan(value) else outcome(value) for value in scores.ravel().tolist()]
     return np.array(flat, dtype=float).reshape(scores.shape)

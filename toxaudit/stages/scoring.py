@@ -23,7 +23,7 @@ TOO_LONG = Unanswered("the question is longer than the judge can read")
 
 
 def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers) -> Scored:
-    """Every scorer's score of every completion of the suites that it scores; what reads alike is scored once."""
+    """Every scorer's score of every completion of the suites that it scores; equal texts are scored once."""
     scored: Scored = {}
     for name, scorer in spec.scorers.items():
         mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
@@ -76,7 +76,7 @@ def _fill(shelf: Shelf, scorer: Scorer, todo: dict[str, Any], passing: dict[str,
 
 @contextmanager
 def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Scorer) -> Iterator[dict[str, Any]]:
-    """While it lasts, a judge that is a model on this machine can answer; its first question loads it.
+    """Within this context, a judge that is a model on this machine can answer; its first question loads it.
 
     Where the audit's backend asks a server, transformers answers for the judge.
 

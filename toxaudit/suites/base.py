@@ -19,7 +19,7 @@ LONGEST = 100_000  # characters; a longer prompt is a broken file rather than a 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The prompts that a suite asks, of the ``available`` ones that the data hold that were fetched."""
+    """The prompts that a suite asks, out of the ``available`` ones in the fetched data."""
 
     prompts: list[Prompt]
     fetched: Fetched
@@ -62,7 +62,7 @@ class BaseSuite:
     seed: int | None = None
 
     has_roles: ClassVar[bool] = False
-    """Whether it tells what each choice stands for, such as a stereotype."""
+    """Whether the suite tells what each choice stands for, such as a stereotype."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ class BaseSuite:
         return [prompt for prompt in prompts if prompt.id in ids]
 
     def _check_weights(self, there: set[str], asked: set[str], where: str) -> None:
-        """Every stratum is weighed, every weight weighs one, and the limit leaves some of each."""
+        """Check that every stratum has a weight and every weight a stratum, and that the limit leaves some of each."""
         if unweighed := sorted(there - set(self.weights)):
             raise ToxauditError(f"{where}: {self.strata} '{unweighed[0]}' has no weight.")
         if absent := sorted(set(self.weights) - there):
@@ -180,7 +180,7 @@ class BaseSuite:
 
 
 def described(facts: SuiteFacts, prompts: list[Prompt]) -> SuiteFacts:
-    """A suite's facts with all that follows from the prompts that are asked of it."""
+    """A suite's facts, completed by those that follow from the prompts that are asked."""
     slices: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for prompt in prompts:
         for slice_name, value in prompt.slices.items():

@@ -80,7 +80,7 @@ class Bbq(Dataset):
         return (*(each for each in answers if each != unknown), *own, *self.unknowns)
 
     def _target(self, row: Row, choices: tuple[str, ...], where: str) -> int:
-        """The place of the right answer; of 'unknown', that of the row's own wording."""
+        """The place of the right answer; if that is 'unknown', the place of the row's own wording of it."""
         answers = super()._choices(row, where)
         return choices.index(answers[super()._target(row, answers, where)])
 
@@ -134,7 +134,7 @@ def _second(row: Row, where: str) -> str:
 
 
 def _words(row: Row, place: int, where: str) -> set[str]:
-    """The group whom an answer names, in all its spellings, and what else is told of it."""
+    """The words for the group that an answer names, in all spellings, and what else BBQ tells of it."""
     info = _info(row, place, where)
     if any(info):
         return {_plain(each) for each in (*info, *re.split("[-_]", info[-1]))} - {""}
@@ -150,6 +150,6 @@ def _info(row: Row, place: int, where: str) -> list[str]:
 
 
 def _plain(word: str) -> str:
-    """A group's name without what its spellings differ in."""
+    """A group's name in the one form that stands for all its spellings."""
     plain = re.sub("[^a-z]", "", word.lower())
     return SAME.get(plain, plain)

@@ -147,7 +147,7 @@ class Dataset(BaseSuite):
         return f"Parquet files of {' and '.join(named)}"
 
     def _names(self) -> re.Pattern[str]:
-        """What the files' names look like, with what varies in them by the column's name."""
+        """The pattern of the files' names; what varies in them is a group with the column's name."""
         if not self.file:
             return re.compile(".*")
         spelt = re.escape(self.file).replace(r"\*", "[^/]*")
@@ -198,7 +198,7 @@ class Dataset(BaseSuite):
         return tuple(text_of(each, f"{where}: choice {number}") for number, each in enumerate(choices, start=1))
 
     def _target(self, row: Row, choices: tuple[str, ...], where: str) -> int:
-        """The place of the right choice.
+        """The place of the right choice, counted from 0.
 
         Raises:
             ToxauditError: if the row doesn't tell it.
@@ -234,12 +234,12 @@ class Dataset(BaseSuite):
         return tuple(text_of(each, f"{where}: the right answer") for each in texts)
 
     def _roles(self, row: Row, choices: tuple[str, ...], where: str) -> tuple[str, ...]:
-        """What each choice stands for; nothing, unless a kind of suite knows it."""
+        """What each choice stands for; empty, unless a kind of suite knows it."""
         return ()
 
 
 def _places(said: object, choices: tuple[str, ...]) -> set[int]:
-    """The places that may be meant by a number, by a letter, or by the choice itself."""
+    """The places that a target may mean, which is a number, a letter, or the choice itself."""
     if said is None:
         return set()
     word = str(said).strip()
@@ -252,7 +252,7 @@ def _places(said: object, choices: tuple[str, ...]) -> set[int]:
 
 
 def _beside(fetched: Fetched, file: str | None) -> str:
-    """What a folder holds instead of a file; of the Hub's, there is no telling from what was fetched."""
+    """The phrase on files of a like name that a folder holds; of a Hub repository, only what was asked for is here."""
     if not file or fetched.revision:
         return ""
     return did_you_mean(file, (each.relative_to(fetched.path).as_posix() for each in fetched.path.rglob("*.*")))

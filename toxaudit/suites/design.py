@@ -9,7 +9,7 @@ from toxaudit.spec.schema import AuditSpec
 
 
 def check(spec: AuditSpec, suites: Mapping[str, Asked], checks: Checklist) -> None:
-    """Refuse what no selected estimator could take, and calibrations that don't fit a suite.
+    """Refuse comparisons that no selected estimator takes, and calibrations that don't fit a suite.
 
     That prompts have what ``strata`` and ``weights`` name was checked as they were read. Nothing is fetched.
 

@@ -17,12 +17,12 @@ class Pair(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """How the rows of a batch are dealt out to arms: as many to each, those of one arm together.
+    """How the rows of a batch are dealt out to arms: equally many to each, those of one arm together.
 
     Attributes:
-        arms: how many.
-        rows: of the batch that belong to any: a slice where they lie so already, else their numbers.
-        shape: of the batch: rows and tokens of each.
+        arms: how many arms have rows.
+        rows: the rows that belong to these arms: a slice if they follow one another, else their numbers.
+        shape: rows of the batch, and tokens of each.
     """
 
     arms: int
@@ -86,7 +86,7 @@ class Adapters:
         self._undo: list[Callable[[], None]] = []
 
     def put_on(self, model: Any) -> None:
-        """Let the model's layers add them, for the rows that ``over`` says."""
+        """Let the model's layers add the adapters, for the rows that ``over`` names."""
         for name in self._all:
             layer = model.get_submodule(name)
             own = layer.__dict__.get("forward")  # a packed layer has one
@@ -100,11 +100,11 @@ class Adapters:
 
     @contextmanager
     def over(self, arms: Sequence[str], tokens: int) -> Iterator[None]:
-        """While it lasts, the rows of a batch belong to these arms; what has none of its own stays as it is.
+        """Within this context, the rows of a batch belong to these arms; a row whose arm has no adapter gets none.
 
         Args:
-            arms: of each row.
-            tokens: that are read of each row.
+            arms: the arm of each row.
+            tokens: how many are read of each row.
         """
         if self._dealt != (arms, tokens):
             self._deal(list(arms), tokens)

@@ -20,12 +20,12 @@ SHORT_OF_MEMORY = (
 
 
 def batches(numbers: Sequence[int], size: int, arms: int) -> Iterator[Sequence[int]]:
-    """Requests in batches of about equal size, which hold as many of each arm as can be.
+    """Requests in batches of about equal size, each with equally many of every arm as far as possible.
 
     Args:
-        numbers: of the requests, those of one prompt one after another.
-        size: of a batch, at most.
-        arms: that the requests are of.
+        numbers: the requests' numbers, those of one prompt one after another.
+        size: the most requests in a batch.
+        arms: how many arms the requests are of.
     """
     even = math.ceil(len(numbers) / math.ceil(len(numbers) / size))
     if arms <= even:
@@ -56,15 +56,15 @@ class Room:
             if len(part) > self.most:
                 chunks = [part[start : start + self.most] for start in range(0, len(part), self.most)]
                 waiting.extendleft(reversed(chunks))
-            elif (found := self._tried(part, answer)) is not None:
-                yield found
+            elif (answered := self._tried(part, answer)) is not None:
+                yield answered
             else:
                 self.most = max(1, len(part) // 2)
                 waiting.appendleft(part)
                 progress.say(f"Memory is short for {len(part)} prompts at once: going on with {self.most}.")
 
     def _tried(self, part: Sequence[int], answer: Callable[[Sequence[int]], list[Answered]]) -> list[Answered] | None:
-        """What is answered, or None where memory was short."""
+        """The answers to a part of a batch, or None if memory was short."""
         try:
             return answer(part)
         except (RuntimeError, MemoryError) as error:
@@ -85,7 +85,7 @@ def is_short(error: BaseException) -> bool:
 
 
 def release() -> None:
-    """Give back what was taken in vain."""
+    """Give back the memory that a failed try took."""
     import torch
 
     gc.collect()

@@ -30,7 +30,7 @@ part: rounding differences pile up over layers. Tokens whose logits are as close
 
 
 class Expected:
-    """What ``generate`` gives an arm's probes: their tokens, and the logits from which each was chosen."""
+    """What ``generate`` makes of an arm's probes: the new tokens, and the logits from which each was chosen."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         """Let the arm decode each probe alone."""
@@ -42,16 +42,16 @@ class Expected:
         dtype = loaded.inner.dtype
         self._close = CLOSE_UNITS.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
 
-    def agrees(self, found: Sequence[Sequence[int]], seen: Sequence[Sequence[Any]]) -> bool:
-        """Whether the probes get the same tokens and, but for rounding, from the same logits.
+    def agrees(self, decoded: Sequence[Sequence[int]], seen: Sequence[Sequence[Any]]) -> bool:
+        """Whether the probes get the same tokens and, but for rounding, the same logits.
 
-        What follows a choice between equals may differ.
+        Once two tokens tie and another one is chosen, all that follows may differ.
 
         Args:
-            found: tokens of each probe.
+            decoded: the tokens of each probe.
             seen: the logits from which each was chosen.
         """
-        for (tokens, logits), others, scores in zip(self._alone, found, seen, strict=True):
+        for (tokens, logits), others, scores in zip(self._alone, decoded, seen, strict=True):
             for token, other, own, its in zip(tokens, others, logits, scores, strict=False):
                 if not float((own - its).abs().max()) <= self._close * float(own.abs().max()):
                     return False
@@ -86,7 +86,7 @@ class Decoder:
         self.ragged = False
         try:
             self._find_way()
-        except BaseException:  # the model is others', too
+        except BaseException:  # others use the model, too
             self.close()
             raise
 
@@ -98,9 +98,9 @@ class Decoder:
         del self.loaded, self._unpack
 
     def prefixes(self, rows: Sequence[Row]) -> list[Prefix]:
-        """Read what is the beginning of other rows; only where ``ragged``."""
-        found: list[Prefix] = ragged.read_prefixes(self.loaded.inner, rows, self._adapters)
-        return found
+        """Read rows with which others begin; possible only if ``ragged``."""
+        prefixes: list[Prefix] = ragged.read_prefixes(self.loaded.inner, rows, self._adapters)
+        return prefixes
 
     def decode(self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote) -> list[list[int]]:
         """New token ids of each row, the stop token included where the model gave one.
@@ -137,7 +137,7 @@ class Decoder:
 
     @cached_property
     def bytes_of_token(self) -> int:
-        """What keys and values of one token of one row take."""
+        """Bytes of the keys and values of one token of one row."""
         if self.ragged:
             row = Row(next(iter(self._expected.values())).rows[0])
             (prefix,) = self.prefixes([row])
@@ -147,7 +147,7 @@ class Decoder:
 
     @property
     def bytes_of_logits(self) -> int:
-        """What the logits of one row take, and what is made of them."""
+        """Bytes of the logits of one row, and of what is made of them."""
         return 3 * 4 * self.loaded.known
 
     def _find_way(self) -> None:

@@ -16,7 +16,7 @@ from toxaudit.backends.decoding.adapters import LEAST, Adapters
 from toxaudit.backends.decoding.ragged import Row
 from toxaudit.backends.reading import Pair
 
-READ_TOKENS = 2048  # read at once; more gains nothing and costs memory
+READ_TOKENS = 2048  # that are read at once; more gains nothing and costs memory
 
 Asked = tuple[str, Pair]
 """An arm, and what it is asked."""
@@ -35,7 +35,7 @@ def loglikelihoods(model: Any, asked: Sequence[Asked]) -> list[float]:
     by_length: dict[int, list[tuple[str, tuple[int, ...]]]] = defaultdict(list)
     for key in numbers:
         by_length[len(key[1])].append(key)
-    found = [0.0] * len(asked)
+    sums = [0.0] * len(asked)
     for length, keys in by_length.items():
         together = max(1, READ_TOKENS // length)
         for start in range(0, len(keys), together):
@@ -43,8 +43,8 @@ def loglikelihoods(model: Any, asked: Sequence[Asked]) -> list[float]:
             most = max(len(asked[number][1].continuation) for key in part for number in numbers[key])
             for key, logits in zip(part, _logits(model, [row for _, row in part], most), strict=True):
                 for number in numbers[key]:
-                    found[number] = _sum(logits, asked[number][1].continuation)
-    return found
+                    sums[number] = _sum(logits, asked[number][1].continuation)
+    return sums
 
 
 def shared(model: Any, asked: Sequence[Asked], adapters: Adapters) -> list[float]:
@@ -61,11 +61,11 @@ def shared(model: Any, asked: Sequence[Asked], adapters: Adapters) -> list[float
     )
     rows = [Row(read, arm, prefix=prefixes.get((arm, contexts[arm, read][:-1]))) for arm, read in keys]
     last = [max(len(asked[number][1].continuation) for number in numbers[key]) for key in keys]
-    found = [0.0] * len(asked)
+    sums = [0.0] * len(asked)
     for place, logits in ragged.read(model, rows, last, adapters):
         for number in numbers[keys[place]]:
-            found[number] = _sum(logits, asked[number][1].continuation)
-    return found
+            sums[number] = _sum(logits, asked[number][1].continuation)
+    return sums
 
 
 def _alike(asked: Sequence[Asked]) -> dict[tuple[str, tuple[int, ...]], list[int]]:

@@ -117,15 +117,15 @@ def decode(
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def read_prefixes(model: Any, rows: Sequence[Row], adapters: Adapters) -> list[Prefix]:
-    """Read what is the beginning of other rows."""
-    found: list[Any] = [None] * len(rows)
+    """Read rows with which others begin."""
+    prefixes: list[Any] = [None] * len(rows)
     with _attending(model):
         for numbers in _parts(rows):
             cache, _ = _read(model, [rows[number] for number in numbers], 1, adapters)
             for place, number in enumerate(numbers):
                 layers = [(layer.keys[place : place + 1], layer.values[place : place + 1]) for layer in cache.layers]
-                found[number] = Prefix(len(rows[number].tokens), layers)
-    return found
+                prefixes[number] = Prefix(len(rows[number].tokens), layers)
+    return prefixes
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -144,14 +144,14 @@ def read(
         with _attending(model):
             most = max(last[number] for number in numbers)
             _, logits = _read(model, [rows[number] for number in numbers], most, adapters)
-        for number, found in zip(numbers, logits, strict=True):
-            yield number, found[-last[number] :]
+        for number, of_row in zip(numbers, logits, strict=True):
+            yield number, of_row[-last[number] :]
 
 
 def greatest(logits: torch.Tensor) -> torch.Tensor:
-    """The place of each row's greatest number, the first of equal ones.
+    """The place of each row's greatest number; of equal ones, the first.
 
-    torch's ``argmax`` goes number by number, ``amax`` does not: so the greatest of each block first, then its place.
+    torch's ``argmax`` goes number by number; the faster ``amax`` finds the block in which ``argmax`` then finds the place.
     """
     rows, words = logits.shape
     if (block := math.gcd(words, 512)) < 32:
@@ -184,7 +184,7 @@ class _Eager:
 
 
 class _Captured(_Eager):
-    """The same on a GPU, whose work is recorded once for each shape and then replayed without Python in between."""
+    """The same on a GPU: the work is recorded once for each shape, then replayed without Python in between."""
 
     def __init__(self, model: Any, slots: Slots) -> None:
         super().__init__(model, slots)
@@ -227,7 +227,7 @@ def _begin(model: Any, rows: Sequence[Row], slots: Slots, pick: Pick, adapters: 
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """The numbers of rows that can be read together: of one length, and with equally much of it read already."""
+    """The numbers of rows that can be read together: of one length, and with prefixes of one length."""
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         alike[row.prefix.tokens if row.prefix else 0, len(row.tokens)].append(number)
