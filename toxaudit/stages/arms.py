@@ -67,8 +67,8 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     """
     assembled, spec, server = Arms(), pinned.spec, pinned.server
     for name, sentence in pinned.refused.items():
-        _leave_out(found, spec, name, sentence)
-        found.checks.append(Check(name, OBTAINED, "failed", found.skipped[name].reason))
+        _leave_out(assembled, spec, name, sentence)
+        assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = replace(base, system_instruction=spec.base.system_instruction)
     resolved = [base]
@@ -169,10 +169,10 @@ def _skip(assembled: Arms, pinned: Pinned, checks: Checklist, error: ToxauditErr
     """Leave a candidate out and record why, in its checks too; stop instead if the spec says so."""
     if not pinned.may_skip:
         raise error
-    _leave_out(found, pinned.spec, checks.arm, str(error))
+    _leave_out(assembled, pinned.spec, checks.arm, str(error))
     checks.fail(OBTAINED, error)  # unless it is noted already
-    reason = found.skipped[checks.arm].reason  # what a card may say
-    found.checks += (replace(check, text=reason) if check.outcome == "failed" else check for check in checks.done)
+    reason = assembled.skipped[checks.arm].reason  # what a card may say
+    assembled.checks += (replace(check, text=reason) if check.outcome == "failed" else check for check in checks.done)
 
 
 def _leave_out(assembled: Arms, spec: AuditSpec, name: str, sentence: str) -> None:

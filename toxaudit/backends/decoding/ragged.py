@@ -151,7 +151,7 @@ def read(
 def greatest(logits: torch.Tensor) -> torch.Tensor:
     """The place of each row's greatest number; of equal ones, the first.
 
-    torch's ``argmax`` goes number by number; the faster ``amax`` finds the block in which ``argmax`` then finds the place.
+    torch's ``argmax`` goes number by number; the faster ``amax`` finds the block, and ``argmax`` then the place in it.
     """
     rows, words = logits.shape
     if (block := math.gcd(words, 512)) < 32:
