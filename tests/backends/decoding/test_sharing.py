@@ -170,7 +170,7 @@ def test_prompts_in_a_template_are_read_without_what_they_share(tiny_base, monke
     prompts = [Prompt(f"p{i}", "suite", QUESTION + text) for i, text in enumerate(TEXTS[:12])]
     resolved = tiny.resolved(tiny_base)
     with monkeypatch.context() as patch:
-        patch.setattr("toxaudit.backends.transformers.SHARED", 10**6)
+        patch.setattr("toxaudit.backends.transformers.SHARED_TOKENS", 10**6)
         whole = answers([resolved], prompts)
     lengths, forward = [], LlamaForCausalLM.forward
 
