@@ -55,5 +55,5 @@ def test_every_rule_stands_where_it_is_said_to(row):
 def test_the_layers_are_those_that_are_enforced():
     enforced = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
     wanted = [{name.strip().removeprefix("toxaudit.") for name in layer.split("|")} for layer in enforced[1:]]
-    told = re.search(r"```\n(cli > .*?)```", TEXT, re.DOTALL)[1]
-    assert [{name.strip() for name in layer.split(",")} for layer in told.split(">")] == wanted
+    told = re.search(r"```\n(cli\n.*?)```", TEXT, re.DOTALL)[1]
+    assert [{name.strip() for name in layer.split(",")} for layer in told.splitlines()] == wanted

@@ -35,7 +35,7 @@ def tables_of(made: AuditResult) -> list[SensitivityTable]:
 def remedy(made: AuditResult) -> str:
     """What would settle its first verdict, by the gate, as a card says it."""
     made = explained(made)
-    return gather(made).candidates[0].remedy
+    return gather(made).candidates[0].outlook
 
 
 def notices(made: AuditResult) -> list[str]:
@@ -120,9 +120,9 @@ def test_alone_or_not_critical_or_a_control_it_has_no_table() -> None:
 def test_a_decision_that_more_prompts_would_give_is_foreseen() -> None:
     made = RESULTS["inconclusive"]
     assert remedy(made).startswith("About 9,400 more prompts like these would")
-    assert gather(made).candidates[0].remedy.startswith("About 9,400 more")
+    assert gather(made).candidates[0].outlook.startswith("About 9,400 more")
     (clustered,) = gather(HARDER["templates"]).candidates
-    assert ", of new templates, would, as far as these tell, give" in clustered.remedy
+    assert ", of new templates, would, as far as these tell, give" in clustered.outlook
     at_margin = audit(changed(TOTAL, 0.03, 0.029999, 0.030001, 0.5))
     assert "more prompts" in remedy(at_margin)
 

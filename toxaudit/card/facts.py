@@ -49,7 +49,7 @@ class SkippedLine:
 class CandidateFacts:
     """One candidate: its verdict, and the tables that led to it.
 
-    ``control`` is empty for a real candidate; ``remedy``, what would settle an open verdict, is empty for a control
+    ``control`` is empty for a real candidate; ``outlook``, what would settle an open verdict, is empty for a control
     and wherever nothing useful can be said.
     """
 
@@ -57,7 +57,7 @@ class CandidateFacts:
     control: str
     decision: str
     finding: str
-    remedy: str
+    outlook: str
     gate: tuple[GateRow, ...]
     results: tuple[ResultRow, ...]
     slices: tuple[ResultRow, ...]
@@ -198,7 +198,7 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
         control=words.control(expect),
         decision=words.expectation(candidate.verdict.decision, expect),
         finding=finding(index, candidate),
-        remedy="" if expect else words.sentence(remedy_in_words(index, candidate)),
+        outlook="" if expect else words.sentence(remedy_in_words(index, candidate)),
         gate=tuple(tables.gate_rows(index, candidate.verdict)),
         results=tuple(tables.results(index, [candidate])),
         slices=tuple(tables.by_slice(index, candidate)),

@@ -23,8 +23,8 @@ def usable(estimate: Estimate) -> bool:
 def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:
     """(candidate, suite, measure) -> the estimate of its total that decides.
 
-    One corrected for the scorer's errors goes before one that is not, which goes before no other: a best or worst
-    case, or another prior, never decides.
+    The order is that of ``HEADLINES``; of one estimator, an estimate corrected for the scorer's errors goes before the
+    observed one. A best or worst case, or another prior, never decides.
     """
     order = [(estimator, variant) for estimator in HEADLINES for variant in (CORRECTED, OBSERVED)]
     found: dict[tuple[str, str, str], Estimate] = {}
