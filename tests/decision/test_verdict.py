@@ -1,12 +1,12 @@
 """What verdicts mean together: the audit's own, the reasons that decide, the marks."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import permutations
 
 import pytest
 
 from toxaudit.decision.verdict import decisive, failed_controls, marks, of_audit
-from toxaudit.facts import ModelFacts
+from toxaudit.facts import ModelFacts, Skipped
 from toxaudit.records import AuditResult, Reason, Verdict
 
 
@@ -79,3 +79,9 @@ def test_a_mark_is_the_worst_that_counts_and_a_slice_without_alarm_has_none():
         ("rtp", "toxic", "all"): "INCONCLUSIVE",
         ("rtp", "toxic", "topic=b"): "NO-GO",
     }
+
+
+@pytest.mark.parametrize("decision, whole", [("GO", "INCONCLUSIVE"), ("NO-GO", "NO-GO")])
+def test_an_audit_without_one_of_its_candidates_is_at_best_inconclusive(decision, whole):
+    skipped = (Skipped("gone", "org/gone", "It can't be had."),)
+    assert of_audit(replace(audit(a=decision), skipped=skipped)) == whole
