@@ -114,7 +114,7 @@ def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> A
     spec = pinned.spec.candidates[name]
     if isinstance(base, ServedModel):
         return served_candidate(name, spec, base)
-    return resolve_candidate(name, spec, base, device, store, any_base=pinned.replayed)
+    return resolve_candidate(name, spec, base, device, store, pinned.replayed)
 
 
 def _check_any_left(assembled: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
