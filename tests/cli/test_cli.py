@@ -1,5 +1,6 @@
 """The verbs beside running an audit."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import workspace
 import yaml
 
 from toxaudit import __version__
+from toxaudit.cli import exit_codes
 from toxaudit.cli.help import HELP
 from toxaudit.cli.main import VERBS, main
 from toxaudit.compose.catalogue import Catalogue
@@ -221,3 +223,10 @@ def test_the_plan_counts_prompts_models_and_tokens(fresh, capsys):
     workspace.make(fresh)
     assert main(["plan", "audit=tiny", "suites.mine.limit=30"]) == 0
     assert "30 prompts x 3 models, at most 1,080 tokens" in capsys.readouterr().out
+
+
+def test_exit_codes_are_those_that_the_readme_tells():
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    told = dict(re.findall(r"^\| (GO|NO-GO|INCONCLUSIVE|error) \| (\d) \|", text, re.MULTILINE))
+    known = {**exit_codes.DECISIONS, "error": exit_codes.ERROR}
+    assert {name: int(code) for name, code in told.items()} == known
