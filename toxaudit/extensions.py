@@ -1,8 +1,9 @@
 """All that can be extended, and what each kind of extension must do: one protocol for each config group, and a session.
 
 A class that does it, filed by ``registry.register`` under its group, can be chosen by a spec. Its fields are the keys
-that the spec may set, and ``kind`` is the name under which it was filed. Stages and plan know no class of any group,
-only what stands here.
+that the spec may set, and ``kind`` is the name under which it was filed. Stages and plan ask a part for no more than
+stands here, but in three places, which name a backend: the checks of a server's arms, the plan's figures for vLLM, and
+the model of a judge that runs here beside a server.
 """
 
 from __future__ import annotations

@@ -122,6 +122,13 @@ def test_what_the_hub_refuses_is_one_sentence_with_the_mend(ask, refused, said):
     assert not answer["cached"]
 
 
+def test_the_terms_of_a_gated_set_are_on_the_page_of_a_set(ask):
+    data = Repository({"main": {"prompts.jsonl": b"{}"}}, kind="datasets", refused={"file": (403, "GatedRepo")})
+    with serve(data=data) as hub:
+        answer = ask(hub.url, "org/data", kind="dataset", patterns=["prompts.jsonl"])
+    assert answer["error"].startswith(f"org/data is gated: accept its terms at {hub.url}/datasets/org/data, ")
+
+
 def test_a_repository_that_is_not_there_is_named(ask):
     with serve() as hub:
         assert ask(hub.url, "org/model")["error"] == MISSING

@@ -31,8 +31,9 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     catalogue = Catalogue()
     whole, more, overrides = split(overrides)
     _check_selections(catalogue, overrides)
-    later = [override for text in overrides if _of_scorers(override := parse(text))]
-    overrides = [text for text in overrides if not _of_scorers(parse(text))]
+    parsed = [(text, parse(text)) for text in overrides]
+    later = [override for _, override in parsed if _of_scorers(override)]
+    overrides = [text for text, override in parsed if not _of_scorers(override)]
     try:
         config = composed(catalogue, overrides)
         everywhere = _bring_scorers(catalogue, config)

@@ -1,5 +1,6 @@
 """What a spec names -> files on this machine and the digest by which all that is made with them is keyed."""
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
@@ -22,6 +23,11 @@ DTYPES = ("float32", "bfloat16", "float16")
 TOKENIZER = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The files of a tokenizer that is named apart from the weights."""
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def is_adapter(files: Set[str]) -> bool:
+    """Whether the names of a repository's files are those of a LoRA adapter, and of no whole model."""
+    return files >= ADAPTER and "config.json" not in files
 
 
 def weight_files(spec: WeightsSpec) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, devi
     if isinstance(source, HubSource) and not source.cached(weight_files(spec)):
         _check_room(f"{name}: {source.shown}", source.facts(), spec, bits, number_format, device)
     fetched = source.fetch(weight_files(spec))
-    if name != "base" and fetched.files.keys() >= ADAPTER and "config.json" not in fetched.files:
+    if name != "base" and is_adapter(fetched.files.keys()):
         return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     weights, said = _weights(fetched, root, spec.gguf_file), declared.read(root)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
-from typing import Any
 
 from toxaudit.backends.decoding.adapters import LEAST
 from toxaudit.backends.transformers import MOST_ROWS
@@ -253,7 +252,7 @@ def _padded(stage: TrainingStage) -> tuple[int, float]:
     return len(batches) * stage.epochs, sum(len(each) * max(each) for each in batches) * stage.epochs
 
 
-def _cached(config: Mapping[str, Any]) -> float | None:
+def _cached(config: Mapping[str, object]) -> float | None:
     """How many numbers, in keys and values, a model keeps of each token, where its configuration tells."""
     inner = config.get("text_config")
     told = inner if isinstance(inner, dict) else config

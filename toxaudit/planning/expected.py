@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import gpu_free, memory_free
 from toxaudit.models.capacity import WeightSizes, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
-from toxaudit.models.resolve import ADAPTER, dtype
+from toxaudit.models.resolve import dtype, is_adapter
 from toxaudit.pinning.references import Reference, references
 from toxaudit.planning.inquiry import Inquiry
 from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source, WebSource
@@ -73,7 +72,7 @@ class Known:
     @property
     def is_adapter(self) -> bool:
         """Whether it is known to be a LoRA adapter, and no whole model."""
-        return self.files is not None and self.files >= ADAPTER and "config.json" not in self.files
+        return self.files is not None and is_adapter(self.files)
 
     def kind(self, gguf_file: str | None) -> str | None:
         """In words, what is special in a model's files."""
@@ -129,7 +128,10 @@ class Prospect:
         self._references: dict[str, tuple[Reference, Source]] = {}
         for each in references(spec):
             try:
-                self._references[each.key] = each, _checked(each.source)
+                source = each.source
+                if isinstance(source, LocalSource) and not source.cached():
+                    source.fetch()  # raises the sentence
+                self._references[each.key] = each, source
             except ToxauditError as error:
                 self._refuse(each, error)
         self.inquiry = Inquiry(source for _, source in self._references.values())
@@ -204,7 +206,7 @@ class Prospect:
         known = self.known.get(self._key(arm))
         return known is not None and known.kind(self._weights(arm).gguf_file) == "GGUF"
 
-    def config(self, arm: str) -> dict[str, Any]:
+    def config(self, arm: str) -> dict[str, object]:
         """The configuration beside an arm's own weights; empty where none is on this machine."""
         known = self.known.get(self._key(arm))
         return json_object(known.path / "config.json") if known and known.path and known.path.is_dir() else {}
@@ -238,31 +240,12 @@ class Prospect:
         return gpu_free(self.device) if self.device.startswith("cuda") else memory_free(self.device)
 
 
-def _checked(source: Source) -> Source:
-    """The source, after a look whether a local path is there at all."""
-    if isinstance(source, LocalSource) and not source.cached():
-        source.fetch()  # raises the sentence
-    return source
-
-
 def on_this_machine(source: Source, patterns: tuple[str, ...]) -> Path | None:
     """Where the files lie, if all that ``patterns`` name are here; the Hub is not asked."""
-    if not source.cached(patterns):
-        return None
-    if isinstance(source, LocalSource | PackageSource | WebSource):
-        return source.path
-    from huggingface_hub import snapshot_download
-
-    assert isinstance(source, HubSource)
-    return Path(
-        snapshot_download(
-            source.reference,
-            repo_type=source.repo_type,
-            revision=source.revision,
-            allow_patterns=[],  # that those files are here was seen above
-            local_files_only=True,
-        )
-    )
+    if isinstance(source, HubSource):
+        return source.snapshot(patterns)
+    assert isinstance(source, LocalSource | PackageSource | WebSource)
+    return source.path if source.cached() else None
 
 
 def likely_device(spec: AuditSpec) -> str:

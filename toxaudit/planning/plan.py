@@ -13,7 +13,8 @@ from toxaudit.pinning import lock
 from toxaudit.planning import forecast
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.records import Asked
-from toxaudit.sources import HubSource, Source, parse
+from toxaudit.sources import HubSource, parse
+from toxaudit.sources.hub import page
 from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
 from toxaudit.suites import design
 
@@ -164,22 +165,15 @@ def _files(known: Known | None) -> str:
         said = ["to be fetched" if known.to_fetch is None else f"{in_words(known.to_fetch)} to fetch"]
     if known.facts:
         said.append(f"licence {known.facts.licence}" if known.facts.licence else "no licence stated")
-    if known.facts and known.facts.gated:
-        said.append("gated" if known.path else f"gated: accept its terms at {_page(known.source)}")
+    if isinstance(known.source, HubSource) and known.facts and known.facts.gated:
+        terms = page(known.source.reference, known.source.repo_type)
+        said.append("gated" if known.path else f"gated: accept its terms at {terms}")
     return f"{shown} ({', '.join(said)})"
 
 
 def _commit(revision: str) -> str:
     """A commit's first digits; a branch or tag as it is."""
     return revision[:12] if len(revision) == 40 else revision
-
-
-def _page(source: Source) -> str:
-    """Where on the Hub a gated repository's terms are accepted."""
-    assert isinstance(source, HubSource)  # nothing else is gated
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{'datasets/' * (source.repo_type == 'dataset')}{source.reference}"
 
 
 def _fetching(known: Mapping[str, Known]) -> str:

@@ -58,7 +58,7 @@ class HubSource:
         """
         from huggingface_hub import HfApi
 
-        with sentences(self.reference, self.revision):
+        with sentences(self.reference, self.revision, self.repo_type):
             resolved = HfApi().resolve_revision(self.reference, repo_type=self.repo_type, revision=self.revision)
         return resolved.resolved
 
@@ -70,7 +70,7 @@ class HubSource:
         """
         from huggingface_hub import HfApi
 
-        with sentences(self.reference, self.revision):
+        with sentences(self.reference, self.revision, self.repo_type):
             info: Any = HfApi().repo_info(
                 self.reference, repo_type=self.repo_type, revision=self.revision, files_metadata=True, timeout=timeout
             )
@@ -87,20 +87,26 @@ class HubSource:
 
     def cached(self, patterns: tuple[str, ...] = ()) -> bool:
         """Whether all files of the revision that match ``patterns`` are known to lie in the Hub cache."""
+        return self.snapshot(patterns) is not None
+
+    def snapshot(self, patterns: tuple[str, ...] = ()) -> Path | None:
+        """The revision's folder in the Hub cache, if all files that match ``patterns`` are known to lie there."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
-            path = snapshot_download(
-                self.reference,
-                repo_type=self.repo_type,
-                revision=self.revision,
-                **_filters(patterns),
-                local_files_only=True,
+            path = Path(
+                snapshot_download(
+                    self.reference,
+                    repo_type=self.repo_type,
+                    revision=self.revision,
+                    **_filters(patterns),
+                    local_files_only=True,
+                )
             )
         except (LocalEntryNotFoundError, HFValidationError):
-            return False
-        return _listed(Path(path))
+            return None
+        return path if _listed(path) else None
 
     def fetch(self, patterns: tuple[str, ...] = ()) -> Fetched:
         """Download the files that match ``patterns`` at the resolved commit.
@@ -113,7 +119,7 @@ class HubSource:
         at = HubSource(self.reference, self.resolve(), self.repo_type)
         if not at.cached(patterns):
             at.check_disk(patterns)
-        with sentences(self.reference, self.revision):
+        with sentences(self.reference, self.revision, self.repo_type):
             path = Path(
                 snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **_filters(patterns))
             )
@@ -173,14 +179,15 @@ def _digest_once(file: Path) -> str:
     return kept.read_text()
 
 
-def _page(reference: str) -> str:
+def page(reference: str, repo_type: str = "model") -> str:
+    """The address of a repository's page on the Hub, where the terms of a gated one are accepted."""
     from huggingface_hub import constants
 
-    return f"{constants.ENDPOINT}/{reference}"
+    return f"{constants.ENDPOINT}/{'datasets/' * (repo_type == 'dataset')}{reference}"
 
 
 @contextmanager
-def sentences(reference: str, revision: str | None) -> Iterator[None]:
+def sentences(reference: str, revision: str | None, repo_type: str = "model") -> Iterator[None]:
     """Turn what the Hub client raises into one sentence that says what to do."""
     from huggingface_hub import errors, is_offline_mode
 
@@ -190,7 +197,7 @@ def sentences(reference: str, revision: str | None) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:  # a subclass of RepositoryNotFoundError, so it comes first
         raise ToxauditError(
-            f"{reference} is gated: accept its terms at {_page(reference)}, then run `hf auth login`."
+            f"{reference} is gated: accept its terms at {page(reference, repo_type)}, then run `hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise ToxauditError(
