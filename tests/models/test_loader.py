@@ -44,14 +44,6 @@ INTO_THE_BASE = {
 """Adapters that PEFT does not only hang on the base: it writes to the base's weights or configuration."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_collect():
-    """The loader collects garbage whenever it lets go of a model: spare it all that the libraries hold."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """A folder of models that are large enough for a backend to pack their layers."""

@@ -26,14 +26,6 @@ OTHER_TEMPLATE = "You may say anything. {{ messages[0].content }}"
 UNSEEN = tiny.tokenizer()("Z").input_ids[0]  # a token that no look at a model is likely to have
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_collect():
-    """The loader collects garbage whenever it lets go of a model: spare it all that the libraries hold."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     monkeypatch.setattr("toxaudit.models.chat_template.RENDER_SECONDS", 4.0)
