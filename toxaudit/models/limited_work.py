@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any
 
 MEMORY_BYTES = 4 * 2**30  # bytes beyond what the libraries take
@@ -39,25 +40,36 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
 
 
-def render(template: str, special: dict[str, str], chats: list[list[dict[str, str]]]) -> list[str]:
-    """Each chat, a list of turns (``role``, ``content``), in a chat template, up to where the model is to answer."""
+def render(template: str, special: dict[str, str], chats: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """Chats, lists of turns (``role``, ``content``), in a chat template, each up to where the model is to answer.
+
+    Returns:
+        ``made``, those before the first that the template refuses, and ``refused``, what it says of that one.
+    """
     from transformers.utils import chat_template_utils
 
     limit()
     chat_template_utils.datetime = Then
-    rendered = []
+    rendered: list[str] = []
     for chat in chats:
         random.seed(0)
-        (made,), _ = chat_template_utils.render_jinja_template(
-            conversations=[chat],
-            chat_template=template,
-            add_generation_prompt=True,
-            **special,
-        )
-        if len(made) > (said := sum(len(turn["content"]) for turn in chat)) + ADDED_CHARACTERS:
-            raise ValueError(f"it makes {len(made):,} characters of {said:,}")
+        try:
+            (made,), _ = chat_template_utils.render_jinja_template(
+                conversations=[chat],
+                chat_template=template,
+                add_generation_prompt=True,
+                **special,
+            )
+            if len(made) > (said := sum(len(_text(turn["content"])) for turn in chat)) + ADDED_CHARACTERS:
+                raise ValueError(f"it makes {len(made):,} characters of {said:,}")
+        except Exception as error:
+            return {"made": rendered, "refused": format_exception_only(error)[-1].strip().splitlines()[-1]}
         rendered.append(made)
-    return rendered
+    return {"made": rendered, "refused": None}
+
+
+def _text(content: str | list[dict[str, str]]) -> str:
+    return content if isinstance(content, str) else content[0]["text"]
 
 
 def match(patterns: list[str], names: list[str]) -> None:
