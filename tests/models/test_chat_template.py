@@ -245,7 +245,7 @@ def here(monkeypatch):
     from transformers.utils import chat_template_utils
 
     monkeypatch.setattr(chat_template_utils, "datetime", None)  # which the work sets, and is put back
-    monkeypatch.setattr(limited_work, "limit", lambda: None)
+    monkeypatch.setattr(limited_work, "begin", lambda: None)
     monkeypatch.setattr(limited, "run", lambda name, seconds, **work: limited_work.WORK[name](**work))
 
 

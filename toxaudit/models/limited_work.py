@@ -1,6 +1,7 @@
 """What ``limited.py`` lets a process of its own do; run as a script.
 
-Its arguments are the name of the work and the seconds of computing after which the system may stop it.
+Its arguments are the name of the work and the seconds of computing after which the system may stop it. Each work first
+imports its libraries and then calls ``begin``: what that takes is no fault of what it works on.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
+from time import process_time
 from traceback import format_exception_only
 from typing import Any
 
@@ -28,12 +30,13 @@ class Then(datetime):
         return cls(2024, 7, 26, tzinfo=tz)
 
 
-def limit() -> None:
-    """Let the system stop this process beyond its limits, where the system has such. Called once all is imported."""
+def begin() -> None:
+    """Tell that all is imported, and let the system stop this process beyond its limits, where the system has such."""
+    print("ready", flush=True)
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        seconds = int(sys.argv[2])
+        seconds = int(process_time()) + int(sys.argv[2])  # what was computed to begin with counts there, too
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -48,7 +51,7 @@ def render(template: str, special: dict[str, str], chats: list[list[dict[str, An
     """
     from transformers.utils import chat_template_utils
 
-    limit()
+    begin()
     chat_template_utils.datetime = Then
     rendered: list[str] = []
     for chat in chats:
@@ -74,7 +77,7 @@ def _text(content: str | list[dict[str, str]]) -> str:
 
 def match(patterns: list[str], names: list[str]) -> None:
     """Match each pattern with each name, only to see that this comes to an end."""
-    limit()
+    begin()
     for pattern in map(re.compile, patterns):
         for name in names:
             pattern.fullmatch(name)
@@ -86,12 +89,12 @@ def read(folder: str, texts: list[str]) -> None:
     if file.is_file():  # all that it does stands there, and its library is imported in no time
         from tokenizers import Tokenizer
 
-        limit()
+        begin()
         read_text = Tokenizer.from_file(str(file)).encode
     else:
         from transformers import AutoTokenizer
 
-        limit()
+        begin()
         read_text = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     for text in texts:
         read_text(text)
