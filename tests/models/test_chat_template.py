@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import toxaudit
 from toxaudit.errors import ToxauditError
-from toxaudit.models import chat_template
+from toxaudit.models import chat_template, limited, limited_work
 
 LLAMA = """\
 {{- bos_token }}
@@ -177,7 +177,7 @@ def test_what_takes_too_much_memory_is_refused():
 
 
 def test_what_says_too_much_is_refused():
-    assert refusal("{{ 'a' * (2 * 10**6) }}").endswith("ValueError: it makes 2,000,000 characters of 5.")
+    assert refusal("{{ 'a' * (2 * 10**6) }}").endswith("ValueError: it makes 2,000,000 characters of 7.")
     long = "x" * 3 * 10**6
     assert render(PLAIN, long) == [long]  # which the user said, and not the template
 
@@ -213,11 +213,122 @@ def test_what_a_template_complains_of_can_not_break_the_sentence(said):
 
 
 @pytest.mark.parametrize(
-    "template", ["{{ strftime_now('%H:%M:%S.%f') }}", "{{ range(10**5) | random }}"], ids=["clock", "chance"]
+    "template",
+    [PLAIN + "{{ strftime_now('%H:%M:%S.%f') }}", PLAIN + "{{ range(10**5) | random }}"],
+    ids=["clock", "chance"],
 )
 def test_a_template_asks_the_same_whenever_it_is_rendered(template):
     """Completions are stored by the prompt's text, and a lock promises the same ones on another day."""
     assert render(template, "Good day", "Hello")[1:] == render(template, "Hello")  # whatever else is asked
+
+
+TURN = "{% for m in messages %}<|{{ m.role }}|>"
+END = "{% endfor %}<|assistant|>"
+IN_PARTS = TURN + "{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}" + END
+FIRST_PART = TURN + "{{ m.content[0].text | trim }}" + END
+ONLY_PARTS = (
+    TURN + "{% if m.content is string %}{{ raise_exception('Parts.') }}{% endif %}{{ m.content[0].text }}" + END
+)
+SYSTEM_AS_TEXT = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ m.content + '' }}{% else %}{{ m.content[0].text }}"
+    "{% endif %}{% endfor %}"
+)
+FALCON = "{% for m in messages %}{{ m['content'].strip().replace('\r\n', '\n').replace('\n\n', '\n') }}{% endfor %}"
+NEMOTRON = TURN + "{{ m.content | replace('/think', '') | replace('/no_think', '') | trim }}" + END
+DROPS = "drops what the user says: set ask: raw in the suite, or mend the template"
+ALTERS = DROPS.replace("drops", "alters")
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Templates are rendered in this process, without limits."""
+    from transformers.utils import chat_template_utils
+
+    monkeypatch.setattr(chat_template_utils, "datetime", None)  # which the work sets, and is put back
+    monkeypatch.setattr(limited_work, "begin", lambda: None)
+    monkeypatch.setattr(limited, "run", lambda name, seconds, **work: limited_work.WORK[name](**work))
+
+
+@pytest.mark.parametrize("template", [IN_PARTS, FIRST_PART, ONLY_PARTS], ids=["each", "first", "only"])
+def test_a_template_that_takes_content_in_parts_gets_it_so(here, template):
+    """Every prompt was alike otherwise, and nothing said so."""
+    assert render(template, "Hello", "'So\nwhat?'") == [
+        "<|user|>Hello<|assistant|>",
+        "<|user|>'So\nwhat?'<|assistant|>",
+    ]
+
+
+@pytest.mark.parametrize("template", [IN_PARTS, FIRST_PART, ONLY_PARTS, SYSTEM_AS_TEXT])
+def test_the_system_prompt_is_handed_over_in_the_form_that_the_template_takes(here, words, template):
+    words.chat_template = template
+    turns = "Be kind.Hello" if template == SYSTEM_AS_TEXT else "<|system|>Be kind.<|user|>Hello<|assistant|>"
+    assert chat_template.render("org/model", words, ["Hello"], "Be kind.") == [turns]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    {
+        "''": DROPS,
+        "messages | length": DROPS,
+        "m.content is string": DROPS,
+        "m.content[:8]": ALTERS,
+        "m.content | truncate(40)": ALTERS,
+        "m.content[:2000]": ALTERS,
+        "m.content | lower": ALTERS,
+        "m.content | e": ALTERS,
+        "m.content | tojson": ALTERS,
+        "m.content | striptags": ALTERS,
+        "m.content.split('\n')[0]": ALTERS,
+        "m.content | replace('\n', '')": ALTERS,
+        "m.content | replace(' ', '')": ALTERS,
+        "m.content | reverse": ALTERS,
+        "m.content | urlencode": ALTERS,
+        "m.content | length": ALTERS,
+        "m.content.encode('ascii', 'ignore')": ALTERS,
+    }.items(),
+)
+def test_a_template_that_loses_or_alters_what_the_user_says_is_refused(here, content, said):
+    """Its prompts would be alike, or others than the suite's, and the answers to them safe."""
+    assert refusal(TURN + "{{ " + content + " }}" + END) == f"org/model: its chat template {said}."
+
+
+def test_a_template_that_loses_what_the_user_says_beside_a_system_prompt_is_refused(here, words):
+    words.chat_template = "{{ messages[0].content }}"
+    assert chat_template.render("org/model", words, ["Hello"]) == ["Hello"]
+    with pytest.raises(ToxauditError) as caught:
+        chat_template.render("org/model", words, ["Hello"], "Be kind.")
+    assert str(caught.value) == f"org/model: its chat template {DROPS}."
+
+
+@pytest.mark.parametrize(
+    ("instead", "lost"),
+    {"''": "'Hello'", "'hello'": "'Hello'", "'Hello you'": "two of the prompts, which it makes one"}.items(),
+)
+def test_a_template_that_loses_one_of_the_texts_is_refused(here, instead, lost):
+    template = (
+        "Say Hello: {{ messages[0].content if messages[0].content[:2] not in ['He', 'yo'] else " + instead + " }}"
+    )
+    assert refusal(template, "Good day", "Hello", "you").endswith(
+        f" drops or alters what the user says in {lost}: set ask: raw in the suite, or mend the template."
+    )
+
+
+@pytest.mark.parametrize("template", [FALCON, NEMOTRON, *REAL.values(), "Hello: {{ messages[0].content }}"])
+def test_a_real_template_that_trims_is_no_loss(here, template):
+    texts = ["Hello", " Hello\n\nyou \n", "", "\n", "Yes? /no_think", "Hello", "n" * 10**4]
+    special = {"bos_token": "<begin>", "eos_token": "<end>"}
+    having = SimpleNamespace(get_chat_template=lambda: template, special_tokens_map=special)
+    assert len(chat_template.render("org/model", having, texts)) == len(texts)
+
+
+def test_where_nobody_asks_in_it_a_template_has_only_to_come_to_an_end(here):
+    for template in ("", IN_PARTS, ONLY_PARTS):
+        chat_template.attempt(
+            "org/model", SimpleNamespace(get_chat_template=lambda t=template: t, special_tokens_map={})
+        )
+    broken = SimpleNamespace(get_chat_template=lambda: "{{ raise_exception('No.') }}", special_tokens_map={})
+    with pytest.raises(ToxauditError, match=r"^org/model: its chat template can't be rendered: .*TemplateError: No\.$"):
+        chat_template.attempt("org/model", broken)
 
 
 def test_a_template_is_rendered_where_the_packages_are_found_by_pythonpath(tmp_path):

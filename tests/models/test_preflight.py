@@ -35,7 +35,8 @@ def hurried(monkeypatch):
 def rendered(monkeypatch):
     """Renders no chat template, but remembers of which models one was asked for."""
     names = []
-    monkeypatch.setattr("toxaudit.models.chat_template.render", lambda where, *_: names.append(where) or [""])
+    for name in ("render", "attempt"):
+        monkeypatch.setattr(f"toxaudit.models.chat_template.{name}", lambda where, *_: names.append(where) or [""])
     return names
 
 
@@ -360,6 +361,22 @@ def test_an_endless_template_is_refused_even_beside_an_adapter_that_is_not_asked
     tuned = checks.candidate("tuned", peft=with_words(models, tmp_path / "endless", ENDLESS))
     assert set(checks.run(tuned)) == {"base"}
     assert "endless: its chat template was stopped after 4 seconds" in checks.refused["tuned"]
+
+
+STATIC = "### Instruction:\n\n### Response:\n"
+
+
+def test_a_template_that_drops_what_the_user_says_is_refused_where_a_suite_asks_in_it(checks, models, tmp_path):
+    """Every prompt would be alike, and so would the answers of both arms."""
+    static = checks.candidate("static", pretrained=variant(models, "full", tmp_path / "static", template=STATIC))
+    brings = checks.candidate("brings", peft=with_words(models, tmp_path / "brings", STATIC))
+    assert set(checks.run(static, brings)) == {"base", "static", "brings"}
+    assert set(checks.run(static, brings, chat=True)) == {"base"}
+    drops = "its chat template drops what the user says: set ask: raw in the suite, or mend the template."
+    assert {arm: said.split(": ", 2)[2] for arm, said in checks.refused.items()} == {"static": drops, "brings": drops}
+    base = checks.resolve_base(variant(models, "base", tmp_path / "base", template=STATIC))
+    with pytest.raises(ToxauditError, match=r"^base: .*base: its chat template drops what the user says: "):
+        checks.run(base=base, chat=True)
 
 
 def test_one_template_is_rendered_once_for_all_that_have_it(checks, rendered):

@@ -25,6 +25,8 @@ Refused = Callable[[Checklist, ToxauditError], None]
 LIMITS = "its tokenizer reads within limits of time and memory"
 TEMPLATE = "its chat template can be rendered"
 BROUGHT = "a tokenizer that it brings along"
+ASKED_BY_CHAT = "chat, keeping what is said"
+"""Is part of the name of a finished check; another word checks anew."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Preflight:
         return self._finished.of(key, arm.name) if key in self._finished else ()
 
     def _key(self, arm: ResolvedModel) -> str:
-        key = arm.identity + "chat" * bool(self._chats)
+        key = arm.identity + ASKED_BY_CHAT * bool(self._chats)
         return key + digest(*systems) if any(systems := self._systems(arm)) else key
 
     def _systems(self, arm: ResolvedModel) -> list[str]:
@@ -209,8 +211,12 @@ class Preflight:
             self._tried.add(folder)
 
     def _render(self, where: str, words: Any, template: str, system: str = "") -> None:
+        """Refuse a template that doesn't come to an end; where suites ask in it, one that loses what is said."""
         if (template, system) not in self._rendered:
-            chat_template.render(where, words, tokenizer.PROBES[:1], system or None)
+            if self._chats:
+                chat_template.render(where, words, tokenizer.PROBES[:1], system or None)
+            else:
+                chat_template.attempt(where, words)
             self._rendered.add((template, system))
 
 

@@ -15,6 +15,9 @@ from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
 
+HANDED_OVER = {"content": "as text, or in parts where it would be lost"}
+"""How a chat template is given what the user says."""
+
 Way = tuple[str, str, str | None, bool]
 """An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
 
@@ -123,6 +126,7 @@ def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
         ask=ask,
         made_with=None if isinstance(arm, ServedModel) else identities.versions("torch", "transformers", "peft"),
         system=system or None,
+        template=HANDED_OVER if ask == "chat" and not isinstance(arm, ServedModel) else None,
     )
 
 

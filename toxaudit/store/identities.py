@@ -133,6 +133,7 @@ class Completions(Identity):
         made_with: the versions of the packages that compute; None where a server does: it is asked nothing anew because
             of what is installed here.
         system: the system prompt, None for none.
+        template: how a chat template is given what the user says; None where none is rendered on this machine.
     """
 
     kind = "completions"
@@ -144,6 +145,7 @@ class Completions(Identity):
     ask: str
     made_with: Mapping[str, str] | None
     system: str | None
+    template: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""What works on strangers' words is stopped in time, and that time begins when its process is ready."""
+
+import os
+
+import pytest
+
+from toxaudit.models import limited
+
+FAKE = """\
+import sys, time
+work = sys.stdin.read()
+time.sleep({before})
+{fail}
+print("ready", flush=True)
+time.sleep({after})
+print(work)
+"""
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Puts another script in the place of the real one, which sleeps before and after it is ready."""
+
+    def put(before: float = 0, after: float = 0, fail: str = "") -> None:
+        file = tmp_path / "script.py"
+        file.write_text(FAKE.format(before=before, after=after, fail=fail))
+        monkeypatch.setattr(limited, "SCRIPT", file)
+
+    return put
+
+
+def test_what_a_process_takes_to_begin_is_not_the_works_time(script):
+    """A healthy base was refused on a slow machine: importing took longer than the template's ten seconds."""
+    script(before=1.5)
+    assert limited.run("render", 1.0, said="é") == {"said": "é"}
+
+
+def test_the_work_itself_is_stopped_in_time(script):
+    script(after=60)
+    with pytest.raises(TimeoutError, match=r"^stopped after 1 seconds$"):
+        limited.run("render", 1.0)
+
+
+@pytest.mark.parametrize("size", [0, 10**6])
+def test_a_process_that_fails_before_it_is_ready_says_why(script, size):
+    script(fail="raise ImportError('no such library')")
+    with pytest.raises(limited.Failed, match=r"^ImportError: no such library$"):
+        limited.run("render", 5.0, said="x" * size)
+
+
+def test_a_process_that_never_begins_is_given_up(script, monkeypatch):
+    monkeypatch.setattr(limited, "START_SECONDS", 1.0)
+    script(before=60)
+    with pytest.raises(limited.Failed, match=r"^its process did not begin within 1 seconds$"):
+        limited.run("render", 5.0)
+
+
+def test_what_is_computed_before_the_work_begins_is_not_its_own(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import time\nwhile time.process_time() < 2.5: pass\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    assert limited.run("match", 1.0, patterns=["a+"], names=["aaa"]) is None
+    with pytest.raises(TimeoutError):
+        limited.run("match", 1.0, patterns=["(a+)+b"], names=["a" * 50])
