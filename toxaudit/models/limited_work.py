@@ -1,7 +1,9 @@
 """What ``limited.py`` lets a process of its own do; run as a script.
 
-Its arguments are the name of the work and the seconds of computing after which the system may stop it. Each work first
-imports its libraries and then calls ``begin``: what that takes is no fault of what it works on.
+It reads one line of JSON for each piece of work: the name, the seconds of computing after which the system may stop it,
+and the arguments. It imports what that needs, which is no fault of what it works on, says that it is ready, and does
+the work in a copy of itself, so that the next piece finds nothing of it and no library has to be imported twice. Where
+the system knows no copies, it does one piece of work itself and ends.
 """
 
 import json
@@ -13,8 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import process_time
-from traceback import format_exception_only
+from traceback import format_exception_only, print_exc
 from typing import Any
 
 MEMORY_BYTES = 4 * 2**30  # bytes beyond what the libraries take
@@ -30,13 +33,12 @@ class Then(datetime):
         return cls(2024, 7, 26, tzinfo=tz)
 
 
-def begin() -> None:
-    """Tell that all is imported, and let the system stop this process beyond its limits, where the system has such."""
-    print("ready", flush=True)
+def begin(seconds: int) -> None:
+    """Let the system stop this process beyond its limits, where the system has such."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        seconds = int(process_time()) + int(sys.argv[2])  # what was computed to begin with counts there, too
+        seconds += int(process_time())  # what was computed to begin with counts there, too
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -51,7 +53,6 @@ def render(template: str, special: dict[str, str], chats: list[list[dict[str, An
     """
     from transformers.utils import chat_template_utils
 
-    begin()
     chat_template_utils.datetime = Then
     rendered: list[str] = []
     for chat in chats:
@@ -65,6 +66,8 @@ def render(template: str, special: dict[str, str], chats: list[list[dict[str, An
             )
             if len(made) > (said := sum(len(_text(turn["content"])) for turn in chat)) + ADDED_CHARACTERS:
                 raise ValueError(f"it makes {len(made):,} characters of {said:,}")
+        except RecursionError:  # whose words depend on where it is noticed
+            return {"made": rendered, "refused": "RecursionError: maximum recursion depth exceeded"}
         except Exception as error:
             return {"made": rendered, "refused": format_exception_only(error)[-1].strip().splitlines()[-1]}
         rendered.append(made)
@@ -77,7 +80,6 @@ def _text(content: str | list[dict[str, str]]) -> str:
 
 def match(patterns: list[str], names: list[str]) -> None:
     """Match each pattern with each name, only to see that this comes to an end."""
-    begin()
     for pattern in map(re.compile, patterns):
         for name in names:
             pattern.fullmatch(name)
@@ -89,12 +91,10 @@ def read(folder: str, texts: list[str]) -> None:
     if file.is_file():  # all that it does stands there, and its library is imported in no time
         from tokenizers import Tokenizer
 
-        begin()
         read_text = Tokenizer.from_file(str(file)).encode
     else:
         from transformers import AutoTokenizer
 
-        begin()
         read_text = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     for text in texts:
         read_text(text)
@@ -102,5 +102,52 @@ def read(folder: str, texts: list[str]) -> None:
 
 WORK: dict[str, Callable[..., Any]] = {"render": render, "match": match, "read": read}
 
+
+def prepare(name: str, work: dict[str, Any]) -> None:
+    """Import the libraries that a piece of work needs."""
+    if name == "render":
+        import transformers.utils.chat_template_utils  # noqa: F401
+    elif name == "read" and (Path(work["folder"]) / "tokenizer.json").is_file():
+        import tokenizers  # noqa: F401
+    elif name == "read":
+        from transformers import AutoTokenizer  # noqa: F401
+
+
+def answered(name: str, seconds: int, work: dict[str, Any]) -> dict[str, Any]:
+    """Do a piece of work in a copy of this process: its exit code, what it gives as JSON, and what it says of errors."""
+    with TemporaryFile() as out, TemporaryFile() as errors:
+        copy = os.fork()
+        if not copy:
+            os.dup2(out.fileno(), 1)
+            os.dup2(errors.fileno(), 2)
+            code = 1
+            try:
+                begin(seconds)
+                json.dump(WORK[name](**work), sys.stdout)
+                sys.stdout.flush()
+                code = 0
+            except BaseException:
+                print_exc()
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        out.seek(0), errors.seek(0)
+        return {"code": code, "out": out.read().decode(), "said": errors.read().decode(errors="replace")}
+
+
+def serve() -> None:
+    """Do what is asked for, line by line, until nobody is there to ask."""
+    for line in sys.stdin.buffer:
+        name, seconds, work = json.loads(line)
+        prepare(name, work)
+        print("ready", flush=True)
+        if hasattr(os, "fork"):
+            print(json.dumps(answered(name, seconds, work)), flush=True)
+        else:
+            out = json.dumps(WORK[name](**work))
+            print(json.dumps({"code": 0, "out": out, "said": "", "last": True}), flush=True)
+            return
+
+
 if __name__ == "__main__":
-    json.dump(WORK[sys.argv[1]](**json.load(sys.stdin)), sys.stdout)
+    serve()
