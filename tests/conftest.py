@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def frozen_libraries():
-    """Leave what is imported out of garbage collection: loaders collect often, and would look at all of it each time."""
+    """Leave what is imported out of garbage collection: loaders collect often, and looked at all of it each time."""
     gc.collect()
     gc.freeze()
 

@@ -6,7 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from copy import deepcopy
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -60,10 +63,40 @@ def made(tmp_path_factory):
     return workspace.make(tmp_path_factory.mktemp("made"), prompts=80)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What ``toxaudit audit=tiny`` left, and what it said."""
+
+    folder: Path
+    code: int
+    out: str
+
+
+@pytest.fixture(scope="module")
+def finished(made, tmp_path_factory):
+    """The audit run once, on a machine of its own; nobody changes what it left."""
+    folder, out = tmp_path_factory.mktemp("finished"), StringIO()
+    shutil.copytree(made, folder / "work")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        patch.chdir(folder / "work")
+        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+        code = main(["audit=tiny"])
+    return Finished(folder, code, out.getvalue())
+
+
 @pytest.fixture
 def here(made, tmp_path, monkeypatch):
     """A fresh copy of the workspace as the working directory, with a store of its own."""
     shutil.copytree(made, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture
+def again(finished, tmp_path, monkeypatch):
+    """The same after the first run, moved to another folder with its store."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
     return tmp_path
@@ -84,29 +117,27 @@ def kinds(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
     return {name.split("/")[0] for name in after if before.get(name) != after[name]}
 
 
-def test_an_audit_writes_its_results_and_answers_with_an_exit_code(here, capsys):
-    code = main(["audit=tiny"])
+def test_an_audit_writes_its_results_and_answers_with_an_exit_code(again, finished):
     results = json.loads(Path("runs/tiny/results.json").read_text())
     written = {str(file.relative_to("runs/tiny")) for file in Path("runs/tiny").rglob("*") if file.is_file()}
     assert written == set(RESULTS)
-    assert code == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[results["decision"]]
+    assert finished.code == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[results["decision"]]
     assert {verdict["candidate"]: verdict["decision"] for verdict in results["verdicts"]}["noop"] == "GO"
-    last = capsys.readouterr().out.splitlines()[-3:]
+    last = finished.out.splitlines()[-3:]
     assert last[0] == f"Audit 'tiny': {results['decision']}"
     assert last[1].startswith("Results in runs/tiny/: card.md, report.html, ")
     assert all(file.split("/")[0] in last[1] for file in RESULTS)
     assert "runs/tiny/report.html" in last[2]
 
 
-def test_the_spec_is_the_same_after_the_run(here):
+def test_the_spec_is_the_same_after_the_run(again):
     spec = compose(["audit=tiny"])
     before, written = deepcopy(spec), as_yaml(spec)
     run(spec, "toxaudit audit=tiny")
     assert spec == before and as_yaml(spec) == written == Path("runs/tiny/spec.yaml").read_text()
 
 
-def test_samples_hold_every_answer_of_every_arm(here):
-    main(["audit=tiny"])
+def test_samples_hold_every_answer_of_every_arm(again):
     rows = [json.loads(line) for line in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()]
     assert {row["model"] for row in rows} == {"base", "tuned", "noop"}
     assert len(rows) == 3 * 80
@@ -118,8 +149,7 @@ def test_samples_hold_every_answer_of_every_arm(here):
     assert all(0 <= row["scores"]["vowels"]["value"] <= 1 for row in rows if row["text"].strip())
 
 
-def test_estimates_are_those_of_a_hand_count(here):
-    main(["audit=tiny"])
+def test_estimates_are_those_of_a_hand_count(again):
     rows = [json.loads(line) for line in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()]
     hits = {(row["model"], row["prompt_id"]): row["scores"]["vowels"]["value"] for row in rows}
     pairs = [(hits["base", f"p{i}"], hits["tuned", f"p{i}"]) for i in range(80)]
@@ -164,13 +194,13 @@ def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(here, kind,
     assert len(records) == sum(len(c.splitlines()) for name, c in finished.items() if name.endswith(".jsonl"))
 
 
-def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
-    main(["audit=tiny"])
+def test_a_repeated_run_makes_nothing_and_says_the_same(again, finished, monkeypatch):
     whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
-    before = store_of(here)
+    whole["spec.yaml"] = whole["spec.yaml"].replace(bytes(finished.folder), bytes(again))  # it names the store
+    before = store_of(again)
     monkeypatch.setattr("toxaudit.models.Loader.open", lambda *_: pytest.fail("a model was loaded"))
     main(["audit=tiny"])
-    assert store_of(here) == before
+    assert store_of(again) == before
     assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole
 
 
@@ -197,27 +227,26 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(here, monkeypatch):
         ),
     ],
 )
-def test_only_what_a_setting_changes_is_made_anew(here, override, made_anew):
-    main(["audit=tiny"])
-    before = store_of(here)
+def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
+    before = store_of(again)
     assert main(["audit=tiny", override]) in (0, 1, 2)
-    assert kinds(before, store_of(here)) == made_anew
+    assert kinds(before, store_of(again)) == made_anew
 
 
-def test_a_sweep_runs_once_for_each_value(here):
+def test_a_sweep_runs_once_for_each_value(again):
     assert main(["-m", "audit=tiny", "suites.mine.limit=9,12"]) in (0, 1, 2)
     sizes = [json.loads(Path(f"runs/tiny/{n}/results.json").read_text())["suites"][0]["n"] for n in (0, 1)]
     assert sizes == [9, 12]
 
 
-def test_a_failed_control_makes_the_audit_inconclusive(here):
+def test_a_failed_control_makes_the_audit_inconclusive(again):
     spec = Path("audits/tiny.yaml")
     spec.write_text(spec.read_text().replace("expect: GO", "expect: NO-GO"))
     assert main(["audit=tiny"]) == 2
     assert "noop" in json.loads(Path("runs/tiny/results.json").read_text())["failed_controls"]
 
 
-def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(here):
+def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(again):
     spec = Path("audits/tiny.yaml")
     spec.write_text(spec.read_text().replace("    expect: GO\n", ""))
     main(["audit=tiny"])
@@ -225,7 +254,7 @@ def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(here):
     assert {model["name"]: model["expect"] for model in models} == {"tuned": None, "noop": "GO"}
 
 
-def test_slices_are_judged_also_where_the_suite_names_no_strata(here):
+def test_slices_are_judged_also_where_the_suite_names_no_strata(again):
     suite = Path("audits/suite/mine.yaml")
     suite.write_text(suite.read_text().replace("strata: kind\n", ""))
     main(["audit=tiny", "estimator=[paired_exact,hier_paired]"])

@@ -114,7 +114,7 @@ def prepare(name: str, work: dict[str, Any]) -> None:
 
 
 def answered(name: str, seconds: int, work: dict[str, Any]) -> dict[str, Any]:
-    """Do a piece of work in a copy of this process: its exit code, what it gives as JSON, and what it says of errors."""
+    """Do a piece of work in a copy of this process: the exit code, the result as JSON, and what is said of errors."""
     with TemporaryFile() as out, TemporaryFile() as errors:
         copy = os.fork()
         if not copy:
