@@ -1,6 +1,7 @@
 """A small real audit that tests run whole: tiny models, a suite of 36 prompts, a keyword scorer."""
 
 import json
+import shutil
 from pathlib import Path
 
 AUDIT = """\
@@ -46,6 +47,21 @@ def make(folder: Path, prompts: int = 36) -> Path:
 
     tiny.adapter(tiny.base(folder / "models" / "base"), folder / "models" / "adapter")
     return written(folder, prompts)
+
+
+def audited(folder: Path, prompts: int = 36) -> Path:
+    """A folder that holds such a workspace, ``work``, and the store of its finished audit, ``home``."""
+    import pytest
+
+    from toxaudit.cli.main import main
+
+    make(folder / "work", prompts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "work")
+        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+        assert main(["audit=tiny"]) in (0, 1, 2)
+    shutil.rmtree(folder / "work" / "runs")
+    return folder
 
 
 def written(folder: Path, prompts: int = 36) -> Path:
