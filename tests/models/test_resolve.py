@@ -8,6 +8,7 @@ import tiny
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import resolve_base, resolve_candidate, tuned
+from toxaudit.records import digest
 from toxaudit.sources import parse
 from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
@@ -68,6 +69,17 @@ def test_identity_differs_where_weights_adapter_dtype_or_control_differ(
         candidate(control=True, batch_size=4),
     ]
     assert len({arm.identity for arm in arms}) == len(arms)
+
+
+def test_only_an_adapter_whose_start_is_drawn_has_an_identity_of_its_own(candidate, tiny_adapter, tmp_path):
+    """What was generated before its draws were seeded is of no other use."""
+    names = []
+    for start in ("pissa", "pissa_niter_4"):
+        folder = shutil.copytree(tiny_adapter, tmp_path / start)
+        tiny.edit_json(folder / "adapter_config.json", init_lora_weights=start)
+        arm = candidate(peft=str(folder))
+        names.append(arm.identity == digest(arm.loaded_as, arm.adapter.identity, "", ""))
+    assert names == [True, False]
 
 
 def test_identity_is_blind_to_names_places_and_expectations(base, candidate, tiny_base, tiny_adapter, tmp_path):

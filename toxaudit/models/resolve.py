@@ -8,7 +8,7 @@ from typing import Literal
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import ModelFacts
-from toxaudit.models import declared
+from toxaudit.models import adapter_file, declared
 from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
@@ -87,7 +87,8 @@ class ResolvedModel:
         """SHA-256 over all that decides the model's outputs; and a control's batch size."""
         adapter, tokenizer = (files.identity if files else "" for files in (self.adapter, self.tokenizer))
         control = f"control at {self.batch_size}" * bool(self.batch_size)
-        return digest(self.loaded_as, adapter, tokenizer, control)
+        drawn = ["drawn from a seed"] if self.adapter and adapter_file.draws(self.adapter.path) else []
+        return digest(self.loaded_as, adapter, tokenizer, control, *drawn)
 
     def facts(self) -> ModelFacts:
         """What a card may say of it."""
