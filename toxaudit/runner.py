@@ -60,6 +60,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         loader = Loader(spec.executor.start())
         chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
         found = arms.assemble(pinned, loader, store, chats)
+        found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
         pins = pins or lock.entries(pinned, found.skipped)
         suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
         loader.close()

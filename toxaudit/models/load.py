@@ -98,9 +98,14 @@ class Loader:
         if self._held is None or self._holds != resolved.loaded_as:
             self.close()
             self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
-        return replace(self._held, name=resolved.name, tokenizer=self._tokenizer(resolved))
+        return replace(self._held, name=resolved.name, tokenizer=self.tokenizer(resolved))
 
-    def _tokenizer(self, resolved: ResolvedModel) -> Any:
+    def tokenizer(self, resolved: ResolvedModel) -> Any:
+        """The tokenizer that the arm is asked through, which is read once; no weights are loaded for it.
+
+        Raises:
+            ToxauditError: if it can't be read or knows no words.
+        """
         folder = tokenizer.folder_of(resolved)
         if folder not in self._tokenizers:
             self._tokenizers[folder] = tokenizer.read(resolved)

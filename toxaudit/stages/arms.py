@@ -1,6 +1,6 @@
 """The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +33,7 @@ from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
+READS = "it can read every prompt"
 OBTAINED = "it can be had and read"
 """The check that fails where no other has."""
 
@@ -97,6 +98,31 @@ def told_apart(found: Arms, pinned: Pinned, answers: Answers) -> Arms:
                 done = [check for check in found.checks if check.arm == arm.name]
                 effect.require_by_answers(checks, done, _answered_by_both(arm.name, answers), _lookalike(arm))
             known.audited.append(replace(arm, notes=arm.notes + notes(checks.done)))
+    _check_any_left(known, pinned.spec, known.audited)
+    return _ordered(known, pinned.spec)
+
+
+def without(found: Arms, pinned: Pinned, refusals: Mapping[str, ToxauditError]) -> Arms:
+    """The arms that remain once it is known which can't read a prompt.
+
+    Args:
+        found: the arms.
+        pinned: the audit.
+        refusals: why, by the names of those arms.
+
+    Raises:
+        ToxauditError: if the base is among them, if a candidate is and the spec says to stop, or if none remains.
+    """
+    base, *others = found.audited
+    if base.name in refusals:
+        raise refusals[base.name]
+    known = replace(found, audited=[base], skipped=dict(found.skipped), checks=list(found.checks))
+    for arm in others:
+        with _may_skip(known, pinned, arm.name) as checks:
+            if error := refusals.get(arm.name):
+                checks.fail(READS, error)
+                raise error
+            known.audited.append(arm)
     _check_any_left(known, pinned.spec, known.audited)
     return _ordered(known, pinned.spec)
 

@@ -103,7 +103,7 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
 
 
 def _sort(config: Any) -> None:
-    """Lay sets in order: PEFT writes them as they come, which differs between processes, and so would the file's digest."""
+    """Lay sets in order: PEFT writes them as they come, and each process would give the file another digest."""
     for name, value in vars(config).items():
         if isinstance(value, set):
             setattr(config, name, sorted(value))
