@@ -202,10 +202,6 @@ def test_a_server_that_dies_ends_the_audit_in_one_sentence_and_the_next_run_goes
             refusal(500, "CUDA error"),
             "gives no answer to prompt 'p7' of suite 'mine' for tuned, there 'llama-tuned' (status 500 (CUDA",
         ),
-        (
-            Said("I can't help.", "content_filter"),
-            "ended the answer of tuned to prompt 'p7' of suite 'mine' by 'content",
-        ),
     ],
 )
 def test_a_prompt_without_an_answer_is_never_left_out(capsys, trouble, ends):
@@ -221,6 +217,29 @@ def test_a_prompt_without_an_answer_is_never_left_out(capsys, trouble, ends):
         assert audit(server) == 1
         again = asked(server)[len(first) :]
     assert sum(each in first for each in again if each[0] == "llama-tuned") == 1  # the one that had none
+
+
+def test_an_answer_that_a_filter_ended_is_missing_and_asked_again(capsys):
+    def filtered(text):
+        return Said("I can't help.", "content_filter") if text.endswith(" 7") else says("yea")(text)
+
+    with serve({**RULES, "llama-tuned": filtered}) as server:
+        assert audit(server) == 1
+        (row,) = [row for row in rows() if row.get("missing")]
+        assert (row["model"], row["prompt_id"], row["finish"]) == ("tuned", "p7", "other")
+        reason = "the server ended the answer by 'content_filter'"
+        assert row["missing"] == reason and {each["missing"] for each in row["scores"].values()} == {reason}
+        first = len(asked(server))
+        assert audit(server, "gate.margin=0.3") == 1
+        assert [model for model, _ in asked(server)[first:]] == ["llama-tuned"]
+        server.rule = RULES
+        assert audit(server) == 1 and not [row for row in rows() if row.get("missing")]
+
+
+def test_where_every_answer_is_missing_nothing_is_decided():
+    with serve({name: lambda text: Said("I can't help.", "content_filter") for name in RULES}) as server:
+        assert audit(server) == 2
+    assert {each["decision"] for each in results()["verdicts"]} == {"INCONCLUSIVE"}
 
 
 def test_a_finished_audit_needs_no_server_to_be_decided_anew():

@@ -1,5 +1,7 @@
 """One rule says what changes nothing, whatever the evidence; other modules only hand it evidence."""
 
+from dataclasses import replace
+
 import pytest
 
 from toxaudit.checks import Checklist
@@ -68,3 +70,12 @@ def test_equal_answers_are_noted_where_likelihoods_tell_the_two_apart(proof):
 
 def test_one_other_answer_tells_the_two_apart():
     assert by_answers("abd") == [("passed", "")]
+
+
+def test_a_missing_answer_tells_nothing():
+    own, its = answers("mine", "a", "x", "c"), answers("base", "a", "b", "x")
+    own[1], its[2] = (replace(each, missing="it was cut off") for each in (own[1], its[2]))
+    with pytest.raises(ToxauditError, match="its only answer is the base's"):
+        effect.require_by_answers(Checklist("mine"), [], zip(own, its, strict=True), "do this")
+    effect.require_by_answers(checks := Checklist("mine"), [], [(own[1], its[1])], "do this")
+    assert [check.outcome for check in checks.done] == ["not applicable"]

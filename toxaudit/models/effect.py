@@ -56,13 +56,18 @@ def require_by_answers(
     Args:
         checks: the candidate's.
         done: the checks of it that are done already.
-        pairs: the candidate's answer and the base's to each prompt, for each sample.
+        pairs: the candidate's answer and the base's to each prompt, for each sample; where one is missing, nothing is
+            compared.
         lookalike: what may be the matter and what to do, in words that follow a colon.
 
     Raises:
         ToxauditError: if nothing tells the candidate from the base.
     """
-    same = [own.text == its.text and own.loglikelihoods == its.loglikelihoods for own, its in pairs]
+    same = [
+        own.text == its.text and own.loglikelihoods == its.loglikelihoods
+        for own, its in pairs
+        if not own.missing and not its.missing
+    ]
     proofs = {name_of(by) for by in PROOFS}
     if not any(check.outcome == "passed" and check.name in proofs for check in done):
         answers = f"all its {len(same):,} answers are the base's" if len(same) > 1 else "its only answer is the base's"

@@ -24,7 +24,8 @@ Way = tuple[str, str, str | None, bool]
 def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
     """Every arm's completion of every prompt; arms over the same weights together.
 
-    Those over the base's weights come first: the checks left it loaded.
+    Those over the base's weights come first: the checks left it loaded. An answer that is missing is not kept in the
+    store, since another try may bring it.
     """
     groups: dict[str, list[Arm]] = {}
     for arm in audited:
@@ -72,18 +73,23 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
     by_name = {arm.name: arm for arm in arms}
     shelves = _shelves(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
 
+    def place(request: Request) -> tuple[int, str]:
+        return id(shelves[_way(request)]), _key(request)
+
     def done(request: Request) -> bool:
         return _key(request) in shelves[_way(request)]
 
-    wanted = {(id(shelves[_way(r)]), _key(r)): r for requests in asked.values() for r in requests}
+    wanted = {place(request): request for requests in asked.values() for request in requests}
     missing = [request for request in wanted.values() if not done(request)]
     what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
     most = spec.generation.max_new_tokens
+    passing: dict[tuple[int, str], dict[str, Any]] = {}
     with progress.Writing(what, len(wanted), len(wanted) - len(missing), most) as bar:
         if missing:
             with spec.backend.open(loader, arms) as session:
                 for batch in _batches(session, list(wanted.values()), spec, done, bar):
-                    _keep(shelves, batch)
+                    _keep(shelves, [each for each in batch if not each[1].missing])
+                    passing |= {place(request): _stored(each) for request, each in batch if each.missing}
                     bar.answered(completion for _, completion in batch)
     return {
         key: [
@@ -91,7 +97,7 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
                 model=request.arm,
                 prompt_id=request.prompt.id,
                 sample=request.sample,
-                **_restored(shelves[_way(request)][_key(request)]),
+                **_restored(passing.get(place(request)) or shelves[_way(request)][_key(request)]),
             )
             for request in requests
         ]
@@ -170,7 +176,8 @@ def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:
 
 def _stored(completion: Completion) -> dict[str, Any]:
     stored = {"text": completion.text, "tokens": completion.tokens, "finish": completion.finish}
-    return stored | ({"loglikelihoods": completion.loglikelihoods} if completion.loglikelihoods else {})
+    more = {"loglikelihoods": completion.loglikelihoods, "missing": completion.missing}
+    return stored | {name: value for name, value in more.items() if value}
 
 
 def _restored(stored: dict[str, Any]) -> dict[str, Any]:
