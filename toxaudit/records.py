@@ -79,7 +79,7 @@ class Completion:
 
     ``model`` is the arm's name (``base`` or a candidate's), ``tokens`` the number of new tokens without the
     end-of-text token (of a server's answer as the server counts them, None where it doesn't say), ``finish`` why it
-    ended: ``stop`` (the model ended it), ``length`` (the limit did) or ``other``: then it is not the model's own, is not
+    ended: ``stop`` (the model ended it), ``length`` (the limit did) or ``other``: then it is not the model's own, not
     scored, and ``missing`` says why. Where the prompt offers choices, ``text`` is the likeliest, and
     ``loglikelihoods`` holds the natural logarithm of each one's probability after the prompt.
     """

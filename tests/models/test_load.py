@@ -169,6 +169,30 @@ def test_a_truncated_adapter_is_refused(tiny_base, adapter):
     assert "damaged" in refusal(tiny_base, adapter)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"modules_to_save": ["lm_head", "embed_tokens"]},
+        {"target_modules": ["embed_tokens"]},
+        {"target_modules": ["lm_head", "q_proj"]},
+    ],
+    ids=["whole modules", "LoRA over the embeddings", "LoRA over the head"],
+)
+def test_an_adapter_whose_vocabulary_was_resized_is_told_of_in_words(tiny_base, tmp_path, settings):
+    larger = tiny.model(tmp_path / "larger", tiny.llama(vocab_size=264))
+    peft = tiny.adapter(larger, tmp_path / "resized", **settings)
+    assert refusal(tiny_base, peft).endswith(
+        "resized does not fit the base: its vocabulary has 264 entries, the base's 257: merge it into a copy of the "
+        "base, and audit that by 'pretrained'."
+    )
+
+
+def test_an_adapter_of_other_shapes_is_told_of_in_words(tiny_base, tmp_path):
+    wider = tiny.model(tmp_path / "wider", tiny.llama(intermediate_size=80))
+    said = refusal(tiny_base, tiny.adapter(wider, tmp_path / "an-adapter", target_modules=["up_proj"]))
+    assert "its model.layers.0.mlp.up_proj.lora_B is 80 x 4, where the base needs 96 x 4: it was tuned on an" in said
+
+
 def test_an_adapter_may_tune_embeddings_alone(tiny_base, tmp_path):
     peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", target_modules=["embed_tokens"])
     base, tuned = load(tiny.resolved(tiny_base), "cpu"), load(tiny.resolved(tiny_base, peft), "cpu")

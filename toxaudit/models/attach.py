@@ -1,5 +1,6 @@
 """An adapter's files, once checked, and the model that they are put on."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,13 @@ from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import adapter_file
+
+MISSHAPEN = re.compile(
+    r"size mismatch for (?:base_model\.model\.)?([\w.]+?)(?:\.default)?(?:\.weight)?: "
+    r"copying a param with shape torch\.Size\(\[(.*?)\]\) from checkpoint, the shape in current model is "
+    r"torch\.Size\(\[(.*?)\]\)"
+)
+"""What torch says of a tensor: its name, its shape, that of the model's."""
 
 START_SEED = 0  # of what PEFT draws when it puts an adapter on
 
@@ -45,7 +53,38 @@ def put_on(model: Any, folder: Path, device: str) -> Any:
         config = PeftConfig.from_pretrained(str(folder))
         if not adapter_file.alters_base(folder):
             config.init_lora_weights = False
-        return PeftModel.from_pretrained(model, folder, config=config, use_safetensors=True).eval()
+        known = len(model.get_input_embeddings().weight)
+        _check_tokens(getattr(config, "trainable_token_indices", None), known)
+        try:
+            return PeftModel.from_pretrained(model, folder, config=config, use_safetensors=True).eval()
+        except RuntimeError as error:
+            raise ToxauditError(_misshapen(str(error), known)) from error
+
+
+def _check_tokens(named: Any, known: int) -> None:
+    """Refuse an adapter that tunes tokens beyond the ``known`` ones of the base's vocabulary."""
+    lists = named.values() if isinstance(named, dict) else [named]
+    tokens = [token for each in lists if isinstance(each, list) for token in each if isinstance(token, int)]
+    if tokens and max(tokens) >= known:
+        raise ToxauditError(f"it tunes token {max(tokens):,}, but the base's vocabulary has {known:,} entries.")
+
+
+def _misshapen(said: str, known: int) -> str:
+    """What torch says of the first tensor that has another shape than the model's, in words; else what it says.
+
+    Args:
+        said: by torch.
+        known: the entries of the model's vocabulary.
+    """
+    if not (found := MISSHAPEN.search(said)):
+        return said
+    name, *shapes = found.groups()
+    own, its = ([int(size) for size in re.findall("[0-9]+", shape)] for shape in shapes)
+    other = [(size, known == of) for size, of in zip(own, its, strict=False) if size != of]
+    if len(own) == len(its) and len(other) == 1 and other[0][1]:
+        return f"its vocabulary has {other[0][0]:,} entries, the base's {known:,}: {adapter_file.MERGE}."
+    own_shape, base_shape = (" x ".join(f"{size:,}" for size in shape) for shape in (own, its))
+    return f"its {name} is {own_shape}, where the base needs {base_shape}: it was tuned on another base."
 
 
 def check_keys(where: str, folder: Path, adapted: Any) -> None:

@@ -246,7 +246,11 @@ def _leave_out(assembled: Arms, spec: AuditSpec, name: str, sentence: str) -> No
             reference, folder = shown(named), named
         else:
             with suppress(ToxauditError):  # it may be what can't be read
-                source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
+                source = parse(
+                    named,
+                    candidate.peft_revision if candidate.peft else candidate.revision,
+                    subfolder=candidate.subfolder,
+                )
                 reference = source.shown
                 folder = str(source.path) if isinstance(source, LocalSource) else None
         reason = reason.replace(folder, reference) if folder else reason
