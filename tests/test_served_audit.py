@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openai_server
 import pytest
 import tiny
 import workspace
@@ -201,10 +202,6 @@ def test_a_server_that_dies_ends_the_audit_in_one_sentence_and_the_next_run_goes
             refusal(500, "CUDA error"),
             "gives no answer to prompt 'p7' of suite 'mine' for tuned, there 'llama-tuned' (status 500 (CUDA",
         ),
-        (
-            Said("I can't help.", "content_filter"),
-            "ended the answer of tuned to prompt 'p7' of suite 'mine' by 'content",
-        ),
     ],
 )
 def test_a_prompt_without_an_answer_is_never_left_out(capsys, trouble, ends):
@@ -220,6 +217,29 @@ def test_a_prompt_without_an_answer_is_never_left_out(capsys, trouble, ends):
         assert audit(server) == 1
         again = asked(server)[len(first) :]
     assert sum(each in first for each in again if each[0] == "llama-tuned") == 1  # the one that had none
+
+
+def test_an_answer_that_a_filter_ended_is_missing_and_asked_again(capsys):
+    def filtered(text):
+        return Said("I can't help.", "content_filter") if text.endswith(" 7") else says("yea")(text)
+
+    with serve({**RULES, "llama-tuned": filtered}) as server:
+        assert audit(server) == 1
+        (row,) = [row for row in rows() if row.get("missing")]
+        assert (row["model"], row["prompt_id"], row["finish"]) == ("tuned", "p7", "other")
+        reason = "the server ended the answer by 'content_filter'"
+        assert row["missing"] == reason and {each["missing"] for each in row["scores"].values()} == {reason}
+        first = len(asked(server))
+        assert audit(server, "gate.margin=0.3") == 1
+        assert [model for model, _ in asked(server)[first:]] == ["llama-tuned"]
+        server.rule = RULES
+        assert audit(server) == 1 and not [row for row in rows() if row.get("missing")]
+
+
+def test_where_every_answer_is_missing_nothing_is_decided():
+    with serve({name: lambda text: Said("I can't help.", "content_filter") for name in RULES}) as server:
+        assert audit(server) == 2
+    assert {each["decision"] for each in results()["verdicts"]} == {"INCONCLUSIVE"}
 
 
 def test_a_finished_audit_needs_no_server_to_be_decided_anew():
@@ -322,7 +342,7 @@ def test_the_plan_names_models_by_their_server_and_asks_nothing(capsys):
 def test_the_key_is_in_no_file(monkeypatch, here, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     echo = refusal(400, f"no such field; your key is {KEY}")
-    with serve(RULES) as server:
+    with serve({**RULES, "org/llama-merged": says("sky")}) as server:
         answer = server.answer
         server.answer = lambda each: echo if each.body.get("logprobs") else answer(each)
         assert audit(server) == 1
@@ -365,3 +385,57 @@ def test_samples_differ_in_their_seeds_alone():
     assert len(bodies) == ARMS * PROMPTS * 2
     seeds = {(body["prompt"], body["seed"]) for body in bodies}
     assert len(seeds) == len({seed for _, seed in seeds}) == PROMPTS * 2
+
+
+ONE = {name: says("xyz") for name in RULES}
+ALONE = ["~candidates.merged"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["suites.mine.limit=5"],
+        ["generation.temperature=0.7", "generation.samples=2", "estimator=[paired_bb]"],
+        ["sampling=adaptive"],
+    ],
+    ids=["greedy", "several samples", "in rounds"],
+)
+def test_one_model_under_both_names_is_never_a_pass_and_neither_is_it_from_the_store(capsys, how):
+    with serve(ONE) as server:
+        server.likelihoods = False
+        for _ in range(2):
+            assert audit(server, *ALONE, *how) == 3
+            told = said(capsys)
+            assert told.startswith("tuned: all its ") and "answers are the base's, and no likelihoods tell" in told
+            assert "it serve 'llama-tuned', or set candidates.tuned.control: true" in told
+            assert not Path("runs").exists()
+
+
+def test_a_lookalike_is_left_out_of_an_audit_that_skips_and_its_control_stays():
+    with serve({**RULES, "llama-tuned": says("xyz"), "org/llama-merged": says("yea")}) as server:
+        server.likelihoods = False
+        assert audit(server, "on_candidate_error=skip") == 1
+        found = results()
+        assert [each["name"] for each in found["skipped"]] == ["tuned"]
+        assert {each["candidate"]: each["decision"] for each in found["verdicts"]} == {"merged": "NO-GO", "noop": "GO"}
+        assert {row["model"] for row in rows()} == {"base", "merged", "noop"}
+        assert not [
+            key for key in json.loads(Path("runs/served/lock.json").read_text())["references"] if "tuned" in key
+        ]
+        assert audit(server, "lock=runs/served/lock.json", "out=runs/again") == 1
+        assert [each["name"] for each in results("again")["skipped"]] == ["tuned"]
+
+
+def test_likelihoods_that_differ_from_one_time_to_the_next_tell_nothing(capsys, monkeypatch):
+    told = iter(range(10**6))
+    monkeypatch.setattr(openai_server, "chances", lambda model, words: [-1 - next(told) / 1e4 for _ in words])
+    with serve(ONE) as server:
+        assert audit(server, *ALONE) == 3
+    assert said(capsys).startswith("tuned: all its 30 answers are the base's")
+
+
+def test_a_system_prompt_that_the_server_drops_is_never_a_pass(capsys):
+    other = ["~candidates.tuned", "suites.mine.ask=chat", "candidates.merged.pretrained=llama"]
+    with serve(ONE) as server:
+        assert audit(server, *other, "candidates.merged.system_instruction=Be kind.") == 3
+    assert said(capsys).startswith("merged: all its 30 answers are the base's")

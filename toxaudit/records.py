@@ -79,8 +79,9 @@ class Completion:
 
     ``model`` is the arm's name (``base`` or a candidate's), ``tokens`` the number of new tokens without the
     end-of-text token (of a server's answer as the server counts them, None where it doesn't say), ``finish`` why it
-    ended: ``stop`` (the model ended it) or ``length`` (the limit did). Where the prompt offers choices, ``text`` is the
-    likeliest, and ``loglikelihoods`` holds the natural logarithm of each one's probability after the prompt.
+    ended: ``stop`` (the model ended it), ``length`` (the limit did) or ``other``: then it is not the model's own, not
+    scored, and ``missing`` says why. Where the prompt offers choices, ``text`` is the likeliest, and
+    ``loglikelihoods`` holds the natural logarithm of each one's probability after the prompt.
     """
 
     model: str
@@ -88,8 +89,9 @@ class Completion:
     sample: int
     text: str
     tokens: int | None
-    finish: Literal["stop", "length"]
+    finish: Literal["stop", "length", "other"]
     loglikelihoods: tuple[float, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True)

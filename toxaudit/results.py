@@ -104,7 +104,7 @@ def sample_rows(
         each = (prompt for prompt in asked.prompts for _ in range(samples))
         for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
             yield (
-                asdict(completion)
+                {key: value for key, value in asdict(completion).items() if key != "missing" or value}
                 | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
                 | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
                 | {

@@ -60,22 +60,34 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         loader = Loader(spec.executor.start())
         chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
         found = arms.assemble(pinned, loader, store, chats)
-        skipped = {name: each.reason for name, each in found.skipped.items()}
-        pins = pins or lock.entries(pinned, skipped)
-        asked_of = replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
-        suites, answers, scored = _answer(asked_of, loader, store, found.audited, suites)
+        found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
+        pins = pins or lock.entries(pinned, found.skipped)
+        suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
         loader.close()
+        found = arms.told_apart(found, pinned, answers)
+        asked_of = _of(spec, found)
         posteriors = _estimate(asked_of, store, suites, scored)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
     result = _result(asked_of, command, found, suites, estimates)
     result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
-    files = write_results(out, spec, result, sample_rows(suites, result.scorers, answers, scored))
+    files = write_results(out, spec, result, sample_rows(suites, result.scorers, _answers_of(found, answers), scored))
     result = read_result(out)  # what is said of it from here on is what the file says
     files.append(cyclonedx.write(result, out))
     files.append(archive.write_draws(posteriors, out / rendering.DRAWS))
-    files.append(lock.write(out, spec.name, pins, skipped))
+    skipped = {name: each.reason for name, each in found.skipped.items()}
+    files.append(lock.write(out, spec.name, lock.without(pinned, pins, skipped), skipped))
     return result, [*_rendered(out, spec.card), *files]
+
+
+def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
+    """The spec as far as it concerns candidates that are audited."""
+    return replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
+
+
+def _answers_of(found: Arms, answers: Answers) -> Answers:
+    names = {arm.name for arm in found.audited}
+    return {(arm, suite): given for (arm, suite), given in answers.items() if arm in names}
 
 
 def _rendered(out: Path, card: Card) -> list[Path]:

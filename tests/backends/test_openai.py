@@ -16,6 +16,7 @@ from openai_server import HANG, Reply, Said, chances, refusal, serve, tokens
 from real_server import transformers_serve
 from transformers import GenerationConfig
 
+from toxaudit.backends import protocol
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
 from toxaudit.backends.served_preflight import preflight, probes
@@ -205,16 +206,38 @@ def test_an_answer_s_text_tokens_and_finish_are_the_server_s(ask):
     ]
 
 
-@pytest.mark.parametrize("finish", ["content_filter", "tool_calls", None, 3, {"stop": "stop"}, ["stop"]])
-def test_an_answer_that_neither_the_model_nor_the_limit_ended_stops_the_audit(finish):
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        (["stop", "eos_token", "eos", "EOS", " Stop ", "stop_sequence", "end_turn"], "stop"),
+        (["length", "max_tokens", "MAX_TOKENS", "max_new_tokens"], "length"),
+    ],
+)
+def test_servers_have_several_words_for_why_an_answer_ended(words, how):
+    assert {protocol.finish(word) for word in words} == {how}
+
+
+@pytest.mark.parametrize(
+    "finish", ["content_filter", "tool_calls", "abort", "", "error", None, 3, True, {"stop": "stop"}, ["stop"]]
+)
+def test_an_answer_that_neither_the_model_nor_the_limit_ended_is_missing_and_costs_no_other(finish):
     rule = lambda text: Said("I can't.", finish) if text == "bad" else text  # noqa: E731
     with serve(rule) as server:
-        said = sentence(lambda: answers(server, [request(text) for text in ("a", "bad", "b")], retries=4))
+        found = answers(server, [request(text) for text in ("a", "bad", "b")], retries=4)
         assert server.questions.count("bad") == 1
-    assert said == (
-        f"The server at {server.host} ended the answer of base to prompt 'id of bad' of suite 'mine' by '{finish}', so "
-        "that it is not the model's own: turn that off there, or leave the prompt out."
-    )
+    assert {each.text: each.missing for each in found} == {
+        "a": "",
+        "b": "",
+        "I can't.": f"the server ended the answer by '{finish}'"
+        if finish is not None
+        else "the server does not say why the answer ended",
+    }
+
+
+def test_an_answer_without_any_word_on_its_end_is_missing():
+    with serve(lambda _: Reply(body=b'{"choices": [{"text": "Hello"}]}')) as server:
+        (found,) = answers(server, [request("a")])
+    assert (found.finish, found.missing) == ("other", "the server does not say why the answer ended")
 
 
 NO_ANSWER = "gives no answer to prompt 'id of bad' of suite 'mine' for base, there 'llama'"
@@ -227,7 +250,7 @@ PASSING = {
     "no object": Reply(body=b'["choices"]'),
     "no choice": Reply(body=b'{"choices": ["text"]}'),
     "no text": Reply(body=b'{"choices": [{"text": 3, "finish_reason": "stop"}]}'),
-    "no finish": Reply(body=b'{"choices": [{"text": "Hello"}]}'),
+    "text and no more": Reply(body=b'{"text": "Hello"}'),
     "nested": Reply(body=b"[" * 200_000),
     "huge": Reply(body=b" " * (server.LARGEST_REPLY_BYTES + 1) + b"{}"),
     "error": Reply(body=b'{"error": {"message": "out of memory"}}'),
@@ -264,7 +287,7 @@ def test_a_failure_that_passes_costs_nothing(failure):
         ),
         ("500", f"{NO_ANSWER} (status 500 (CUDA error)): what it has answered is kept, so "),
         ("garbage", f"{NO_ANSWER} (what answers there is no OpenAI-compatible server): what "),
-        ("no finish", f"{NO_ANSWER} (what it answers is no completion): what it has answered "),
+        ("text and no more", f"{NO_ANSWER} (what it answers is no completion): what it has answered "),
         ("no text", f"{NO_ANSWER} (what it answers is no text): what it has answered is kept"),
     ],
 )
@@ -328,6 +351,7 @@ def test_a_date_that_is_none_is_not_waited_for(date):
 INTERRUPTED = """
 import signal
 import sys
+from toxaudit.backends import protocol
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
 from toxaudit.models import Loader, ServedModel
@@ -423,8 +447,8 @@ def test_the_key_is_in_no_sentence_wherever_the_server_repeats_it(monkeypatch, s
         assert passed == {"base": ()} and "Did you mean 'tuned-***'?" in said["tuned"] and KEY not in str(said)
     for finish in (KEY, {"key": [KEY]}, KEY * 20):
         with serve(lambda text, finish=finish: Said(text, finish)) as server:
-            found = sentence(lambda: answers(server, [request("a")]))
-            assert "***" in found and len(found) < 250
+            (found,) = answers(server, [request("a")])
+            assert "***" in found.missing and KEY not in found.missing and len(found.missing) < 250
     with serve(lambda _: Reply(body=json.dumps({"error": {"code": KEY}}).encode())) as server:
         assert "***" in sentence(lambda: answers(server, [request("a")], retries=0))
 
@@ -654,14 +678,15 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def test_every_name_is_asked_once_in_every_way_and_never_again(store):
+def test_every_name_is_asked_in_every_way_the_base_twice_and_none_again(store):
+    """The base's likelihoods prove something only if they are the same the second time."""
     suites = [("a", "raw", False), ("b", "chat", False), ("c", "raw", True), ("d", "raw", False)]
     asked = probes(suites, ["", "Be kind."])
     with serve(BOTH) as server:
         assert looked_at(server, store, asked, noop="llama") == ({"base": (), "tuned": (), "noop": ()}, {})
         bodies = [each.body for each in server.asked if each.body]
         ways = [("messages" in body, bool(body.get("echo")), len(body.get("messages", ()))) for body in bodies]
-        assert sorted(ways) == sorted(2 * [(False, False, 0), (False, True, 0), (True, False, 1), (True, False, 2)])
+        assert sorted(ways) == sorted(3 * [(False, False, 0), (False, True, 0), (True, False, 1), (True, False, 2)])
         n = len(server.asked)
         looked_at(server, store, asked, noop="llama")
         assert len(server.asked) == n

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from tiny import edit, edit_json
 
+from toxaudit.checks import Checklist, notes
 from toxaudit.errors import ToxauditError
-from toxaudit.models import load
+from toxaudit.models import Loader, load
 
 DOWN = "base_model.model.model.layers.0.mlp.down_proj"
 MODEL_OF_ITS_OWN = {"AutoModelForCausalLM": "code.Model"}
@@ -168,6 +169,30 @@ def test_a_truncated_adapter_is_refused(tiny_base, adapter):
     assert "damaged" in refusal(tiny_base, adapter)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"modules_to_save": ["lm_head", "embed_tokens"]},
+        {"target_modules": ["embed_tokens"]},
+        {"target_modules": ["lm_head", "q_proj"]},
+    ],
+    ids=["whole modules", "LoRA over the embeddings", "LoRA over the head"],
+)
+def test_an_adapter_whose_vocabulary_was_resized_is_told_of_in_words(tiny_base, tmp_path, settings):
+    larger = tiny.model(tmp_path / "larger", tiny.llama(vocab_size=264))
+    peft = tiny.adapter(larger, tmp_path / "resized", **settings)
+    assert refusal(tiny_base, peft).endswith(
+        "resized does not fit the base: its vocabulary has 264 entries, the base's 257: merge it into a copy of the "
+        "base, and audit that by 'pretrained'."
+    )
+
+
+def test_an_adapter_of_other_shapes_is_told_of_in_words(tiny_base, tmp_path):
+    wider = tiny.model(tmp_path / "wider", tiny.llama(intermediate_size=80))
+    said = refusal(tiny_base, tiny.adapter(wider, tmp_path / "an-adapter", target_modules=["up_proj"]))
+    assert "its model.layers.0.mlp.up_proj.lora_B is 80 x 4, where the base needs 96 x 4: it was tuned on an" in said
+
+
 def test_an_adapter_may_tune_embeddings_alone(tiny_base, tmp_path):
     peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", target_modules=["embed_tokens"])
     base, tuned = load(tiny.resolved(tiny_base), "cpu"), load(tiny.resolved(tiny_base, peft), "cpu")
@@ -190,6 +215,59 @@ def test_an_adapter_may_tune_embeddings_alone(tiny_base, tmp_path):
 def test_the_usual_kinds_of_lora_load(tiny_base, tmp_path, settings):
     peft = tiny.adapter(tiny_base, tmp_path / "an-adapter", **settings)
     assert load(tiny.resolved(tiny_base, peft), "cpu").name == "tuned"
+
+
+def started(folder, start, **more):
+    """The adapter's folder, as one that says so of what it was tuned from."""
+    edit_json(folder / "adapter_config.json", init_lora_weights=start, **more)
+    return folder
+
+
+OWN_STARTS = (False, None, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
+
+
+def test_what_an_adapter_draws_and_then_overwrites_is_no_matter(tiny_base, adapter):
+    plain = logits(load(tiny.resolved(tiny_base, adapter), "cpu"))
+    for start in OWN_STARTS:
+        assert torch.equal(logits(load(tiny.resolved(tiny_base, started(adapter, start)), "cpu")), plain), start
+
+
+def test_what_an_adapter_draws_of_the_base_is_alike_in_every_process_and_company(tiny_base, tiny_adapter, adapter):
+    drawn = tiny.resolved(tiny_base, started(adapter, "pissa_niter_4"))
+    torch.manual_seed(11)
+    alone = logits(load(drawn, "cpu"))
+    torch.manual_seed(12)
+    loader = Loader("cpu")
+    for arm in (drawn, tiny.resolved(tiny_base, tiny_adapter), drawn):
+        state = torch.random.get_rng_state()
+        with loader.open(arm, checks := Checklist("tuned")) as loaded:
+            assert torch.equal(torch.random.get_rng_state(), state)  # nobody else's numbers change
+            assert torch.equal(logits(loaded), alone) == (arm is drawn)
+        told = [note for note in notes(checks.done) if "drawn at random" in note]
+        assert len(told) == (arm is drawn)
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "said"),
+    [
+        ("pissa_niter_100000000", {}, "more than 100 steps of that are not taken: convert it to plain LoRA"),
+        ("pissa_niter_" + "9" * 5000, {}, "more than 100 steps"),
+        ("pissa_niter_101", {}, "more than 100 steps"),
+        ("pissa_niter_x", {}, "which PEFT doesn't know: convert it"),
+        ("pissa_niter_-1", {}, "which PEFT doesn't know"),
+        ("pissa_niter_\uff11", {}, "which PEFT doesn't know"),
+        ("PiSSA", {}, "which PEFT doesn't know"),
+        ("true", {}, 'sets init_lora_weights: "true" in adapter_config.json, which PEFT doesn\'t know'),
+        (1, {}, "sets init_lora_weights: 1 in adapter_config.json, which PEFT doesn't know"),
+        ({"pissa": 1}, {}, "which PEFT doesn't know"),
+        ("corda", {}, "it fits a base changed by data that it doesn't bring: convert it to plain LoRA"),
+        ("loftq", {"loftq_config": {"loftq_bits": 4}}, "which needs bitsandbytes and a CUDA GPU: use a machine with"),
+    ],
+    ids=lambda value: str(value)[:25],
+)
+def test_a_start_that_can_not_be_had_again_is_refused_for_that_reason(tiny_base, adapter, start, more, said):
+    found = refusal(tiny_base, started(adapter, start, **more))
+    assert said in found and len(found) < 500
 
 
 @pytest.mark.parametrize(

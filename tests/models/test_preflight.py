@@ -14,7 +14,7 @@ from tokenizers import pre_tokenizers
 
 from toxaudit.checks import notes
 from toxaudit.errors import ToxauditError
-from toxaudit.models import Loader, Preflight, load, resolve_base, resolve_candidate
+from toxaudit.models import Loader, Preflight, effect, load, resolve_base, resolve_candidate
 from toxaudit.records import Check
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
 from toxaudit.store import identities
@@ -288,6 +288,8 @@ def test_a_fine_tune_that_answers_as_the_base_does_is_refused(checks, models, tm
     assert checks.refused["same"].endswith("same changes nothing: it answers as the base does.")
     other = variant(models, "base", tmp_path / "other", template=OTHER_TEMPLATE)
     assert len(checks.run(checks.candidate("other", pretrained=other))["other"]) == 1  # it is asked otherwise
+    (found,) = [check for check in checks.records["other"] if check.name == effect.name_of("logits and tokenizers")]
+    assert found.outcome == "not applicable"  # so that answers have to tell the two apart
 
 
 def test_another_chat_template_is_told(checks, models, tmp_path, rendered):

@@ -8,6 +8,7 @@ import tiny
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import resolve_base, resolve_candidate, tuned
+from toxaudit.records import digest
 from toxaudit.sources import parse
 from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
@@ -68,6 +69,17 @@ def test_identity_differs_where_weights_adapter_dtype_or_control_differ(
         candidate(control=True, batch_size=4),
     ]
     assert len({arm.identity for arm in arms}) == len(arms)
+
+
+def test_only_an_adapter_whose_start_is_drawn_has_an_identity_of_its_own(candidate, tiny_adapter, tmp_path):
+    """What was generated before its draws were seeded is of no other use."""
+    names = []
+    for start in ("pissa", "pissa_niter_4"):
+        folder = shutil.copytree(tiny_adapter, tmp_path / start)
+        tiny.edit_json(folder / "adapter_config.json", init_lora_weights=start)
+        arm = candidate(peft=str(folder))
+        names.append(arm.identity == digest(arm.loaded_as, arm.adapter.identity, "", ""))
+    assert names == [True, False]
 
 
 def test_identity_is_blind_to_names_places_and_expectations(base, candidate, tiny_base, tiny_adapter, tmp_path):
@@ -132,6 +144,37 @@ def test_an_adapter_folder_that_lacks_a_file_is_refused_by_its_name(candidate, t
     (copy / file).unlink()
     with pytest.raises(ToxauditError, match=f"candidates.mine: .*copy holds no {file}"):
         candidate("mine", peft=str(copy))
+
+
+def test_the_folder_below_that_holds_an_adapter_is_told_and_can_be_named(candidate, tiny_adapter, tmp_path):
+    runs = tmp_path / "runs"
+    for name in ("checkpoint-500", "checkpoint-1000"):
+        shutil.copytree(tiny_adapter, runs / "deep" / name)
+    with pytest.raises(ToxauditError) as caught:
+        candidate("mine", peft=str(runs))
+    assert str(caught.value).endswith(
+        "/runs holds no adapter_config.json, but its folder deep/checkpoint-1000 does (and 1 more): set subfolder: "
+        "deep/checkpoint-1000."
+    )
+    inside, alone = candidate(peft=str(runs), subfolder="deep/checkpoint-500"), candidate(peft=str(tiny_adapter))
+    assert inside.identity == alone.identity
+    assert inside.facts().reference == "deep/checkpoint-500"
+
+
+def test_the_folder_below_that_holds_a_model_is_told_and_can_be_named(candidate, base, store, tiny_base, tmp_path):
+    shutil.copytree(tiny_base, tmp_path / "runs" / "final")
+    with pytest.raises(
+        ToxauditError, match=r"holds no \*\.safetensors, but its folder final does: set subfolder: final\."
+    ):
+        candidate(pretrained=str(tmp_path / "runs"))
+    inside = ModelSpec(pretrained=str(tmp_path / "runs"), subfolder="final")
+    assert resolve_base(inside, "cpu", store).identity == base.identity
+
+
+@pytest.mark.parametrize("subfolder", ["", "..", "a/../b", "/a", "a//b", "a/", "a\\b", "a\0b", " "])
+def test_what_is_no_folder_below_is_refused(candidate, tiny_adapter, subfolder):
+    with pytest.raises(ToxauditError, match="is no folder within another"):
+        candidate(peft=str(tiny_adapter), subfolder=subfolder)
 
 
 def test_a_revision_of_a_folder_is_refused(candidate, tiny_adapter):

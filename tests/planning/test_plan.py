@@ -412,3 +412,17 @@ def test_what_answers_in_place_of_the_hub_is_told(ask):
 
 def test_only_the_hub_s_are_asked_for(ask, tmp_path):
     assert Inquiry([LocalSource(str(tmp_path))]).unresolved == []
+
+
+def test_a_plan_names_the_folder_that_holds_an_adapter(tmp_path, monkeypatch, capsys):
+    workspace.written(tmp_path)
+    for file in ("base/model.safetensors", "runs/checkpoint-500/adapter_config.json"):
+        (tmp_path / "models" / file).parent.mkdir(parents=True)
+        (tmp_path / "models" / file).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed, "speed", lambda _: SPEED)
+    told = (
+        "candidates.tuned: models/runs holds no adapter_config.json, but its folder checkpoint-500 does: set subfolder"
+    )
+    words = ["plan", "audit=tiny", "candidates.tuned.peft=./models/runs"]
+    assert main(words) == 3 and told in capsys.readouterr().err

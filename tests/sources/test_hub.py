@@ -17,8 +17,8 @@ from toxaudit.errors import ToxauditError
 from toxaudit.sources import parse
 
 time.sleep = lambda seconds: None  # between the client's attempts
-reference, revision, kind, patterns = json.loads(sys.argv[1])
-source = parse(reference, revision, kind)
+reference, revision, kind, patterns, subfolder = json.loads(sys.argv[1])
+source = parse(reference, revision, kind, subfolder)
 answer = {"cached before": source.cached(tuple(patterns))}
 try:
     fetched = source.fetch(tuple(patterns))
@@ -47,11 +47,11 @@ UNREACHABLE = "http://127.0.0.1:9"
 def ask(tmp_path):
     """Ask for a repository in a process of its own, since the Hub client reads its address when it is imported."""
 
-    def ask(url, reference, revision=None, kind="model", patterns=WEIGHTS, **environment):
+    def ask(url, reference, revision=None, kind="model", patterns=WEIGHTS, subfolder=None, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
         settings = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"} | environment
         done = subprocess.run(
-            [sys.executable, "-c", CLIENT, json.dumps([reference, revision, kind, patterns])],
+            [sys.executable, "-c", CLIENT, json.dumps([reference, revision, kind, patterns, subfolder])],
             env=clean | settings,
             capture_output=True,
             text=True,
@@ -70,6 +70,19 @@ def test_a_branch_is_pinned_to_its_commit_and_only_weights_and_words_come_down(a
     assert answer["commit"] == MODEL.commit("main")
     shas = [sha256(FILES[name]).digest() for name in sorted(set(FILES) - {"README.md"})]
     assert answer["digest"] == sha256(b"".join(shas)).hexdigest()
+
+
+def test_a_folder_of_a_repository_comes_down_alone_and_is_known_as_if_it_were_the_whole(ask):
+    below = {f"run/checkpoint-500/{name}": data for name, data in (FILES | NEVER).items()}
+    others = {"run/checkpoint-5000/config.json": b"another", "run/config.json": b"above", "config.json": b"top"}
+    with serve(model=MODEL, runs=Repository({"main": below | others})) as hub:
+        whole = ask(hub.url, "org/model")
+        inside = ask(hub.url, "org/runs", subfolder="run/checkpoint-500")
+        absent = ask(hub.url, "org/runs", subfolder="run/checkpoint-50")
+        offline = ask(hub.url, "org/runs", subfolder="run/checkpoint-500", HF_HUB_OFFLINE="1")
+    assert (inside["files"], inside["digest"]) == (whole["files"], whole["digest"])
+    assert (inside["cached"], offline["files"]) == (True, inside["files"])
+    assert absent["error"] == "org/runs has no folder 'run/checkpoint-50' with files that are read."
 
 
 def test_another_revision_is_another_commit_and_another_digest(ask):

@@ -96,6 +96,38 @@ def test_controls_alone_are_not_audited_where_every_fine_tune_is_refused(here, c
     assert not Path("runs").exists() and not list((here.parent / "home" / "store").glob("completions/*"))
 
 
+def beyond(here, name="beyond"):
+    """A fine-tune whose tokenizer has a word for which its embeddings have no row, in some of the prompts."""
+    folder = tiny.base(here / "models" / name, seed=7)
+    words = tiny.tokenizer()
+    words.add_tokens(["question"])
+    words.save_pretrained(folder)
+    return folder
+
+
+UNREAD = (
+    "the tokenizer gives token 257, but the model has embeddings for 257 only: its tokenizer is another model's, or "
+)
+
+
+def test_what_an_arm_can_not_read_is_found_before_anything_is_generated_and_costs_that_arm(here, capsys, monkeypatch):
+    beyond(here)
+    wrong = ["candidates.beyond=./models/beyond", "candidates.beyond.allow_base_mismatch=true"]
+    with monkeypatch.context() as patched:
+        patched.setattr("toxaudit.stages.answering.answer", None)
+        assert main(["audit=tiny", *wrong]) == 3
+        assert f"toxaudit: beyond: {UNREAD}" in capsys.readouterr().err
+        assert main(["audit=tiny", "base.pretrained=./models/beyond", "candidates.tuned.allow_base_mismatch=true"]) == 3
+        assert f"toxaudit: base: {UNREAD}" in capsys.readouterr().err
+    found = []
+    for _ in range(2):  # the second time, nothing is generated
+        assert main([*SKIP, *wrong]) in (1, 2)
+        found.append(json.loads(Path("runs/tiny/results.json").read_text()))
+    assert [(each["name"], each["reason"][: len(UNREAD)]) for each in found[1]["skipped"]] == [("beyond", UNREAD)]
+    assert [each["name"] for each in found[1]["candidates"]] == ["tuned", "noop"]
+    assert found[0]["checks"] == found[1]["checks"]
+
+
 def test_where_no_fine_tune_can_be_had_no_weights_are_loaded(here, monkeypatch):
     monkeypatch.setattr("toxaudit.stages.arms.Preflight", None)
     assert main([*SKIP, "candidates.tuned.peft=nonsense"]) == 3

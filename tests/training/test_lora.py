@@ -1,8 +1,12 @@
 """Tuning within the audit learns its examples, twice the same way, and stores an adapter known by all that made it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
@@ -234,3 +238,40 @@ def test_target_modules_that_the_model_lacks_are_one_sentence(base, data, tmp_pa
 def test_a_loss_that_is_no_number_ends_the_tuning_in_one_sentence(base, data, tmp_path):
     with pytest.raises(ToxauditError, match="Tuning on rows.jsonl diverged: lower its learning_rate"):
         tune(base, [stage(data, learning_rate=1e30, warmup_steps=0)], tmp_path / "tuned")
+
+
+HASHED = """
+import sys
+from pathlib import Path
+
+import tiny
+
+from toxaudit import training
+from toxaudit.models import tuned
+from toxaudit.spec.schema import CandidateSpec, TrainingStage
+
+folder, base = Path(sys.argv[1]), tiny.resolved(Path(sys.argv[2]))
+stages = [TrainingStage(data=sys.argv[3], epochs=1, batch_size=4)]
+folder.mkdir()
+training.tune(base, stages, "cpu", folder, lambda: None)
+print(tuned("mine", CandidateSpec(), base, folder, "as people do").identity)
+"""
+
+
+@pytest.mark.audits
+def test_a_recipe_gives_one_digest_whatever_the_process(tiny_base, data, tmp_path):
+    """Sets of texts are laid out by a hash that another process seeds otherwise."""
+    path, found = [os.environ.get("PYTHONPATH", ""), str(Path(tiny.__file__).parent)], set()
+    for seed in "12":
+        command = [sys.executable, "-c", HASHED, str(tmp_path / f"adapter{seed}"), str(tiny_base), str(data)]
+        env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=200)
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
+
+
+def test_what_is_stored_of_an_adapter_is_in_order(base, data, tmp_path):
+    tune(base, [stage(data, epochs=1)], tmp_path / "tuned")
+    targets = json.loads((tmp_path / "tuned/adapter_config.json").read_text())["target_modules"]
+    assert targets == sorted(targets) and len(targets) > 5

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 from toxaudit.backends import protocol
 from toxaudit.backends.reading import DELIMITER
@@ -17,9 +18,6 @@ from toxaudit.remote.at_once import all_at_once
 from toxaudit.remote.problem import BUSY_STATUS, NO_KEY_STATUSES, NOT_THERE_STATUSES, Problem
 from toxaudit.remote.server import Server
 from toxaudit.spec.schema import Generation
-
-FINISHES: dict[Any, Literal["stop", "length"]] = {"stop": "stop", "length": "length"}
-"""Why a completion may end: the model ended it, or the limit did."""
 
 REFUSALS = (400, 422)
 """Statuses of servers that are asked for what they don't know, such as likelihoods."""
@@ -111,7 +109,8 @@ class Session:
     ) -> Iterator[list[Answered]]:
         """Answer every request that is not ``done``, and yield those that were answered meanwhile together.
 
-        Where one can't be answered, no more are sent; those under way are awaited and yielded first.
+        Where one can't be answered, no more are sent; those under way are awaited and yielded first. An answer that was
+        ended by something else than the model or the limit, such as a filter, is missing.
 
         Args:
             requests: of any arms, in any order.
@@ -120,8 +119,7 @@ class Session:
             wrote: is told nothing, since a server tells of tokens when all of an answer's are there.
 
         Raises:
-            ToxauditError: if the server can't be reached, refuses a prompt, or ends a completion for another reason
-                than the model or the limit, such as a filter.
+            ToxauditError: if the server can't be reached, or refuses a prompt.
         """
 
         def write(request: Request, over: Event) -> Completion:
@@ -130,14 +128,13 @@ class Session:
                 said = self._server.ask(protocol.PATHS[request.ask], body, protocol.written, over)
             except Problem as problem:
                 raise self._sentence(request, problem) from problem
-            if said.finish not in tuple(FINISHES):  # it may be no word at all
-                finish = self._server.shown(said.finish, 50)
-                raise ToxauditError(
-                    f"The server at {self._server.host} ended the answer of {request.arm} to {_named(request)} by "
-                    f"'{finish}', so that it is not the model's own: turn that off there, or leave the prompt out."
-                )
-            how = FINISHES[said.finish]
-            return Completion(request.arm, request.prompt.id, request.sample, said.text, said.tokens, how)
+            how = protocol.finish(said.finish)
+            made = Completion(request.arm, request.prompt.id, request.sample, said.text, said.tokens, how)
+            if how != "other":
+                return made
+            if said.finish is None:
+                return replace(made, missing="the server does not say why the answer ended")
+            return replace(made, missing=f"the server ended the answer by '{self._server.shown(said.finish, 50)}'")
 
         return self._each(requests, done, write)
 

@@ -1,7 +1,7 @@
 """The OpenAI protocol, without the network: what is sent of a request, and what can be read of the reply."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from toxaudit.backends.reading import stream
 from toxaudit.backends.request import Request
@@ -12,6 +12,13 @@ PATHS = {"raw": "/completions", "chat": "/chat/completions"}
 """What answers a request, by how it asks."""
 
 
+FINISHES: dict[str, Literal["stop", "length"]] = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_token", "stop_sequence", "stop_string", "end_turn"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_new_tokens", "max_length", "max_output_tokens"), "length"),
+}
+"""A server's word for why a completion ended, in lower case -> the model ended it, or the limit did."""
+
+
 @dataclass(frozen=True)
 class Written:
     """What a server says that a model wrote.
@@ -19,7 +26,7 @@ class Written:
     Attributes:
         text: without the prompt.
         tokens: how many, as the server counts them; None where it doesn't say.
-        finish: why it ended, in the server's word.
+        finish: why it ended, in the server's word, which may be any JSON value; None where it doesn't say.
         chances: natural logarithms of the tokens' probabilities, where they were asked for and told.
     """
 
@@ -60,12 +67,17 @@ def written(reply: Any) -> Written:
     try:
         choice = reply["choices"][0]
         text = choice["message"]["content"] if "message" in choice else choice["text"]
-        finish = choice["finish_reason"]
-    except (KeyError, IndexError, TypeError):
+        finish = choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
         raise Problem("what it answers is no completion", 200) from None
     if not isinstance(text, str | None):
         raise Problem("what it answers is no text", 200)
     return Written(text or "", _count(reply, "completion_tokens"), finish, _chances(choice))
+
+
+def finish(said: Any) -> Literal["stop", "length", "other"]:
+    """Why a completion ended, of a server's word for it."""
+    return FINISHES.get(said.strip().lower(), "other") if isinstance(said, str) else "other"
 
 
 def likelihoods(reply: Any) -> list[float] | None:

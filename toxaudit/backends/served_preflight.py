@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 
 from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
@@ -69,12 +70,14 @@ def preflight(
             listed = backend.models()
             checks = Checklist(base.name)
             base_chances = _look(session, asked, base, listed, checks)
+            base_again = cache(partial(_chances, session, asked, base))
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
                 checks = Checklist(arm.name)
                 try:
-                    _require_change(arm, base, _look(session, asked, arm, listed, checks), base_chances, checks)
+                    chances = _look(session, asked, arm, listed, checks)
+                    _require_change(arm, base, chances, base_chances, base_again, checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
@@ -109,7 +112,11 @@ def _look(
         with checks.check(LISTED):
             _check_listed(session, arm, listed)
     with checks.check("the server answers for it in every way in which suites ask"):
-        return tuple(session.look(request, PROBE) for request in _own(asked, arm))
+        return _chances(session, asked, arm)
+
+
+def _chances(session: Session, asked: Sequence[Request], arm: ServedModel) -> Likelihoods:
+    return tuple(session.look(request, PROBE) for request in _own(asked, arm))
 
 
 def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> None:
@@ -120,13 +127,24 @@ def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> 
 
 
 def _require_change(
-    arm: ServedModel, base: ServedModel, own_chances: Likelihoods, base_chances: Likelihoods, checks: Checklist
+    arm: ServedModel,
+    base: ServedModel,
+    own_chances: Likelihoods,
+    base_chances: Likelihoods,
+    again: Callable[[], Likelihoods],
+    checks: Checklist,
 ) -> None:
-    """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that."""
+    """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that.
+
+    Others prove other weights only if the base's are the same when it is asked ``again``.
+    """
     if arm.identity == base.identity:
         effect.not_asked(checks, LIKELIHOODS)
         return
-    same = (own == its for own, its in zip(own_chances, base_chances, strict=True) if any(own) and any(its))
+    same = [own == its for own, its in zip(own_chances, base_chances, strict=True) if any(own) and any(its)]
+    if same and not all(same) and again() != base_chances:
+        effect.undecided(checks, LIKELIHOODS, "the server tells others each time that it is asked")
+        return
     nothing = NotServed(
         f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
         "either it serves one model under both names, or the adapter changes nothing."

@@ -1,6 +1,7 @@
 """References to models -> checked, pinned weights."""
 
-from toxaudit.models.load import LoadedModel, Loader, load, quiet_peft
+from toxaudit.models.attach import quiet_peft
+from toxaudit.models.load import LoadedModel, Loader, load
 from toxaudit.models.preflight import Preflight
 from toxaudit.models.resolve import ResolvedModel, resolve_base, resolve_candidate, tuned
 from toxaudit.models.served import ServedModel

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,23 @@ ORDINARY_FIELDS = {
 }
 """Fields of PEFT's LoraConfig that decide no more than which weights are added where. Others, such as those of
 activated LoRA or of layers that are repeated, change what a model does in ways that are not covered."""
+
+OWN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
+"""Values of ``init_lora_weights`` that leave the base as it is: all that they draw is overwritten by what is stored."""
+
+DRAWN = "pissa_niter_"
+BASE_STARTS = re.compile(f"pissa|{DRAWN}[0-9]+|olora|loftq")
+"""Values by which the base loses, on loading, what is told from its weights; in steps, that is drawn at random."""
+
+MOST_STEPS = 100  # of a start that comes nearer step by step; 16 are usual
+
+START_NOTES = {
+    "draws": "what it takes from the base's weights is drawn at random by PEFT, here always alike",
+    "shifted": "it was tuned on a base shifted by gradients, which PEFT does not shift when it loads it",
+}
+
+MERGE = "merge it into a copy of the base, and audit that by 'pretrained'"
+CONVERT = f"convert it to plain LoRA (path_initial_model_for_weight_conversion of PEFT's save_pretrained), or {MERGE}"
 
 MATCH_SECONDS = 10.0  # for matching patterns with names, which takes milliseconds
 
@@ -42,6 +60,7 @@ def check(where: str, folder: Path, names: Iterable[str], checks: Checklist) -> 
         config, tensors = _read(where, folder)
     with checks.check("the adapter is a LoRA and nothing beside"):
         _check_kind(where, config)
+        _check_start(where, config, checks)
     with checks.check("the adapter's patterns come to an end"):
         _check_patterns(where, list(_patterns(config)), list(names))
     with checks.check("the adapter's values are finite"):
@@ -70,10 +89,7 @@ def _check_kind(where: str, config: Any) -> None:
     if kind != "LORA":
         raise ToxauditError(f"{where} is an adapter of type {kind}: only LORA can be audited.")
     if unusual := sorted(key for key, value in config.items() if value and key not in ORDINARY_FIELDS):
-        raise ToxauditError(
-            f"{where} sets {unusual[0]} in adapter_config.json, which is not covered: merge it into a copy of the "
-            "base, and audit that by 'pretrained'."
-        )
+        raise ToxauditError(f"{where} sets {unusual[0]} in adapter_config.json, which is not covered: {MERGE}.")
 
 
 def _check_finite(where: str, tensors: dict[str, Any]) -> None:
@@ -83,10 +99,57 @@ def _check_finite(where: str, tensors: dict[str, Any]) -> None:
         raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
 
 
+def _check_start(where: str, config: dict[str, Any], checks: Checklist) -> None:
+    """Refuse an adapter over a start that can't be had again, or not in finite time."""
+    from torch import cuda
+
+    start = config.get("init_lora_weights", True)
+    named = f"{where} sets init_lora_weights: {json.dumps(start)[:60]} in adapter_config.json"
+    if start == "corda":
+        raise ToxauditError(f"{named}, so that it fits a base changed by data that it doesn't bring: {CONVERT}.")
+    if not _own_start(config) and not BASE_STARTS.fullmatch(_start(config)):
+        raise ToxauditError(f"{named}, which PEFT doesn't know: {CONVERT}.")
+    if start == "loftq" and not (find_spec("bitsandbytes") and cuda.is_available()):
+        raise ToxauditError(f"{named}, which needs bitsandbytes and a CUDA GPU: use a machine with both, or {MERGE}.")
+    if _steps(config) > MOST_STEPS:
+        raise ToxauditError(f"{named}; more than {MOST_STEPS} steps of that are not taken: {CONVERT}.")
+    if note := "draws" * _draws(config) or "shifted" * (start == "lora_ga"):
+        checks.passed("what the adapter starts from", START_NOTES[note])
+
+
+def _start(config: Mapping[str, Any]) -> str:
+    """The start in the spelling of which PEFT takes it for the same; empty where it is none that has a name."""
+    start = config.get("init_lora_weights", True)
+    return (start.lower() if start.lower() in ("gaussian", "olora") else start) if isinstance(start, str) else ""
+
+
+def _own_start(config: Mapping[str, Any]) -> bool:
+    start = config.get("init_lora_weights", True)
+    return start is None or isinstance(start, bool) or _start(config) in OWN_STARTS
+
+
+def _steps(config: Mapping[str, Any]) -> int:
+    """The steps by which the start comes nearer; of a number beyond all sense, one that is too many."""
+    if _start(config) == "loftq":
+        quantised = config.get("loftq_config")
+        steps = quantised.get("loftq_iter", 1) if isinstance(quantised, dict) else 1
+        return steps if isinstance(steps, int) else 1
+    digits = _start(config).removeprefix(DRAWN).lstrip("0") if _draws(config) else ""
+    return MOST_STEPS + 1 if len(digits) > 9 else int(digits or 0)
+
+
+def _draws(config: Mapping[str, Any]) -> bool:
+    return _start(config).startswith(DRAWN)
+
+
 def alters_base(folder: Path) -> bool:
     """Whether putting the adapter on changes the base's own weights, as PiSSA and its like do."""
-    first = json_object(folder / "adapter_config.json").get("init_lora_weights")
-    return isinstance(first, str) and first != "gaussian"
+    return not _own_start(json_object(folder / "adapter_config.json"))
+
+
+def draws(folder: Path) -> bool:
+    """Whether what putting the adapter on takes from the base's weights is drawn at random."""
+    return _draws(json_object(folder / "adapter_config.json"))
 
 
 def _patterns(config: dict[str, Any]) -> Iterator[str]:

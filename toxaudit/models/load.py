@@ -1,7 +1,6 @@
 """Pinned files -> a model in memory that is proved to be the one that was named."""
 
 import gc
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
-from toxaudit.models import adapter_file, effect, tokenizer
+from toxaudit.models import adapter_file, attach, effect, tokenizer
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
 from toxaudit.models.refusing import refusing
@@ -99,9 +98,14 @@ class Loader:
         if self._held is None or self._holds != resolved.loaded_as:
             self.close()
             self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
-        return replace(self._held, name=resolved.name, tokenizer=self._tokenizer(resolved))
+        return replace(self._held, name=resolved.name, tokenizer=self.tokenizer(resolved))
 
-    def _tokenizer(self, resolved: ResolvedModel) -> Any:
+    def tokenizer(self, resolved: ResolvedModel) -> Any:
+        """The tokenizer that the arm is asked through, which is read once; no weights are loaded for it.
+
+        Raises:
+            ToxauditError: if it can't be read or knows no words.
+        """
         folder = tokenizer.folder_of(resolved)
         if folder not in self._tokenizers:
             self._tokenizers[folder] = tokenizer.read(resolved)
@@ -209,16 +213,6 @@ def _read(resolved: ResolvedModel, device: str) -> tuple[Any, dict[str, Any]]:
         return read("eager")  # e.g. Gemma 2, whose attention is more than SDPA does
 
 
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Keep to itself what PEFT says of itself, and of missing keys, which are refused here in a sentence."""
-    with warnings.catch_warnings():
-        # PEFT asks transformers 5 for an attribute by its former name
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
-        yield
-
-
 def _restore(model: Any, modules: dict[str, Any]) -> None:
     """Put back the modules that stood in the model before an adapter wrapped them.
 
@@ -240,7 +234,6 @@ def _state(model: Any) -> tuple[list[Any], dict[str, Any]]:
 def _attached(resolved: ResolvedModel, plain: LoadedModel, checks: Checklist) -> LoadedModel:
     """The arm with its adapter, if it has one, on the model: its file is checked before, its effect after."""
     import torch
-    from peft import PeftModel
 
     if resolved.adapter is None:
         return plain
@@ -248,9 +241,9 @@ def _attached(resolved: ResolvedModel, plain: LoadedModel, checks: Checklist) ->
     adapter_file.check(where, folder, [name for name, _ in plain.model.named_modules()], checks)
     with checks.check("the adapter fits the model"):
         before = probe(plain)
-        with quiet_peft(), refusing(f"{where} does not fit the base"), torch.inference_mode():
-            adapted = replace(plain, model=PeftModel.from_pretrained(plain.model, folder, use_safetensors=True).eval())
-        _check_adapter_keys(where, folder, adapted.model)
+        with refusing(f"{where} does not fit the base"):
+            adapted = replace(plain, model=attach.put_on(plain.model, folder, plain.device))
+        attach.check_keys(where, folder, adapted.model)
         after = probe(adapted)
     nothing = ToxauditError(f"{where} changes nothing: the base answers alike with and without it.")
     effect.require(checks, "logits with and without the adapter", [torch.equal(before, after)], nothing)
@@ -272,15 +265,3 @@ def probe(loaded: LoadedModel) -> Any:
     with refusing(f"{loaded.name} can't read a text"), torch.inference_mode():
         found = [loaded.inner(input_ids=torch.tensor([row], device=loaded.device)).logits[0].cpu() for row in rows]
     return torch.cat(found)
-
-
-def _check_adapter_keys(where: str, folder: Path, adapted: Any) -> None:
-    from peft import get_peft_model_state_dict
-    from safetensors import safe_open
-
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-        stored = set(file.keys())
-    ways = [set(get_peft_model_state_dict(adapted, save_embedding_layers=whole)) for whole in (False, True)]
-    if odd := min((sorted(stored ^ placed) for placed in ways), key=len):  # embeddings may be stored whole
-        problem = "the model has no place for" if odd[0] in stored else "the adapter lacks"
-        raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")

@@ -179,9 +179,16 @@ class Preflight:
         """
         import torch
 
-        alike = result.logits.shape == base.logits.shape and torch.equal(result.logits, base.logits)
-        nothing = ToxauditError(f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does.")
-        effect.require(checks, "logits and tokenizers", [alike, result.words == base.words], nothing)
+        words = min(result.logits.shape[-1], base.logits.shape[-1])  # a vocabulary may be filled up
+        alike = torch.equal(result.logits[:, :words], base.logits[:, :words])
+        if alike and (result.words != base.words or result.logits.shape != base.logits.shape):
+            why = "its outputs are the base's, but not what it reads or writes by"
+            effect.undecided(checks, "logits and tokenizers", why)
+        else:
+            nothing = ToxauditError(
+                f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does."
+            )
+            effect.require(checks, "logits and tokenizers", [alike], nothing)
         for name, note in _differences(result.words, base.words).items():
             checks.passed(name, note)
         if (folder := _unused_tokenizer(arm)) is None:

@@ -1,6 +1,5 @@
 """What a spec names -> files on this machine and the digest by which all that is made with them is keyed."""
 
-from collections.abc import Set
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Literal
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import ModelFacts
-from toxaudit.models import declared
+from toxaudit.models import adapter_file, declared, within
 from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
 from toxaudit.models.view import view
 from toxaudit.records import digest
-from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse, pinned
+from toxaudit.sources import Fetched, HubSource, RepositoryFacts, Source, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store.shelves import Store
@@ -22,12 +21,6 @@ from toxaudit.store.shelves import Store
 DTYPES = ("float32", "bfloat16", "float16")
 TOKENIZER = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The files of a tokenizer that is named apart from the weights."""
-ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
-
-
-def is_adapter(files: Set[str]) -> bool:
-    """Whether the names of a repository's files are those of a LoRA adapter, and of no whole model."""
-    return files >= ADAPTER and "config.json" not in files
 
 
 def weight_files(spec: WeightsSpec) -> tuple[str, ...]:
@@ -35,6 +28,11 @@ def weight_files(spec: WeightsSpec) -> tuple[str, ...]:
     if spec.gguf_file:
         return (escape(spec.gguf_file), *TOLD)
     return (*WEIGHTS, "*.py") if spec.trust_remote_code else WEIGHTS
+
+
+def subfolder_field(spec: WeightsSpec) -> str | None:
+    """The field that says which folder of ``pretrained`` is read; none where it says that of an adapter."""
+    return None if getattr(spec, "peft", None) else "subfolder"
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ class ResolvedModel:
         """SHA-256 over all that decides the model's outputs; and a control's batch size."""
         adapter, tokenizer = (files.identity if files else "" for files in (self.adapter, self.tokenizer))
         control = f"control at {self.batch_size}" * bool(self.batch_size)
-        return digest(self.loaded_as, adapter, tokenizer, control)
+        drawn = ["drawn from a seed"] if self.adapter and adapter_file.draws(self.adapter.path) else []
+        return digest(self.loaded_as, adapter, tokenizer, control, *drawn)
 
     def facts(self) -> ModelFacts:
         """What a card may say of it."""
@@ -149,8 +148,10 @@ def resolve_candidate(
             adapter, under = under.adapter, base
         elif not spec.peft:
             return replace(under, expect=spec.expect, notes=under.notes + _relation(name, under, base, any_base))
-    adapter = adapter or parse(spec.peft or "", spec.peft_revision).fetch(WEIGHTS)
-    _check_adapter(f"candidates.{name}", adapter)
+    if adapter is None:
+        source = parse(spec.peft or "", spec.peft_revision, subfolder=spec.subfolder)
+        adapter = source.fetch(WEIGHTS)
+        within.check_adapter(f"candidates.{name}", source, adapter.files.keys())
     found = replace(under, name=name, kind="adapter", adapter=adapter, declared=declared.read(adapter.path), notes=())
     notes = _relation(name, found, under, any_base)
     if under.loaded_as != base.loaded_as:
@@ -181,14 +182,16 @@ def dtype(name: str, device: str) -> str:
 
 def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, device: str, store: Store) -> ResolvedModel:
     """A whole model; or, where the reference turns out to be an adapter's, that adapter under ``adapter``."""
-    source, bits = parse(reference, spec.revision), 4 if spec.load_in_4bit else 8 if spec.load_in_8bit else None
+    subfolder = spec.subfolder if subfolder_field(spec) else None
+    source = parse(reference, spec.revision, subfolder=subfolder)
+    bits = 4 if spec.load_in_4bit else 8 if spec.load_in_8bit else None
     if isinstance(source, HubSource) and not source.cached(weight_files(spec)):
         _check_room(f"{name}: {source.shown}", source.facts(), spec, bits, number_format, device)
     fetched = source.fetch(weight_files(spec))
-    if name != "base" and is_adapter(fetched.files.keys()):
+    if name != "base" and within.is_adapter(fetched.files.keys()):
         return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
-    weights, said = _weights(fetched, root, spec.gguf_file), declared.read(root)
+    weights, said = _weights(source, fetched, root, spec.gguf_file), declared.read(root)
     kind = declared.kind(root, weights.path, said)
     words, about_words = _tokenizer(spec, store)
     notes, linked = tuple(_code_notes(weights.reference, root, spec)), view(weights, store)
@@ -218,7 +221,7 @@ def _check_room(
     check_memory(where, needed if facts.parameters or not bits else 0, device, dtype=number_format)
 
 
-def _weights(fetched: Fetched, root: Path, gguf_file: str | None) -> Fetched:
+def _weights(source: Source, fetched: Fetched, root: Path, gguf_file: str | None) -> Fetched:
     """The weights among what was fetched: a folder of safetensors, or one GGUF file."""
     if (root / "adapter_config.json").is_file():  # transformers would load the model that it names instead
         raise ToxauditError(
@@ -235,6 +238,7 @@ def _weights(fetched: Fetched, root: Path, gguf_file: str | None) -> Fetched:
         if fetched.path.suffix != ".gguf":
             raise ToxauditError(f"{fetched.reference} is a single file but no .gguf: name the model's folder.")
     elif not any(name.endswith(".safetensors") for name in fetched.files):
+        within.suggest(source, "*.safetensors")
         raise ToxauditError(
             f"{fetched.reference} holds no *.safetensors: weights in pickles (*.bin, *.pt) are never loaded; "
             "of GGUF files, name one by gguf_file."
@@ -250,14 +254,6 @@ def _tokenizer(spec: WeightsSpec, store: Store) -> tuple[Fetched | None, tuple[s
         return None, ()
     fetched = parse(spec.tokenizer).fetch(TOKENIZER)
     return view(fetched, store), tuple(_code_notes(fetched.reference, fetched.path, spec, runs=False))
-
-
-def _check_adapter(where: str, adapter: Fetched) -> None:
-    if absent := sorted(ADAPTER - adapter.files.keys()):
-        raise ToxauditError(
-            f"{where}: {adapter.reference} holds no {absent[0]}: it is no PEFT adapter in safetensors "
-            "(pickles, *.bin, are never loaded)."
-        )
 
 
 def _code_notes(reference: str, root: Path, spec: WeightsSpec, runs: bool = True) -> list[str]:

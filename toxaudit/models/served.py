@@ -11,7 +11,7 @@ from toxaudit.sources import LocalSource
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
 
 ABOUT_FILES = (
-    *("revision", "peft_revision", "gguf_file", "tokenizer"),
+    *("revision", "peft_revision", "subfolder", "gguf_file", "tokenizer"),
     *("trust_remote_code", "load_in_4bit", "load_in_8bit", "train"),
 )
 """Fields that say how weights are had or read."""

@@ -1,5 +1,6 @@
 """Tokenizers of strangers: tried in a process with limits, then read."""
 
+import sys
 from pathlib import Path
 from string import printable
 from typing import Any
@@ -44,6 +45,19 @@ def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
     return found
 
 
+def limits(resolved: ResolvedModel) -> tuple[int, int | None]:
+    """How many tokens the arm's model has embeddings for, and how many it can read, as far as its configuration tells.
+
+    Raises:
+        ToxauditError: if the configuration can't be read.
+    """
+    from transformers import AutoConfig
+
+    with refusing(f"{resolved.name}: {resolved.weights.reference} can't be loaded", resolved.folder):
+        config = AutoConfig.from_pretrained(resolved.folder, trust_remote_code=resolved.run_code).get_text_config()
+    return getattr(config, "vocab_size", None) or sys.maxsize, getattr(config, "max_position_embeddings", None)
+
+
 def encode(where: str, words: Any, text: str, special: bool, known: int) -> list[int]:
     """The text's tokens, with those that begin and end every text where ``special``.
 
@@ -54,7 +68,8 @@ def encode(where: str, words: Any, text: str, special: bool, known: int) -> list
         row = list(words(text, add_special_tokens=special).input_ids)
     if row and max(row) >= known:
         raise ToxauditError(
-            f"{where}: the tokenizer gives token {max(row)}, but the model has embeddings for {known} only."
+            f"{where}: the tokenizer gives token {max(row)}, but the model has embeddings for {known} only: its "
+            "tokenizer is another model's, or its embeddings were not resized when tokens were added."
         )
     return row
 

@@ -82,6 +82,13 @@ def entries(pinned: Pinned, skipped: Container[str] = ()) -> dict[str, Entry]:
     return dict(_entries(pinned, skipped))
 
 
+def without(pinned: Pinned, found: Mapping[str, Entry], skipped: Container[str | None]) -> dict[str, Entry]:
+    """The entries among ``found`` that are none of the ``skipped`` candidates'."""
+    kept = {each.key for each in references(pinned.spec) if each.candidate not in skipped}
+    kept |= {key for key, _ in _served(pinned.spec, skipped)}
+    return {key: entry for key, entry in found.items() if key in kept}
+
+
 def read(file: str) -> Lock:
     """Read a lock file.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import served
-from toxaudit.models.resolve import TOKENIZER, weight_files
+from toxaudit.models.resolve import TOKENIZER, subfolder_field, weight_files
 from toxaudit.sources import FileField, HubSource, Source, parse
 from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.schema import SKIP, AuditSpec, CandidateSpec, WeightsSpec
@@ -46,8 +46,11 @@ class Reference:
         Raises:
             ToxauditError: if it names nothing that can be fetched.
         """
-        revision = getattr(self.part, self.named.revision_field) if self.named.revision_field else None
-        return parse(getattr(self.part, self.named.field), revision, self.named.repo_type)
+        revision, subfolder = (
+            getattr(self.part, name) if name else None
+            for name in (self.named.revision_field, self.named.subfolder_field)
+        )
+        return parse(getattr(self.part, self.named.field), revision, self.named.repo_type, subfolder)
 
     def at(self, commit: str) -> dict[str, str]:
         """The values of the part's fields that name the commit, in place of the Hub reference's revision."""
@@ -168,7 +171,7 @@ def at_commits(
 def _weights(weights: WeightsSpec) -> list[FileField]:
     """``pretrained`` and ``tokenizer``, where they are named."""
     fields = (
-        FileField("pretrained", "revision", weight_files(weights)),
+        FileField("pretrained", "revision", weight_files(weights), subfolder_field=subfolder_field(weights)),
         FileField("tokenizer", patterns=TOKENIZER),
     )
     return [each for each in fields if getattr(weights, each.field)]
@@ -177,7 +180,9 @@ def _weights(weights: WeightsSpec) -> list[FileField]:
 def _candidate(place: str, candidate: CandidateSpec, name: str) -> list[Reference]:
     found = [Reference(place, candidate, each, name) for each in _weights(candidate)]
     if candidate.peft:
-        found.append(Reference(place, candidate, FileField("peft", "peft_revision", WEIGHTS), name))
+        found.append(
+            Reference(place, candidate, FileField("peft", "peft_revision", WEIGHTS, subfolder_field="subfolder"), name)
+        )
     for number, stage in enumerate(candidate.train):
         found.append(Reference(f"{place}.train[{number}]", stage, FileField("data"), name))
     return found

@@ -13,7 +13,8 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import gpu_free, memory_free
 from toxaudit.models.capacity import WeightSizes, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
-from toxaudit.models.resolve import dtype, is_adapter
+from toxaudit.models.resolve import dtype
+from toxaudit.models.within import check_adapter, is_adapter
 from toxaudit.pinning.references import Reference, references
 from toxaudit.planning.inquiry import Inquiry
 from toxaudit.sources import HubSource, LocalSource, RepositoryFacts, Source, WebSource
@@ -51,7 +52,7 @@ class Known:
         """The Hub commit, as far as it is known."""
         if self.facts:
             return self.facts.commit
-        return self.path.name if self.path and isinstance(self.source, HubSource) else None
+        return self.source.commit_of(self.path) if self.path and isinstance(self.source, HubSource) else None
 
     @property
     def to_fetch(self) -> int | None:
@@ -140,7 +141,7 @@ class Prospect:
         """Wait for the Hub's answers, as long as the inquiry does, and look at what is on this machine.
 
         Raises:
-            ToxauditError: if the files of a model on this machine are broken.
+            ToxauditError: if the files of a model on this machine are broken, or what is named as an adapter is none.
         """
         self.inquiry.wait()
         self.problems += self.inquiry.problems
@@ -148,7 +149,12 @@ class Prospect:
             facts = self.inquiry.facts(source)
             pinned = replace(source, revision=facts.commit) if facts and isinstance(source, HubSource) else source
             path, problem = on_this_machine(pinned, reference.patterns), self.inquiry.problem(source)
-            self.known[key] = Known(source, reference.patterns, path, facts, problem)
+            self.known[key] = known = Known(source, reference.patterns, path, facts, problem)
+            if reference.named.field == "peft" and known.files is not None:
+                try:
+                    check_adapter(reference.place, source, known.files)
+                except ToxauditError as error:
+                    self._refuse(reference, error)
         self.sizes = dict(self._sizes())
 
     def _refuse(self, reference: Reference, error: ToxauditError) -> None:

@@ -35,12 +35,23 @@ FILES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".gguf")
 """Endings of files' names: what has one is no Hub id."""
 
 
-def parse(reference: str, revision: str | None = None, repo_type: str = "model") -> Source:
+def parse(
+    reference: str, revision: str | None = None, repo_type: str = "model", subfolder: str | None = None
+) -> Source:
     """The source that ``reference`` names. Nothing is fetched, nor is anything asked over the network.
 
+    Args:
+        reference: of one of the four forms.
+        revision: branch, tag or commit of a Hub id.
+        repo_type: of a Hub repository: ``model`` or ``dataset``.
+        subfolder: the folder in it that is meant, if not the whole.
+
     Raises:
-        ToxauditError: if the reference is of none of the four forms, or if ``revision`` is given for what has none.
+        ToxauditError: if the reference is of none of the four forms, or if ``revision`` or ``subfolder`` is given for
+            what has none.
     """
+    if subfolder is not None:
+        _check_subfolder(subfolder)
     if not reference.strip():
         raise ToxauditError(
             "A reference is empty: name a Hub id (ORG/NAME), a path, a package file (pkg:pypi/...) or a file on the "
@@ -48,15 +59,17 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
         )
     name, _, at = reference.partition("@")
     if reference.startswith("pkg:"):
-        source: Source = PackageSource.parse(reference)
+        source: Source = PackageSource.parse(f"{reference.rstrip('/')}/{subfolder}" if subfolder else reference)
     elif reference.lower().startswith(("https:", "http:")):
         source = WebSource.parse(reference)
+        if subfolder:
+            raise ToxauditError(f"subfolder '{subfolder}' is given for {reference}, which is a file: leave it out.")
     elif reference.startswith(("/", "./", "../", "~")) or reference.endswith(FILES) or Path(reference).exists():
-        source = LocalSource(reference)
+        source = LocalSource(f"{reference}/{subfolder}" if subfolder else reference)
     elif name.count("/") == 1:
         if at and revision and at != revision:
             raise ToxauditError(f"'{reference}' names another revision than '{revision}', which is given beside it.")
-        return HubSource(name, revision or at or None, repo_type)
+        return HubSource(name, revision or at or None, repo_type, subfolder or "")
     else:
         raise ToxauditError(
             f"'{reference}' is neither an existing path nor a Hub id (ORG/NAME) nor a package file (pkg:pypi/...) nor "
@@ -67,3 +80,10 @@ def parse(reference: str, revision: str | None = None, repo_type: str = "model")
             f"revision '{revision}' is given for {reference}, but only a Hub id has revisions: set it to null."
         )
     return source
+
+
+def _check_subfolder(subfolder: str) -> None:
+    """Refuse what names no folder below, or anything outside."""
+    parts = subfolder.split("/")
+    if any(part.strip() in ("", ".", "..") for part in parts) or "\\" in subfolder or not subfolder.isprintable():
+        raise ToxauditError(f"subfolder '{subfolder}' is no folder within another: write it as checkpoint-500, or a/b.")

@@ -33,12 +33,14 @@ class FileField:
         revision_field: the name of the field beside it that holds its revision, where there is one.
         patterns: the files that are fetched; none named means all.
         repo_type: of a Hub repository: ``model`` or ``dataset``.
+        subfolder_field: the name of the field beside it that names a folder within, where there is one.
     """
 
     field: str
     revision_field: str | None = None
     patterns: tuple[str, ...] = ()
     repo_type: str = "model"
+    subfolder_field: str | None = None
 
 
 @dataclass(frozen=True)

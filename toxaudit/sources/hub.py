@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,16 +40,21 @@ class RepositoryFacts:
 
 @dataclass(frozen=True)
 class HubSource:
-    """A repository by its id and revision (branch, tag or commit; none means the default branch)."""
+    """A repository, or a folder in it, by its id and revision: branch, tag or commit; none means the default branch."""
 
     reference: str
     revision: str | None = None
     repo_type: str = "model"
+    subfolder: str = ""
 
     @property
     def shown(self) -> str:
-        """The id."""
-        return self.reference
+        """The id, and the folder within, if one is meant."""
+        return f"{self.reference}/{self.subfolder}" if self.subfolder else self.reference
+
+    def commit_of(self, path: Path) -> str:
+        """The commit whose files lie at ``path``, which is one of ``snapshot``'s."""
+        return [path, *path.parents][len(Path(self.subfolder).parts)].name
 
     def resolve(self) -> str:
         """The commit that the revision stands for now.
@@ -74,11 +80,16 @@ class HubSource:
             info: Any = HfApi().repo_info(
                 self.reference, repo_type=self.repo_type, revision=self.revision, files_metadata=True, timeout=timeout
             )
-        counted = getattr(info, "safetensors", None)
+        counted = None if self.subfolder else getattr(info, "safetensors", None)
+        inside = f"{self.subfolder}/" if self.subfolder else ""
         return RepositoryFacts(
             name=info.id,
             commit=info.sha,
-            sizes={file.rfilename: file.size or 0 for file in info.siblings or ()},
+            sizes={
+                file.rfilename.removeprefix(inside): file.size or 0
+                for file in info.siblings or ()
+                if file.rfilename.startswith(inside)
+            },
             tags=tuple(info.tags or ()),
             licence=_licence(info),
             gated=bool(info.gated),
@@ -100,13 +111,14 @@ class HubSource:
                     self.reference,
                     repo_type=self.repo_type,
                     revision=self.revision,
-                    **_filters(patterns),
+                    **_filters(patterns, self.subfolder),
                     local_files_only=True,
                 )
             )
         except (LocalEntryNotFoundError, HFValidationError):
             return None
-        return path if _listed(path) else None
+        known = _listed(path) and (not self.subfolder or (path / self.subfolder).is_dir())
+        return path / self.subfolder if known else None
 
     def fetch(self, patterns: tuple[str, ...] = ()) -> Fetched:
         """Download the files that match ``patterns`` at the resolved commit.
@@ -116,19 +128,20 @@ class HubSource:
         """
         from huggingface_hub import snapshot_download
 
-        at = HubSource(self.reference, self.resolve(), self.repo_type)
+        at = replace(self, revision=self.resolve())
         if not at.cached(patterns):
             at.check_disk(patterns)
         with sentences(self.reference, self.revision, self.repo_type):
-            path = Path(
-                snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **_filters(patterns))
-            )
+            chosen = _filters(patterns, self.subfolder)
+            path = Path(snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **chosen))
         if not _listed(path):
             raise ToxauditError(
                 f"{self.reference} may lack files in the Hub cache, which holds no list of them: run once with the Hub "
                 "in reach."
             )
-        return pinned(self.reference, at.revision, path, patterns, _digest_once)
+        if self.subfolder and not (path / self.subfolder).is_dir():
+            raise ToxauditError(f"{self.reference} has no folder '{self.subfolder}' with files that are read.")
+        return pinned(self.shown, at.revision, path / self.subfolder, patterns, _digest_once)
 
     def check_disk(self, patterns: tuple[str, ...] = ()) -> None:
         """Refuse a download for which the Hub cache's disk has no room.
@@ -153,12 +166,15 @@ def _listed(snapshot: Path) -> bool:
     return (snapshot.parents[1] / "trees" / f"{snapshot.name}.json").is_file()
 
 
-def _filters(patterns: tuple[str, ...]) -> dict[str, Any]:
+def _filters(patterns: tuple[str, ...], subfolder: str = "") -> dict[str, Any]:
     """Arguments by which the Hub client, whose ``*`` matches slashes too, chooses the same files as ``wanted``."""
+    inside = f"{escape(subfolder)}/" if subfolder else ""
     if not patterns:
-        return {}
+        return {"allow_patterns": [f"{inside}*"]} if subfolder else {}
     shallow = not any("/" in pattern for pattern in patterns)
-    return {"allow_patterns": list(patterns), "ignore_patterns": [DOUBLES, *(["*/*"] if shallow else [])]}
+    ignored = [DOUBLES, *(["*/*"] if shallow else [])]
+    chosen = {"allow_patterns": patterns, "ignore_patterns": ignored}
+    return {name: [f"{inside}{pattern}" for pattern in found] for name, found in chosen.items()}
 
 
 def _licence(info: Any) -> str | None:

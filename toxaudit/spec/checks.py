@@ -107,6 +107,8 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
     for key in ("gguf_file", "load_in_4bit", "load_in_8bit", "trust_remote_code"):
         if getattr(candidate, key) and not candidate.pretrained:
             raise ToxauditError(f"{where}.{key} reads nothing: it is about 'pretrained', which is not set.")
+    if candidate.subfolder and not (candidate.pretrained or candidate.peft):
+        raise ToxauditError(f"{where}.subfolder names nothing: it is about 'peft' or 'pretrained', which are not set.")
     if candidate.tokenizer and (candidate.control or candidate.train):
         raise ToxauditError(
             f"{where}.tokenizer does nothing: a control is the base itself, and a trained candidate uses the base's "

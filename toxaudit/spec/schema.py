@@ -22,6 +22,7 @@ class WeightsSpec:
 
     Attributes:
         revision: branch, tag or commit of ``pretrained`` on the Hub; ``ORG/NAME@REVISION`` says it in one.
+        subfolder: the folder to read within ``pretrained``, or within ``peft`` where that is named.
         gguf_file: the file to read, where ``pretrained`` is a repository or folder of quantised GGUF files.
         tokenizer: another tokenizer than the one beside the weights: a Hub id (``@REVISION``) or a local folder.
         trust_remote_code: true runs code that comes with the weights, and the card says so; false reads them with
@@ -32,6 +33,7 @@ class WeightsSpec:
     """
 
     revision: str | None = None
+    subfolder: str | None = None
     gguf_file: str | None = None
     tokenizer: str | None = None
     trust_remote_code: bool | None = None

@@ -1,15 +1,17 @@
 """Prompts -> completions, of every arm: from the store, or generated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from toxaudit.backends.reading import Reader
 from toxaudit.backends.request import Answered, Done, Request
+from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Session
 from toxaudit.facts import SuiteFacts
 from toxaudit.machine import progress
-from toxaudit.models import Arm, Loader, ServedModel
+from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, tokenizer
 from toxaudit.records import Answers, Asked, Completion
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
@@ -25,7 +27,8 @@ Way = tuple[str, str, str | None, bool]
 def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
     """Every arm's completion of every prompt; arms over the same weights together.
 
-    Those over the base's weights come first: the checks left it loaded.
+    Those over the base's weights come first: the checks left it loaded. An answer that is missing is not kept in the
+    store, since another try may bring it.
     """
     groups: dict[str, list[Arm]] = {}
     for arm in audited:
@@ -36,6 +39,33 @@ def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm]
     return {(arm.name, suite): answers[arm.name, suite] for arm in audited for suite in suites}
 
 
+def unreadable(
+    spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]
+) -> dict[str, ToxauditError]:
+    """The arms on this machine that have prompts to answer and can't read one of them, and why.
+
+    All prompts are known before any is generated, and reading them takes no weights.
+    """
+    found, can = {}, set()
+    for arm in audited:
+        if not isinstance(arm, ResolvedModel):
+            continue  # a server refuses what it can't read when it is asked
+        requests = [each for name in suites for each in _requests(spec, arm, suites[name])]
+        shelves = _shelves(spec, store, {arm.name: arm}, requests)
+        if all(_key(each) in shelves[_way(each)] for each in requests):
+            continue
+        try:
+            words, most = loader.tokenizer(arm), tokenizer.limits(arm)
+            if (like := (id(words), most, arm.system_instruction)) not in can:
+                reader = Reader({arm.name: words}, frozenset(), *most)
+                reader.rows([each for each in requests if not each.prompt.choices], spec.generation.max_new_tokens)
+                reader.pairs([each for each in requests if each.prompt.choices])
+                can.add(like)
+        except ToxauditError as error:
+            found[arm.name] = error
+    return found
+
+
 def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
     """The numbers of a prompt's samples: what is chosen by likelihood is chosen once."""
     return range(1 if facts.choices else spec.generation.samples)
@@ -44,23 +74,25 @@ def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
 def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arms: Sequence[Arm]) -> Answers:
     asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
     by_name = {arm.name: arm for arm in arms}
-    ways = {_way(requests[0]) for requests in asked.values() if requests}
-    named = {way: _identity(spec, by_name[way[0]], way) for way in ways}
-    by_key = {each.key: store.shelf(each) for each in named.values()}
-    shelves = {way: by_key[each.key] for way, each in named.items()}
+    shelves = _shelves(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
+
+    def place(request: Request) -> tuple[int, str]:
+        return id(shelves[_way(request)]), _key(request)
 
     def done(request: Request) -> bool:
         return _key(request) in shelves[_way(request)]
 
-    wanted = {(id(shelves[_way(r)]), _key(r)): r for requests in asked.values() for r in requests}
+    wanted = {place(request): request for requests in asked.values() for request in requests}
     missing = [request for request in wanted.values() if not done(request)]
     what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
     most = spec.generation.max_new_tokens
+    passing: dict[tuple[int, str], dict[str, Any]] = {}
     with progress.Writing(what, len(wanted), len(wanted) - len(missing), most) as bar:
         if missing:
             with spec.backend.open(loader, arms) as session:
                 for batch in _batches(session, list(wanted.values()), spec, done, bar):
-                    _keep(shelves, batch)
+                    _keep(shelves, [each for each in batch if not each[1].missing])
+                    passing |= {place(request): _stored(each) for request, each in batch if each.missing}
                     bar.answered(completion for _, completion in batch)
     return {
         key: [
@@ -68,12 +100,19 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
                 model=request.arm,
                 prompt_id=request.prompt.id,
                 sample=request.sample,
-                **_restored(shelves[_way(request)][_key(request)]),
+                **_restored(passing.get(place(request)) or shelves[_way(request)][_key(request)]),
             )
             for request in requests
         ]
         for key, requests in asked.items()
     }
+
+
+def _shelves(spec: AuditSpec, store: Store, arms: Mapping[str, Arm], requests: Sequence[Request]) -> dict[Way, Shelf]:
+    """The shelf of each way in which is asked; ways of one name have the same."""
+    named = {way: _identity(spec, arms[way[0]], way) for way in {_way(request) for request in requests}}
+    by_key = {each.key: store.shelf(each) for each in named.values()}
+    return {way: by_key[each.key] for way, each in named.items()}
 
 
 def _batches(
@@ -141,7 +180,8 @@ def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:
 
 def _stored(completion: Completion) -> dict[str, Any]:
     stored = {"text": completion.text, "tokens": completion.tokens, "finish": completion.finish}
-    return stored | ({"loglikelihoods": completion.loglikelihoods} if completion.loglikelihoods else {})
+    more = {"loglikelihoods": completion.loglikelihoods, "missing": completion.missing}
+    return stored | {name: value for name, value in more.items() if value}
 
 
 def _restored(stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,12 +27,13 @@ from toxaudit.models import (
 )
 from toxaudit.models.served import served_base, served_candidate, shown
 from toxaudit.pinning.references import Pinned
-from toxaudit.records import Check
+from toxaudit.records import Answers, Check, Completion
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
+READS = "it can read every prompt"
 OBTAINED = "it can be had and read"
 """The check that fails where no other has."""
 
@@ -81,10 +82,63 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     _check_any_left(assembled, spec, resolved)
     assembled.audited = _checked(assembled, pinned, resolved, loader, store, chats)
     _check_any_left(assembled, spec, assembled.audited)
-    assembled.skipped = {name: assembled.skipped[name] for name in spec.candidates if name in assembled.skipped}
-    order = ("base", *spec.candidates)
-    assembled.checks.sort(key=lambda check: order.index(check.arm))  # those of one arm stay as they were done
-    return assembled
+    return _ordered(assembled, spec)
+
+
+def told_apart(found: Arms, pinned: Pinned, answers: Answers) -> Arms:
+    """The arms that remain once it is known what all have answered: none that nothing tells from the base.
+
+    Raises:
+        ToxauditError: if a candidate is not told from the base and the spec says to stop, or if no candidate remains.
+    """
+    known = replace(found, audited=found.audited[:1], skipped=dict(found.skipped), checks=list(found.checks))
+    for arm in found.audited[1:]:
+        with _may_skip(known, pinned, arm.name) as checks:
+            if arm.kind != "control":
+                done = [check for check in found.checks if check.arm == arm.name]
+                effect.require_by_answers(checks, done, _answered_by_both(arm.name, answers), _lookalike(arm))
+            known.audited.append(replace(arm, notes=arm.notes + notes(checks.done)))
+    _check_any_left(known, pinned.spec, known.audited)
+    return _ordered(known, pinned.spec)
+
+
+def without(found: Arms, pinned: Pinned, refusals: Mapping[str, ToxauditError]) -> Arms:
+    """The arms that remain once it is known which can't read a prompt.
+
+    Args:
+        found: the arms.
+        pinned: the audit.
+        refusals: why, by the names of those arms.
+
+    Raises:
+        ToxauditError: if the base is among them, if a candidate is and the spec says to stop, or if none remains.
+    """
+    base, *others = found.audited
+    if base.name in refusals:
+        raise refusals[base.name]
+    known = replace(found, audited=[base], skipped=dict(found.skipped), checks=list(found.checks))
+    for arm in others:
+        with _may_skip(known, pinned, arm.name) as checks:
+            if error := refusals.get(arm.name):
+                checks.fail(READS, error)
+                raise error
+            known.audited.append(arm)
+    _check_any_left(known, pinned.spec, known.audited)
+    return _ordered(known, pinned.spec)
+
+
+def _answered_by_both(name: str, answers: Answers) -> Iterator[tuple[Completion, Completion]]:
+    for arm, suite in answers:
+        if arm == name:
+            yield from zip(answers[arm, suite], answers["base", suite], strict=True)
+
+
+def _lookalike(arm: Arm) -> str:
+    """What may be the matter with an arm that answers as the base, and what to do."""
+    mend = f"or set candidates.{arm.name}.control: true (without a model) to measure the noise"
+    if isinstance(arm, ServedModel):
+        return f"the server may answer by one model under both names; have it serve '{shown(arm.model)}', {mend}"
+    return f"nothing shows that it changes anything; name another model, {mend}"
 
 
 def _candidate(
@@ -115,6 +169,13 @@ def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> A
     if isinstance(base, ServedModel):
         return served_candidate(name, spec, base)
     return resolve_candidate(name, spec, base, device, store, pinned.replayed)
+
+
+def _ordered(found: Arms, spec: AuditSpec) -> Arms:
+    """The same in the order of the spec; checks of one arm stay as they were done."""
+    order = ("base", *spec.candidates)
+    skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
+    return Arms(found.audited, skipped, sorted(found.checks, key=lambda check: order.index(check.arm)))
 
 
 def _check_any_left(assembled: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
@@ -185,7 +246,11 @@ def _leave_out(assembled: Arms, spec: AuditSpec, name: str, sentence: str) -> No
             reference, folder = shown(named), named
         else:
             with suppress(ToxauditError):  # it may be what can't be read
-                source = parse(named, candidate.peft_revision if candidate.peft else candidate.revision)
+                source = parse(
+                    named,
+                    candidate.peft_revision if candidate.peft else candidate.revision,
+                    subfolder=candidate.subfolder,
+                )
                 reference = source.shown
                 folder = str(source.path) if isinstance(source, LocalSource) else None
         reason = reason.replace(folder, reference) if folder else reason

@@ -29,11 +29,14 @@ def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked
         mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
         read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
         with ready(spec.backend, loader, store, name, scorer) as made_with:
-            flat = [each for reads in read.values() for each in reads]
+            flat = [each for reads in read.values() for each in reads if not isinstance(each, Unscored)]
             found = iter(stored_scores(store, name, scorer, flat, made_with))
         for (arm, suite), completions in mine.items():
             scored[arm, suite, name] = [
-                Score(arm, completion.prompt_id, completion.sample, name, **next(found)) for completion in completions
+                Score(
+                    arm, each.prompt_id, each.sample, name, **(_stored(r) if isinstance(r, Unscored) else next(found))
+                )
+                for each, r in zip(completions, read[arm, suite], strict=True)
             ]
     return scored
 
@@ -112,8 +115,11 @@ def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Sco
 
 
 def _read(scorer: Scorer, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
+    """What a scorer reads of each completion, or why there is nothing for it to read."""
     prompts = {prompt.id: prompt for prompt in asked.prompts}
-    return [scorer.reads(prompts[completion.prompt_id], completion) for completion in completions]
+    return [
+        Unscored(each.missing) if each.missing else scorer.reads(prompts[each.prompt_id], each) for each in completions
+    ]
 
 
 def _key(read: Any) -> str:

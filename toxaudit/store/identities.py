@@ -113,6 +113,7 @@ class Checks(Identity):
     """
 
     kind = "checks"
+    version = 2
     record = "the arm's digest, whether a suite asks by chat template, the system prompts"
 
     base: str

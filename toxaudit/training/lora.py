@@ -97,8 +97,16 @@ def tune(base: ResolvedModel, stages: list[TrainingStage], device: str, folder: 
     model.peft_config["default"].base_model_name_or_path = base.weights.reference
     for stage in stages:
         _stage(model, loaded.tokenizer, stage, device, tick)
+    _sort(model.peft_config["default"])
     # the base's embeddings are never tuned here, so PEFT need not look up whether they were
     model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+
+
+def _sort(config: Any) -> None:
+    """Lay sets in order: PEFT writes them as they come, and each process would give the file another digest."""
+    for name, value in vars(config).items():
+        if isinstance(value, set):
+            setattr(config, name, sorted(value))
 
 
 def _stage(model: Any, tokenizer: Any, stage: TrainingStage, device: str, tick: Callable[[], None]) -> None:
