@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from toxaudit import __version__
+from toxaudit.cli import streams
 from toxaudit.cli.exit_codes import DONE, ERROR, STOPPED
 from toxaudit.cli.help import HELP, Help
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
@@ -30,11 +31,25 @@ ASKS_FOR_HELP = frozenset({"-h", "--help", "help"})
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
+    What can't be printed changes no decision; where printing is all that a command does, it is an error.
+
     Args:
         arguments: its words, by default those of the process.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with streams.unfailing() as out:
+        code = _run(words)
+        out.flush()
+        if out.error:
+            refused = _refuse(f"standard output can't be written: {out.error.strerror or out.error}.")
+            code = code if _decides(words) else refused
+        return code
+
+
+def _run(words: list[str]) -> int:
+    """Run one command, whatever goes wrong."""
     try:
-        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        return _dispatch(words)
     except Help as text:
         print(text, end="")
         return DONE
@@ -43,9 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ntoxaudit: stopped. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # the reader of our output (head, less) has left
-        sys.stderr.close()
-        return ERROR
     except OSError as error:
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except (SystemExit, GeneratorExit):
@@ -79,6 +91,11 @@ def _dispatch(words: list[str]) -> int:
     return _function(WITHOUT_VERB)(words)
 
 
+def _decides(words: list[str]) -> bool:
+    """Whether a command's exit code is a verdict, and its results are files."""
+    return "=" in "".join(words[:1] if words[:1] != ["-m"] else words)
+
+
 def _function(path: str) -> Callable[[list[str]], int]:
     """A verb's function. Only its module is imported, so that no command pays for what another one needs."""
     module, name = path.split(".")
@@ -87,4 +104,11 @@ def _function(path: str) -> Callable[[list[str]], int]:
 
 def script() -> None:
     """The console entry point."""
-    sys.exit(main())
+    streams.open_what_is_closed()
+    with streams.unfailing():
+        try:
+            code = main()
+        except SystemExit:  # of a library, whose code could be that of a verdict
+            code = _refuse("a library ended the program. Nothing was decided.")
+    streams.let_go()
+    sys.exit(code)

@@ -168,6 +168,8 @@ def _audit(file: Path) -> dict[str, Any]:
     defaults = content.pop("defaults", [])
     if not isinstance(defaults, list) or not all(isinstance(item, str | dict) for item in defaults):
         raise ToxauditError(f"{file}: 'defaults' must be a list of names, as in Hydra.")
+    if any("hydra" in re.split(r"[^\w]+", str(item)) for item in defaults) or "hydra" in content:
+        raise ToxauditError(f"{file} sets Hydra's own 'hydra', which would do nothing: leave it out.")
     for group in GROUPS:
         chosen = content.get(group)
         if isinstance(chosen, str | list):
@@ -176,6 +178,8 @@ def _audit(file: Path) -> dict[str, Any]:
             defaults.append({f"override /{group}": content.pop(group)})
         elif group in content and not isinstance(chosen, dict):
             raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
+    if odd := next((item for item in defaults if "${" in str(item)), None):
+        raise ToxauditError(f"{file}: {odd} is to be looked up, but a spec names its parts: write the name itself.")
     if "_self_" not in defaults:
         defaults.append("_self_")
     return {"defaults": defaults, "name": file.stem, **content}

@@ -1,6 +1,7 @@
 """Overrides -> AuditSpec: has Hydra compose what they select, and turns what goes wrong into one sentence."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from hydra.core.override_parser.types import Override, OverrideType
@@ -8,9 +9,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from toxaudit.compose import assignment
+from toxaudit.compose import assignment, keys
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.hydra_source import composed
+from toxaudit.compose.lookups import only_own_values
 from toxaudit.compose.overrides import parse, split
 from toxaudit.compose.refusals import NEW_CANDIDATE, sentence, unknown_key
 from toxaudit.errors import ToxauditError, did_you_mean
@@ -19,8 +21,6 @@ from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec.checks import check
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
 
-OmegaConf.register_new_resolver("toxaudit_home", lambda: str(folders.home()), replace=True)
-
 
 def compose(overrides: Sequence[str]) -> AuditSpec:
     """The audit that ``overrides`` (Hydra's grammar) describe, checked.
@@ -28,7 +28,16 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     Raises:
         ToxauditError: one sentence for whatever is wrong with the overrides or the files they name.
     """
-    catalogue = Catalogue()
+    spec, everywhere = _composed(Catalogue(), overrides)
+    spec.store = spec.store or f"{folders.home()}/store"
+    assignment.assign(spec, everywhere)
+    check(spec)
+    keys.check(spec, overrides)
+    return spec
+
+
+def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec, list[str]]:
+    """The audit, and the names of the scorers that it selects for all suites."""
     whole, more, overrides = split(overrides)
     _check_selections(catalogue, overrides)
     parsed = [(text, parse(text)) for text in overrides]
@@ -36,25 +45,28 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     overrides = [text for text, override in parsed if not _of_scorers(override)]
     try:
         config = composed(catalogue, overrides)
-        everywhere = _bring_scorers(catalogue, config)
-        for override in later:
-            _set(config, override)
-        with open_dict(config.candidates):
-            for name, candidate in whole.items():
-                config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
-        for override in more:
-            name = override.key_or_group.split(".")[1]
-            if name not in config.candidates:
-                with open_dict(config.candidates):
-                    config.candidates[name] = OmegaConf.structured(CandidateSpec())
-            OmegaConf.update(config, override.key_or_group, override.value())
-        _check_parts(config)
-        spec = cast(AuditSpec, OmegaConf.to_object(config))
+        with only_own_values():
+            everywhere = _bring_scorers(catalogue, config)
+            for override in later:
+                _set(config, override)
+            _set_candidates(config, whole, more)
+            _check_parts(config)
+            return cast(AuditSpec, OmegaConf.to_object(config)), everywhere
     except (HydraException, OmegaConfBaseException) as error:
         raise ToxauditError(sentence(error, catalogue, overrides)) from error
-    assignment.assign(spec, everywhere)
-    check(spec)
-    return spec
+
+
+def _set_candidates(config: DictConfig, whole: Mapping[str, dict[str, Any]], more: Sequence[Override]) -> None:
+    """Put whole candidates into a composed audit, and then what else the command line says of them."""
+    with open_dict(config.candidates):
+        for name, candidate in whole.items():
+            config.candidates[name] = OmegaConf.structured(CandidateSpec(**candidate))
+    for override in more:
+        name = override.key_or_group.split(".")[1]
+        if name not in config.candidates:
+            with open_dict(config.candidates):
+                config.candidates[name] = OmegaConf.structured(CandidateSpec())
+        OmegaConf.update(config, override.key_or_group, override.value())
 
 
 def _of_scorers(override: Override) -> bool:
@@ -108,7 +120,12 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
     selected: set[str] = set()
     for override in map(parse, overrides):
         group = override.get_key_element().lstrip("+~")
-        if override.is_add() or override.is_force_add() or group.split(".")[0] == "hydra":
+        if re.split(r"[./@]", group)[0] == "hydra":
+            raise ToxauditError(
+                f"'{override.input_line}' is Hydra's own and would do nothing, for only keys of the spec can be set: "
+                "executor=NAME and executor.KEY=VALUE say where an audit runs; -m runs it for each of several values."
+            )
+        if override.is_add() or override.is_force_add():
             raise ToxauditError(
                 f"'{override.input_line}' is not an override that toxaudit takes: only keys of the spec can be set. "
                 f"{NEW_CANDIDATE}"

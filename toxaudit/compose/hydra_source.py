@@ -12,6 +12,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
 
+from toxaudit.compose.lookups import only_own_values
 from toxaudit.registry import SEVERAL
 from toxaudit.spec.schema import AuditSpec
 
@@ -84,5 +85,5 @@ def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
     """What Hydra makes of overrides and of a catalogue's names."""
     CatalogueSource.catalogue = catalogue
     GlobalHydra.instance().clear()
-    with initialize(version_base="1.3", config_path=None):
+    with initialize(version_base="1.3", config_path=None), only_own_values():  # the former registers some
         return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *overrides])

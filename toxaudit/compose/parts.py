@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from toxaudit.card import SectionCard
+from toxaudit.compose import keys
 from toxaudit.compose.catalogue import Catalogue
+from toxaudit.compose.lookups import only_own_values
 from toxaudit.compose.overrides import parse
 from toxaudit.compose.refusals import problem
 from toxaudit.errors import ToxauditError, did_you_mean
@@ -40,10 +42,12 @@ def scorer(name: str, overrides: Sequence[str]) -> Scorer:
                     "with a comma."
                 )
             OmegaConf.update(config, override.key_or_group, override.value())
-        found = cast(dict[str, dict[str, Scorer]], OmegaConf.to_object(config))["scorers"][name]
+        with only_own_values():
+            found = cast(dict[str, dict[str, Scorer]], OmegaConf.to_object(config))["scorers"][name]
     except OmegaConfBaseException as error:
         raise ToxauditError(problem(error)) from error
     found.check()
+    keys.check_parts({f"scorers.{name}": found}, overrides)
     return found
 
 
@@ -69,7 +73,8 @@ def settings(run: Path, overrides: Sequence[str]) -> SectionCard:
             if not (change and override.key_or_group.startswith("card.")):
                 raise ToxauditError(f"'{text}' does not change a card: write card.KEY=VALUE.")
             OmegaConf.update(config, override.key_or_group, override.value())
-        card = cast(dict[str, SectionCard], OmegaConf.to_object(config))["card"]
+        with only_own_values():
+            card = cast(dict[str, SectionCard], OmegaConf.to_object(config))["card"]
     except OmegaConfBaseException as error:
         raise ToxauditError(f"{where}{_sentence(error)}") from error
     card.check()

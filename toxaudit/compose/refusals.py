@@ -7,8 +7,9 @@ from typing import Any
 
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
 
+from toxaudit.compose import lookups
 from toxaudit.compose.hydra_source import Names, composed
 from toxaudit.errors import did_you_mean
 from toxaudit.registry import GROUPS
@@ -39,6 +40,8 @@ def sentence(error: Exception, catalogue: Names, overrides: Sequence[str]) -> st
 def problem(error: OmegaConfBaseException) -> str:
     """What OmegaConf found wrong, with the key it found it at."""
     key = error.full_key or error.key
+    if isinstance(error, UnsupportedInterpolationType):
+        return lookups.refusal(key, error)
     choices = {each.name for each in fields(error.object_type)} if is_dataclass(error.object_type) else set()
     if "not in" in str(error) and choices:
         return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"

@@ -1,7 +1,11 @@
-"""Progress on long work, for people: on standard error, so that output can be piped."""
+"""Progress on long work, for people: on standard error, so that output can be piped.
+
+Where it can't be written, as into a log on a full disk, it is lost, and the work goes on.
+"""
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -40,7 +44,8 @@ def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
 
 def say(line: str) -> None:
     """Write a line that leaves bars as they are, whoever wrote what it says."""
-    tqdm.write(one_line(line), file=sys.stderr)
+    with suppress(OSError):
+        tqdm.write(one_line(line), file=sys.stderr)
 
 
 class Writing:
@@ -99,8 +104,10 @@ class _Lines:
     def write(self, text: str) -> None:
         """Write what is more than a move of the cursor."""
         if line := text.strip():
-            sys.stderr.write(line + "\n")
+            with suppress(OSError):
+                sys.stderr.write(line + "\n")
 
     def flush(self) -> None:
         """Let all that was written be seen."""
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()

@@ -204,6 +204,11 @@ class Server:
         except ValueError:
             return False
 
+    @property
+    def sends_key_away(self) -> bool:
+        """Whether a request carries a key to another machine."""
+        return bool(self._key) and not self._loopback
+
     @cached_property
     def _opener(self) -> request.OpenerDirector:
         return request.build_opener(_NoRedirect, *([request.ProxyHandler({})] if self._loopback else []))

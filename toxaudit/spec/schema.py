@@ -1,7 +1,7 @@
 """What an audit file may say: these dataclasses are the Hydra schema, so a misspelt key stops before a model loads."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,8 @@ class AuditSpec:
         on_candidate_error: ``stop``, or ``skip`` a candidate that can't be had or is refused, which the card then says.
         lock: a lock file of an earlier run: exactly what it names is audited again.
         out: the folder for this run's results.
-        store: the folder of finished work.
+        store: the folder of finished work; empty, it is that in ``TOXAUDIT_HOME``, filled in once all is composed, so
+            that nothing else of a spec can look it up: it holds the user's name.
     """
 
     name: str = MISSING
@@ -176,7 +177,7 @@ class AuditSpec:
     on_candidate_error: str = "stop"
     lock: str | None = None
     out: str = "runs/${name}"
-    store: str = "${toxaudit_home:}/store"
+    store: str = ""
     defaults: list[Any] = field(
         default_factory=lambda: [
             "_self_",
@@ -194,7 +195,15 @@ class AuditSpec:
 
 
 def as_yaml(spec: AuditSpec) -> str:
-    """The whole spec, every default filled in."""
-    config = OmegaConf.structured(spec)
-    del config.defaults
-    return OmegaConf.to_yaml(config)
+    """The whole spec, every default filled in, as a spec would have to say it."""
+    written = {key: value for key, value in asdict(spec).items() if key != "defaults"}
+    return OmegaConf.to_yaml(OmegaConf.create(_literal(written)))
+
+
+def _literal(value: Any) -> Any:
+    """A value in which ``${`` is text, not the beginning of what is to be looked up."""
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_literal(item) for item in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
