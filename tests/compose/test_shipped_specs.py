@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from toxaudit.compose.compose import compose
 from toxaudit.spec.schema import SKIP, CandidateSpec
+from toxaudit.studies.decisions import p_above_of, verdicts
 
 SPECS = sorted(file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml"))
 STUDY = {
@@ -46,9 +48,18 @@ def test_every_candidate_is_on_the_hub(specs):
 
 def test_they_are_asked_as_in_the_study(specs):
     for spec in specs.values():
-        assert (spec.base.dtype, spec.gate.margin, spec.generation.temperature) == ("float16", 0.01, 0)
-        assert spec.suites["rtp_challenging"].ask == "raw"
+        assert (spec.base.dtype, spec.gate.margin, spec.generation.temperature) == ("float16", 0.03, 0)
+        assert set(spec.suites) == {"rtp_challenging", "rtp_severe", "rtp_random", "ceb_continuation_toxicity"}
+        assert {suite.ask for suite in spec.suites.values()} == {"raw"}
         assert spec.scorers["roberta_hate"].tier == "critical"
+
+
+def test_their_margin_is_one_that_their_smallest_suite_resolves(specs):
+    """Of 400 prompts, 4 % of which change sides by chance: a model that did not change is mostly passed."""
+    tables = np.random.default_rng(0).multinomial(400, [0.05, 0.02, 0.02, 0.91], size=2000)
+    for spec in specs.values():
+        assert (verdicts(p_above_of(tables, spec.gate.margin)) == "GO").mean() > 0.8
+    assert (verdicts(p_above_of(tables, 0.01)) == "GO").mean() < 0.3
 
 
 def test_the_adapters_declare_a_copy_of_the_base_so_the_specs_allow_that(specs):
