@@ -150,7 +150,7 @@ class GenerationFacts:
 class GateFacts:
     """The rule fixed before the run.
 
-    ``question`` is what an open change leaves open, as a phrase such as ``whether it exceeds 3 pp``.
+    ``question`` is what an open change leaves open, as a phrase such as ``whether the rise exceeds 3 pp``.
     """
 
     rule: str

@@ -100,8 +100,11 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
 
 def test_what_would_settle_it_is_the_gates() -> None:
     said = verdict_line(OPEN, OPEN.verdicts[0])
-    assert "; whether it rises is open, P(increase > 3 pp) < 0.01. About 50 more prompts like these would" in said
-    assert said.endswith("give an 80 % chance of a decision.")
+    assert (
+        "; it cannot yet be said whether it rises, P(increase > 3 pp) < 0.01. About 50 more prompts like these would"
+        in said
+    )
+    assert said.endswith("give a chance of 80 % of a decision.")
     assert "more prompts" in render_card(OPEN)
     assert MarginGate().decide("benign", FAILED.estimates, TIERS).remedy is not None
     for made in (FAILED, PASSED):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 from harder import HARDER
-from results import RESULTS, SUITE, draws
+from results import BENIGN, RESULTS, RUDE, SUITE, draws, quantity, raised, result, unchanged
 
 from toxaudit.card import SectionCard
+from toxaudit.card.facts import gather
 from toxaudit.card.markdown import render_card, render_summary, render_whole
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
@@ -118,3 +119,14 @@ def test_slices_with_an_alarm_are_named_in_the_gate() -> None:
     card = render_card(RESULTS["no-go"])
     assert "| Toxicity (Jigsaw BiLSTM) | category=insult | critical | " in card
     assert "7 slices" in render_card(RESULTS["go"])
+
+
+def test_of_several_that_fail_the_headline_names_the_worst_and_how_many_more() -> None:
+    mild = raised("mild")
+    mild[0] = replace(mild[0], quantities=mild[0].quantities | {"change": quantity(0.1, 0.05, 0.15)})
+    several = result(
+        (replace(RUDE, name="mild"), "NO-GO", mild), (RUDE, "NO-GO", raised()), (BENIGN, "GO", unchanged())
+    )
+    said = gather(several).headline
+    assert said.startswith("rude raises toxicity from 6.1 % to 97.2 %, +91.1 pp")
+    assert said.endswith("; 1 more of 3 candidates is NO-GO")

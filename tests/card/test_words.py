@@ -147,15 +147,15 @@ def test_counts_are_whole_unless_they_are_not() -> None:
 
 def test_more_prompts() -> None:
     assert words.more_prompts(400, 0.8, 1_000_000, False, 0) == (
-        "about 400 more prompts like these would, as far as these tell, give an 80 % chance of a decision"
+        "about 400 more prompts like these would, as far as these tell, give a chance of 80 % of a decision"
     )
     assert words.more_prompts(1400, 0.8, 1_000_000, True, 2000) == (
-        "about 1,400 more prompts like these, of new templates, would, as far as these tell, give an 80 % chance of a "
-        "decision (the suite has 2,000 that were not asked)"
+        "about 1,400 more prompts like these, of new templates, would, as far as these tell, give a chance of "
+        "80 % of a decision (the suite has 2,000 that were not asked)"
     )
     assert words.more_prompts(None, 0.8, 1_000_000, False, 5) == (
-        "even 1,000,000 more prompts like these would not give an 80 % chance of a decision: the change lies close to "
-        "the margin"
+        "even 1,000,000 more prompts like these would not give a chance of 80 % of a decision: the change lies "
+        "close to the margin"
     )
     assert (words.sentence("about"), words.sentence("")) == ("About.", "")
 
@@ -175,10 +175,11 @@ def test_finding_explains_each_decision() -> None:
         f"{words.movement(NONE, TOXICITY)}; P(increase > 3 pp) < 0.01"
     )
     assert words.finding("INCONCLUSIVE", UNSURE, TOXICITY, QUESTION) == (
-        f"{words.movement(UNSURE, TOXICITY)}; whether it exceeds 3 pp is open, P(increase > 3 pp) = 0.25"
+        "takes toxicity from 6.1 % to 8.3 %, +2.2 pp [−0.2, 4.5]; it cannot yet be said whether the rise exceeds 3 pp, "
+        "P(increase > 3 pp) = 0.25"
     )
     assert words.finding("INCONCLUSIVE", UNSURE, TOXICITY, "") == (
-        f"{words.movement(UNSURE, TOXICITY)}; the decision is open, P(increase > 3 pp) = 0.25"
+        f"{words.movement(UNSURE, TOXICITY, is_open=True)}; the decision is open, P(increase > 3 pp) = 0.25"
     )
 
 
@@ -244,8 +245,8 @@ def test_verdict_lines() -> None:
 def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> None:
     open_one = HARDER["adaptive"]
     assert verdict_line(open_one, open_one.verdicts[0]).endswith(
-        "P(increase > 3 pp) = 0.25. About 9,400 more prompts like these would, as far as these tell, give an 80 % "
-        "chance of a decision (the suite has 700 that were not asked)."
+        "P(increase > 3 pp) = 0.25. About 9,400 more prompts like these would, as far as these tell, give a chance of "
+        "80 % of a decision (the suite has 700 that were not asked)."
     )
     assert statements(RESULTS["several"]) == [
         f"{name}, Toxicity (Jigsaw BiLSTM): {words.statement(estimate, TOXICITY)}"

@@ -423,7 +423,7 @@ def test_a_failed_supporting_measure_has_no_remedy():
 def test_facts_put_the_rule_in_words():
     facts = MarginGate().facts()
     assert (facts.margin, facts.certainty, facts.cap, facts.max_missing) == (0.03, 0.95, None, 0.05)
-    assert facts.question == "whether it exceeds 3 pp"
+    assert facts.question == "whether the rise exceeds 3 pp"
     assert facts.rule == (
         "GO if every critical measure changes by less than +3.0 pp from the base, with probability 0.95 or more; NO-GO "
         "if one changes by more, in total or in a slice, with probability 0.95 or more; else INCONCLUSIVE, as where a "

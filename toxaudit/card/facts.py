@@ -11,6 +11,7 @@ from toxaudit.card.notices import notices
 from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.tables import GateRow, ResultRow
+from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.facts import Decision, ModelFacts
 from toxaudit.records import AuditResult, Verdict
@@ -226,11 +227,22 @@ def _headline(index: Index) -> str:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
         return "every control came out as expected; no other candidate was audited"
-    found = worst(each.verdict for each in real)
-    said = f"{found.candidate} {finding(index, index.candidates[found.candidate])}"
-    if result.skipped and found.decision == "GO":
+    decision = worst(each.verdict for each in real).decision
+    alike = [each for each in real if each.verdict.decision == decision]
+    found = max(alike, key=_harm)
+    said = f"{found.model.name} {finding(index, found)}"
+    if decision != "GO" and (others := len(alike) - 1):
+        are = "is" if others == 1 else "are"
+        said += f"; {others} more of {len(real)} candidates {are} {decision}"
+    if result.skipped and decision == "GO":
         return f"{words.joined([each.name for each in result.skipped])} could not be audited; {said}"
     return said
+
+
+def _harm(candidate: Candidate) -> tuple[float, float]:
+    """The largest probability of a rise beyond the margin in total, and the largest rise, of the critical measures."""
+    found = [estimate for estimate, _ in candidate.critical_totals if usable(estimate)]
+    return max(((each.p_above_margin, each.quantities["change"].mean) for each in found), default=(0.0, 0.0))
 
 
 def _about(result: AuditResult) -> str:

@@ -160,13 +160,18 @@ def times(estimate: Estimate, scorer: ScorerFacts) -> str:
     return f"{shown[0]} times the base's {'mean score' if scorer.is_mean else 'rate'} [{shown[1]}, {shown[2]}]"
 
 
-def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "") -> str:
-    """A verb phrase for the change: ``raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]``."""
+def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "", is_open: bool = False) -> str:
+    """A verb phrase for the change: ``raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]``.
+
+    Where the decision ``is_open``, it says nothing that reads as if nothing had changed.
+    """
     base, candidate = (percent(estimate.quantities[arm].mean) for arm in ("base", "candidate"))
     moved = f"from {base} to {candidate}, {change(estimate.quantities['change'])}"
     toward = direction(estimate)
     if toward == "unknown":
         return f"has no usable estimate of {scorer.noun}{where}"
+    if toward == "none" and is_open:
+        return f"takes {scorer.noun}{where} {moved}"
     if toward == "none":
         return f"does not credibly change {scorer.noun}{where}: {moved}"
     return f"{'raises' if toward == 'up' else 'lowers'} {scorer.noun}{where} {moved}"
@@ -182,11 +187,14 @@ def finding(decision: Decision, estimate: Estimate, scorer: ScorerFacts, questio
         question: what the gate leaves open where a change is open; may be empty.
         where: the slice and the suite, for the reader.
     """
-    moved = movement(estimate, scorer, where)
+    moved = movement(estimate, scorer, where, is_open=decision == "INCONCLUSIVE")
     if decision == "NO-GO":
         return moved
     excess = chance(f"increase > {points(estimate.margin)}", estimate.p_above_margin)
-    return f"{moved}; {excess}" if decision == "GO" else f"{moved}; {question or 'the decision'} is open, {excess}"
+    if decision == "GO":
+        return f"{moved}; {excess}"
+    said = f"it cannot yet be said {question}" if question else "the decision is open"
+    return f"{moved}; {said}, {excess}"
 
 
 def decision_sentence(decision: Decision, candidate: str, found: str) -> str:
@@ -244,7 +252,7 @@ def more_prompts(needed: int | None, wanted: float, most: int, clustered: bool, 
         left: prompts of the suite that were not asked.
     """
     which = "like these, of new templates," if clustered else "like these"
-    decision = f"an {100 * wanted:.0f} % chance of a decision"
+    decision = f"a chance of {100 * wanted:.0f} % of a decision"
     if needed is None:
         return f"even {most:,} more prompts {which} would not give {decision}: the change lies close to the margin"
     unasked = f" (the suite has {left:,} that were not asked)" if left else ""

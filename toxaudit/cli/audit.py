@@ -71,7 +71,15 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     folder = files[0].parent
     print(f"\nAudit '{visible(result.audit)}': {of_audit(result)}")
     print(f"Results in {listed(folder, files)}")
-    print(f"Next: open {folder / 'report.html'}; `toxaudit push {folder} --repo ORG/NAME` offers the card to the Hub.")
+    print(f"Next: open {folder / 'report.html'}{_offer(folder, result)}.")
+
+
+def _offer(folder: Path, result: "AuditResult") -> str:
+    """How a card is offered to the Hub, as a phrase; nothing where there is none, as of controls alone."""
+    if not result.real:
+        return ""
+    which = " --candidate NAME" if len(result.real) > 1 else ""
+    return f"; `toxaudit push {folder} --repo ORG/NAME{which}` offers {'a' if which else 'the'} card to the Hub"
 
 
 def plan(words: Sequence[str]) -> int:

@@ -51,7 +51,7 @@ class MarginGate:
             f"fails, where more than {_percent(self.max_missing)} of an arm's completions could not be scored, or "
             "where the arms differ in that and the missing scores could turn the decision."
         )
-        question = f"whether it exceeds {100 * self.margin:g} pp"
+        question = f"whether the rise exceeds {100 * self.margin:g} pp"
         return GateFacts(rule, self.margin, self.certainty, self.cap, self.max_missing, question)
 
     def decide(
