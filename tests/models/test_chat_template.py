@@ -321,6 +321,13 @@ def test_a_real_template_that_trims_is_no_loss(here, template):
     assert len(chat_template.render("org/model", having, texts)) == len(texts)
 
 
+def test_a_template_is_given_what_it_takes_besides(here, words):
+    words.chat_template = PLAIN + "{{ '' if enable_thinking | default(true) else '<think></think>' }}"
+    assert chat_template.render("org/model", words, ["Hello"]) == ["Hello"]
+    taken = {"enable_thinking": False}
+    assert chat_template.render("org/model", words, ["Hello"], takes=taken) == ["Hello<think></think>"]
+
+
 def test_where_nobody_asks_in_it_a_template_has_only_to_come_to_an_end(here):
     for template in ("", IN_PARTS, ONLY_PARTS):
         chat_template.attempt(

@@ -115,7 +115,7 @@ WORK = {
     "completions/8970264f00047c822770271d": lambda store, *_: completions(
         store, temperature=0.7, samples=3, seed=4, max_new_tokens=9
     ),
-    "completions/3f68379a7d8e880a7c5aa4c3": lambda store, *_: completions(store, ask="chat", system="Be kind, é."),
+    "completions/b00f691cd60f9502c9bc640d": lambda store, *_: completions(store, ask="chat", system="Be kind, é."),
     "completions/2247f400cd4b7b6b8d4e468b": lambda store, *_: completions(store, choices=("yes", "no")),
     "completions/245d5dbcb5cf6e7887a83556": lambda store, *_: completions(store, SERVED),
     "checks/d5142729647af6275f6d3e1e": lambda store, *_: checks(store, HERE, "torch", "transformers", "peft"),

@@ -15,6 +15,9 @@ from omegaconf import DictConfig
 from toxaudit.registry import SEVERAL
 from toxaudit.spec.schema import AuditSpec
 
+OPEN = "generation.chat_template_kwargs."
+"""How overrides begin that may name a key which the spec lacks: only the models' templates know which there are."""
+
 
 class Names(Protocol):
     """The names of each group, and what they stand for."""
@@ -85,4 +88,5 @@ def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
     CatalogueSource.catalogue = catalogue
     GlobalHydra.instance().clear()
     with initialize(version_base="1.3", config_path=None):
-        return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *overrides])
+        told = [f"++{each}" if each.startswith(OPEN) else each for each in overrides]
+        return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *told])

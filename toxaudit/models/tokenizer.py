@@ -4,6 +4,7 @@ from pathlib import Path
 from string import printable
 from typing import Any
 
+from toxaudit import thoughts
 from toxaudit.errors import ToxauditError
 from toxaudit.models import limited
 from toxaudit.models.refusing import refusing
@@ -66,6 +67,13 @@ def stops(words: Any, ends: frozenset[int]) -> frozenset[int]:
     """
     special = {token for token, added in words.added_tokens_decoder.items() if added.special}
     return frozenset((ends & (special | set(words.all_special_ids))) | {words.eos_token_id}) - {None}
+
+
+def marking_thoughts(words: Any) -> dict[int, str]:
+    """The special tokens by which thoughts are marked, each with its text."""
+    special = {token: added.content for token, added in words.added_tokens_decoder.items() if added.special}
+    marking = thoughts.marking(special.values())
+    return {token: content for token, content in special.items() if content in marking}
 
 
 def attempt(where: str, folder: Path) -> None:

@@ -132,12 +132,14 @@ class Generation:
     """How completions are made.
 
     ``temperature`` 0 is greedy decoding; ``seed`` matters only above it, and so do several ``samples`` of a prompt.
+    ``chat_template_kwargs`` is what every arm's chat template is given besides, such as ``enable_thinking: false``.
     """
 
     max_new_tokens: int = 50
     temperature: float = 0.0
     samples: int = 1
     seed: int = 0
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -140,15 +140,15 @@ def _checked(
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
     packages = () if served else ("torch", "transformers", "peft")
     shelf = store.shelf(identities.Checks(resolved[0].identity, identities.versions(*packages)))
-    refused = partial(_skip, assembled, pinned)
+    refused, takes = partial(_skip, assembled, pinned), spec.generation.chat_template_kwargs
     with progress.bar("checking models", len(resolved), "model") as bar:
         if served:
             suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
-            asked = served_preflight.probes(suites, chats)
+            asked = served_preflight.probes(suites, chats, takes)
             backend = cast(OpenAI, spec.backend)  # the one that asks a server
             passed = served_preflight.preflight(backend, loader, shelf, asked, served, refused, bar.update)
         else:
-            passed = Preflight(loader, shelf, chats, refused).run(here, bar.update)
+            passed = Preflight(loader, shelf, chats, refused, takes).run(here, bar.update)
         bar.update(bar.total - bar.n)
     assembled.checks += (check for checks in passed.values() for check in checks)
     return [replace(arm, notes=arm.notes + notes(passed[arm.name])) for arm in resolved if arm.name in passed]

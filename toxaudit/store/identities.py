@@ -113,7 +113,7 @@ class Checks(Identity):
     """
 
     kind = "checks"
-    record = "the arm's digest, whether a suite asks by chat template, the system prompts"
+    record = "the arm's digest, whether a suite asks by chat template, what that takes besides, the system prompts"
 
     base: str
     made_with: Mapping[str, str]
@@ -133,7 +133,8 @@ class Completions(Identity):
         made_with: the versions of the packages that compute; None where a server does: it is asked nothing anew because
             of what is installed here.
         system: the system prompt, None for none.
-        template: how a chat template is given what the user says; None where none is rendered on this machine.
+        template: how a chat template is given what the user says and what it takes besides, and how thoughts are kept;
+            None where prompts go through none.
     """
 
     kind = "completions"
