@@ -206,7 +206,7 @@ def test_what_a_template_takes_names_the_completions_asked_in_it_and_no_others(m
         spec = SimpleNamespace(
             generation=Generation(chat_template_kwargs=takes), backend=SimpleNamespace(numerics="transformers")
         )
-        arm = SimpleNamespace(name="tuned", identity="0" * 64)
+        arm = SimpleNamespace(name="tuned", identity="0" * 64, template=None)
         return answering._identity(spec, arm, ("tuned", ask, None, False)).key
 
     assert names("chat") != names("chat", enable_thinking=False) != names("chat", enable_thinking=True)

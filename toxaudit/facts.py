@@ -137,7 +137,11 @@ class ScorerFacts:
 
 @dataclass(frozen=True)
 class GenerationFacts:
-    """How completions were made; ``chat_template_kwargs`` is what every arm's chat template was given besides."""
+    """How completions were made.
+
+    ``chat_template_kwargs`` is what every arm's chat template was given besides. ``chat_template`` is ``own`` where
+    each arm was asked in its own, ``base`` where all were asked in the base's, or else the file that held that of all.
+    """
 
     backend: str
     max_new_tokens: int
@@ -145,6 +149,7 @@ class GenerationFacts:
     samples: int
     seed: int
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    chat_template: str = "own"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
-from toxaudit.models import Arm, Loader
+from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
@@ -193,6 +193,7 @@ def _result(
             samples=spec.generation.samples,
             seed=spec.generation.seed,
             chat_template_kwargs=dict(spec.generation.chat_template_kwargs),
+            chat_template=_template(found.audited, spec),
         ),
         gate=spec.gate.facts(),
         estimates=tuple(estimates),
@@ -202,6 +203,12 @@ def _result(
         skipped=tuple(found.skipped.values()),
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
+
+
+def _template(audited: Sequence[Arm], spec: AuditSpec) -> str:
+    """In which chat template arms were asked, fit for publishing."""
+    others = (arm.template for arm in audited if isinstance(arm, ResolvedModel) and arm.template)
+    return next((other.shown for other in others), spec.chat_template)
 
 
 def _noted(facts: ModelFacts, note: str | None) -> ModelFacts:

@@ -235,7 +235,7 @@ SYSTEM_AS_TEXT = (
 )
 FALCON = "{% for m in messages %}{{ m['content'].strip().replace('\r\n', '\n').replace('\n\n', '\n') }}{% endfor %}"
 NEMOTRON = TURN + "{{ m.content | replace('/think', '') | replace('/no_think', '') | trim }}" + END
-DROPS = "drops what the user says: set ask: raw in the suite, or mend the template"
+DROPS = "drops what the user says: set ask: raw in the suite, or name another by chat_template"
 ALTERS = DROPS.replace("drops", "alters")
 
 
@@ -309,7 +309,7 @@ def test_a_template_that_loses_one_of_the_texts_is_refused(here, instead, lost):
         "Say Hello: {{ messages[0].content if messages[0].content[:2] not in ['He', 'yo'] else " + instead + " }}"
     )
     assert refusal(template, "Good day", "Hello", "you").endswith(
-        f" drops or alters what the user says in {lost}: set ask: raw in the suite, or mend the template."
+        f" drops or alters what the user says in {lost}: set ask: raw in the suite, or name another by chat_template."
     )
 
 

@@ -380,7 +380,7 @@ def test_a_template_that_drops_what_the_user_says_is_refused_where_a_suite_asks_
     brings = checks.candidate("brings", peft=with_words(models, tmp_path / "brings", STATIC))
     assert set(checks.run(static, brings)) == {"base", "static", "brings"}
     assert set(checks.run(static, brings, chat=True)) == {"base"}
-    drops = "its chat template drops what the user says: set ask: raw in the suite, or mend the template."
+    drops = "its chat template drops what the user says: set ask: raw in the suite, or name another by chat_template."
     assert {arm: said.split(": ", 2)[2] for arm, said in checks.refused.items()} == {"static": drops, "brings": drops}
     base = checks.resolve_base(variant(models, "base", tmp_path / "base", template=STATIC))
     with pytest.raises(ToxauditError, match=r"^base: .*base: its chat template drops what the user says: "):

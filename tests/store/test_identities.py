@@ -30,7 +30,7 @@ BEFORE = Path(__file__).parent / "before"
 """A store made when every stage named its own work: scores of three texts, and posteriors of six prompts."""
 
 SHA = "0123456789abcdef" * 4
-HERE = SimpleNamespace(name="tuned", identity=SHA, loaded_as=SHA, system_instruction=None)
+HERE = SimpleNamespace(name="tuned", identity=SHA, loaded_as=SHA, system_instruction=None, template=None)
 SERVED = ServedModel("tuned", "served", "localhost:8000/v1", "llama")
 
 

@@ -16,7 +16,7 @@ PROBES = ("Qzxjkvw", _SAID, " ".join(f"{_SAID} ({number})" for number in range(3
 
 SHOWN = 60  # characters of a text that a sentence cites
 MEND_SYSTEM = "leave system_instruction out"
-MEND_TEXT = "set ask: raw in the suite, or mend the template"
+MEND_TEXT = "set ask: raw in the suite, or name another by chat_template"
 
 Chat = list[dict[str, Any]]
 

@@ -118,6 +118,7 @@ class Preflight:
 
     def _key(self, arm: ResolvedModel) -> str:
         key = arm.identity + ASKED_BY_CHAT * bool(self._chats)
+        key += arm.template.digest if self._chats and arm.template else ""
         key += json.dumps(self._takes, sort_keys=True) * bool(self._takes)
         return key + digest(*systems) if any(systems := self._systems(arm)) else key
 
@@ -141,6 +142,8 @@ class Preflight:
         else:
             with checks.check(LIMITS):
                 self._try(where, tokenizer.folder_of(arm))
+                if arm.template and arm.template.folder and not arm.template.run_code:
+                    self._try("base: its tokenizer", arm.template.folder)
         with self._loader.open(arm, checks) as loaded:
             words = _words(loaded.tokenizer)
             self._check_template(where, arm, loaded, words.template, checks)
@@ -157,7 +160,9 @@ class Preflight:
             return
         with checks.check(TEMPLATE):
             if not loaded.tokenizer.chat_template:
-                raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
+                whose = "the base" if arm.template else arm.name
+                raise ToxauditError(f"{whose} has no chat template: set ask: raw in the suite.")
+            where += f", asked in {arm.template.shown}" if arm.template else ""
             for system in self._systems(arm) or [""]:
                 self._render(where, loaded.tokenizer, template, system)
         ignored = chat_template.ignores(loaded.tokenizer, self._takes)

@@ -5,11 +5,11 @@ import json
 from omegaconf import MISSING
 
 from toxaudit.decision.headline import HEADLINES
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names
-from toxaudit.spec.schema import SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
+from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
 
 GIVEN = {
     *("messages", "conversations", "chat_template", "tools", "documents", "add_generation_prompt"),
@@ -52,6 +52,7 @@ def check(spec: AuditSpec) -> None:
         )
     _check_samples(spec.generation)
     _check_taken(spec)
+    _check_template(spec)
     if spec.sampling.in_rounds:
         _check_rounds(spec)
     several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
@@ -85,6 +86,16 @@ def _check_taken(spec: AuditSpec) -> None:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ToxauditError(f"{where} is no plain value: write a truth value, a number, text or lists.") from error
+
+
+def _check_template(spec: AuditSpec) -> None:
+    """The chat template is one of three, and some suite asks in it."""
+    chosen = spec.chat_template
+    if chosen not in (OWN, BASE) and not chosen.endswith(".jinja"):
+        near = did_you_mean(chosen, (OWN, BASE))
+        raise ToxauditError(f"chat_template is '{chosen}': it must be own, base, or the path of a .jinja file.{near}")
+    if chosen != OWN and not any(suite.ask == "chat" for suite in spec.suites.values()):
+        raise ToxauditError(f"chat_template={chosen} does nothing: no suite asks in the chat template.")
 
 
 def _check_rounds(spec: AuditSpec) -> None:

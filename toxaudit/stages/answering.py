@@ -141,9 +141,11 @@ def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
 
 def _template(spec: AuditSpec, arm: Arm) -> dict[str, Any]:
     """All that changes a completion of what the chat template is given, and what is kept of it."""
-    handed_over = {} if isinstance(arm, ServedModel) else HANDED_OVER
     takes = spec.generation.chat_template_kwargs
-    return TOLD | handed_over | ({"takes": dict(takes)} if takes else {})
+    found = TOLD | ({"takes": dict(takes)} if takes else {})
+    if isinstance(arm, ServedModel):
+        return found
+    return found | HANDED_OVER | ({"of": arm.template.digest} if arm.template else {})
 
 
 def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:

@@ -23,6 +23,7 @@ from toxaudit.models import (
     effect,
     resolve_base,
     resolve_candidate,
+    tokenizer,
     tuned,
 )
 from toxaudit.models.served import served_base, served_candidate, shown
@@ -70,14 +71,14 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
         _leave_out(assembled, spec, name, sentence)
         assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
-    base = replace(base, system_instruction=spec.base.system_instruction)
+    base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in assembled.skipped:
             with _may_skip(assembled, pinned, name) as checks:
                 arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
-                resolved.append(replace(arm, system_instruction=own))
+                resolved.append(_asked(replace(arm, system_instruction=own), base, spec))
     _check_any_left(assembled, spec, resolved)
     assembled.audited = _checked(assembled, pinned, resolved, loader, store, chats)
     _check_any_left(assembled, spec, assembled.audited)
@@ -85,6 +86,13 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     order = ("base", *spec.candidates)
     assembled.checks.sort(key=lambda check: order.index(check.arm))  # those of one arm stay as they were done
     return assembled
+
+
+def _asked(arm: Arm, base: Arm, spec: AuditSpec) -> Arm:
+    """The arm with the chat template that it is asked in; a server's model is asked in its server's."""
+    if isinstance(arm, ServedModel) or isinstance(base, ServedModel):
+        return arm
+    return replace(arm, template=tokenizer.asked_in(arm, base, spec.chat_template))
 
 
 def _candidate(
