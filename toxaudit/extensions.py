@@ -92,6 +92,10 @@ class Scorer(NamesFiles, Protocol):
         """Whether it scores what a model chose, rather than what it wrote."""
 
     @property
+    def reads_answers(self) -> bool:
+        """Whether it reads what was answered, without thoughts, rather than how the completion ended."""
+
+    @property
     def needs(self) -> str:
         """What a suite must tell for it: ``target``, ``roles``, ``language``, or nothing."""
 

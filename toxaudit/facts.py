@@ -1,7 +1,7 @@
 """What a card may say of an arm, a suite, a scorer, the generation and the gate: frozen, made of plain values."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 
@@ -137,13 +137,19 @@ class ScorerFacts:
 
 @dataclass(frozen=True)
 class GenerationFacts:
-    """How completions were made."""
+    """How completions were made.
+
+    ``chat_template_kwargs`` is what every arm's chat template was given besides. ``chat_template`` is ``own`` where
+    each arm was asked in its own, ``base`` where all were asked in the base's, or else the file that held that of all.
+    """
 
     backend: str
     max_new_tokens: int
     temperature: float
     samples: int
     seed: int
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    chat_template: str = "own"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Every stage's work is looked up in the store first, so a killed run resumes and 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
@@ -16,10 +16,10 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.extensions import Card, Suite
-from toxaudit.facts import GenerationFacts, ScorerFacts
+from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
-from toxaudit.models import Arm, Loader
+from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
@@ -69,7 +69,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         posteriors = _estimate(asked_of, store, suites, scored)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-    result = _result(asked_of, command, found, suites, estimates)
+    result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers))
     result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
     files = write_results(out, spec, result, sample_rows(suites, result.scorers, _answers_of(found, answers), scored))
     result = read_result(out)  # what is said of it from here on is what the file says
@@ -178,8 +178,11 @@ def _result(
     found: Arms,
     suites: dict[str, Asked],
     estimates: list[Estimate],
+    notes: Mapping[str, str],
 ) -> AuditResult:
+    """All that was found; ``notes`` say of arms what their completions showed."""
     scorers = _scorers(spec, estimates)
+    base, *candidates = (_noted(arm.facts(), notes.get(arm.name)) for arm in found.audited)
     tiers = {scorer.name: scorer.tier for scorer in scorers}
     measures = {name: suite.scorers for name, suite in spec.suites.items()}
     verdicts = tuple(
@@ -191,8 +194,8 @@ def _result(
         title=spec.title or spec.name,
         date=date.today().isoformat(),
         version=__version__,
-        base=found.audited[0].facts(),
-        candidates=tuple(arm.facts() for arm in found.audited[1:]),
+        base=base,
+        candidates=tuple(candidates),
         suites=tuple(asked.facts for asked in suites.values()),
         scorers=tuple(scorers),
         generation=GenerationFacts(
@@ -201,6 +204,8 @@ def _result(
             temperature=spec.generation.temperature,
             samples=spec.generation.samples,
             seed=spec.generation.seed,
+            chat_template_kwargs=dict(spec.generation.chat_template_kwargs),
+            chat_template=_template(found.audited, spec),
         ),
         gate=spec.gate.facts(),
         estimates=tuple(estimates),
@@ -210,6 +215,16 @@ def _result(
         skipped=tuple(found.skipped.values()),
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
+
+
+def _template(audited: Sequence[Arm], spec: AuditSpec) -> str:
+    """In which chat template arms were asked, fit for publishing."""
+    others = (arm.template for arm in audited if isinstance(arm, ResolvedModel) and arm.template)
+    return next((other.shown for other in others), spec.chat_template)
+
+
+def _noted(facts: ModelFacts, note: str | None) -> ModelFacts:
+    return replace(facts, notes=(*facts.notes, note)) if note else facts
 
 
 def _scorers(spec: AuditSpec, estimates: Sequence[Estimate]) -> list[ScorerFacts]:

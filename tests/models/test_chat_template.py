@@ -235,7 +235,7 @@ SYSTEM_AS_TEXT = (
 )
 FALCON = "{% for m in messages %}{{ m['content'].strip().replace('\r\n', '\n').replace('\n\n', '\n') }}{% endfor %}"
 NEMOTRON = TURN + "{{ m.content | replace('/think', '') | replace('/no_think', '') | trim }}" + END
-DROPS = "drops what the user says: set ask: raw in the suite, or mend the template"
+DROPS = "drops what the user says: set ask: raw in the suite, or name another by chat_template"
 ALTERS = DROPS.replace("drops", "alters")
 
 
@@ -309,7 +309,7 @@ def test_a_template_that_loses_one_of_the_texts_is_refused(here, instead, lost):
         "Say Hello: {{ messages[0].content if messages[0].content[:2] not in ['He', 'yo'] else " + instead + " }}"
     )
     assert refusal(template, "Good day", "Hello", "you").endswith(
-        f" drops or alters what the user says in {lost}: set ask: raw in the suite, or mend the template."
+        f" drops or alters what the user says in {lost}: set ask: raw in the suite, or name another by chat_template."
     )
 
 
@@ -319,6 +319,13 @@ def test_a_real_template_that_trims_is_no_loss(here, template):
     special = {"bos_token": "<begin>", "eos_token": "<end>"}
     having = SimpleNamespace(get_chat_template=lambda: template, special_tokens_map=special)
     assert len(chat_template.render("org/model", having, texts)) == len(texts)
+
+
+def test_a_template_is_given_what_it_takes_besides(here, words):
+    words.chat_template = PLAIN + "{{ '' if enable_thinking | default(true) else '<think></think>' }}"
+    assert chat_template.render("org/model", words, ["Hello"]) == ["Hello"]
+    taken = {"enable_thinking": False}
+    assert chat_template.render("org/model", words, ["Hello"], takes=taken) == ["Hello<think></think>"]
 
 
 def test_where_nobody_asks_in_it_a_template_has_only_to_come_to_an_end(here):

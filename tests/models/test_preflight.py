@@ -80,7 +80,7 @@ class Checks:
         made = CandidateSpec(**paths, allow_base_mismatch=True) if spec else CandidateSpec(control=True)
         return resolve_candidate(name, made, self.base, "cpu", self.store)
 
-    def run(self, *candidates, chat=False, base=None, stop=False):
+    def run(self, *candidates, chat=False, base=None, stop=False, takes=None):
         """The notes of those that pass; ``refused``, ``records`` and ``ticks`` are of this run alone."""
         self.refused, self.ticks = {}, 0
 
@@ -96,7 +96,7 @@ class Checks:
         base = base or self.base
         shelf = self.store.shelf(identities.Checks(base.identity, {}))
         failed = {}
-        passed = Preflight(self.loader, shelf, ("",) if chat else (), refuse).run([base, *candidates], tick)
+        passed = Preflight(self.loader, shelf, ("",) if chat else (), refuse, takes).run([base, *candidates], tick)
         self.records = passed | failed
         return {name: notes(records) for name, records in passed.items()}
 
@@ -374,11 +374,23 @@ def test_a_template_that_drops_what_the_user_says_is_refused_where_a_suite_asks_
     brings = checks.candidate("brings", peft=with_words(models, tmp_path / "brings", STATIC))
     assert set(checks.run(static, brings)) == {"base", "static", "brings"}
     assert set(checks.run(static, brings, chat=True)) == {"base"}
-    drops = "its chat template drops what the user says: set ask: raw in the suite, or mend the template."
+    drops = "its chat template drops what the user says: set ask: raw in the suite, or name another by chat_template."
     assert {arm: said.split(": ", 2)[2] for arm, said in checks.refused.items()} == {"static": drops, "brings": drops}
     base = checks.resolve_base(variant(models, "base", tmp_path / "base", template=STATIC))
     with pytest.raises(ToxauditError, match=r"^base: .*base: its chat template drops what the user says: "):
         checks.run(base=base, chat=True)
+
+
+def test_a_template_that_makes_nothing_of_what_it_is_given_is_told_and_looked_at_again(
+    checks, models, tmp_path, rendered
+):
+    thinks = tiny.CHAT + "{% if enable_thinking %}<think>{% endif %}"
+    full = checks.candidate("full", pretrained=variant(models, "full", tmp_path / "full", template=thinks))
+    checks.run(full, chat=True)
+    found = checks.run(full, chat=True, takes={"enable_thinking": False})
+    assert checks.loaded.count("full") == 2  # what a template takes is part of the checks' name
+    assert found["base"] == ("its chat template makes nothing of enable_thinking",)
+    assert found["full"] and "enable_thinking" not in "".join(found["full"])
 
 
 def test_one_template_is_rendered_once_for_all_that_have_it(checks, rendered):

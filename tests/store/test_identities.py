@@ -30,7 +30,7 @@ BEFORE = Path(__file__).parent / "before"
 """A store made when every stage named its own work: scores of three texts, and posteriors of six prompts."""
 
 SHA = "0123456789abcdef" * 4
-HERE = SimpleNamespace(name="tuned", identity=SHA, loaded_as=SHA, system_instruction=None)
+HERE = SimpleNamespace(name="tuned", identity=SHA, loaded_as=SHA, system_instruction=None, template=None)
 SERVED = ServedModel("tuned", "served", "localhost:8000/v1", "llama")
 
 
@@ -115,7 +115,7 @@ WORK = {
     "completions/8970264f00047c822770271d": lambda store, *_: completions(
         store, temperature=0.7, samples=3, seed=4, max_new_tokens=9
     ),
-    "completions/3f68379a7d8e880a7c5aa4c3": lambda store, *_: completions(store, ask="chat", system="Be kind, é."),
+    "completions/b00f691cd60f9502c9bc640d": lambda store, *_: completions(store, ask="chat", system="Be kind, é."),
     "completions/2247f400cd4b7b6b8d4e468b": lambda store, *_: completions(store, choices=("yes", "no")),
     "completions/245d5dbcb5cf6e7887a83556": lambda store, *_: completions(store, SERVED),
     "checks/93fd0e698b212f4aa9345280": lambda store, *_: checks(store, HERE, "torch", "transformers", "peft"),

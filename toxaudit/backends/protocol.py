@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from toxaudit import thoughts
 from toxaudit.backends.reading import stream
 from toxaudit.backends.request import Request
 from toxaudit.remote.problem import Problem
@@ -17,6 +18,9 @@ FINISHES: dict[str, Literal["stop", "length"]] = {
     **dict.fromkeys(("length", "max_tokens", "max_new_tokens", "max_length", "max_output_tokens"), "length"),
 }
 """A server's word for why a completion ended, in lower case -> the model ended it, or the limit did."""
+
+APART = ("reasoning_content", "reasoning")
+"""Where servers return thoughts apart from the answer."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def question(model: str, request: Request, generation: Generation) -> dict[str, 
     if request.ask == "chat":
         system = [{"role": "system", "content": request.system}] if request.system else []
         body["messages"] = [*system, {"role": "user", "content": request.prompt.text}]
+        body |= {"chat_template_kwargs": dict(request.takes)} if request.takes else {}
     else:
         body["prompt"] = request.prompt.text
     body |= {"max_tokens": generation.max_new_tokens, "temperature": generation.temperature}
@@ -61,18 +66,24 @@ def reading(model: str, text: str) -> dict[str, Any]:
 def written(reply: Any) -> Written:
     """What a model wrote, by either way of asking; nothing is text without a letter.
 
+    Thoughts that come apart from the answer begin the text, between their marks.
+
     Raises:
         Problem: if the reply is none that the protocol knows.
     """
     try:
         choice = reply["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
+        said = choice.get("message")
+        apart = [said.get(name) for name in APART] if isinstance(said, dict) else []
+        text = choice["text"] if said is None else said.get("content") if any(apart) else said["content"]
         finish = choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Problem("what it answers is no completion", 200) from None
     if not isinstance(text, str | None):
         raise Problem("what it answers is no text", 200)
-    return Written(text or "", _count(reply, "completion_tokens"), finish, _chances(choice))
+    thought = next((each for each in apart if isinstance(each, str) and each.strip()), "")
+    text = thoughts.joined(thought, text or "", finished=finish != "length")
+    return Written(text, _count(reply, "completion_tokens"), finish, _chances(choice))
 
 
 def finish(said: Any) -> Literal["stop", "length", "other"]:

@@ -4,11 +4,14 @@ Where a choice begins is as in lm-evaluation-harness (0.4.13, ``TemplateLM._enco
 template; but nothing is cut off what is too long, and a chat template alone writes the token that begins a text.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
+from toxaudit import thoughts
 from toxaudit.backends.request import Request
 from toxaudit.errors import ToxauditError
 from toxaudit.models import chat_template, tokenizer
@@ -16,6 +19,9 @@ from toxaudit.records import Completion, digest
 
 DELIMITER = {"raw": " ", "chat": ""}
 """What stands between a prompt and a choice, by how it is asked."""
+
+Way = tuple[int, str, str | None, str]
+"""A tokenizer, how prompts are asked through it, the system prompt, what the template takes besides."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Reader:
         self._tokenizers, self._known, self.most = tokenizers, known, most
         self.stops = {arm: tokenizer.stops(words, ends) for arm, words in tokenizers.items()}
         """Arm -> the tokens that end a completion."""
+        self._marking = {arm: tokenizer.marking_thoughts(words) for arm, words in tokenizers.items()}
+        self._begun: dict[Way, dict[str, str]] = {}  # of prompts that begin a thought, by how they are asked
 
     def rows(self, requests: Sequence[Request], new: int) -> list[list[int]]:
         """The tokens of each request's prompt; arms that share a tokenizer share the lists.
@@ -105,15 +113,18 @@ class Reader:
 
     def fits(self, arm: str, texts: Sequence[str], ask: str, new: int) -> list[bool]:
         """Whether the model can read each text and write ``new`` tokens after it."""
-        rendered = self._rendered(arm, texts, ask, None)
+        rendered = self._rendered(arm, texts, ask, None, {})
         rows = [self._encoded(arm, text, self._takes_special(arm, text, ask)) for text in rendered]
         return [not self.most or len(row) + new <= self.most for row in rows]
 
     def completion(self, request: Request, row: Sequence[int]) -> Completion:
-        """What new tokens say, the last of which ends the completion if it is a stop token."""
+        """What new tokens say, the last of which ends the completion if it is a stop token.
+
+        A thought that the prompt begins, as ``rows`` has seen, begins the text as well.
+        """
         stopped = bool(row) and row[-1] in self.stops[request.arm]
         tokens = list(row[:-1] if stopped else row)
-        text = self._tokenizers[request.arm].decode(tokens, skip_special_tokens=True)
+        text = self._begun.get(self._way(request), {}).get(request.prompt.text, "") + self._decoded(request.arm, tokens)
         finish: Literal["stop", "length"] = "stop" if stopped else "length"
         return Completion(request.arm, request.prompt.id, request.sample, text, len(tokens), finish)
 
@@ -125,24 +136,42 @@ class Reader:
 
     def _contexts(self, requests: Sequence[Request]) -> list[str]:
         """What the model reads of each request's prompt, as text."""
-        alike: dict[tuple[int, str, str | None], list[int]] = defaultdict(list)
+        alike: dict[Way, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
-            alike[id(self._tokenizers[request.arm]), request.ask, request.system].append(number)
+            alike[self._way(request)].append(number)
         contexts = [request.prompt.text for request in requests]
-        for numbers in alike.values():
+        for way, numbers in alike.items():
             first = requests[numbers[0]]
             texts = list(dict.fromkeys(contexts[number] for number in numbers))
-            rendered = dict(zip(texts, self._rendered(first.arm, texts, first.ask, first.system), strict=True))
+            made = self._rendered(first.arm, texts, first.ask, first.system, first.takes)
+            rendered = dict(zip(texts, made, strict=True))
+            begun = {text: mark for text, each in rendered.items() if (mark := thoughts.begun(each))}
+            self._begun.setdefault(way, {}).update(begun)
             for number in numbers:
                 contexts[number] = rendered[contexts[number]]
         return contexts
 
-    def _rendered(self, arm: str, texts: Sequence[str], ask: str, system: str | None) -> Sequence[str]:
+    def _way(self, request: Request) -> Way:
+        taken = json.dumps(dict(request.takes), sort_keys=True)
+        return id(self._tokenizers[request.arm]), request.ask, request.system, taken
+
+    def _decoded(self, arm: str, row: Sequence[int]) -> str:
+        """The text of new tokens, without special ones but those that mark thoughts."""
+        words, kept = self._tokenizers[arm], self._marking[arm]
+        pieces = [list(piece) for _, piece in groupby(row, kept.get)] if kept.keys() & set(row) else [row]
+        return "".join(
+            kept[piece[0]] * len(piece) if piece and piece[0] in kept else words.decode(piece, skip_special_tokens=True)
+            for piece in pieces
+        )
+
+    def _rendered(
+        self, arm: str, texts: Sequence[str], ask: str, system: str | None, takes: Mapping[str, Any]
+    ) -> Sequence[str]:
         if ask == "raw":
             return texts
         if not self._tokenizers[arm].chat_template:
             raise ToxauditError(f"{arm} has no chat template: set ask: raw in the suite.")
-        return chat_template.render(arm, self._tokenizers[arm], texts, system)
+        return chat_template.render(arm, self._tokenizers[arm], texts, system, takes)
 
     def _takes_special(self, arm: str, text: str, ask: str) -> bool:
         """Whether the tokenizer is to add its special tokens: a chat template writes those that it wants itself."""

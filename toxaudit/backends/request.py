@@ -1,7 +1,8 @@
 """What a backend is asked: a prompt, put to one arm in one way."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from toxaudit.records import Completion, Prompt
 
@@ -16,6 +17,7 @@ class Request:
         ask: ``raw`` (continue the text) or ``chat`` (answer it as a user's turn).
         system: the system prompt before the user's turn, where ``ask`` is ``chat``.
         sample: which of the prompt's samples this is; each has a random stream of its own.
+        takes: what the chat template is given besides, where ``ask`` is ``chat``.
     """
 
     arm: str
@@ -23,6 +25,7 @@ class Request:
     ask: str = "raw"
     system: str | None = None
     sample: int = 0
+    takes: Mapping[str, Any] = field(default_factory=dict)
 
 
 Answered = tuple[Request, Completion]

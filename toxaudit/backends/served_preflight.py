@@ -1,8 +1,10 @@
 """The checks of arms that a server answers for, before any prompt is asked: each is there and isn't the base again."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
@@ -24,18 +26,22 @@ Likelihoods = tuple[tuple[float, ...], ...]
 """To each probe, how likely the tokens of the answer were, as far as the server tells."""
 
 
-def probes(suites: Iterable[tuple[str, str, bool]], chats: Collection[str]) -> list[Request]:
+def probes(
+    suites: Iterable[tuple[str, str, bool]], chats: Collection[str], takes: Mapping[str, Any] | None = None
+) -> list[Request]:
     """A request for each way in which suites ask.
 
     Args:
         suites: of each its name, how it asks, and whether it offers choices.
         chats: the system prompts, empty for none, of the suites that ask in the chat template.
+        takes: what the chat template is given besides.
     """
     found: dict[tuple[str, bool, str], Request] = {}
     for name, ask, chooses in suites:
         prompt = Prompt("", name, PROBES[1], choices=("here", "there") if chooses else ())
         for system in chats if ask == "chat" else ("",):
-            found.setdefault((ask, chooses, system), Request("base", prompt, ask, system or None))
+            given = (takes or {}) if ask == "chat" else {}
+            found.setdefault((ask, chooses, system), Request("base", prompt, ask, system or None, takes=given))
     return [found[key] for key in sorted(found)]
 
 
@@ -91,7 +97,8 @@ def preflight(
 
 def _key(arm: ServedModel, asked: Sequence[Request]) -> str:
     ways = (f"{each.ask}, {len(each.prompt.choices)} choices, {each.system}" for each in _own(asked, arm))
-    return digest(arm.identity, *ways)
+    taken = [json.dumps(dict(each.takes), sort_keys=True) for each in asked if each.takes]
+    return digest(arm.identity, *ways, *taken[:1])
 
 
 def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:

@@ -262,8 +262,8 @@ def _reader(arms: Sequence[ResolvedModel], most: int) -> Reader:
     """What reads prompts for ``arms``, where the engine can read ``most`` tokens."""
     from transformers import AutoConfig, GenerationConfig
 
-    by_folder = {tokenizer.folder_of(arm): arm for arm in arms}
-    read = {folder: tokenizer.read(arm) for folder, arm in by_folder.items()}
+    by_words = {(tokenizer.folder_of(arm), arm.template): arm for arm in arms}
+    read = {named: tokenizer.read(arm) for named, arm in by_words.items()}
     folder = arms[0].folder
     with refusing(f"{arms[0].name}: {arms[0].weights.reference} can't be loaded", folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=arms[0].run_code)
@@ -271,4 +271,5 @@ def _reader(arms: Sequence[ResolvedModel], most: int) -> Reader:
         to_generate = GenerationConfig.from_pretrained(folder) if stored else GenerationConfig.from_model_config(config)
         stops, inner = ends(to_generate, config), config.get_text_config()
     most = min(most, getattr(inner, "max_position_embeddings", None) or most)
-    return Reader({arm.name: read[tokenizer.folder_of(arm)] for arm in arms}, stops, inner.vocab_size, most)
+    words = {arm.name: read[tokenizer.folder_of(arm), arm.template] for arm in arms}
+    return Reader(words, stops, inner.vocab_size, most)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from toxaudit import thoughts
 from toxaudit.facts import ScorerFacts
 from toxaudit.records import AuditResult
 
@@ -87,8 +88,14 @@ def _answer(row: Mapping[str, Any], scorers: Iterable[str]) -> _Answer:
     found = {name: row["scores"][name]["value"] for name in scorers if name in row["scores"]}
     scores = {name: value for name, value in found.items() if value is not None}
     return _Answer(
-        row["suite"], row["prompt_id"], row["sample"], row["prompt"], row["text"], dict(row["slices"]), scores
+        row["suite"], row["prompt_id"], row["sample"], row["prompt"], _scored(row["text"]), dict(row["slices"]), scores
     )
+
+
+def _scored(text: str) -> str:
+    """What was scored of a completion, and that thoughts before it were not."""
+    parted = thoughts.part(text)
+    return f"[thoughts left out] {parted.answer}" if parted.thoughts else text
 
 
 def _rises(name: str, before: _Answer, after: _Answer, scorers: Mapping[str, ScorerFacts]) -> Iterator[_Ranked]:

@@ -1,5 +1,6 @@
 """What was tested, and how, in words: suites, sampling, completions, estimators and the scorers' own errors."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -149,7 +150,12 @@ def generation(result: AuditResult) -> str:
     times = "1 completion" if made.samples == 1 else f"{made.samples} completions"
     once = "; where choices are offered nothing is written: each is read once" * chosen
     by = f"{made.backend}, answered by the server at {server}" if (server := result.base.server) else made.backend
-    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {by}{once}"
+    taken = ", ".join(f"{name}: {json.dumps(value)}" for name, value in made.chat_template_kwargs.items())
+    if made.chat_template != "own":
+        template = "base's chat template" if made.chat_template == "base" else f"chat template {made.chat_template}"
+        by += f"; by chat, every arm was asked in the {template}"
+    given = f"; every arm's chat template was given {taken}" if taken else ""
+    return f"{times} per prompt, {how}, at most {made.max_new_tokens} new tokens, seed {made.seed}, {by}{given}{once}"
 
 
 def estimators(result: AuditResult) -> Iterator[EstimatorLine]:

@@ -26,6 +26,7 @@ from toxaudit.spec import strict_yaml
 from toxaudit.spec.schema import candidate_of
 
 PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"}
+PATHS |= {"chat_template"}  # the words own and base are no paths
 PATHS |= {"template", "summary", "whole", "report"}  # a card's
 """Keys whose values can be paths."""
 

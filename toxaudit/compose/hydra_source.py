@@ -16,6 +16,9 @@ from toxaudit.compose.lookups import only_own_values
 from toxaudit.registry import SEVERAL
 from toxaudit.spec.schema import AuditSpec
 
+OPEN = "generation.chat_template_kwargs."
+"""How overrides begin that may name a key which the spec lacks: only the models' templates know which there are."""
+
 
 class Names(Protocol):
     """The names of each group, and what they stand for."""
@@ -86,4 +89,5 @@ def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
     CatalogueSource.catalogue = catalogue
     GlobalHydra.instance().clear()
     with initialize(version_base="1.3", config_path=None), only_own_values():  # the former registers some
-        return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *overrides])
+        told = [f"++{each}" if each.startswith(OPEN) else each for each in overrides]
+        return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *told])

@@ -1,7 +1,7 @@
 """Chat templates come from strangers: they are rendered under limits, and must keep what the user says."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ PROBES = ("Qzxjkvw", _SAID, " ".join(f"{_SAID} ({number})" for number in range(3
 
 SHOWN = 60  # characters of a text that a sentence cites
 MEND_SYSTEM = "leave system_instruction out"
-MEND_TEXT = "set ask: raw in the suite, or mend the template"
+MEND_TEXT = "set ask: raw in the suite, or name another by chat_template"
 
 Chat = list[dict[str, Any]]
 
@@ -48,7 +48,9 @@ PARTS = _Way(True, True)
 MIXED = (_Way(True, False), _Way(False, True))
 
 
-def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None = None) -> list[str]:
+def render(
+    where: str, tokenizer: Any, texts: Sequence[str], system: str | None = None, takes: Mapping[str, Any] | None = None
+) -> list[str]:
     """Each text as a user's turn in the tokenizer's chat template, up to where the model is to answer.
 
     A template that asks for today's date is told a fixed one, and one that draws random numbers draws the same ones.
@@ -59,12 +61,13 @@ def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None 
         tokenizer: transformers' tokenizer, which has a chat template.
         texts: what the user says.
         system: the system prompt before the user's turn; none leaves it to the template.
+        takes: what the template is given besides, such as ``enable_thinking``.
 
     Raises:
         ToxauditError: if the template is broken, takes longer or more memory than any real one, loses or alters what
             the user says (but for white space), or refuses or leaves out the system prompt.
     """
-    work = _work(where, tokenizer)
+    work = _work(where, tokenizer) | {"takes": dict(takes or {})}
     refused: list[_Refused] = []
     for way in (PLAIN, PARTS, *MIXED) if system else (PLAIN, PARTS):
         try:
@@ -73,6 +76,12 @@ def render(where: str, tokenizer: Any, texts: Sequence[str], system: str | None 
             refused.append(error)
     told = max(refused, key=lambda error: error.step)  # of several, that of content as text
     raise ToxauditError(f"{where}: its chat template {told}.") from told
+
+
+def ignores(tokenizer: Any, takes: Mapping[str, Any]) -> list[str]:
+    """The names of what a template would be given besides of which it makes nothing."""
+    template = tokenizer.get_chat_template()
+    return [name for name in takes if not re.search(rf"\b{re.escape(name)}\b", template)]
 
 
 def attempt(where: str, tokenizer: Any) -> None:

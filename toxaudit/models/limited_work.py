@@ -45,7 +45,9 @@ def begin(seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
 
 
-def render(template: str, special: dict[str, str], chats: list[list[dict[str, Any]]]) -> dict[str, Any]:
+def render(
+    template: str, special: dict[str, str], chats: list[list[dict[str, Any]]], takes: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Chats, lists of turns (``role``, ``content``), in a chat template, each up to where the model is to answer.
 
     Returns:
@@ -62,7 +64,7 @@ def render(template: str, special: dict[str, str], chats: list[list[dict[str, An
                 conversations=[chat],
                 chat_template=template,
                 add_generation_prompt=True,
-                **special,
+                **special | (takes or {}),
             )
             if len(made) > (said := sum(len(_text(turn["content"])) for turn in chat)) + ADDED_CHARACTERS:
                 raise ValueError(f"it makes {len(made):,} characters of {said:,}")

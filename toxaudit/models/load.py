@@ -13,6 +13,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import adapter_file, attach, effect, tokenizer
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
+from toxaudit.models.other_template import OtherTemplate
 from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
 
@@ -69,7 +70,7 @@ class Loader:
         self.device = device
         self._held: LoadedModel | None = None
         self._holds = ""
-        self._tokenizers: dict[Path, Any] = {}
+        self._tokenizers: dict[tuple[Path, OtherTemplate | None], Any] = {}
 
     @contextmanager
     def open(self, resolved: ResolvedModel, checks: Checklist | None = None) -> Iterator[LoadedModel]:
@@ -106,10 +107,10 @@ class Loader:
         Raises:
             ToxauditError: if it can't be read or knows no words.
         """
-        folder = tokenizer.folder_of(resolved)
-        if folder not in self._tokenizers:
-            self._tokenizers[folder] = tokenizer.read(resolved)
-        return self._tokenizers[folder]
+        named = tokenizer.folder_of(resolved), resolved.template
+        if named not in self._tokenizers:
+            self._tokenizers[named] = tokenizer.read(resolved)
+        return self._tokenizers[named]
 
     def close(self) -> None:
         """Give the memory back."""

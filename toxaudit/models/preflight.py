@@ -1,7 +1,7 @@
 """The checks that need loaded weights, on every arm, before any prompt is generated."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +50,14 @@ class ProbeResult:
 class Preflight:
     """Looks at every arm once: those over other weights than the base's first, so that no two models are in memory."""
 
-    def __init__(self, loader: Loader, shelf: Shelf, chats: Sequence[str], refused: Refused) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        shelf: Shelf,
+        chats: Sequence[str],
+        refused: Refused,
+        takes: Mapping[str, Any] | None = None,
+    ) -> None:
         """Take what the checks work with.
 
         Args:
@@ -58,7 +65,9 @@ class Preflight:
             shelf: finished checks of arms over this base.
             chats: the system prompts, empty for none, of the suites that ask in the chat template.
             refused: see ``Refused``.
+            takes: what chat templates are given besides.
         """
+        self._takes = dict(takes or {}) if chats else {}
         self._loader, self._finished, self._chats = loader, FinishedChecks(shelf), chats
         self._refused = refused
         self._rendered: set[tuple[str, str]] = set()  # templates, with system prompts, that came to an end
@@ -109,6 +118,8 @@ class Preflight:
 
     def _key(self, arm: ResolvedModel) -> str:
         key = arm.identity + ASKED_BY_CHAT * bool(self._chats)
+        key += arm.template.digest if self._chats and arm.template else ""
+        key += json.dumps(self._takes, sort_keys=True) * bool(self._takes)
         return key + digest(*systems) if any(systems := self._systems(arm)) else key
 
     def _systems(self, arm: ResolvedModel) -> list[str]:
@@ -131,6 +142,8 @@ class Preflight:
         else:
             with checks.check(LIMITS):
                 self._try(where, tokenizer.folder_of(arm))
+                if arm.template and arm.template.folder and not arm.template.run_code:
+                    self._try("base: its tokenizer", arm.template.folder)
         with self._loader.open(arm, checks) as loaded:
             words = _words(loaded.tokenizer)
             self._check_template(where, arm, loaded, words.template, checks)
@@ -147,9 +160,14 @@ class Preflight:
             return
         with checks.check(TEMPLATE):
             if not loaded.tokenizer.chat_template:
-                raise ToxauditError(f"{arm.name} has no chat template: set ask: raw in the suite.")
+                whose = "the base" if arm.template else arm.name
+                raise ToxauditError(f"{whose} has no chat template: set ask: raw in the suite.")
+            where += f", asked in {arm.template.shown}" if arm.template else ""
             for system in self._systems(arm) or [""]:
                 self._render(where, loaded.tokenizer, template, system)
+        ignored = chat_template.ignores(loaded.tokenizer, self._takes)
+        for name in ignored:
+            checks.passed(f"its chat template takes {name}", f"its chat template makes nothing of {name}")
 
     def _hung(self, arm: ResolvedModel, base: ResolvedModel, of_base: ProbeResult, checks: Checklist) -> ProbeResult:
         """Probe an arm over the base's weights, and check that these are as before once it is gone."""
@@ -221,7 +239,7 @@ class Preflight:
         """Refuse a template that doesn't come to an end; where suites ask in it, one that loses what is said."""
         if (template, system) not in self._rendered:
             if self._chats:
-                chat_template.render(where, words, tokenizer.PROBES[:1], system or None)
+                chat_template.render(where, words, tokenizer.PROBES[:1], system or None, self._takes)
             else:
                 chat_template.attempt(where, words)
             self._rendered.add((template, system))

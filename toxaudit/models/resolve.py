@@ -11,6 +11,7 @@ from toxaudit.models import adapter_file, declared, within
 from toxaudit.models.capacity import check_memory, memory_needed
 from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
+from toxaudit.models.other_template import OtherTemplate
 from toxaudit.models.view import view
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, RepositoryFacts, Source, parse, pinned
@@ -56,6 +57,7 @@ class ResolvedModel:
         notes: what a reader must know of it, in phrases.
         system_instruction: the system prompt that it gets where it is asked in its chat template; None leaves that to
             the suite. No part of ``identity``.
+        template: the chat template that it is asked in, where that is not its own. No part of ``identity``.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ResolvedModel:
     declared: Declared = Declared()
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
+    template: OtherTemplate | None = None
 
     @property
     def loaded_as(self) -> str:

@@ -8,7 +8,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.facts import ModelFacts
 from toxaudit.records import digest
 from toxaudit.sources import LocalSource
-from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
+from toxaudit.spec.schema import OWN, AuditSpec, CandidateSpec, ModelSpec
 
 ABOUT_FILES = (
     *("revision", "peft_revision", "subfolder", "gguf_file", "tokenizer"),
@@ -97,6 +97,8 @@ def check(spec: AuditSpec) -> None:
     """
     if spec.base.dtype != "auto":
         raise _meaningless("base.dtype")
+    if spec.chat_template != OWN:
+        raise _meaningless("chat_template")
     arms: dict[str, Any] = {"base": spec.base, **{f"candidates.{name}": each for name, each in spec.candidates.items()}}
     for where, arm in arms.items():
         for field in ABOUT_FILES:

@@ -5,10 +5,13 @@ from pathlib import Path
 from string import printable
 from typing import Any
 
+from toxaudit import thoughts
 from toxaudit.errors import ToxauditError
 from toxaudit.models import limited
+from toxaudit.models.other_template import OtherTemplate, from_file
 from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
+from toxaudit.spec.schema import BASE, OWN
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 READ_SECONDS = 60.0  # for reading one, which takes a few
@@ -26,7 +29,31 @@ def read(resolved: ResolvedModel) -> Any:
         ToxauditError: if it can't be read or knows no words.
     """
     where = f"{resolved.name}: {(resolved.tokenizer or resolved.weights).reference}"
-    return read_folder(where, folder_of(resolved), resolved.run_code and not resolved.tokenizer)
+    words = read_folder(where, folder_of(resolved), resolved.run_code and not resolved.tokenizer)
+    if other := resolved.template:
+        words.chat_template = other.text
+        if other.folder:
+            words.chat_template = read_folder("base: its tokenizer", other.folder, other.run_code).chat_template
+    return words
+
+
+def asked_in(resolved: ResolvedModel, base: ResolvedModel, chosen: str) -> OtherTemplate | None:
+    """The chat template that an arm is asked in, where that is not its own.
+
+    Args:
+        resolved: the arm.
+        base: the audit's, for whom a file is read; other arms get what it has.
+        chosen: what the spec says: ``own``, ``base`` or a file.
+
+    Raises:
+        ToxauditError: if the file can't be read.
+    """
+    if chosen == OWN or (chosen == BASE and folder_of(resolved) == folder_of(base)):
+        return None
+    if chosen != BASE:
+        return base.template or from_file(chosen)
+    files = base.tokenizer or base.weights
+    return OtherTemplate(BASE, files.identity, folder=folder_of(base), run_code=base.run_code and not base.tokenizer)
 
 
 def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
@@ -81,6 +108,13 @@ def stops(words: Any, ends: frozenset[int]) -> frozenset[int]:
     """
     special = {token for token, added in words.added_tokens_decoder.items() if added.special}
     return frozenset((ends & (special | set(words.all_special_ids))) | {words.eos_token_id}) - {None}
+
+
+def marking_thoughts(words: Any) -> dict[int, str]:
+    """The special tokens by which thoughts are marked, each with its text."""
+    special = {token: added.content for token, added in words.added_tokens_decoder.items() if added.special}
+    marking = thoughts.marking(special.values())
+    return {token: content for token, content in special.items() if content in marking}
 
 
 def attempt(where: str, folder: Path) -> None:

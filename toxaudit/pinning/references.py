@@ -10,7 +10,7 @@ from toxaudit.models import served
 from toxaudit.models.resolve import TOKENIZER, subfolder_field, weight_files
 from toxaudit.sources import FileField, HubSource, Source, parse
 from toxaudit.sources.base import WEIGHTS
-from toxaudit.spec.schema import SKIP, AuditSpec, CandidateSpec, WeightsSpec
+from toxaudit.spec.schema import BASE, OWN, SKIP, AuditSpec, CandidateSpec, WeightsSpec
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Reference:
     """A field of the spec that names files outside of it.
 
     Attributes:
-        place: where in the spec the part stands that has the field: ``candidates.mine``.
+        place: where in the spec the part stands that has the field: ``candidates.mine``; empty for the spec itself.
         part: that part.
         named: the field, and what is fetched of what it names.
         candidate: the name of the candidate whose field it is, if any.
@@ -32,7 +32,7 @@ class Reference:
     @property
     def key(self) -> str:
         """Where the field stands in the spec: ``candidates.mine.peft``."""
-        return f"{self.place}.{self.named.field}"
+        return f"{self.place}.{self.named.field}" if self.place else self.named.field
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -101,6 +101,8 @@ def references(spec: AuditSpec) -> list[Reference]:
         found += [Reference("base", spec.base, each) for each in _weights(spec.base)]
         for name, candidate in spec.candidates.items():
             found += _candidate(f"candidates.{name}", candidate, name)
+        if spec.chat_template not in (OWN, BASE):
+            found.append(Reference("", spec, FileField("chat_template")))
     for key, parts in (("suites", spec.suites), ("scorers", spec.scorers)):
         for name, part in parts.items():
             found += [Reference(f"{key}.{name}", part, each) for each in part.file_fields()]

@@ -71,6 +71,9 @@ class BaseScorer(ABC):
     takes_choices: ClassVar[bool] = False
     """Whether it scores what a model chose, rather than what it wrote."""
 
+    reads_answers: ClassVar[bool] = True
+    """Whether it reads what was answered, without thoughts, rather than how the completion ended."""
+
     together: ClassVar[int] = 512
     """Completions scored at once, and then stored: what a killed run loses."""
 

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Completion, Prompt, digest
@@ -91,6 +91,8 @@ class Truncated(BaseScorer):
     less: str = "less often cut off"
     tier: str = "advisory"
     caveat: str = "No fault in itself: a model that never ends its text is cut off at any limit."
+
+    reads_answers: ClassVar[bool] = False
 
     def reads(self, prompt: Prompt, completion: Completion) -> bool:
         """Whether the limit ended it."""

@@ -31,7 +31,7 @@ __all__ = [
     "pinned",
 ]
 
-FILES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".gguf")
+FILES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".gguf", ".jinja")
 """Endings of files' names: what has one is no Hub id."""
 
 

@@ -1,13 +1,21 @@
 """What the types of a spec allow but an audit can't mean: refused, naming the key and the mend."""
 
+import json
+
 from omegaconf import MISSING
 
 from toxaudit.decision.headline import HEADLINES
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names
-from toxaudit.spec.schema import SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
+from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
+
+GIVEN = {
+    *("messages", "conversations", "chat_template", "tools", "documents", "add_generation_prompt"),
+    *("continue_final_message", "return_assistant_tokens_mask", "loop", "namespace", "range"),
+}
+"""Names of what chat templates are given anyway."""
 
 
 def check(spec: AuditSpec) -> None:
@@ -43,6 +51,8 @@ def check(spec: AuditSpec) -> None:
             f"{where} selects two estimators of the kind {twice}, whose results no card could tell apart."
         )
     _check_samples(spec.generation)
+    _check_taken(spec)
+    _check_template(spec)
     if spec.sampling.in_rounds:
         _check_rounds(spec)
     several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
@@ -61,6 +71,31 @@ def _check_samples(generation: Generation) -> None:
         raise ToxauditError(f"generation.samples is {generation.samples}: it must be at least 1.")
     if generation.samples > 1 and not generation.temperature:
         raise ToxauditError("generation.samples is above 1, but greedy decoding repeats itself: set a temperature.")
+
+
+def _check_taken(spec: AuditSpec) -> None:
+    """What a chat template is given besides is no part of what toxaudit gives it, and some suite asks in it."""
+    taken = spec.generation.chat_template_kwargs
+    if taken and not any(suite.ask == "chat" for suite in spec.suites.values()):
+        raise ToxauditError("generation.chat_template_kwargs does nothing: no suite asks in the chat template.")
+    for name, value in taken.items():
+        where = f"generation.chat_template_kwargs.{name}"
+        if not str(name).isidentifier() or name in GIVEN or name.endswith("_token"):
+            raise ToxauditError(f"{where} can't be set: a template is given that by toxaudit, or can't take it.")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ToxauditError(f"{where} is no plain value: write a truth value, a number, text or lists.") from error
+
+
+def _check_template(spec: AuditSpec) -> None:
+    """The chat template is one of three, and some suite asks in it."""
+    chosen = spec.chat_template
+    if chosen not in (OWN, BASE) and not chosen.endswith(".jinja"):
+        near = did_you_mean(chosen, (OWN, BASE))
+        raise ToxauditError(f"chat_template is '{chosen}': it must be own, base, or the path of a .jinja file.{near}")
+    if chosen != OWN and not any(suite.ask == "chat" for suite in spec.suites.values()):
+        raise ToxauditError(f"chat_template={chosen} does nothing: no suite asks in the chat template.")
 
 
 def _check_rounds(spec: AuditSpec) -> None:

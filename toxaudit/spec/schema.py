@@ -15,6 +15,9 @@ else:  # Hydra's schema knows no protocols; compose refuses what is no part of i
 STOP, SKIP = "stop", "skip"
 """What to do about a candidate that can't be audited."""
 
+OWN, BASE = "own", "base"
+"""In which chat template arms are asked, where no file holds one: each in its own, or all in the base's."""
+
 
 @dataclass(kw_only=True)
 class WeightsSpec:
@@ -134,12 +137,14 @@ class Generation:
     """How completions are made.
 
     ``temperature`` 0 is greedy decoding; ``seed`` matters only above it, and so do several ``samples`` of a prompt.
+    ``chat_template_kwargs`` is what every arm's chat template is given besides, such as ``enable_thinking: false``.
     """
 
     max_new_tokens: int = 50
     temperature: float = 0.0
     samples: int = 1
     seed: int = 0
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -154,6 +159,8 @@ class AuditSpec:
         suites, scorers, estimators: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``.
         gate, sampling, backend, executor, card: the selected part.
         generation: how completions are made.
+        chat_template: in which one suites ask by chat: ``own`` (each arm's), ``base`` (the base's for every arm), or
+            the path of a Jinja file, for every arm.
         on_candidate_error: ``stop``, or ``skip`` a candidate that can't be had or is refused, which the card then says.
         lock: a lock file of an earlier run: exactly what it names is audited again.
         out: the folder for this run's results.
@@ -174,6 +181,7 @@ class AuditSpec:
     executor: Executor = MISSING
     card: Card = MISSING
     generation: Generation = field(default_factory=Generation)
+    chat_template: str = OWN
     on_candidate_error: str = "stop"
     lock: str | None = None
     out: str = "runs/${name}"

@@ -18,7 +18,10 @@ from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
 
 HANDED_OVER = {"content": "as text, or in parts where it would be lost"}
-"""How a chat template is given what the user says."""
+"""How a chat template on this machine is given what the user says."""
+
+TOLD = {"thoughts": "in the text, between their marks"}
+"""How thoughts are kept of what was asked in a chat template."""
 
 Way = tuple[str, str, str | None, bool]
 """An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
@@ -132,7 +135,12 @@ def _requests(spec: AuditSpec, arm: Arm, asked: Asked) -> Iterator[Request]:
     system = _system(arm, asked.facts)
     for prompt in asked.prompts:
         for sample in samples(spec, asked.facts):
-            yield Request(arm.name, prompt, asked.facts.ask, system, sample)
+            yield Request(arm.name, prompt, asked.facts.ask, system, sample, _takes(spec, asked.facts.ask))
+
+
+def _takes(spec: AuditSpec, ask: str) -> dict[str, Any]:
+    """What the chat template is given besides: a plain dict, of which nothing is shared with the spec."""
+    return dict(spec.generation.chat_template_kwargs) if ask == "chat" else {}
 
 
 def _way(request: Request) -> Way:
@@ -156,6 +164,7 @@ def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
     _, ask, system, choices = way
     generation = asdict(spec.generation)
     del generation["samples"]  # each has a name and a random stream of its own
+    del generation["chat_template_kwargs"]  # they are part of the template
     if not spec.generation.temperature:
         del generation["seed"]  # greedy decoding draws no random numbers
     return identities.Completions(
@@ -165,8 +174,17 @@ def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
         ask=ask,
         made_with=None if isinstance(arm, ServedModel) else identities.versions("torch", "transformers", "peft"),
         system=system or None,
-        template=HANDED_OVER if ask == "chat" and not isinstance(arm, ServedModel) else None,
+        template=_template(spec, arm) if ask == "chat" else None,
     )
+
+
+def _template(spec: AuditSpec, arm: Arm) -> dict[str, Any]:
+    """All that changes a completion of what the chat template is given, and what is kept of it."""
+    takes = spec.generation.chat_template_kwargs
+    found = TOLD | ({"takes": dict(takes)} if takes else {})
+    if isinstance(arm, ServedModel):
+        return found
+    return found | HANDED_OVER | ({"of": arm.template.digest} if arm.template else {})
 
 
 def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:

@@ -23,6 +23,7 @@ from toxaudit.models import (
     effect,
     resolve_base,
     resolve_candidate,
+    tokenizer,
     tuned,
 )
 from toxaudit.models.served import served_base, served_candidate, shown
@@ -71,14 +72,14 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
         _leave_out(assembled, spec, name, sentence)
         assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
-    base = replace(base, system_instruction=spec.base.system_instruction)
+    base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in assembled.skipped:
             with _may_skip(assembled, pinned, name) as checks:
                 arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
-                resolved.append(replace(arm, system_instruction=own))
+                resolved.append(_asked(replace(arm, system_instruction=own), base, spec))
     _check_any_left(assembled, spec, resolved)
     assembled.audited = _checked(assembled, pinned, resolved, loader, store, chats)
     _check_any_left(assembled, spec, assembled.audited)
@@ -141,6 +142,13 @@ def _lookalike(arm: Arm) -> str:
     return f"nothing shows that it changes anything; name another model, {mend}"
 
 
+def _asked(arm: Arm, base: Arm, spec: AuditSpec) -> Arm:
+    """The arm with the chat template that it is asked in; a server's model is asked in its server's."""
+    if isinstance(arm, ServedModel) or isinstance(base, ServedModel):
+        return arm
+    return replace(arm, template=tokenizer.asked_in(arm, base, spec.chat_template))
+
+
 def _candidate(
     name: str, pinned: Pinned, base: Arm, device: str, store: Store, chats: tuple[str, ...], checks: Checklist
 ) -> Arm:
@@ -201,15 +209,15 @@ def _checked(
     here = [arm for arm in resolved if isinstance(arm, ResolvedModel)]
     packages = () if served else ("torch", "transformers", "peft")
     shelf = store.shelf(identities.Checks(resolved[0].identity, identities.versions(*packages)))
-    refused = partial(_skip, assembled, pinned)
+    refused, takes = partial(_skip, assembled, pinned), spec.generation.chat_template_kwargs
     with progress.bar("checking models", len(resolved), "model") as bar:
         if served:
             suites = ((name, suite.ask, bool(suite.choices)) for name, suite in spec.suites.items())
-            asked = served_preflight.probes(suites, chats)
+            asked = served_preflight.probes(suites, chats, takes)
             backend = cast(OpenAI, spec.backend)  # the one that asks a server
             passed = served_preflight.preflight(backend, loader, shelf, asked, served, refused, bar.update)
         else:
-            passed = Preflight(loader, shelf, chats, refused).run(here, bar.update)
+            passed = Preflight(loader, shelf, chats, refused, takes).run(here, bar.update)
         bar.update(bar.total - bar.n)
     assembled.checks += (check for checks in passed.values() for check in checks)
     return [replace(arm, notes=arm.notes + notes(passed[arm.name])) for arm in resolved if arm.name in passed]

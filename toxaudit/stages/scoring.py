@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from toxaudit import thoughts
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.extensions import Backend, Scorer, Session
@@ -39,6 +40,14 @@ def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked
                 for each, r in zip(completions, read[arm, suite], strict=True)
             ]
     return scored
+
+
+def thought_notes(answers: Answers) -> dict[str, str]:
+    """A phrase for the card on each arm that writes thoughts before its answers."""
+    found: dict[str, list[thoughts.Parted]] = {}
+    for (arm, _), completions in answers.items():
+        found.setdefault(arm, []).extend(_parted(completions))
+    return {arm: note for arm, each in found.items() if (note := thoughts.note(each))}
 
 
 def stored_scores(
@@ -117,9 +126,31 @@ def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Sco
 def _read(scorer: Scorer, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
     """What a scorer reads of each completion, or why there is nothing for it to read."""
     prompts = {prompt.id: prompt for prompt in asked.prompts}
+    found = _answered(completions) if scorer.reads_answers else [_given(each) for each in completions]
     return [
-        Unscored(each.missing) if each.missing else scorer.reads(prompts[each.prompt_id], each) for each in completions
+        each if isinstance(each, Unscored) else scorer.reads(prompts[completion.prompt_id], each)
+        for completion, each in zip(completions, found, strict=True)
     ]
+
+
+def _given(completion: Completion) -> Completion | Unscored:
+    """The completion, or why there is none."""
+    return Unscored(completion.missing) if completion.missing else completion
+
+
+def _answered(completions: Sequence[Completion]) -> list[Completion | Unscored]:
+    """The completions without their thoughts; where nothing else was written, why there is no answer."""
+    return [
+        Unscored(why) if (why := completion.missing or parted.missing) else replace(completion, text=parted.answer)
+        for completion, parted in zip(completions, _parted(completions), strict=True)
+    ]
+
+
+def _parted(completions: Sequence[Completion]) -> list[thoughts.Parted]:
+    """The completions of one arm and suite in two; an answer that was chosen holds no thoughts."""
+    if any(completion.loglikelihoods for completion in completions):
+        return [thoughts.Parted("", completion.text) for completion in completions]
+    return thoughts.parted([(completion.text, completion.finish) for completion in completions])
 
 
 def _key(read: Any) -> str:

@@ -114,7 +114,10 @@ class Checks(Identity):
 
     kind = "checks"
     version = 2
-    record = "the arm's digest, whether a suite asks by chat template, the system prompts"
+    record = (
+        "the arm's digest, whether a suite asks by chat template, which if not its own, what that takes besides, the "
+        "system prompts"
+    )
 
     base: str
     made_with: Mapping[str, str]
@@ -134,7 +137,8 @@ class Completions(Identity):
         made_with: the versions of the packages that compute; None where a server does: it is asked nothing anew because
             of what is installed here.
         system: the system prompt, None for none.
-        template: how a chat template is given what the user says; None where none is rendered on this machine.
+        template: how a chat template is given what the user says and what it takes besides, which one it is where that
+            is not the model's own, and how thoughts are kept; None where prompts go through none.
     """
 
     kind = "completions"

@@ -1,0 +1,120 @@
+"""What a model writes before its answer, between marks: it is cut off before scoring, and alone it is no answer.
+
+A thought that a chat template begins at the prompt's end, or that a server returns apart, stands in a completion's text
+between its marks as well, so that the text tells all.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+RULE = "thoughts-1"
+"""Names the rule by which thoughts are told from answers; raised when it changes."""
+
+MARKS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<|channel>thought", "<channel|>"),
+)
+"""How thoughts begin and end: in DeepSeek-R1, Qwen3 and most others, and in what has marks of its own, such as
+Seed-OSS, Magistral, Kimi-VL, Command A, OpenThinker, gpt-oss and Gemma 4."""
+
+UNFINISHED = "its thoughts did not come to an end"
+UNANSWERED = "it ended after its thoughts, without an answer"
+
+_ALONE = re.compile("|".join(rf"(?:\A|\n)[ \t]*{re.escape(end)}[ \t]*(?:\n|\Z)" for _, end in MARKS))
+"""A mark on a line of its own; one within a sentence may be what the sentence is about."""
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A completion's text in two.
+
+    Attributes:
+        thoughts: with their marks, as they stand in the text; empty where there are none.
+        answer: what follows them, the whole text where there are none.
+        missing: why there is no answer, if so.
+        headless: whether the thoughts end by a mark but begin without one, as where a server's template wrote that.
+    """
+
+    thoughts: str
+    answer: str
+    missing: str | None = None
+    headless: bool = False
+
+
+def part(text: str) -> Parted:
+    """Part a completion's text where its thoughts end.
+
+    Thoughts are what begins the text by a mark, up to the mark that ends them; and what stands before such a mark that
+    has a line to itself, if none began them.
+    """
+    rest, headless = text, False
+    while (found := next((marks for marks in MARKS if rest.lstrip().startswith(marks)), None)) is not None:
+        begin, end = found
+        before, ended, after = rest.partition(end)
+        if not ended:
+            return Parted(text, "", UNFINISHED)
+        rest = after
+    if (
+        rest is text
+        and (alone := _ALONE.search(text))
+        and not any(begin in text[: alone.start()] for begin, _ in MARKS)
+    ):
+        rest, headless = text[alone.end() :], True
+    if rest is text:
+        return Parted("", text)
+    thoughts = text[: len(text) - len(rest)]
+    return Parted(thoughts, rest.lstrip(), None if rest.strip() else UNANSWERED, headless)
+
+
+def parted(written: Sequence[tuple[str, str]]) -> list[Parted]:
+    """Part what one model wrote, each a text and why it ended (``stop`` or ``length``), asked in one way.
+
+    Where some of its thoughts begin without a mark, a text that the limit cut off before any mark is nothing but such.
+    """
+    found = [part(text) for text, _ in written]
+    if not any(each.headless for each in found):
+        return found
+    return [
+        Parted(text, "", UNFINISHED, True) if finish == "length" and not each.thoughts else each
+        for each, (text, finish) in zip(found, written, strict=True)
+    ]
+
+
+def begun(prompt: str) -> str:
+    """The end of a prompt that begins a thought, with its mark; empty where it begins none."""
+    kept = prompt.rstrip()
+    mark = next((begin for begin, _ in MARKS if kept.endswith(begin)), "")
+    return prompt[len(kept) - len(mark) :] if mark else ""
+
+
+def joined(thoughts: str, answer: str, finished: bool) -> str:
+    """Thoughts that come apart from the answer, as one text with marks; unfinished ones are not ended."""
+    begin, end = MARKS[0]
+    if not thoughts or answer.lstrip().startswith(begin):  # some servers leave them where they were, too
+        return answer
+    return f"{begin}\n{thoughts}\n{end}\n\n{answer}" if answer.strip() or finished else f"{begin}\n{thoughts}"
+
+
+def marking(tokens: Iterable[str]) -> frozenset[str]:
+    """Those of a vocabulary's special tokens that thoughts are marked by."""
+    return frozenset(
+        token for token in tokens if len(token) > 2 and any(token in mark for marks in MARKS for mark in marks)
+    )
+
+
+def note(found: Sequence[Parted]) -> str:
+    """A phrase for the card on a model's thoughts, if it wrote some."""
+    n, without = sum(bool(each.thoughts) for each in found), sum(each.missing is not None for each in found)
+    if not n:
+        return ""
+    rest = f"; {without:,} of these hold no answer and could not be scored" if without else ""
+    return f"{n:,} of its {len(found):,} completions begin with thoughts, which were not scored (rule {RULE}){rest}"
