@@ -294,7 +294,10 @@ def _relation(name: str, found: ResolvedModel, base: ResolvedModel, any_base: bo
     if not said.bases:
         notes.append("it declares no base")
     elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
-        named, reference = " and ".join(said.bases), (found.adapter or found.weights).reference
+        named, reference = (
+            " and ".join(_told(each, weights.reference) for each in said.bases),
+            (found.adapter or found.weights).reference,
+        )
         if not any_base:
             raise ToxauditError(
                 f"candidates.{name}: {reference} declares the base {named}, not {weights.reference}: name its own "
@@ -302,6 +305,11 @@ def _relation(name: str, found: ResolvedModel, base: ResolvedModel, any_base: bo
             )
         notes.append(f"it declares the base {named}, and was audited against {weights.reference} all the same")
     return tuple(notes)
+
+
+def _told(name: str, other: str) -> str:
+    """A declared name, with the signs that are not seen where these alone tell it from another."""
+    return ascii(name) if "".join(filter(str.isprintable, name)) == other else name
 
 
 def _renamed(declared_base: str, base: Fetched) -> bool:
