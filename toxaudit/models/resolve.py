@@ -15,6 +15,7 @@ from toxaudit.models.view import view
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, RepositoryFacts, Source, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
+from toxaudit.sources.configured import check_counts
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store.shelves import Store
 
@@ -192,6 +193,7 @@ def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, devi
         return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     weights, said = _weights(source, fetched, root, spec.gguf_file), declared.read(root)
+    check_counts(f"{fetched.reference} can't be loaded", root)
     kind = declared.kind(root, weights.path, said)
     words, about_words = _tokenizer(spec, store)
     notes, linked = tuple(_code_notes(weights.reference, root, spec)), view(weights, store)

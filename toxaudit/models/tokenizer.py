@@ -9,6 +9,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import limited
 from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
+from toxaudit.sources.configured import check_counts
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 READ_SECONDS = 60.0  # for reading one, which takes a few
@@ -37,6 +38,7 @@ def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
+    check_counts(f"{where} can't be loaded", folder)
     with refusing(f"{where} can't be loaded"):
         found = AutoTokenizer.from_pretrained(folder, trust_remote_code=run_code)
         words = set(found(PROBES[0], add_special_tokens=False).input_ids) - {found.unk_token_id}
@@ -89,6 +91,7 @@ def attempt(where: str, folder: Path) -> None:
     Raises:
         ToxauditError: if it takes more memory or time than any real one, or can't be read.
     """
+    check_counts(f"{where} can't be loaded", folder)
     try:
         limited.run("read", READ_SECONDS, folder=str(folder), texts=[*PROBES, printable])
     except TimeoutError as error:
