@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
@@ -13,12 +13,17 @@ from zlib import crc32
 
 @dataclass(frozen=True)
 class Reply:
-    """Bytes to answer instead of a completion; where ``torn``, the connection breaks off within them."""
+    """Bytes to answer instead of a completion.
+
+    Where ``torn``, the connection breaks off within them; where ``drips``, a byte of the body, or of a header before
+    it, comes every few hundredths of a second, without end.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     torn: bool = False
+    drips: str = ""
 
 
 HANG = Reply(status=0)
@@ -140,11 +145,21 @@ def serve(
                 over.wait()
             if over.is_set():
                 return
+            if reply.drips:
+                self.drip(reply)
+                return
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body) + reply.torn), **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(reply.body)
+
+        def drip(self, reply: Reply) -> None:
+            start = "HTTP/1.0 200 OK\r\n" + ("\r\n" if reply.drips == "body" else "X-More: ")
+            with suppress(OSError):  # the other end hangs up
+                self.wfile.write(start.encode())
+                while not over.wait(0.03):
+                    self.wfile.write(b" ")
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

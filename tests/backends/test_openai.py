@@ -327,6 +327,15 @@ def test_a_server_that_hangs_is_left_after_the_timeout():
     assert said.startswith(f"The server at {server.host} can't be reached (no answer within 0.1 s): ")
 
 
+@pytest.mark.parametrize("part", ["body", "header"])
+def test_a_server_that_drips_is_left_although_it_is_never_silent(part):
+    with serve(lambda _: Reply(drips=part)) as server:
+        start = time.monotonic()
+        said = sentence(lambda: answers(server, [request("a")], timeout=0.2, retries=1))
+        assert 0.8 <= time.monotonic() - start < 3
+    assert said.startswith(f"The server at {server.host} can't be reached (its answer was not whole after 0.4 s): ")
+
+
 def test_the_wait_that_a_server_asks_for_is_kept():
     replies = iter([Reply(429, headers={"Retry-After": "1"}), "well"])
     with serve(lambda _: next(replies)) as server:

@@ -281,6 +281,11 @@ CACHE = "/home/me/.cache/huggingface/hub/models--Org--Base-7B/snapshots/0123abc"
         ("org/TinyLlama", "models/tinyllama2.Q4_1.gguf", False, False),
         ("org/TinyLlama.Q4_1.gguf.bak", "models/tinyllama.Q4_1.gguf", False, False),
         ("org/T.nyLlama", "models/tinyllama.Q4_1.gguf", False, False),
+        ("models/tinyllama.Q4_1.gguf", "models/tinyllama.Q4_1.gguf", False, True),
+        ("/elsewhere/tinyllama.Q4_1.gguf", "models/tinyllama.Q4_1.gguf", False, True),
+        ("pkg:pypi/smol@1.0#smol/model.Q8_0.gguf", "pkg:pypi/smol@1.0#smol/model.Q8_0.gguf", False, True),
+        ("org/Base-7B/base.Q4_K_M.gguf", "org/Base-7B/base.Q4_K_M.gguf", True, True),
+        ("org/Base-7B/base.Q8_0.gguf", "org/Base-7B/base.Q4_K_M.gguf", True, False),
     ],
 )
 def test_a_declared_name_is_the_bases_or_is_not(name, base, on_hub, same):

@@ -97,8 +97,12 @@ def test_a_gguf_file_is_converted_once_and_known_by_its_own_content(base, tmp_pa
         (lambda data: data[:3], "can't be read as GGUF"),
         (lambda data: b"GGML" + data[4:], "can't be read as GGUF"),
         (lambda data: b"", "can't be read as GGUF"),
+        (
+            lambda data: data.replace(b".block_count\4\0\0\0\2\0\0\0", b".block_count\4\0\0\0\0\0\0\x3b"),
+            "it describes 989,855,744 layers, more than any model has",
+        ),
     ],
-    ids=["half", "torn", "another format", "empty"],
+    ids=["half", "torn", "another format", "empty", "layers without end"],
 )
 def test_a_damaged_gguf_file_is_one_sentence_and_leaves_nothing_finished(base, tmp_path, spoil, said):
     file = gguf(base, tmp_path / "tiny.gguf")

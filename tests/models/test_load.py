@@ -341,10 +341,16 @@ def test_code_that_the_spec_lets_run_is_run_and_disclosed(base, tmp_path):
     ("changes", "said"),
     [
         ({"num_hidden_layers": 10**6}, "config.json describes 1,000,000 layers, more than any model has."),
+        ({"n_layer": 10**6}, "config.json describes 1,000,000 layers, more than any model has."),
+        ({"text_config": {"num_layers": 1e9}}, "config.json describes 1,000,000,000.0 layers, more"),
+        ({"num_labels": 10**8}, "config.json describes 100,000,000 labels, more than any model has."),
+        ({"num_local_experts": 10**8}, "config.json describes 100,000,000 experts, more than any model has."),
+        ({"moe": [{"num_experts": 10**400}]}, "config.json describes 1"),
+        ({"note": "x" * 2**24}, "config.json has 16,"),
         ({"hidden_size": 2**20}, "config.json describes "),
         ({"vocab_size": 2**40}, "config.json describes "),
     ],
-    ids=["layers", "width", "vocabulary"],
+    ids=["layers", "other layers", "deep", "labels", "experts", "a number without end", "bytes", "width", "vocabulary"],
 )
 def test_a_configuration_that_would_fill_the_memory_is_refused_before_it_does(base, changes, said):
     edit_json(base / "config.json", **changes)

@@ -211,6 +211,25 @@ def test_a_candidate_that_declares_another_base_is_refused_unless_the_spec_allow
     assert found.notes[0].startswith("it declares the base org/another, and was audited against ")
 
 
+@pytest.mark.parametrize(
+    "reference", ["models/base", "pkg:pypi/smol@1.0#smol/model.Q8_0.gguf", "models/model.Q8_0.gguf", "org/base"]
+)
+def test_an_adapter_that_was_tuned_within_an_audit_may_be_named_over_the_same_base(
+    tiny_base, tiny_adapter, base, store, tmp_path, reference
+):
+    folder = shutil.copytree(tiny_adapter, tmp_path / "copied")
+    base = replace(base, weights=replace(base.weights, reference=reference))
+    tiny.edit_json(folder / "adapter_config.json", base_model_name_or_path=reference)  # as it is stored
+    assert not resolve_candidate("mine", CandidateSpec(peft=str(folder)), base, "cpu", store).notes
+
+
+def test_names_that_look_alike_are_shown_as_they_differ(candidate, tiny_adapter, tmp_path, base):
+    folder = shutil.copytree(tiny_adapter, tmp_path / "copied")
+    tiny.edit_json(folder / "adapter_config.json", base_model_name_or_path=base.weights.reference + "\u200d")
+    with pytest.raises(ToxauditError, match=r"declares the base '.*base\\u200d', not .*/base: name its own"):
+        candidate(peft=str(folder))
+
+
 def test_an_adapter_that_is_given_as_a_whole_model_is_taken_for_what_it_is(candidate, base, tiny_adapter):
     found = candidate(pretrained=str(tiny_adapter))
     assert (found.kind, found.identity) == ("adapter", candidate(peft=str(tiny_adapter)).identity)

@@ -236,6 +236,11 @@ def test_a_label_that_the_configuration_lacks_is_refused_before_anything_is_gene
     Classifier(pretrained=str(copy), label="LABEL_2").identity()
 
 
+def test_a_configuration_with_labels_without_end_is_refused_before_they_are_made(copy):
+    (copy / "config.json").write_text('{"model_type": "roberta", "num_labels": 100000000}')
+    assert before_generating(copy).endswith("config.json describes 100,000,000 labels, more than any model has.")
+
+
 @pytest.mark.parametrize("config", [None, "{", "[]", "[" * 100_000, b"\xff", '{"id2label": 3}'])
 def test_a_configuration_that_is_none_is_refused_before_anything_is_generated(copy, config):
     (copy / "config.json").unlink()

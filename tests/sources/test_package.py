@@ -4,11 +4,12 @@ import hashlib
 import os
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
 from toxaudit.errors import ToxauditError
-from toxaudit.sources import parse
+from toxaudit.sources import package, parse
 
 FILES = {"tinydata/prompts.txt": "one\ntwo\n", "tinydata/model/a.txt": "a", "tinydata/model/deep/b.txt": "b"}
 CHECKSUM = "sha256:" + "0" * 64
@@ -152,3 +153,25 @@ def test_a_python_without_pip_is_told_how_to_get_it(tmp_path, monkeypatch):
 def test_a_package_file_has_no_revision():
     with pytest.raises(ToxauditError, match="only a Hub id has revisions"):
         parse(f"pkg:pypi/tinydata@1.0?checksum={CHECKSUM}#file", "main")
+
+
+def test_a_file_that_unpacks_to_far_more_than_the_wheel_weighs_is_refused(wheels, tmp_path, monkeypatch):
+    monkeypatch.setattr(package, "SMALL_BYTES", 1000)
+    file = wheel(wheels, files={"tinydata/bomb.txt": "0" * 2**22, "tinydata/fine.txt": "0" * 900})
+    packed = wheels / "packed.whl"
+    with zipfile.ZipFile(file) as plain, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    packed.replace(file)
+    assert sentence(reference(file, "tinydata/bomb.txt")).endswith(
+        "but 'tinydata/bomb.txt' in it unpacks to 1 files of 4,194,304 bytes, far more than any real one: it is not "
+        "unpacked."
+    )
+    assert not kept(tmp_path)
+    assert parse(reference(file, "tinydata/fine.txt")).fetch().path.stat().st_size == 900
+
+
+def test_more_than_the_disk_has_room_for_is_not_unpacked(wheels, tmp_path, monkeypatch):
+    monkeypatch.setattr(package.shutil, "disk_usage", lambda _: SimpleNamespace(free=3))
+    assert "takes 0.0 GB, but" in sentence(reference(wheel(wheels), "tinydata/prompts.txt"))
+    assert not kept(tmp_path)

@@ -15,6 +15,7 @@ from toxaudit.pinning import lock
 from toxaudit.pinning.references import pin
 from toxaudit.planning.expected import on_this_machine
 from toxaudit.sources import parse
+from toxaudit.sources import web as web_source
 from toxaudit.spec.schema import AuditSpec, ModelSpec
 from toxaudit.suites.dataset import Dataset
 
@@ -285,3 +286,10 @@ def test_a_password_is_refused_and_not_repeated(user):
 def test_a_file_on_the_web_has_no_revision():
     with pytest.raises(ToxauditError, match="only a Hub id has revisions"):
         parse(f"https://host/a.txt#sha256={SHA}", "main")
+
+
+def test_a_file_that_drips_is_not_waited_for(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(web_source, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(web_source, "SLOWEST", 10**12)
+    assert refusal(reference(web)).endswith("could not be had: only 36 bytes of it came in 0 s.")
+    assert not kept(tmp_path)

@@ -25,7 +25,10 @@ GGUF_VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8
 GGUF_TEXT, GGUF_ARRAY = 8, 9
 MOST_GGUF_ENTRIES = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
 
-MOST_LAYERS = 1000  # of a model
+MOST_LAYERS = 1000  # of a model in a GGUF file
+SMALL_TABLES = 2**28  # numbers of tables that a model of any size may have
+GGUF_COUNTS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
+"""GGUF's number of a type of whole numbers -> how it is read."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +131,12 @@ def check_described(folder: Path, weights: WeightSizes, run_code: bool) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=run_code)
-    layers = getattr(config.get_text_config(), "num_hidden_layers", 0) or 0
-    if layers > MOST_LAYERS:
-        raise ToxauditError(f"config.json describes {layers:,} layers, more than any model has.")
     with torch.device("meta"):  # where numbers take no room
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=run_code, attn_implementation="eager")
     described = sum(weight.numel() for weight in model.parameters())
+    tables = sum(table.numel() for table in model.buffers())  # of positions, made anew each time
+    if tables > 2 * weights.parameters + SMALL_TABLES:
+        raise ToxauditError(f"config.json describes tables of {tables:,} numbers, more than a model of its size has.")
     if described > 2 * weights.parameters:
         raise ToxauditError(
             f"config.json describes {described:,} parameters, but the weights hold {weights.parameters:,}."
@@ -195,8 +198,12 @@ def _gguf_parameters(data: mmap.mmap) -> int:
         raise ValueError("it has no GGUF header of version 2 or 3")
     at = 24
     for _ in range(fields):
-        at = _after_text(data, at)
+        name, at = data[at + 8 : _after_text(data, at)], _after_text(data, at)
         (kind,) = struct.unpack_from("<I", data, at)
+        if kind in GGUF_COUNTS and name.endswith(b".block_count"):
+            (layers,) = struct.unpack_from(GGUF_COUNTS[kind], data, at + 4)
+            if layers > MOST_LAYERS:
+                raise ValueError(f"it describes {layers:,} layers, more than any model has")
         at = _after_value(data, at + 4, kind)
     total = 0
     for _ in range(tensors):

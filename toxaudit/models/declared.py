@@ -62,14 +62,17 @@ def kind(folder: Path, weights: Path, declared: Declared) -> Kind:
 def is_base(name: str, base: str, on_hub: bool) -> bool:
     """Whether a declared ``name`` may mean the audit's base, named ``base`` (a Hub id where ``on_hub``).
 
-    Hub ids are compared whole, paths by their last part, both without regard to case, as the Hub does.
+    Hub ids are compared whole, paths by their last part, both without regard to case, as the Hub does. What is written
+    as the base is, as in an adapter that was tuned within an audit, is the base.
     """
     name, base = _plain(name), _plain(base)
+    if name == base:
+        return True
     if on_hub and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return name == "/".join(base.split("/")[:2])  # what follows is a file of that repository
     declared, known = name.split("/")[-1], base.split("/")[-1]
     if known.endswith(".gguf"):  # NAME.Q4_1.gguf, NAME-Q4_K_M.gguf
-        return re.match(rf"{re.escape(declared)}[.-]", known) is not None
+        return declared == known or re.match(rf"{re.escape(declared)}[.-]", known) is not None
     return declared == known
 
 

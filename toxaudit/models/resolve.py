@@ -16,6 +16,7 @@ from toxaudit.models.view import view
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, RepositoryFacts, Source, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
+from toxaudit.sources.configured import check_counts
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store.shelves import Store
 
@@ -195,6 +196,7 @@ def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, devi
         return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     weights, said = _weights(source, fetched, root, spec.gguf_file), declared.read(root)
+    check_counts(f"{fetched.reference} can't be loaded", root)
     kind = declared.kind(root, weights.path, said)
     words, about_words = _tokenizer(spec, store)
     notes, linked = tuple(_code_notes(weights.reference, root, spec)), view(weights, store)
@@ -297,7 +299,10 @@ def _relation(name: str, found: ResolvedModel, base: ResolvedModel, any_base: bo
     if not said.bases:
         notes.append("it declares no base")
     elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
-        named, reference = " and ".join(said.bases), (found.adapter or found.weights).reference
+        named, reference = (
+            " and ".join(_told(each, weights.reference) for each in said.bases),
+            (found.adapter or found.weights).reference,
+        )
         if not any_base:
             raise ToxauditError(
                 f"candidates.{name}: {reference} declares the base {named}, not {weights.reference}: name its own "
@@ -305,6 +310,11 @@ def _relation(name: str, found: ResolvedModel, base: ResolvedModel, any_base: bo
             )
         notes.append(f"it declares the base {named}, and was audited against {weights.reference} all the same")
     return tuple(notes)
+
+
+def _told(name: str, other: str) -> str:
+    """A declared name, with the signs that are not seen where these alone tell it from another."""
+    return ascii(name) if "".join(filter(str.isprintable, name)) == other else name
 
 
 def _renamed(declared_base: str, base: Fetched) -> bool:

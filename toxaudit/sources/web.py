@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from time import monotonic
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,9 @@ LARGEST_BYTES = 10**9
 
 SILENCE_SECONDS = 30.0
 """Seconds without a byte after which a server is out of reach."""
+
+PATIENCE_SECONDS = 60.0
+SLOWEST = 1000  # bytes per second, below which a file is not waited for any more once patience is over
 
 MOST_REDIRECTS = 5
 
@@ -121,13 +125,18 @@ class WebSource:
         if answer.status_code != 200:
             said = f"{answer.status_code} {answer.reason_phrase}".strip()
             raise ToxauditError(f"{self.shown} could not be had: {answer.url.host} answers {said}.")
-        sha, size = hashlib.sha256(), 0
+        sha, size, start = hashlib.sha256(), 0, monotonic()
         with part.open("wb") as file:
             for chunk in answer.iter_bytes():
                 size += len(chunk)
                 if size > LARGEST_BYTES:
                     raise ToxauditError(
                         f"{self.shown} is larger than {LARGEST_BYTES / 1e9:g} GB, the most that is fetched."
+                    )
+                took = monotonic() - start
+                if took > PATIENCE_SECONDS and size < SLOWEST * took:
+                    raise ToxauditError(
+                        f"{self.shown} could not be had: only {size:,} bytes of it came in {took:.0f} s."
                     )
                 sha.update(chunk)
                 file.write(chunk)
