@@ -10,6 +10,7 @@ from toxaudit import __version__
 from toxaudit.cli import streams
 from toxaudit.cli.exit_codes import DONE, ERROR, STOPPED
 from toxaudit.cli.help import HELP, Help
+from toxaudit.cli.stopping import Stopped, stoppable
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 
 VERBS = {
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with streams.unfailing() as out:
-        code = _run(words)
+        with stoppable():
+            code = _run(words)
         out.flush()
         if out.error:
             refused = _refuse(f"standard output can't be written: {out.error.strerror or out.error}.")
@@ -55,9 +57,10 @@ def _run(words: list[str]) -> int:
         return DONE
     except ToxauditError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("\ntoxaudit: stopped. Finished work is kept: the same command goes on from here.", file=sys.stderr)
-        return STOPPED
+    except (KeyboardInterrupt, Stopped) as error:
+        told = f"stopped by {error.name}" if isinstance(error, Stopped) else "stopped"
+        print(f"\ntoxaudit: {told}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
+        return error.exit_code if isinstance(error, Stopped) else STOPPED
     except OSError as error:
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")
     except (SystemExit, GeneratorExit):
