@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: its words, by default those of the process.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = streams.words() if arguments is None else list(arguments)
     with streams.unfailing() as out:
         with stoppable():
             code = _run(words)
@@ -63,6 +63,8 @@ def _run(words: list[str]) -> int:
         return error.exit_code if isinstance(error, Stopped) else STOPPED
     except OSError as error:
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")
+    except UnicodeEncodeError as error:  # what we write is UTF-8: it is a file's name
+        return _refuse(f"'{error.object}' can't be named in this locale's {error.encoding}: set LC_ALL=C.UTF-8.")
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a defect, or a panic of a library, must not end with the exit code of a verdict
