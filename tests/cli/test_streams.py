@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import subprocess
 import sys
 
@@ -118,3 +119,62 @@ def test_whoever_has_read_enough_of_a_real_pipe_may_go():
         ["bash", "-c", f"{listing} | head -1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+
+
+def narrow(encoding):
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict", write_through=True)
+
+
+SHOWN = {
+    "ascii": "-3.1 ... cafe ? ? 1-2 -> <= Zurich",
+    "latin-1": "-3.1 ... café ? ? 1-2 -> <= Zürich",
+    "cp1252": "-3.1 … café ? ? 1–2 -> <= Zürich",
+    "utf-16": "−3.1 … café 文 😀 1–2 → ≤ Zürich",
+}
+
+
+@pytest.mark.parametrize("encoding", SHOWN)
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_terminal_that_lacks_characters_gets_others_and_the_verdict_stands(monkeypatch, encoding, code):
+    def run(words):
+        print("−3.1 … café 文 😀 1–2 → ≤ Zürich", flush=True)
+        progress.say("−3.1 … café")
+        return code
+
+    monkeypatch.setattr("toxaudit.cli.audit.run", run)
+    out, err = narrow(encoding), narrow(encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    assert main(["audit=x"]) == code
+    assert out.buffer.getvalue().decode(encoding).rstrip() == SHOWN[encoding]
+    assert err.buffer.getvalue().decode(encoding).rstrip() == SHOWN[encoding].partition(" ?")[0].partition(" 文")[0]
+
+
+def test_broken_characters_are_printed_as_well_as_can_be(monkeypatch):
+    monkeypatch.setattr("toxaudit.cli.audit.run", lambda words: print("a\udcffb") or 0)
+    monkeypatch.setattr(sys, "stdout", narrow("utf-8"))
+    assert main(["audit=x"]) == 0
+    assert sys.stdout.buffer.getvalue() == b"a?b\n"
+
+
+def test_so_is_a_refusal(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", narrow("ascii"))
+    assert main(["plän"]) == 3
+    assert sys.stderr.buffer.getvalue().startswith(b"toxaudit: There is no command 'plan'. Did you mean 'plan'?")
+
+
+def test_a_locale_of_ascii_takes_words_in_utf8():
+    code = "from toxaudit.cli import main as m; m._dispatch = lambda words: print(ascii(words)) or 0; m.script()"
+    narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"]}
+    narrow["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
+    done = subprocess.run([sys.executable, "-c", code, "title=é"], capture_output=True, text=True, env=narrow)
+    assert done.stdout == "['title=\\xe9']\n"
+
+
+def test_a_name_that_the_locale_lacks_is_one_sentence(monkeypatch, capsys):
+    def run(words):
+        "é".encode("ascii")
+
+    monkeypatch.setattr("toxaudit.cli.audit.run", run)
+    assert main(["audit=x"]) == 3
+    assert capsys.readouterr().err == "toxaudit: 'é' can't be named in this locale's ascii: set LC_ALL=C.UTF-8.\n"

@@ -12,7 +12,7 @@ EXAM = """\
 kind: dataset
 title: An exam
 data: ./exam.jsonl
-choices: [yes, no]
+choices: ["yes", "no"]
 target: right
 scorers: [wrong]
 """

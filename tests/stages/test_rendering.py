@@ -77,7 +77,7 @@ def test_a_template_of_the_users_own_is_found_from_where_the_user_stands(here):
         (["card.samples=5"], "Write `toxaudit card RUN"),
         (["runs/none"], "There is no runs/none/spec.yaml: name the folder of a finished run."),
         (["runs/tiny", "card.sampels=5"], "There is no key 'sampels' in 'card'. Did you mean 'samples'?"),
-        (["runs/tiny", "card.samples=few"], "'card.samples' is wrong: Value 'few' of type 'str'"),
+        (["runs/tiny", "card.samples=few"], "'card.samples' is wrong: 'few' is no whole number."),
         (["runs/tiny", "card.samples=1,2"], "'card.samples=1,2' does not change a card"),
         (["runs/tiny", "+card.samples=1"], "'+card.samples=1' does not change a card"),
         (["runs/tiny", "gate.margin=0.1"], "'gate.margin=0.1' does not change a card: write card.KEY=VALUE."),

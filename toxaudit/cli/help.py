@@ -29,7 +29,8 @@ Overrides are Hydra's, the same for every command:
   suite=[a,b]  gate.margin=0.01  suites.rtp_categories.limit=70  generation.temperature=0.7
   -m generation.temperature=0,0.7      run once for each value
 
-Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error. Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).
+Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
+Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).
 """
 
 

@@ -10,6 +10,7 @@ from toxaudit import __version__
 from toxaudit.cli import streams
 from toxaudit.cli.exit_codes import DONE, ERROR, STOPPED
 from toxaudit.cli.help import HELP, Help
+from toxaudit.cli.stopping import Stopped, stoppable
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 
 VERBS = {
@@ -36,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: its words, by default those of the process.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = streams.words() if arguments is None else list(arguments)
     with streams.unfailing() as out:
-        code = _run(words)
+        with stoppable():
+            code = _run(words)
         out.flush()
         if out.error:
             refused = _refuse(f"standard output can't be written: {out.error.strerror or out.error}.")
@@ -55,11 +57,14 @@ def _run(words: list[str]) -> int:
         return DONE
     except ToxauditError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("\ntoxaudit: stopped. Finished work is kept: the same command goes on from here.", file=sys.stderr)
-        return STOPPED
+    except (KeyboardInterrupt, Stopped) as error:
+        told = f"stopped by {error.name}" if isinstance(error, Stopped) else "stopped"
+        print(f"\ntoxaudit: {told}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
+        return error.exit_code if isinstance(error, Stopped) else STOPPED
     except OSError as error:
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")
+    except UnicodeEncodeError as error:  # what we write is UTF-8: it is a file's name
+        return _refuse(f"'{error.object}' can't be named in this locale's {error.encoding}: set LC_ALL=C.UTF-8.")
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a defect, or a panic of a library, must not end with the exit code of a verdict

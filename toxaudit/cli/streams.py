@@ -1,11 +1,39 @@
-"""What is printed: where it can't be written, it is lost, and nothing else is."""
+"""What is printed: where it can't be written, it is lost, and nothing else is.
+
+A terminal or a log that knows fewer characters than we use, as under ``LANG=C``, gets others in their place.
+"""
 
 import os
 import sys
+from codecs import register_error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOBase
 from typing import Any, TextIO
+from unicodedata import combining, normalize
+
+IN_ASCII = str.maketrans(
+    {
+        **{"…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "±": "+-", "→": "->", "≥": ">=", "≤": "<="},
+        **dict(zip("‘’“”·•█", "''\"\"..#", strict=True)),
+    }
+)
+"""What stands for signs of ours where only ASCII can be written."""
+
+PLAIN = "toxaudit.plain"
+"""How ``str.encode`` knows what to do about a character that an encoding lacks."""
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What is written in place of characters that an encoding lacks: the like of it, the bare letter, or ?."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = normalize("NFKD", error.object[error.start : error.end].translate(IN_ASCII))
+    bare = "".join(each for each in lacking if not combining(each))
+    return bare.encode("ascii", "replace").decode(), error.end
+
+
+register_error(PLAIN, _plain)
 
 
 class Stream(TextIOBase):
@@ -22,7 +50,8 @@ class Stream(TextIOBase):
 
     def write(self, text: str) -> int:
         """Write as much as can be written."""
-        self._try(lambda stream: stream.write(text))
+        plain = text.encode(self.encoding, PLAIN).decode(self.encoding)
+        self._try(lambda stream: stream.write(plain))
         return len(text)
 
     def flush(self) -> None:
@@ -65,6 +94,18 @@ def unfailing() -> Iterator[Stream]:
     out = Stream(sys.stdout)
     with redirect_stdout(out), redirect_stderr(Stream(sys.stderr)):
         yield out
+
+
+def words() -> list[str]:
+    """The words of the command line, which are UTF-8 also where the locale's encoding is less than that."""
+    return [_utf8(word) for word in sys.argv[1:]]
+
+
+def _utf8(word: str) -> str:
+    try:
+        return word if word.isascii() else os.fsencode(word).decode("utf-8")
+    except UnicodeError:
+        return word
 
 
 def open_what_is_closed() -> None:

@@ -24,6 +24,8 @@ from toxaudit.machine import folders
 from toxaudit.registry import GROUPS, registered
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.schema import candidate_of
+from toxaudit.spec.strict_yaml import Written
+from toxaudit.spec.texts import Texts
 
 PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"}
 PATHS |= {"chat_template"}  # the words own and base are no paths
@@ -119,13 +121,17 @@ def _seen(file: Path) -> tuple[int, ...]:
 
 
 @lru_cache(1_000)
-def _yaml(file: Path, seen: tuple[int, ...]) -> dict[str, Any]:
-    """What a YAML file holds, read once as long as it stays the same."""
-    return strict_yaml.read(file)
+def _yaml(file: Path, seen: tuple[int, ...]) -> Written:
+    """What a YAML file says, read once as long as it stays the same."""
+    return strict_yaml.written(file)
+
+
+def _texts(file: Path) -> Texts:
+    return Texts(f"{file}: ", _yaml(file, _seen(file)).scalars)
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content = dict(_yaml(file, _seen(file)))
+    content = dict(_yaml(file, _seen(file)).content)
     if isinstance(candidates := content.get("candidates"), dict):
         written = {name: candidate_of(each) if isinstance(each, str) else each for name, each in candidates.items()}
         content["candidates"] = written
@@ -155,8 +161,11 @@ def _preset(group: str, file: Path, seen: tuple[int, ...]) -> DictConfig:
     kind, classes = content.pop("kind", None), registered(group)
     if kind is None:
         raise ToxauditError(f"{file} has no key 'kind': it says which {group} this is: {', '.join(sorted(classes))}.")
+    if not isinstance(kind, str):
+        raise ToxauditError(f"{file}: 'kind' must be one name, not {kind}: {', '.join(sorted(classes))}.")
     if kind not in classes:
-        raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{did_you_mean(str(kind), classes)}")
+        raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{did_you_mean(kind, classes)}")
+    _texts(file).check_part(classes[kind], content)
     try:
         return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(classes[kind]), content))
     except OmegaConfBaseException as error:
@@ -181,6 +190,7 @@ def _audit(file: Path) -> dict[str, Any]:
             raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
     if odd := next((item for item in defaults if "${" in str(item)), None):
         raise ToxauditError(f"{file}: {odd} is to be looked up, but a spec names its parts: write the name itself.")
+    _texts(file).check_audit(content)
     if "_self_" not in defaults:
         defaults.append("_self_")
     return {"defaults": defaults, "name": file.stem, **content}

@@ -13,13 +13,14 @@ from toxaudit.compose import assignment, keys
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.hydra_source import composed
 from toxaudit.compose.lookups import only_own_values
-from toxaudit.compose.overrides import parse, split
+from toxaudit.compose.overrides import check_texts, parse, split
 from toxaudit.compose.refusals import NEW_CANDIDATE, sentence, unknown_key
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
 from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec.checks import check
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
+from toxaudit.spec.texts import Texts
 
 
 def compose(overrides: Sequence[str]) -> AuditSpec:
@@ -30,6 +31,7 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     """
     spec, everywhere = _composed(Catalogue(), overrides)
     spec.store = spec.store or f"{folders.home()}/store"
+    Texts("", {}).check_spec(spec)
     assignment.assign(spec, everywhere)
     check(spec)
     keys.check(spec, overrides)
@@ -41,6 +43,8 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
     whole, more, overrides = split(overrides)
     _check_selections(catalogue, overrides)
     parsed = [(text, parse(text)) for text in overrides]
+    for override in (*more, *(override for _, override in parsed)):
+        check_texts(override)
     later = [override for _, override in parsed if _of_scorers(override)]
     overrides = [text for text, override in parsed if not _of_scorers(override)]
     try:

@@ -1,8 +1,9 @@
 """The command line's overrides, by Hydra's grammar: what one says, whole candidates, and sweeps over values."""
 
 import re
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, product
+from math import inf
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,6 +21,8 @@ import toxaudit.suites  # noqa: F401  (these imports register the parts that a s
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
 from toxaudit.spec.schema import candidate_of
+from toxaudit.spec.strict_yaml import DEEPEST, LARGEST_NUMBER
+from toxaudit.spec.texts import Texts
 
 
 def spelt(text: str) -> str:
@@ -33,10 +36,67 @@ def parse(text: str) -> Override:
     Raises:
         ToxauditError: it is none.
     """
+    if not _encodable(text):
+        raise ToxauditError(
+            f"'{text}' is not UTF-8: type it in a terminal whose locale is UTF-8, or write it into a file."
+        )
     try:
-        return OverridesParser.create().parse_override(spelt(text))
-    except HydraException as error:
-        raise ToxauditError(f"'{text}' is not an override: write key=value (Hydra's grammar).") from error
+        if _depth(text) > DEEPEST:
+            raise RecursionError
+        override = OverridesParser.create().parse_override(spelt(text))
+        value = None if override.is_delete() or override.is_sweep_override() else override.value()
+    except (HydraException, ValueError, RecursionError) as error:  # numbers too long to read, brackets too deep
+        raise ToxauditError(
+            f"'{text}' is not an override: write key=value, with quotes around what is more than plain words (Hydra's "
+            "grammar)."
+        ) from error
+    if (odd := next(_odd_numbers(value), None)) is not None:
+        raise ToxauditError(
+            f"'{text}': it is read as the number {odd:.6g}, which no key can mean: write quotes around a text."
+        )
+    return override
+
+
+def check_texts(override: Override) -> None:
+    """Refuse texts that the grammar has read as something else, such as ``revision=7e12``.
+
+    Raises:
+        ToxauditError: if there is such.
+    """
+    if override.is_delete() or override.is_sweep_override():
+        return
+    key, raw, value = override.key_or_group, (override.input_line or "").partition("=")[2], override.value()
+    written = {key: raw}
+    if isinstance(value, list) and "_" not in raw:  # 1_000 is a thousand
+        written = {f"{key}[{number}]": str(item) for number, item in enumerate(value) if isinstance(item, int)}
+    content: Any = value
+    for part in reversed(key.split(".")):
+        content = {part: content}
+    Texts("", written).check_audit(content)
+
+
+def _encodable(text: str) -> bool:
+    """Whether a word of the command line came in the terminal's own encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested in a text."""
+    steps = ((sign in "[{(") - (sign in "]})") for sign in text)
+    return max(accumulate(steps), default=0)
+
+
+def _odd_numbers(value: Any) -> Iterator[float]:
+    """The numbers within a value that no key can mean."""
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _odd_numbers(item)
+    elif isinstance(value, int | float) and not abs(value) < LARGEST_NUMBER:
+        yield inf if isinstance(value, int) and abs(value) > 10**300 else float(value)
 
 
 def split(overrides: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[Override], list[str]]:

@@ -13,7 +13,7 @@ from toxaudit.compose import keys
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.lookups import only_own_values
 from toxaudit.compose.overrides import parse
-from toxaudit.compose.refusals import problem
+from toxaudit.compose.refusals import problem, reason
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Scorer
 from toxaudit.results import SPEC
@@ -86,4 +86,4 @@ def _sentence(error: OmegaConfBaseException) -> str:
     key, known = str(error.key), SectionCard.__dataclass_fields__
     if key not in known:
         return f"There is no key '{key}' in 'card'.{did_you_mean(key, known)}"
-    return f"'card.{key}' is wrong: {(error.msg or str(error)).splitlines()[0].rstrip('.')}."
+    return f"'card.{key}' is wrong: {reason((error.msg or str(error)).rstrip('.'))}."

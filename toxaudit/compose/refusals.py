@@ -14,6 +14,19 @@ from toxaudit.compose.hydra_source import Names, composed
 from toxaudit.errors import did_you_mean
 from toxaudit.registry import GROUPS
 
+REASONS = {
+    "Value '(.*)' of type '[^']*' could not be converted to Integer": "'{}' is no whole number",
+    "Value '(.*)' of type '[^']*' could not be converted to Float": "'{}' is no number",
+    "Value '(.*)' is not a valid bool": "'{}' is neither true nor false",
+    "Cannot convert '.*' to string": "it must be one text",
+    "is not Optional|NoneType is not a subclass|value 'None' for field": "it can't be null",
+    "is not a subclass of|Cannot assign [^ ]* to Dict": "it must be a mapping of KEY: VALUE",
+    "Cannot merge DictConfig with ListConfig": "a list stands where a mapping belongs, or the other way round",
+    "Interpolation key '(.*)' not found": "there is no key '{}' to look up; a text begins its own ${{ with a backslash",
+    "does not support deletion": "it can't be taken away; set it to null",
+}
+"""What OmegaConf says of a value, and what that means; words in braces are the pattern's own groups."""
+
 NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
 
 
@@ -22,6 +35,9 @@ def sentence(error: Exception, catalogue: Names, overrides: Sequence[str]) -> st
     text = str(error)
     if found := re.search(r"Could not (?:find|load) '(\w+)/([^']+)'", text):
         return catalogue.explain(*found.groups())
+    if found := re.search(r"Could not delete from config\. '([\w.-]+)' does not exist", text):
+        audits = [text for text in overrides if text.split("=")[0] in {"audit", *GROUPS}]
+        return unknown_key(found[1], composed(catalogue, audits))
     if found := re.search(r"Could not override '?([\w.@\[\]/-]+)'?", text):
         if re.match(r"Could not override '[^']+'\.\nNo match in the defaults list", text):
             return catalogue.explain(found[1], "")
@@ -45,7 +61,7 @@ def problem(error: OmegaConfBaseException) -> str:
     choices = {each.name for each in fields(error.object_type)} if is_dataclass(error.object_type) else set()
     if "not in" in str(error) and choices:
         return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
-    message = (error.msg or str(error)).split("\n")[0].rstrip(".")
+    message = (error.msg or str(error)).rstrip(".")
     if found := re.search(r"missing mandatory value: (\w+)", message):
         missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
         return f"'{missing}' must be set: in YAML, or on the command line."
@@ -53,7 +69,25 @@ def problem(error: OmegaConfBaseException) -> str:
         return f"'{key}' must be a list: write [NAME] for one."
     if "is incompatible with key type" in message or "is incompatible with (str)" in message:
         return f"'{key}': its keys must be texts: write quotes around numbers."
-    return f"'{key}' is wrong: {message}." if key else f"{message}."
+    return f"'{key}' is wrong: {reason(message)}." if key else f"{reason(message)}."
+
+
+def reason(message: str) -> str:
+    """What is wrong with a value, in words, where OmegaConf speaks of its own classes."""
+    for pattern, words in REASONS.items():
+        if found := re.search(pattern, message, re.DOTALL):
+            return words.format(*map(_short, found.groups())) + _as_share(*found.groups())
+    return message.split("\n")[0]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:60]} …"
+
+
+def _as_share(value: str = "", *_: str) -> str:
+    """How a percentage is written as a number."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", value)
+    return f": write {float(found[1]) / 100:g}" if found else ""
 
 
 def unknown_key(key: str, config: DictConfig) -> str:

@@ -142,7 +142,7 @@ def _require_free(labelling: Labelling, origin: str) -> None:
     if not labelling.out.exists():
         return
     try:
-        content = strict_yaml.read(labelling.out)
+        content = strict_yaml.read(labelling.out, number_keys=True)
     except ToxauditError:
         content = {}
     same = str(content.get("source", "")).startswith(f"{origin}; ") and content.get("by") == labelling.by

@@ -62,7 +62,7 @@ def read(file: str, operator: str, threshold: float | None) -> KnownErrors:
         ToxauditError: if the file can't be read, is not of this form, is of another operator or threshold, or does
             not show that the scorer is better than chance.
     """
-    content = strict_yaml.read(Path(file).expanduser())
+    content = strict_yaml.read(Path(file).expanduser(), number_keys=True)
     if unknown := sorted(map(str, set(content) - KEYS)):
         raise ToxauditError(f"{file} has an unknown key '{unknown[0]}'.{did_you_mean(unknown[0], KEYS)}")
     if lacking := sorted({"source", "threshold", "counts"} - set(content)):

@@ -39,6 +39,8 @@ def check(spec: AuditSpec) -> None:
     _check_systems(spec)
     for name, candidate in spec.candidates.items():
         _check_candidate(f"candidates.{name}", candidate)
+    if not spec.out.strip():
+        raise ToxauditError("out is empty: name the folder that gets the results.")
     if spec.on_candidate_error not in (STOP, SKIP):
         raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
     if not spec.generation.max_new_tokens > 0:

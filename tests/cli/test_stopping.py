@@ -1,0 +1,76 @@
+"""A command that is stopped from outside says so, and ends with the code by which shells tell the signal."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from toxaudit.cli.main import main
+from toxaudit.models.refusing import refusing
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+def ending_early(number):
+    """A run in which a library takes an interrupt for a wish to end early, as samplers do."""
+
+    def run(words):
+        with refusing("what strangers wrote"):
+            try:
+                os.kill(os.getpid(), number)
+                signal.pause()
+            except KeyboardInterrupt:
+                pass
+        return 0
+
+    return run
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_stops_a_run_at_once_and_no_library_makes_a_verdict_of_it(monkeypatch, capsys, number):
+    before = {each: signal.getsignal(each) for each in CODES}
+    monkeypatch.setattr("toxaudit.cli.audit.run", ending_early(number))
+    assert main(["audit=x"]) == CODES[number]
+    said = capsys.readouterr().err
+    by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    assert said == f"\ntoxaudit: stopped by {by}. Finished work is kept: the same command goes on from here.\n"
+    assert {each: signal.getsignal(each) for each in CODES} == before
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch):
+    monkeypatch.setattr("toxaudit.cli.audit.run", lambda words: os.kill(os.getpid(), signal.SIGHUP) or 2)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["audit=x"]) == 2
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():
+    codes = []
+    thread = Thread(target=lambda: codes.append(main(["--version"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+def test_the_process_ends_so_even_where_the_terminal_is_gone():
+    code = (
+        "import os, signal; from toxaudit.cli import main as m\n"
+        "def run(words):\n    os.kill(os.getpid(), signal.SIGHUP); signal.pause()\n"
+        "m._dispatch = run; m.script()"
+    )
+    done = subprocess.run(["bash", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, code])
+    assert done.returncode == 129
+
+
+def test_the_codes_are_those_that_the_readme_tells():
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    told = re.search(r"^\| stopped \| ([\d, ]+) \| by Ctrl-C, SIGTERM .* or SIGHUP", text, re.MULTILINE)
+    assert [int(code) for code in told[1].split(", ")] == list(CODES.values())
