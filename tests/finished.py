@@ -1,19 +1,22 @@
 """The folder of a finished run, made by hand from a result: what ``toxaudit card`` reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from harder import HARDER
 
 from toxaudit.card import SectionCard
+from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import Posterior
-from toxaudit.records import AuditResult, Estimate
+from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.records import Agreement, AuditResult, Estimate
 from toxaudit.results import write_results
 from toxaudit.spec.schema import AuditSpec
 
-__all__ = ["HARDER", "posterior", "rows", "run"]
+__all__ = ["HARDER", "consistent", "consistent_run", "posterior", "rows", "run"]
 
 
 def rows(result: AuditResult, prompts: int = 3) -> Iterator[dict]:
@@ -50,8 +53,40 @@ def posterior(estimate: Estimate, draws: int = 200) -> Posterior:
     return Posterior(*names, estimate.n, estimate.missing, estimate.counts, arms, variant=estimate.variant)
 
 
+def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list[Posterior]]:
+    """The result as an audit would have found it: numbers are those of draws, verdicts those of the gate."""
+    gate = MarginGate(**{name: getattr(result.gate, name) for name in ("margin", "certainty", "cap", "max_missing")})
+    places = np.array([NormalDist().inv_cdf((i + 0.5) / draws) for i in range(draws)])
+    posteriors = []
+    for number, each in enumerate(result.estimates):
+        base, change = (each.quantities[name] for name in ("base", "change"))
+        rng, counts = np.random.default_rng(number), dict(each.counts)
+        rates = (base.mean + base.sd * rng.permutation(places)).clip(1e-6, 1)
+        arms = {"base": rates, "candidate": (rates + change.mean + change.sd * places).clip(0, 1)}
+        posteriors.append(replace(posterior(each), draws=arms, n=round(sum(counts.values())), samples=each.samples))
+        posteriors[-1] = replace(posteriors[-1], diagnostics=each.diagnostics)
+    estimates = tuple(summarise(each, gate.margin, gate.cap) for each in posteriors)
+    tiers = {scorer.name: scorer.tier for scorer in result.scorers}
+    measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None
+    verdicts = tuple(gate.decide(v.candidate, estimates, tiers, measures) for v in result.verdicts)
+    agreements = tuple(
+        Agreement.of(p.suite, p.model, p.first, p.second, p.both, p.first_only, p.second_only, p.neither)
+        for p in result.agreements
+    )
+    found = replace(result, gate=gate.facts(), estimates=estimates, verdicts=verdicts, agreements=agreements)
+    return found, posteriors
+
+
 def run(folder: Path, result: AuditResult, **card: object) -> Path:
     """The folder, with results, samples, draws and spec."""
     write_results(folder, AuditSpec(name=result.audit, card=SectionCard(**card)), result, rows(result))
     write_draws([posterior(estimate) for estimate in result.estimates], folder / "draws.parquet")
     return folder
+
+
+def consistent_run(folder: Path, result: AuditResult, samples: Iterable[dict] = ()) -> tuple[Path, AuditResult]:
+    """The folder of ``consistent`` with these samples, by default ``rows``, and the result in it."""
+    found, posteriors = consistent(result)
+    write_results(folder, AuditSpec(name=result.audit, card=SectionCard()), found, samples or rows(found))
+    write_draws(posteriors, folder / "draws.parquet")
+    return folder, found

@@ -204,6 +204,18 @@ class Agreement:
     neither: int
     kappa: float | None
 
+    @classmethod
+    def of(
+        cls, suite: str, model: str, first: str, second: str, both: int, first_only: int, second_only: int, neither: int
+    ) -> "Agreement":
+        """From the table. Cohen's kappa (1960): (observed - expected agreement) / (1 - expected); none where all is."""
+        kappa, n = None, both + first_only + second_only + neither
+        if n:
+            agree, p, q = (both + neither) / n, (both + first_only) / n, (both + second_only) / n
+            expected = p * q + (1 - p) * (1 - q)
+            kappa = None if expected == 1 else (agree - expected) / (1 - expected)
+        return cls(suite, model, first, second, n, both, first_only, second_only, neither, kappa)
+
 
 @dataclass(frozen=True)
 class Reason:

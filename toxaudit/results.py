@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = "toxaudit.results/1"
 """What ``results.json`` says it is; ``docs/results.schema.json`` describes it."""
 
-RESULTS, SPEC = "results.json", "spec.yaml"
+RESULTS, SPEC, DRAWS = "results.json", "spec.yaml", "draws.parquet"
 
 _ROW = {"model": str, "prompt_id": str, "sample": int, "text": str, "suite": str, "prompt": str}
 """Keys of a row of samples that are read again, beside ``slices`` and ``scores``."""

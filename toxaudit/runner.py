@@ -23,7 +23,7 @@ from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
-from toxaudit.results import read_result, sample_rows, write_results
+from toxaudit.results import DRAWS, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.stages import answering, arms, estimating, rendering, scoring
@@ -74,7 +74,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     files = write_results(out, spec, result, sample_rows(suites, result.scorers, _answers_of(found, answers), scored))
     result = read_result(out)  # what is said of it from here on is what the file says
     files.append(cyclonedx.write(result, out))
-    files.append(archive.write_draws(posteriors, out / rendering.DRAWS))
+    files.append(archive.write_draws(posteriors, out / DRAWS))
     skipped = {name: each.reason for name, each in found.skipped.items()}
     files.append(lock.write(out, spec.name, lock.without(pinned, pins, skipped), skipped))
     return result, [*_rendered(out, spec.card), *files]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import finished
 import pytest
 import yaml
 from hub_server import Hub, Repository, serve
@@ -25,8 +26,7 @@ from toxaudit.card import SectionCard  # noqa: E402
 from toxaudit.card.readme.front_matter import find  # noqa: E402
 from toxaudit.hub.parcel import Parcel, edited  # noqa: E402
 from toxaudit.records import AuditResult
-from toxaudit.results import read_result, write_results  # noqa: E402
-from toxaudit.spec.schema import AuditSpec  # noqa: E402
+from toxaudit.results import read_result  # noqa: E402
 
 COMMIT = "210d026faf9955653af8916fad021475a3f00453"
 OWNERS = b"---\nlicense: llama3.1   # keep me\ntags: [lora, 'no']\n---\n# Card\r\nhello  \n\ntail without an end"
@@ -44,8 +44,8 @@ def rows(result: AuditResult) -> list[dict[str, Any]]:
 
 
 def written(result: AuditResult, folder: Path) -> Path:
-    write_results(folder, AuditSpec(), result, rows(result))
-    SectionCard().write(result, rows(result), draws(result), folder)
+    _, found = finished.consistent_run(folder, result, rows(result))
+    SectionCard().write(found, rows(result), draws(found), folder)
     return folder
 
 
@@ -119,7 +119,7 @@ def test_the_results_that_are_sent_can_be_read_again(
 ) -> None:
     alice.pushed(run, "--repo", "org/model", "--direct")
     (tmp_path / "results.json").write_bytes(model.revisions["main"]["toxaudit/results.json"])
-    assert read_result(tmp_path) == RESULTS["go"]
+    assert read_result(tmp_path) == finished.consistent(RESULTS["go"])[0]
 
 
 def test_the_same_content_sends_nothing(hub: Hub, alice: Client, model: Repository, run: Path) -> None:
@@ -610,5 +610,5 @@ def test_a_run_without_card_or_with_controls_only_is_refused(
     sentence = alice.refused(tmp_path / "bare", "--repo", "org/model")
     assert sentence == f"There is no {tmp_path}/bare/card.md: run `toxaudit card {tmp_path}/bare` first."
     controls = RESULTS["controls-only"]
-    write_results(tmp_path / "controls", AuditSpec(), controls, rows(controls))
-    assert "all of its candidates are controls" in alice.refused(tmp_path / "controls", "--repo", "org/model")
+    only_controls = written(controls, tmp_path / "controls")
+    assert "all of its candidates are controls" in alice.refused(only_controls, "--repo", "org/model")

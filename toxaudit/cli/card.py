@@ -22,10 +22,10 @@ def card(words: Sequence[str]) -> int:
     if not others or others[0].startswith("card."):
         raise CARD.miswritten()
     from toxaudit.compose.parts import settings
-    from toxaudit.stages.rendering import render
+    from toxaudit.stages.rendering import render_anew
 
     folder = Path(others[0])
-    print(f"Wrote in {listed(folder, render(folder, settings(folder, others[1:])))}")
+    print(f"Wrote in {listed(folder, render_anew(folder, settings(folder, others[1:])))}")
     return DONE
 
 

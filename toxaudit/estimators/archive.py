@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,10 +11,13 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior
-from toxaudit.records import Diagnostics, Estimate, digest
+from toxaudit.records import OBSERVED, Diagnostics, Estimate, digest
 
 NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
 """What tells one posterior from another: columns of the file of draws beside ``base_rate`` and ``candidate_rate``."""
+
+Name = tuple[str, str, str, str, str, str]
+"""One posterior's values of ``NAMES``."""
 
 
 def outcomes_digest(outcomes: PairedOutcomes) -> str:
@@ -87,32 +90,62 @@ def read_changes(file: Path, totals: Mapping[tuple[str, str, str], Estimate]) ->
     Raises:
         ToxauditError: if the file is not there, holds no draws, or none of one of these totals.
     """
+    if not totals:
+        return {}
+    found = read_rates(file, totals.values())
+    return {key: found[name_of(each)][1] - found[name_of(each)][0] for key, each in totals.items()}
+
+
+def name_of(each: Estimate | Posterior) -> Name:
+    """What tells an estimate's draws from others'."""
+    return each.candidate, each.suite, each.measure, each.slice, each.estimator, each.variant
+
+
+def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = False) -> dict[Name, tuple[Floats, Floats]]:
+    """Draws of the base's and the candidate's rate, from a file that ``write_draws`` wrote.
+
+    Args:
+        file: the file.
+        estimates: those whose draws are wanted.
+        all_of_it: whether draws of anything else show that the file belongs to another run.
+
+    Returns:
+        By what names an estimate, the base's draws and the candidate's, shape (draws,) each.
+
+    Raises:
+        ToxauditError: if the file is not there, holds no draws, none of one of these estimates, or some of others.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = {(*key, each.slice, each.estimator, each.variant): key for key, each in totals.items()}
-    filters = [(name, "in", sorted({names[i] for names in wanted})) for i, name in enumerate(NAMES)]
+    wanted = [name_of(each) for each in estimates]
     rates = ["base_rate", "candidate_rate"]
-    if not wanted:
-        return {}
+    filters = None if all_of_it else [(name, "in", sorted({of[i] for of in wanted})) for i, name in enumerate(NAMES)]
     try:
         table = pq.read_table(file, columns=[*NAMES, *rates], filters=filters)
         grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in rates])
         lists = [grouped[f"{rate}_list"] for rate in rates]
         names = zip(*(grouped[name].to_pylist() for name in NAMES), strict=True)
         found = {
-            wanted[each]: lists[1][row].values.to_numpy() - lists[0][row].values.to_numpy()
-            for row, each in enumerate(names)
-            if each in wanted
+            name: (lists[0][row].values.to_numpy().astype(float), lists[1][row].values.to_numpy().astype(float))
+            for row, name in enumerate(names)
         }
     except FileNotFoundError as error:
         raise ToxauditError(f"There is no {file}: run the audit again; finished work is kept.") from error
-    except (OSError, pa.ArrowException) as error:
-        problem = str(error).splitlines()[0].rstrip(".")
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        problem = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ToxauditError(f"{file} holds no posterior draws ({problem}): run the audit again.") from error
-    if gone := next((key for key in totals if key not in found), None):
-        raise ToxauditError(f"{file} holds no draws of {', '.join(gone)}: it belongs to another run.")
+    odd = [(name, "no draws of") for name in wanted if name not in found]
+    if all_of_it:
+        odd += [(name, "draws of something else,") for name in found if name not in set(wanted)]
+    for name, what in odd:
+        raise ToxauditError(f"{file} holds {what} {in_words(name)}: it belongs to another run.")
     return found
+
+
+def in_words(name: Name) -> str:
+    """The name of an estimate, without what most estimates have in common."""
+    return ", ".join(map(str, name[:3] if name[3:] == ("all", "paired_exact", OBSERVED) else name))
 
 
 def read(folder: Path) -> list[Posterior]:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toxaudit import results
 from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
 from toxaudit.hub.parcel import PUSHED_FILES, README, Parcel, Push, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.interop import eval_results
+from toxaudit.recomputation import read_checked
 from toxaudit.records import AuditResult
 
 __all__ = ["Push", "push"]
@@ -29,7 +29,7 @@ def push(wanted: Push) -> Iterator[str]:
         ToxauditError: if the run has no such card, the README can't be edited safely, or the Hub refuses. The
             repository is then as it was.
     """
-    result = results.read_result(wanted.run)
+    result = read_checked(wanted.run)
     candidate = candidate_of(wanted, result)
     repository = Repository(wanted.repository)
     user = repository.user(writes=not wanted.dry_run)

@@ -11,8 +11,8 @@ from toxaudit.models import limited
 from toxaudit.models.other_template import OtherTemplate, from_file
 from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
-from toxaudit.spec.schema import BASE, OWN
 from toxaudit.sources.configured import check_counts
+from toxaudit.spec.schema import BASE, OWN
 
 PROBES = ("The weather today is", "Once upon a time there was a small house by the sea, and in it")
 READ_SECONDS = 60.0  # for reading one, which takes a few

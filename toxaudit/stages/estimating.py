@@ -112,22 +112,10 @@ def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> 
 
 
 def _agreement(suite: str, arm: str, first: str, second: str, one: Floats, other: Floats) -> Agreement:
-    """Cohen's kappa (1960): (observed - expected agreement) / (1 - expected); none where all is expected."""
     both = ~np.isnan(one) & ~np.isnan(other)
     one, other = one[both], other[both]
-    n = int(both.sum())
-    counts = {
-        "both": int((one * other).sum()),
-        "first_only": int((one * (1 - other)).sum()),
-        "second_only": int(((1 - one) * other).sum()),
-        "neither": int(((1 - one) * (1 - other)).sum()),
-    }
-    kappa = None
-    if n:
-        agree, p, q = (counts["both"] + counts["neither"]) / n, one.mean(), other.mean()
-        expected = float(p * q + (1 - p) * (1 - q))
-        kappa = None if expected == 1 else (agree - expected) / (1 - expected)
-    return Agreement(suite, arm, first, second, n, **counts, kappa=kappa)
+    cells = (one * other, one * (1 - other), (1 - one) * other, (1 - one) * (1 - other))
+    return Agreement.of(suite, arm, first, second, *(int(cell.sum()) for cell in cells))
 
 
 def _arms_scores(spec: AuditSpec, asked: Asked, measure: str, scored: Scored) -> Iterator[dict[str, Floats]]:

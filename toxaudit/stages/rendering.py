@@ -9,14 +9,18 @@ from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.extensions import Card
+from toxaudit.recomputation import read_checked
 from toxaudit.records import AuditResult
-from toxaudit.results import read_result, read_samples
+from toxaudit.results import DRAWS, read_result, read_samples
 
-DRAWS = "draws.parquet"
+
+def render_anew(run: Path, card: Card) -> list[Path]:
+    """As ``render``, for a run that lay about: first, all that can be computed again is."""
+    return _render(run, read_checked(run), card)
 
 
 def render(run: Path, card: Card) -> list[Path]:
-    """Write the card of a finished run, its plots and its report.
+    """Write the card of a run that has just been finished, its plots and its report.
 
     Args:
         run: the folder with ``results.json``, the samples and the draws.
@@ -28,7 +32,10 @@ def render(run: Path, card: Card) -> list[Path]:
     Raises:
         ToxauditError: if a file of the run or a template is missing or of no use.
     """
-    result = read_result(run)
+    return _render(run, read_result(run), card)
+
+
+def _render(run: Path, result: AuditResult, card: Card) -> list[Path]:
     files = card.write(result, read_samples(run, result), _draws(run / DRAWS, result), run)
     return sorted(files, key=lambda file: file not in (run / "card.md", run / "report.html"))
 

@@ -1,0 +1,161 @@
+"""What a finished run says is read only where its draws, its counts and its gate say the same."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import finished
+import pytest
+from finished import HARDER
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toxaudit.cli.main import main
+from toxaudit.decision.verdict import of_audit
+from toxaudit.errors import ToxauditError
+from toxaudit.estimators.archive import write_draws
+from toxaudit.recomputation import TOLERANCE, read_checked
+from toxaudit.records import Agreement
+
+AGREEMENT = Agreement.of("rtp_categories", "base", "toxicity_bilstm", "refusal_keywords", 5, 2, 1, 342)
+GIVEN = ("missing", "diagnostics", "samples", "cap")
+"""Of an estimate, what its draws and counts do not tell: what the audit counted and watched."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with several candidates, and what its file of results holds."""
+    result = replace(HARDER["several"], agreements=(AGREEMENT,))
+    return finished.consistent_run(tmp_path_factory.mktemp("run"), result)[0]
+
+
+def edited(run: Path, change) -> str:
+    """What is said of the run while its results are as ``change`` leaves them."""
+    file = run / "results.json"
+    before = file.read_bytes()
+    content = json.loads(before)
+    change(content)
+    try:
+        file.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(ToxauditError) as caught:
+            read_checked(run)
+        return str(caught.value)
+    finally:
+        file.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", HARDER)
+def test_what_follows_from_its_draws_is_read(name, tmp_path):
+    folder, meant = finished.consistent_run(tmp_path, HARDER[name])
+    assert read_checked(folder) == meant
+
+
+def test_results_of_before_verdicts_held_own_decisions_are_read(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "results.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    del content["gate"]["question"]
+    for verdict in content["verdicts"]:
+        del verdict["own_decisions"], verdict["remedy"]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert read_checked(tmp_path / "run") == read_checked(run)
+
+
+def numbers(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all numbers that follow from others."""
+    if isinstance(value, dict):
+        return [found for key, each in value.items() if key not in GIVEN for found in numbers(each, (*path, key))]
+    if isinstance(value, list):
+        return [found for i, each in enumerate(value) for found in numbers(each, (*path, i))]
+    return [path] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_no_number_that_follows_from_others_can_be_changed(run, data):
+    content = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    parts = {key: content[key] for key in ("estimates", "verdicts", "agreements", "gate")}
+    path = data.draw(st.sampled_from(numbers(parts)))
+    least = 1000 * TOLERANCE  # of a count, the tolerance is that of the sum
+    by = data.draw(st.sampled_from([-1, 1]) | st.floats(least, 1e6) | st.floats(-1e6, -least))
+
+    def change(content):
+        *where, last = path
+        for key in where:
+            content = content[key]
+        whole = isinstance(content[last], int) and path[0] != "gate" and "counts" not in path
+        content[last] += (round(by) or 1) if whole else by * max(1, abs(content[last]))
+
+    assert str(run) in edited(run, change)
+
+
+def first(content: dict[str, Any], decision: str) -> dict[str, Any]:
+    return next(each for each in content["verdicts"] if each["decision"] == decision)
+
+
+def release(content: dict[str, Any]) -> None:
+    """Make GO of all, so that the file agrees with itself."""
+    for verdict in content["verdicts"]:
+        if verdict["candidate"] != "rude":
+            verdict["decision"] = "GO"
+    content["decision"] = "GO"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (release, "'verdicts.1.decision' is GO, but the gate makes it INCONCLUSIVE."),
+        (lambda c: first(c, "INCONCLUSIVE").update(remedy=None), "remedy' is None, but the gate makes it {"),
+        (lambda c: c["verdicts"][1]["reasons"][0].update(observed="0.999"), "'verdicts.1.reasons.0.observed' is 0.999"),
+        (lambda c: c["verdicts"][1]["reasons"].pop(0), "'verdicts.1.reasons' is "),
+        (lambda c: c["verdicts"][0]["own_decisions"][0].update(decision="NO-GO"), "own_decisions.0.decision' is NO-GO"),
+        (lambda c: c["estimates"][0].update(n=3500), "'estimates.0.n' is 3500, but the sum of its counts makes it"),
+        (lambda c: c["estimates"][0]["counts"].update(n01=55), "'estimates.0.n' is 350, but the sum of its counts "),
+        (lambda c: c["estimates"][0].update(p_above_margin=0.5), "'estimates.0.p_above_margin' is 0.5, but"),
+        (lambda c: c["estimates"].pop(3), "draws.parquet holds draws of something else, benign"),
+        (lambda c: c["estimates"].append(c["estimates"][0]), "'estimates' is 42, but draws.parquet makes it 41."),
+        (lambda c: c["estimates"][0].update(variant="best case"), "draws.parquet holds no draws of benign, rtp"),
+        (lambda c: c["gate"].update(margin=0.5), "what 'gate' says is no rule of toxaudit with these numbers"),
+        (lambda c: c["gate"].update(rule="Whatever is fine is GO."), "what 'gate' says is no rule of toxaudit"),
+        (lambda c: c["scorers"][0].update(tier="advisory"), "'verdicts.0.decision' is GO, but the gate makes it INC"),
+        (lambda c: c["agreements"][0].update(kappa=1.0), "'agreements.0.kappa' is 1.0, but its own table makes it 0.7"),
+    ],
+)  # fmt: skip
+def test_an_edit_is_named_with_what_stands_there_and_what_should(change, said, run):
+    assert said in edited(run, change)
+
+
+def test_draws_of_another_run_are_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copy(finished.consistent_run(tmp_path / "other", HARDER["go"])[0] / "draws.parquet", tmp_path / "run")
+    with pytest.raises(ToxauditError, match=r"draws.parquet holds no draws of creeping.*: it belongs to another run"):
+        read_checked(tmp_path / "run")
+
+
+def test_draws_that_are_no_numbers_are_refused(tmp_path):
+    run, result = finished.consistent_run(tmp_path, HARDER["go"])
+    _, posteriors = finished.consistent(result)
+    nothing = {arm: draws * float("nan") for arm, draws in posteriors[0].draws.items()}
+    write_draws([replace(posteriors[0], draws=nothing), *posteriors[1:]], run / "draws.parquet")
+    with pytest.raises(ToxauditError, match=r"'estimates.0.quantities.base.mean' is .* makes it nan"):
+        read_checked(run)
+
+
+@pytest.mark.parametrize("verb", [["card"], ["push", "--repo", "org/name", "--dry-run"]])
+def test_card_and_push_refuse_a_verdict_that_was_written_by_hand(verb, run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "results.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    release(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+    before = set((tmp_path / "run").rglob("*"))
+    assert main([verb[0], str(tmp_path / "run"), *verb[1:]]) == 3
+    out, error = capsys.readouterr()
+    assert "results.json was changed: 'verdicts.1.decision' is GO, but the gate makes it INCONCLUSIVE." in error
+    assert "GO" not in out and set((tmp_path / "run").rglob("*")) == before
+
+
+def test_the_several_that_are_edited_are_open(run):
+    assert of_audit(read_checked(run)) == "INCONCLUSIVE"

@@ -1,0 +1,129 @@
+"""A finished run, read so that it can be published: all that follows from its draws and counts is computed again.
+
+``results.json`` is a text that anybody can edit. What it says of a rate, an interval, a probability, a number of
+prompts or a verdict is believed only where the posterior draws beside it and the gate say the same.
+"""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+from toxaudit.errors import ToxauditError, one_line
+from toxaudit.estimators import archive
+from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.extensions import Gate
+from toxaudit.facts import GateFacts
+from toxaudit.records import Agreement, AuditResult, Estimate
+from toxaudit.registry import registered
+from toxaudit.results import DRAWS, RESULTS, read_result
+
+TOLERANCE = 1e-9
+"""How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.
+
+The draws are kept to the last bit, so that only the order of a sum, which differs between processors, makes a
+difference: about 1e-15.
+"""
+
+
+def read_checked(run: Path) -> AuditResult:
+    """What a finished run found, where its files bear it out.
+
+    Args:
+        run: the folder of a finished run.
+
+    Raises:
+        ToxauditError: if ``results.json`` or ``draws.parquet`` is missing or of no use, or if one number or word of the
+            first is not what follows from the second; the sentence names it and both values.
+    """
+    result = read_result(run)
+    for place, said, meant, source in _contradictions(run, result):
+        raise ToxauditError(
+            f"{run / RESULTS} was changed: '{place}' is {one_line(str(said))}, but {source} makes it "
+            f"{one_line(str(meant))}. Run the audit again; finished work is kept."
+        )
+    return result
+
+
+Contradiction = tuple[str, Any, Any, str]
+"""Where in the file, what stands there, what should, and what makes it so."""
+
+
+def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
+    gate = _gate(run / RESULTS, result.gate)
+    yield from _of_draws(run / DRAWS, result)
+    for number, pair in enumerate(result.agreements):
+        yield from _differences(f"agreements.{number}", pair, _agreement(pair), "its own table")
+    tiers = {scorer.name: scorer.tier for scorer in result.scorers}
+    measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None
+    for number, verdict in enumerate(result.verdicts):
+        mine = [each for each in result.estimates if each.candidate == verdict.candidate]
+        meant = gate.decide(verdict.candidate, mine, tiers, measures)
+        yield from _differences(f"verdicts.{number}", verdict, meant, "the gate")
+
+
+def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
+    """What an estimate says that its own counts and draws do not."""
+    rates = archive.read_rates(file, result.estimates, all_of_it=True)
+    if len(rates) < len(result.estimates):
+        yield "estimates", len(result.estimates), len(rates), file.name
+    for number, each in enumerate(result.estimates):
+        place = f"estimates.{number}"
+        yield from _differences(f"{place}.n", each.n, sum(each.counts.values()), "the sum of its counts")
+        base, candidate = rates[archive.name_of(each)]
+        meant = summarise(_posterior(each, base, candidate), result.gate.margin, result.gate.cap)
+        yield from _differences(place, each, meant, file.name)
+
+
+def _posterior(each: Estimate, base: Any, candidate: Any) -> Posterior:
+    names = (each.candidate, each.suite, each.measure, each.slice, each.estimator)
+    told = (each.n, each.missing, each.counts, {"base": base, "candidate": candidate})
+    return Posterior(*names, *told, variant=each.variant, diagnostics=each.diagnostics, samples=each.samples)
+
+
+def _agreement(said: Agreement) -> Agreement:
+    names, table = (said.suite, said.model, said.first, said.second), (said.both, said.first_only, said.second_only)
+    return Agreement.of(*names, *table, said.neither)
+
+
+def _gate(file: Path, facts: GateFacts) -> Gate:
+    """The gate that says of itself what stands in the results.
+
+    Raises:
+        ToxauditError: if there is none, so that nobody can tell whether a verdict is its.
+    """
+    told = asdict(facts)
+    for kind in registered("gate").values():
+        names = set(inspect.signature(kind).parameters)
+        gate: Gate = kind(**{name: value for name, value in told.items() if name in names})
+        if gate.facts() == facts:
+            return gate
+    raise ToxauditError(
+        f"{file} was changed: what 'gate' says is no rule of toxaudit with these numbers. Run the audit again; "
+        "finished work is kept."
+    )
+
+
+def _differences(place: str, said: Any, meant: Any, source: str) -> Iterator[Contradiction]:
+    """Every place, at any depth, where two records differ."""
+    said, meant = map(_plain, (said, meant))
+    if isinstance(said, dict) and isinstance(meant, dict) and said.keys() == meant.keys():
+        for key in said:
+            yield from _differences(f"{place}.{key}", said[key], meant[key], source)
+    elif isinstance(said, list | tuple) and isinstance(meant, list | tuple) and len(said) == len(meant):
+        for number, (one, other) in enumerate(zip(said, meant, strict=True)):
+            yield from _differences(f"{place}.{number}", one, other, source)
+    elif not _same(said, meant):
+        yield place, said, meant, source
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _same(said: Any, meant: Any) -> bool:
+    if isinstance(said, float | int) and isinstance(meant, float | int):
+        return isclose(said, meant, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(said == meant)
