@@ -167,7 +167,7 @@ def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: S
                 found += estimating.posteriors(store, estimator, each)
                 bar.update()
         for variant, each in elsewhere:
-            found += estimating.totals(spec, store, each, variant)
+            found += estimating.observed_totals(spec, store, each, variant)
             bar.update()
     return found
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from math import isnan
 
+from toxaudit.extensions import Estimator
 from toxaudit.records import CORRECTED, OBSERVED, Estimate
 
 HEADLINES = ("paired_exact", "paired_bb")
@@ -13,6 +14,11 @@ SLICE_ESTIMATOR = "hier_paired"
 
 REPLICATIONS = ("unpaired_beta", "best_replication")
 """Estimators that repeat what other studies did, and never decide."""
+
+
+def deciding(estimators: Iterable[Estimator]) -> list[Estimator]:
+    """Those estimators whose totals can decide, in the order of ``HEADLINES``: the first that makes one does."""
+    return sorted((each for each in estimators if each.kind in HEADLINES), key=lambda each: HEADLINES.index(each.kind))
 
 
 def usable(estimate: Estimate) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toxaudit.decision.headline import HEADLINES, headlines
+from toxaudit.decision.headline import deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
@@ -80,13 +80,9 @@ def at_other_thresholds(
                     yield variant, PairedOutcomes(suite, measure, made.pop("base"), made, **design)
 
 
-def totals(spec: AuditSpec, store: Store, compared: PairedOutcomes, variant: str) -> list[Posterior]:
+def observed_totals(spec: AuditSpec, store: Store, compared: PairedOutcomes, variant: str) -> list[Posterior]:
     """The observed totals of a comparison, under the name of a variant, by the estimator that decides."""
-    deciding = sorted(
-        (each for each in spec.estimators.values() if each.kind in HEADLINES),
-        key=lambda each: HEADLINES.index(each.kind),
-    )
-    for estimator in deciding:
+    for estimator in deciding(spec.estimators.values()):
         found = [
             replace(each, variant=variant)
             for each in posteriors(store, estimator, compared)
@@ -155,8 +151,8 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
 
 def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
     """The totals that can decide, not stored."""
-    gate, deciding = spec.gate, [each for each in spec.estimators.values() if each.kind in HEADLINES]
-    return [summarise(each, gate.margin, gate.cap) for estimator in deciding for each in estimator.estimate(compared)]
+    gate, estimators = spec.gate, deciding(spec.estimators.values())
+    return [summarise(each, gate.margin, gate.cap) for estimator in estimators for each in estimator.estimate(compared)]
 
 
 def _save(estimator: Estimator, compared: PairedOutcomes, into: Path) -> None:
