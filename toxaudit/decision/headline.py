@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 from math import isnan
+from typing import Protocol, TypeVar
 
-from toxaudit.extensions import Estimator
 from toxaudit.records import CORRECTED, OBSERVED, Estimate
 
 HEADLINES = ("paired_exact", "paired_bb")
@@ -16,7 +16,15 @@ REPLICATIONS = ("unpaired_beta", "best_replication")
 """Estimators that repeat what other studies did, and never decide."""
 
 
-def deciding(estimators: Iterable[Estimator]) -> list[Estimator]:
+class _OfAKind(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+OneOf = TypeVar("OneOf", bound=_OfAKind)
+
+
+def deciding(estimators: Iterable[OneOf]) -> list[OneOf]:
     """Those estimators whose totals can decide, in the order of ``HEADLINES``: the first that makes one does."""
     return sorted((each for each in estimators if each.kind in HEADLINES), key=lambda each: HEADLINES.index(each.kind))
 
