@@ -112,6 +112,19 @@ def test_a_thought_that_the_template_begins_begins_the_text(reader):
     assert read(reader, ["How"], enable_thinking=False) == "How"
 
 
+def test_choices_are_not_weighed_within_a_thought_that_the_template_begins(reader):
+    def pairs(**takes):
+        return reader.pairs([Request("base", Prompt("a", "mine", "Why?", choices=("a", "b")), "chat", takes=takes)])
+
+    with pytest.raises(ToxauditError) as caught:
+        pairs()
+    assert str(caught.value) == (
+        "base: its chat template begins a thought, in which the choices of suite 'mine' can't be weighed: switch "
+        "thinking off by generation.chat_template_kwargs, or set ask: raw in the suite."
+    )
+    assert len(pairs(enable_thinking=False)[0]) == 2
+
+
 def test_special_tokens_that_mark_thoughts_stay_in_the_text_and_no_others(reader):
     """As of Magistral: decoded without special tokens, its thoughts could not be told from its answer."""
     text = read(reader, ["[THINK]", "How?", "[/THINK]", "<pad>", "So."], enable_thinking=False)

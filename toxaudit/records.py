@@ -77,7 +77,8 @@ class Prompt:
 class Completion:
     """What one model answered to one prompt.
 
-    ``model`` is the arm's name (``base`` or a candidate's), ``tokens`` the number of new tokens without the
+    ``model`` is the arm's name (``base`` or a candidate's), ``text`` all that it wrote, thoughts between their marks
+    included (``toxaudit.thoughts``; scorers get what follows them), ``tokens`` the number of new tokens without the
     end-of-text token (of a server's answer as the server counts them, None where it doesn't say), ``finish`` why it
     ended: ``stop`` (the model ended it), ``length`` (the limit did) or ``other``: then it is not the model's own, not
     scored, and ``missing`` says why. Where the prompt offers choices, ``text`` is the likeliest, and

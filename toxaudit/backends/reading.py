@@ -98,9 +98,11 @@ class Reader:
 
         Raises:
             ToxauditError: if a prompt with one of its choices is longer than the model can read, if no token is left
-                for a choice, or if the model lacks the chat template or system prompt that is asked for.
+                for a choice, if the model lacks the chat template or system prompt that is asked for, or if that
+                template begins a thought.
         """
         contexts = self._contexts(requests)
+        self._check_no_thought(requests)
         made: dict[tuple[int, str, str, tuple[str, ...]], list[Pair]] = {}
         found = []
         for request, context in zip(requests, contexts, strict=True):
@@ -208,6 +210,16 @@ class Reader:
             f"{request.arm}: prompt '{request.prompt.id}' is empty, and the tokenizer has no token that begins or ends "
             "a text: leave it out."
         )
+
+    def _check_no_thought(self, requests: Sequence[Request]) -> None:
+        """Refuse to weigh choices where the prompt ends within a thought: they would be weighed as thoughts."""
+        for request in requests:
+            if request.ask == "chat" and self._begun[self._way(request)].get(request.prompt.text):
+                raise ToxauditError(
+                    f"{request.arm}: its chat template begins a thought, in which the choices of suite "
+                    f"'{request.prompt.suite}' can't be weighed: switch thinking off by "
+                    "generation.chat_template_kwargs, or set ask: raw in the suite."
+                )
 
     def _check_length(self, request: Request, row: list[int], new: int) -> None:
         if not row:
