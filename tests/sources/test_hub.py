@@ -44,14 +44,24 @@ UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def ask(tmp_path):
+def ask(run):
     """Ask for a repository in a process of its own, since the Hub client reads its address when it is imported."""
 
     def ask(url, reference, revision=None, kind="model", patterns=WEIGHTS, subfolder=None, **environment):
+        return run(url, CLIENT, [reference, revision, kind, patterns, subfolder], **environment)
+
+    return ask
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a client of the Hub in a process of its own."""
+
+    def run(url, client, asked, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
         settings = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"} | environment
         done = subprocess.run(
-            [sys.executable, "-c", CLIENT, json.dumps([reference, revision, kind, patterns, subfolder])],
+            [sys.executable, "-c", client, json.dumps(asked)],
             env=clean | settings,
             capture_output=True,
             text=True,
@@ -59,7 +69,7 @@ def ask(tmp_path):
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    return ask
+    return run
 
 
 def test_a_branch_is_pinned_to_its_commit_and_only_weights_and_words_come_down(ask):
@@ -179,3 +189,49 @@ def test_what_is_no_hub_id_is_refused_before_the_hub_is_asked(ask):
         answer = ask(hub.url, "my org/model")
     assert answer["error"] == "'my org/model' is neither a Hub id (ORG/NAME) nor an existing path."
     assert not answer["cached"] and not hub.asked
+
+
+ODD = [
+    *("null", "3", '"text"', "[]", "[null]", "[3]", '["text"]', '[{"type": "file"}]', "{}", "[" * 100_000, "<html>"),
+    '[{"type": "file", "path": null, "oid": 3, "size": "many"}]',
+    '[{"type": "file", "path": ["a"], "oid": {}, "size": {}}]',
+    '{"id": 3, "sha": 3, "siblings": 3, "tags": 3, "gated": 3, "cardData": 3}',
+    '{"id": "org/model", "sha": "main", "siblings": [{"rfilename": 3, "size": "many"}]}',
+    '{"id": "org/model", "sha": null, "siblings": [null], "safetensors": {"total": "many"}}',
+]
+SEVERAL = """
+import json, sys, time
+from toxaudit.errors import ToxauditError
+from toxaudit.sources import HubSource
+
+time.sleep = lambda seconds: None  # between the client's attempts
+answers = []
+for name in json.loads(sys.argv[1]):
+    for call in (lambda: HubSource(name).resolve(), lambda: HubSource(name).facts(), lambda: HubSource(name).fetch()):
+        try:
+            call()
+            answers.append("")
+        except ToxauditError as error:
+            answers.append(str(error))
+print(json.dumps(answers))
+"""
+
+
+@pytest.mark.parametrize("call", ["info", "tree"])
+def test_an_answer_of_another_form_than_the_hub_s_is_one_sentence(run, call):
+    names = [f"model{number}" for number in range(len(ODD))]
+    models = {name: Repository({"main": {"config.json": b"{}", "note.txt": name.encode()}}) for name in names}
+    with serve(**models) as hub:
+        for odd, (name, model) in zip(ODD, models.items(), strict=True):
+            commit = model.commit("main")
+            path = f"/api/models/org/{name}"
+            where = [path, f"{path}/revision/main"] if call == "info" else [f"{path}/tree/{commit}"]
+            hub.odd |= dict.fromkeys(where, odd.encode())
+        answers = run(hub.url, SEVERAL, [f"org/{name}" for name in names])
+    assert all(said.endswith(".") and "\n" not in said and "org/model" in said for said in answers if said)
+    if call == "info":
+        assert all(answers)
+    else:
+        assert answers[0::3] == answers[1::3] == [""] * len(ODD)
+        read = [odd for odd, said in zip(ODD, answers[2::3], strict=True) if not said]
+        assert read == ["[]", "{}"]  # listings of nothing, in which what is wanted is missing

@@ -1,10 +1,12 @@
 """Repositories on the Hugging Face Hub, read at one commit."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from glob import escape
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, cast
 
@@ -66,7 +68,7 @@ class HubSource:
 
         with sentences(self.reference, self.revision, self.repo_type):
             resolved = HfApi().resolve_revision(self.reference, repo_type=self.repo_type, revision=self.revision)
-        return resolved.resolved
+            return _commit(resolved.resolved)
 
     def facts(self, timeout: float | None = None) -> RepositoryFacts:
         """What the Hub says of the repository; ``timeout`` in seconds.
@@ -80,20 +82,21 @@ class HubSource:
             info: Any = HfApi().repo_info(
                 self.reference, repo_type=self.repo_type, revision=self.revision, files_metadata=True, timeout=timeout
             )
+            return self._told(info)
+
+    def _told(self, info: Any) -> RepositoryFacts:
+        """What stands in the Hub's answer; where that is of another form, whatever Python raises of it."""
         counted = None if self.subfolder else getattr(info, "safetensors", None)
         inside = f"{self.subfolder}/" if self.subfolder else ""
+        sizes = {file.rfilename: int(file.size or 0) for file in info.siblings or ()}
         return RepositoryFacts(
-            name=info.id,
-            commit=info.sha,
-            sizes={
-                file.rfilename.removeprefix(inside): file.size or 0
-                for file in info.siblings or ()
-                if file.rfilename.startswith(inside)
-            },
-            tags=tuple(info.tags or ()),
+            name=str(info.id),
+            commit=_commit(info.sha),
+            sizes={name.removeprefix(inside): size for name, size in sizes.items() if name.startswith(inside)},
+            tags=tuple(map(str, info.tags or ())),
             licence=_licence(info),
             gated=bool(info.gated),
-            parameters=counted.total if counted else None,
+            parameters=int(counted.total) if counted else None,
         )
 
     def cached(self, patterns: tuple[str, ...] = ()) -> bool:
@@ -177,6 +180,17 @@ def _filters(patterns: tuple[str, ...], subfolder: str = "") -> dict[str, Any]:
     return {name: [f"{inside}{pattern}" for pattern in found] for name, found in chosen.items()}
 
 
+def _commit(told: Any) -> str:
+    """The commit itself.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(told, str) or not re.fullmatch("[0-9a-f]{40}", told):
+        raise TypeError("it names no commit")
+    return told
+
+
 def _licence(info: Any) -> str | None:
     card = info.card_data.to_dict() if info.card_data else {}
     return next((str(card[key]) for key in ("license_name", "license") if card.get(key)), None)
@@ -202,10 +216,14 @@ def page(reference: str, repo_type: str = "model") -> str:
     return f"{constants.ENDPOINT}/{'datasets/' * (repo_type == 'dataset')}{reference}"
 
 
+NOT_READ = (AttributeError, KeyError, IndexError, TypeError, RecursionError, JSONDecodeError)
+"""What the Hub client raises of an answer that is no JSON, or JSON of another form than the Hub's."""
+
+
 @contextmanager
 def sentences(reference: str, revision: str | None, repo_type: str = "model") -> Iterator[None]:
     """Turn what the Hub client raises into one sentence that says what to do."""
-    from huggingface_hub import errors, is_offline_mode
+    from huggingface_hub import constants, errors, is_offline_mode
 
     # what breaks off a download comes through as the HTTP library raised it
     http_error = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
@@ -223,6 +241,11 @@ def sentences(reference: str, revision: str | None, repo_type: str = "model") ->
         raise ToxauditError(f"{reference} has no revision '{revision}' on the Hub.") from error
     except errors.HFValidationError as error:
         raise ToxauditError(f"'{reference}' is neither a Hub id (ORG/NAME) nor an existing path.") from error
+    except NOT_READ as error:
+        raise ToxauditError(
+            f"{reference} could not be had: what {constants.ENDPOINT} answers is not what the Hugging Face Hub would: "
+            "check HF_ENDPOINT and the network, which may ask for a login."
+        ) from error
     except (http_error, errors.LocalEntryNotFoundError, errors.RevisionResolutionError, OSError, ValueError) as error:
         if is_offline_mode():
             raise ToxauditError(
