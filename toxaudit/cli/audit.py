@@ -1,9 +1,13 @@
 """``toxaudit audit=NAME`` runs an audit, or a sweep of them; ``plan`` and ``show`` say beforehand what it would be."""
 
+import os
 import shlex
+import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from toxaudit.cli.card import listed
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
 
 RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")
 RUN.flag("-m", "--multirun", help="run once for each value of an override such as generation.temperature=0,0.7")
+NARROWEST = 40
+"""Columns of a terminal for which lines are broken; in a narrower one nothing would be left of them."""
+
 PLAN = Options(
     "plan",
     "audit=NAME [KEY=VALUE ...]",
@@ -48,7 +55,7 @@ def run(words: Sequence[str]) -> int:
         if sweeping:
             spec = replace(spec, out=str(Path(spec.out) / str(number)))
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
-        print(visible(command), visible(describe(spec), keep="\n"), sep="\n", flush=True)
+        print(visible(command), fitted(visible(describe(spec), keep="\n")), sep="\n", flush=True)
         result, files = run(spec, command)
         _conclude(result, files)
         codes.append(DECISIONS[of_audit(result)])
@@ -88,8 +95,20 @@ def plan(words: Sequence[str]) -> int:
     from toxaudit.compose.compose import compose
     from toxaudit.planning.plan import describe
 
-    print(visible(describe(compose(overrides)), keep="\n"))
+    print(fitted(visible(describe(compose(overrides)), keep="\n")))
     return DONE
+
+
+def fitted(text: str) -> str:
+    """Lines that are no longer than the terminal, or ``COLUMNS``, is wide; as they are where nobody says how wide."""
+    columns = get_terminal_size((0, 0)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 0
+    lines = text.splitlines() if columns >= NARROWEST else []
+    margins = [" " * (len(line) - len(line.lstrip())) for line in lines]
+    wrapped = (
+        textwrap.wrap(line, columns, subsequent_indent=f"{margin}  ", break_long_words=False, break_on_hyphens=False)
+        for line, margin in zip(lines, margins, strict=True)
+    )
+    return "\n".join("\n".join(each) for each in wrapped) if lines else text
 
 
 def show(words: Sequence[str]) -> int:

@@ -23,6 +23,10 @@ INIT = Options(
 )
 
 
+UNLISTED = {"candidate": "candidates", "base": "base", "generation": "generation"}
+"""What a spec holds beside what it chooses by name, and its keys."""
+
+
 def ls(words: Sequence[str]) -> int:
     """List the names of some groups, or of all."""
     named, _ = LS.read(words)
@@ -32,6 +36,11 @@ def ls(words: Sequence[str]) -> int:
     groups = [word.removesuffix("s") for word in named] or list(catalogue.names)
     for group in groups:
         if group not in catalogue.names:
+            if group in UNLISTED:
+                raise ToxauditError(
+                    f"A spec writes its own '{UNLISTED[group]}:', of which there are no presets: see `toxaudit show "
+                    "audit=NAME` for those of one."
+                )
             raise ToxauditError(f"There is no group '{group}'.{did_you_mean(group, catalogue.names)}")
         print(f"{group}:")
         for name in sorted(catalogue.names[group]):

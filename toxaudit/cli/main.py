@@ -1,5 +1,6 @@
 """The command line: finds the verb, runs it, and turns whatever goes wrong into one sentence and an exit code."""
 
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -92,8 +93,21 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in VERBS:
         return _function(VERBS[words[0]])(words[1:])
     if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
-        raise ToxauditError(f"There is no command '{words[0]}'.{did_you_mean(words[0], VERBS)}")
+        raise ToxauditError(f"There is no command '{words[0]}'{_meant(words)}")
     return _function(WITHOUT_VERB)(words)
+
+
+def _meant(words: Sequence[str]) -> str:
+    """What to write in place of words that begin with no command, as the end of a sentence."""
+    from toxaudit.machine import folders
+
+    rest = words[1:] if words[0] in ("audit", "run") else words
+    if rest and (rest[0].startswith("audit=") or folders.audit(rest[0])):
+        first = rest[0] if "=" in rest[0] else f"audit={folders.audit(rest[0])}"
+        return f": write `{shlex.join(['toxaudit', first, *rest[1:]])}`."
+    if not rest or rest is not words:
+        return ": write `toxaudit audit=NAME`, with NAME one of `toxaudit ls audits`."
+    return f".{did_you_mean(words[0], VERBS)}"
 
 
 def _decides(words: list[str]) -> bool:

@@ -99,6 +99,8 @@ class Catalogue:
             return self.broken[group, name]
         if group not in self.names:
             return f"There is no config group '{group}'.{did_you_mean(group, self.names)}"
+        if group == "audit" and (meant := folders.audit(name)):
+            return f"There is no audit named '{name}': write audit={meant}."
         return f"There is no {group} named '{name}'.{did_you_mean(name, self.names[group])}"
 
 

@@ -46,6 +46,8 @@ def parse(text: str) -> Override:
         override = OverridesParser.create().parse_override(spelt(text))
         value = None if override.is_delete() or override.is_sweep_override() else override.value()
     except (HydraException, ValueError, RecursionError) as error:  # numbers too long to read, brackets too deep
+        if meant := folders.audit(text):
+            raise ToxauditError(f"'{text}' is not an override: write audit={meant}.") from error
         raise ToxauditError(
             f"'{text}' is not an override: write key=value, with quotes around what is more than plain words (Hydra's "
             "grammar)."

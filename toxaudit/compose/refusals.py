@@ -9,7 +9,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
 
-from toxaudit.compose import lookups
+from toxaudit.compose import homes, lookups
 from toxaudit.compose.hydra_source import Names, composed
 from toxaudit.errors import did_you_mean
 from toxaudit.registry import GROUPS
@@ -60,7 +60,8 @@ def problem(error: OmegaConfBaseException) -> str:
         return lookups.refusal(key, error)
     choices = {each.name for each in fields(error.object_type)} if is_dataclass(error.object_type) else set()
     if "not in" in str(error) and choices:
-        return f"There is no key '{key}'.{did_you_mean(str(error.key), set(choices) - {'defaults'})}"
+        mend = homes.mend(str(error.key)) or did_you_mean(str(error.key), set(choices) - {"defaults"})
+        return f"There is no key '{key}'.{mend}"
     message = (error.msg or str(error)).rstrip(".")
     if found := re.search(r"missing mandatory value: (\w+)", message):
         missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
@@ -105,4 +106,4 @@ def unknown_key(key: str, config: DictConfig) -> str:
     choices = set(map(str, node)) - {"defaults"} if OmegaConf.is_dict(node) else set()
     place = f" in '{'.'.join(good)}'" if good else ""
     new = f" {NEW_CANDIDATE}" if good == ["candidates"] else ""
-    return f"There is no key '{bad}'{place}.{did_you_mean(bad, choices)}{new}"
+    return f"There is no key '{bad}'{place}.{homes.mend(bad) or did_you_mean(bad, choices)}{new}"

@@ -45,7 +45,9 @@ class Repository:
     @cached_property
     def _api(self) -> "HfApi":
         from huggingface_hub import HfApi, get_session, set_client_factory
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
+        disable_progress_bars()  # what is sent is told in our own words
         client: Any = get_session()  # which would wait for ever
         hooks = client.event_hooks
         set_client_factory(lambda: type(client)(event_hooks=hooks, follow_redirects=True, timeout=HUB_WAIT_SECONDS))

@@ -1,6 +1,7 @@
 """Where things lie: ``audits/`` and ``templates/`` (the user's own first, then the shipped ones) and the store."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 NAME = r"[A-Za-z][A-Za-z0-9_-]*"
@@ -18,6 +19,17 @@ def search_path(name: str) -> list[Path]:
     shipped = _PACKAGE / name if (_PACKAGE / name).is_dir() else _PACKAGE.parent / name
     own = Path.cwd() / name
     return [folder for folder in dict.fromkeys((own, shipped)) if folder.is_dir()]
+
+
+def audit(word: str) -> str | None:
+    """The name of the audit that somebody means by its name, its file's name or its file's path, if there is such."""
+    path = Path(word.removesuffix(".yaml") + ".yaml")
+    for folder in search_path("audits"):
+        with suppress(OSError, ValueError):  # no file can be called so
+            file = folder / path.name
+            if file.is_file() and (word in (path.name, path.stem) or path.exists() and path.samefile(file)):
+                return path.stem
+    return None
 
 
 def conf() -> Path:

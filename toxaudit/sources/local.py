@@ -37,8 +37,18 @@ class LocalSource:
             ToxauditError: if it doesn't exist, or is an empty folder.
         """
         if not self.path.exists():
-            beside = [file.name for file in self.path.parent.iterdir()] if self.path.parent.is_dir() else []
-            raise ToxauditError(f"{self.path} doesn't exist.{did_you_mean(self.path.name, beside) if beside else ''}")
+            raise ToxauditError(f"{self.path} doesn't exist{self._mend()}")
         if self.path.is_dir() and not any(self.path.iterdir()):
             raise ToxauditError(f"{self.path} is an empty folder.")
         return pinned(self.shown, None, self.path, patterns)
+
+    def _mend(self) -> str:
+        """Where something of that name lies instead, as the end of a sentence; files are no likely models."""
+        name, folder = self.path.name, self.path.parent
+        elsewhere = (path / name for path in (folder.parent, folder / "audits", Path.cwd()))
+        if other := next((path for path in elsewhere if path.exists()), None):
+            return (
+                f", but {other} does: ./ in a YAML file means that file's folder, and in a command the working folder."
+            )
+        beside = [path.name for path in folder.iterdir() if path.suffix != ".yaml"] if folder.is_dir() else []
+        return f".{did_you_mean(name, beside) if beside else ''}"

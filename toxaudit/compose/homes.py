@@ -1,0 +1,31 @@
+"""Where a key lives that was looked for elsewhere: ``limit`` is a suite's, ``device`` the executor's."""
+
+from dataclasses import fields
+from typing import Any
+
+from toxaudit.registry import GROUPS, SEVERAL, registered
+from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec, TrainingStage
+
+MOST = 4
+"""As many places of a key are told."""
+
+
+def mend(key: str) -> str:
+    """How a key is written in full, as the end of a sentence; nothing where no part of a spec has it."""
+    places = dict.fromkeys(place for place, cls in _places() if key in {field.name for field in fields(cls)})
+    return f" Write {' or '.join(f'{place}.{key}' for place in list(places)[:MOST])}." if places else ""
+
+
+def _places() -> list[tuple[str, type[Any]]]:
+    """Each part that can be selected, and each fixed one, by the key under which its own stand; single ones first."""
+    fixed: list[tuple[str, type[Any]]] = [
+        ("base", ModelSpec),
+        ("generation", Generation),
+        ("candidates.NAME", CandidateSpec),
+    ]
+    found = dict.fromkeys(
+        (f"{SEVERAL[group]}.NAME" if group in SEVERAL else group, cls)
+        for group in GROUPS
+        for cls in registered(group).values()
+    )
+    return sorted([*fixed, *found, ("candidates.NAME.train[N]", TrainingStage)], key=lambda place: "NAME" in place[0])
