@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior
+from toxaudit.machine.folders import replacing
 from toxaudit.records import OBSERVED, Diagnostics, Estimate, digest
 
 NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
@@ -72,9 +72,9 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     for arm in ("base", "candidate"):
         draws = [each.draws[arm] for each in posteriors]
         columns[f"{arm}_rate"] = pa.array(np.concatenate(draws) if draws else np.empty(0))
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(pa.table(columns), part, compression="zstd")
-    return part.replace(file)
+    with replacing(file) as part:
+        pq.write_table(pa.table(columns), part, compression="zstd")
+    return file
 
 
 def read_changes(file: Path, totals: Mapping[tuple[str, str, str], Estimate]) -> dict[tuple[str, str, str], Floats]:

@@ -1,11 +1,18 @@
 """Where things lie: ``audits/`` and ``templates/`` (the user's own first, then the shipped ones) and the store."""
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from toxaudit.errors import ToxauditError
 
 NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 """A pattern of what audits and presets may be called: names that Hydra's grammar takes as they are."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: none on the disk, or in a quota, or under a limit on one file's size."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -46,7 +53,75 @@ def home() -> Path:
 
 
 def write_atomically(file: Path, content: str | bytes) -> None:
-    """Write all of ``content`` or nothing: a reader never sees half a file."""
+    """Write all of ``content`` or nothing, and wait until the disk has it: a reader never sees half a file.
+
+    Raises:
+        ToxauditError: if it can't be written.
+    """
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    with replacing(file) as part:
+        part.write_bytes(data)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A file to be written, which then takes the place of ``file``; nothing is left of it where that fails.
+
+    Raises:
+        ToxauditError: if it can't be written.
+    """
     part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
-    part.replace(file)
+    with writing(file):
+        try:
+            yield part
+            with part.open("rb+") as written:
+                os.fsync(written.fileno())
+            part.replace(file)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(file.parent)
+
+
+@contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Say what could not be written, where that is why something fails.
+
+    Raises:
+        ToxauditError: in place of an ``OSError``, which rarely names the file (a full disk's never does).
+    """
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ToxauditError(
+            f"{what} can't be written: {why}. Make room there, or name another place; finished work is kept."
+        ) from error
+
+
+@contextmanager
+def room_for(what: Path) -> Iterator[None]:
+    """Say what there was no room for, where others' code wrote it, whatever that code raises then.
+
+    Raises:
+        ToxauditError: in place of an error that says, if only in words, that the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = [number for number in FULL if getattr(error, "errno", 0) == number or os.strerror(number) in str(error)]
+        if isinstance(error, ToxauditError) or not full:
+            raise
+        with writing(what):
+            raise OSError(full[0], os.strerror(full[0])) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder, as it must before they can be relied on."""
+    if os.name == "nt":  # where folders can't be opened, and names are journalled
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 A *shelf* holds JSON records of one kind and one identity, one a line, appended as they are made; a torn last line (the
 process was killed) is dropped on opening. A *folder* holds files, such as a tuned adapter, and appears all at once.
+Both carry checksums (``seals.py``): what is damaged is named, and made again like work that was never done.
 """
 
 import json
@@ -15,41 +16,54 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine.folders import write_atomically
+from toxaudit.machine import progress
+from toxaudit.machine.folders import room_for, sync_folder, write_atomically, writing
+from toxaudit.store import seals
 from toxaudit.store.identities import Identity
 
 
 class Shelf:
     """Records of one identity, by record key, in ``records.jsonl``; ``identity.json`` tells a reader whose they are."""
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
-        """Read what is there; a torn last line is cut off the file.
-
-        Raises:
-            ToxauditError: if a line other than the last is damaged.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        told = json.dumps(identity.content, indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomically(folder / "identity.json", told)
+    def __init__(self, folder: Path, identity: Identity, writable: bool = True) -> None:
+        """Read what is there. Lines that are torn or damaged are taken out of the file, where it may be written."""
+        self._folder, self._place, self._writable = folder, f"{identity.kind}/{identity.key}", writable
+        self._identity = json.dumps(identity.content, indent=1, sort_keys=True, ensure_ascii=False)
         self._file = folder / "records.jsonl"
         self._records: dict[str, Any] = {}
+        if writable:
+            self._tell_whose()
         if self._file.exists():
             self._read()
+
+    def _tell_whose(self) -> None:
+        file, told = self._folder / "identity.json", self._identity.encode("utf-8", "surrogatepass")
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        if not file.is_file() or file.read_bytes() != told:
+            write_atomically(file, told)
 
     def _read(self) -> None:
         data = self._file.read_bytes()
         whole = data.rfind(b"\n") + 1
-        if whole < len(data):
+        lines = data[:whole].split(b"\n")[:-1]
+        unsealed = not any(map(seals.is_sealed, lines))  # all of it was kept before there were checksums
+        damaged = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                if not (unsealed or seals.is_sealed(line)):
+                    raise ValueError("its checksum is gone")
+                key, self._records[key] = seals.record(self._place, line)
+            except ValueError:
+                damaged.append(number)
+        if damaged:
+            where = f"line {', '.join(map(str, damaged[:5]))}{' and more' if len(damaged) > 5 else ''}"
+            progress.say(f"{self._file} is damaged ({where}): what it held there is made again.")
+        if self._writable and (damaged or unsealed and self._records):
+            write_atomically(self._file, b"".join(seals.line(self._place, *each) for each in self._records.items()))
+        elif self._writable and whole < len(data):
             with self._file.open("r+b") as file:
                 file.truncate(whole)
-        for number, line in enumerate(data[:whole].splitlines(), start=1):
-            try:
-                record = json.loads(line)
-                self._records[record["key"]] = record["value"]
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise ToxauditError(
-                    f"{self._file}, line {number} is damaged: delete that folder and run again."
-                ) from error
 
     def __contains__(self, record: str) -> bool:
         return record in self._records
@@ -61,20 +75,33 @@ class Shelf:
         return len(self._records)
 
     def add(self, records: Mapping[str, Any]) -> None:
-        """Append records and wait until the disk has them; those already here are left as they are."""
+        """Append records and wait until the disk has them; those already here are left as they are.
+
+        Raises:
+            ToxauditError: if the store can't be written; of these records, none is kept then.
+        """
         new = {record: value for record, value in records.items() if record not in self._records}
-        lines = "".join(
-            json.dumps({"key": record, "value": value}, ensure_ascii=False) + "\n" for record, value in new.items()
-        )
-        with self._file.open("ab") as file:
-            file.write(lines.encode("utf-8", "surrogatepass"))
-            file.flush()
-            os.fsync(file.fileno())
+        if not new:
+            return
+        if not self._writable:
+            raise _read_only(self._folder)
+        rest = b"".join(seals.line(self._place, *each) for each in new.items())
+        with writing(self._file), self._file.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+        if not before:
+            sync_folder(self._folder)
         self._records.update(new)
 
 
 class Store:
-    """All finished work under ``root``."""
+    """All finished work under ``root``; one that may not be written serves what it holds."""
 
     def __init__(self, root: Path) -> None:
         """Make the folder if need be.
@@ -87,6 +114,7 @@ class Store:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ToxauditError(f"The store {root} can't be made: {error.strerror}. Set store=FOLDER.") from error
+        self._writable = os.access(root, os.W_OK)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -95,6 +123,9 @@ class Store:
         Raises:
             ToxauditError: if another process holds it.
         """
+        if not self._writable:
+            yield
+            return
         lock = FileLock(self.root / "lock")
         try:
             lock.acquire(timeout=0)
@@ -109,19 +140,58 @@ class Store:
 
     def shelf(self, identity: Identity) -> Shelf:
         """The shelf for work of this identity."""
-        return Shelf(self._place(identity), identity)
+        return Shelf(self._place(identity), identity, self._writable)
 
     def folder(self, identity: Identity, make: Callable[[Path], None]) -> Path:
-        """The finished folder of this identity; where there is none, ``make`` fills an empty one first."""
+        """The finished folder of this identity; where there is none that is whole, ``make`` fills an empty one first.
+
+        Raises:
+            ToxauditError: if it can't be written.
+        """
         final = self._place(identity)
-        if final.is_dir():
+        if final.is_dir() and self._intact(final, identity):
             return final
+        if not self._writable:
+            raise _read_only(final)
         unfinished = final.with_name(final.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        make(unfinished)
-        unfinished.rename(final)
+        with writing(final):
+            for old in (unfinished, final):
+                shutil.rmtree(old, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        try:
+            with room_for(final):
+                make(unfinished)
+            with writing(final):
+                seals.seal(_name(identity), unfinished, _beside(final))
+                unfinished.rename(final)
+                sync_folder(final.parent)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         return final
+
+    def _intact(self, final: Path, identity: Identity) -> bool:
+        beside = _beside(final)
+        if beside.is_file():
+            if seals.is_intact(_name(identity), final, beside):
+                return True
+            progress.say(f"{final} is damaged: it is made again.")
+            return False
+        if self._writable:  # it was kept before there were checksums
+            seals.seal(_name(identity), final, beside)
+        return True
 
     def _place(self, identity: Identity) -> Path:
         return self.root / identity.kind / identity.key
+
+
+def _name(identity: Identity) -> str:
+    return f"{identity.kind}/{identity.key}"
+
+
+def _beside(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".sha256")
+
+
+def _read_only(place: Path) -> ToxauditError:
+    return ToxauditError(f"{place} can't be written, and lacks work that this run needs: set store=FOLDER.")
