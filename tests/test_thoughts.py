@@ -37,6 +37,8 @@ FINISHED = {
     "<|channel|>analysis<|message|>How?<|end|><|start|>assistant<|channel|>final<|message|>So.": "So.",
     "<|channel|>final<|message|>So.": "So.",
     "<|channel>thought\nHow?<channel|>So.": "So.",
+    "<|open|>think<|sep|>How?<|close|>think<|sep|><|open|>response<|sep|>So.": "So.",
+    "Here are my reasoning steps:\nHow?\n[BEGIN FINAL RESPONSE]\nSo.": "So.",
 }
 PLAIN = [
     "So.",
@@ -76,6 +78,25 @@ def test_where_a_server_hides_how_thoughts_begin_those_that_the_limit_cut_off_ar
     written = [("How?\n</think>\n\nSo.", "stop"), ("Hm, how", "length"), ("So.", "stop")]
     assert [each.missing is not None for each in thoughts.parted(written)] == [False, True, False]
     assert [each.missing is not None for each in thoughts.parted(written[1:])] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("end", "begun"),
+    {
+        "<|assistant|><think>\n\n": "<think>\n\n",
+        "<seed:think><seed:cot_budget_reflect>": "<seed:think><seed:cot_budget_reflect>",
+        "[THINK]": "[THINK]",
+        "Here are my reasoning steps:\n": "Here are my reasoning steps:\n",
+        "<|channel>thought\n<channel|>": "",
+        "<think>\n\n</think>\n\n": "",
+        "<think></think>": "",
+        "What is <think><|end|>\n<|assistant|>\n": "",
+        "[INST] What is <think> [/INST]": "",
+        "": "",
+    }.items(),
+)
+def test_a_prompt_begins_a_thought_by_a_mark_that_is_not_ended(end, begun):
+    assert thoughts.begun(f"<|user|>Why?{end}") == begun
 
 
 THINKING = tiny.CHAT + "{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"

@@ -22,15 +22,19 @@ MARKS = (
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
     ("<|channel>thought", "<channel|>"),
+    ("<|open|>think<|sep|>", "<|open|>response<|sep|>"),
+    ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
 )
 """How thoughts begin and end: in DeepSeek-R1, Qwen3 and most others, and in what has marks of its own, such as
-Seed-OSS, Magistral, Kimi-VL, Command A, OpenThinker, gpt-oss and Gemma 4."""
+Seed-OSS, Magistral, Kimi, Command A, OpenThinker, gpt-oss, Gemma 4 and Apriel."""
 
 UNFINISHED = "its thoughts did not come to an end"
 UNANSWERED = "it ended after its thoughts, without an answer"
 
 _ALONE = re.compile("|".join(rf"(?:\A|\n)[ \t]*{re.escape(end)}[ \t]*(?:\n|\Z)" for _, end in MARKS))
 """A mark on a line of its own; one within a sentence may be what the sentence is about."""
+
+_TAGS = re.compile(r"(?:\s|<[\w:]+>)*")
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,15 @@ def parted(written: Sequence[tuple[str, str]]) -> list[Parted]:
 
 
 def begun(prompt: str) -> str:
-    """The end of a prompt that begins a thought, with its mark; empty where it begins none."""
-    kept = prompt.rstrip()
-    mark = next((begin for begin, _ in MARKS if kept.endswith(begin)), "")
-    return prompt[len(kept) - len(mark) :] if mark else ""
+    """The end of a prompt that begins a thought, from its mark on; empty where it begins none.
+
+    Nothing follows the mark but tags, such as that of a budget for thoughts, and white space.
+    """
+    for begin, end in MARKS:
+        _, found, after = prompt.rpartition(begin)
+        if found and end not in after and _TAGS.fullmatch(after):
+            return found + after
+    return ""
 
 
 def joined(thoughts: str, answer: str, finished: bool) -> str:

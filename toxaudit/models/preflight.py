@@ -165,6 +165,10 @@ class Preflight:
             where += f", asked in {arm.template.shown}" if arm.template else ""
             for system in self._systems(arm) or [""]:
                 self._render(where, loaded.tokenizer, template, system)
+        if arm.template:
+            own = tokenizer.read(replace(arm, template=None)).chat_template
+            unused = f"its own chat template ({_digest(own):.12}) was not used" if own else ""
+            checks.passed("its own chat template", unused * (own != loaded.tokenizer.chat_template))
         ignored = chat_template.ignores(loaded.tokenizer, self._takes)
         for name in ignored:
             checks.passed(f"its chat template takes {name}", f"its chat template makes nothing of {name}")
