@@ -98,6 +98,16 @@ def test_a_name_may_be_given_for_sentences(tmp_path):
         ("a.csv", 'a,b\n1,2\n"3"4,5\n', "a.csv, line 3 is no CSV: ',' expected after '\"'."),
         ("a.csv", 'a,b\n1,2\n"3\n4,5\n', "a.csv, line 3 is no CSV: unexpected end of data."),
         ("a.csv", f"a,b\n1,{'x' * 2**24}y\n", "a.csv, line 2 is no CSV: field larger than field limit (16777216)."),
+        (
+            "a.csv",
+            'a;b\n"1; 2";3\n',
+            "a.csv, line 2 is no CSV: the header seems to be parted by semicolons: save the file with commas.",
+        ),
+        (
+            "a.csv",
+            "a;b\n1,5;3\n",
+            "a.csv, line 2 has 2 columns, but the header seems to be parted by semicolons: save the file with commas.",
+        ),
         ("a.csv", "a,b,a\n1,2,3\n", "a.csv, line 1, the header, names the column 'a' twice."),
         ("a.tsv", "a\tb\n1,2\n", "a.tsv, line 2 has 1 columns, but the header has 2."),
         ("a.txt", b"one\n\ntwo \xff\n", "a.txt, line 3 is not UTF-8."),

@@ -8,6 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
+from toxaudit.card import apart
 from toxaudit.card.facts import CardFacts, gather
 from toxaudit.card.words import visible
 from toxaudit.errors import ToxauditError, did_you_mean
@@ -17,6 +18,9 @@ from toxaudit.records import AuditResult
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+LONGEST_CHARACTERS = 10_000_000
+"""Of what a template makes; a report of thousands of estimates has a few millions."""
 
 TEMPLATE_MISTAKES = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What Python raises where a template computes with what can't be computed with."""
@@ -98,9 +102,28 @@ def render(name: str, values: Mapping[str, object], finalize: Callable[[object],
     Raises:
         ToxauditError: if there is no such template, or it has a mistake.
     """
-    with _environment(name, finalize) as environment:
-        text: str = environment.get_template(Path(name).name).render(values)
-    return text
+    if _beside(name) or len(folders.search_path("templates")) > 1:
+        return apart.render(name, values, finalize)
+    return fill(name, values, finalize)
+
+
+def fill(name: str, values: Mapping[str, object], finalize: Callable[[object], object] | None = None) -> str:
+    """As ``render``, in this process, where nothing ends a template that does not."""
+    parts: list[str] = []
+    length = 0
+    with environment_of(name, finalize) as environment:
+        for part in environment.get_template(Path(name).name).generate(values):
+            parts.append(part)
+            length += len(part)
+            if length > LONGEST_CHARACTERS:
+                raise ToxauditError(f"The template '{name}' makes more than {LONGEST_CHARACTERS:,} characters.")
+    return "".join(parts)
+
+
+def _beside(name: str) -> list[Path]:
+    """The folder of a template that is named by its path."""
+    path = Path(name).expanduser()
+    return [path.parent] if path.name != name else []
 
 
 def _line(error: BaseException, name: str) -> str:
@@ -115,12 +138,12 @@ def check(name: str) -> None:
     Raises:
         ToxauditError: if there is no such template, or it does not parse.
     """
-    with _environment(name) as environment:
+    with environment_of(name) as environment:
         environment.get_template(Path(name).name)
 
 
 @contextmanager
-def _environment(name: str, finalize: Callable[[object], object] | None = None) -> "Iterator[Environment]":
+def environment_of(name: str, finalize: Callable[[object], object] | None = None) -> "Iterator[Environment]":
     """Where templates are found and what they may do; mistakes in them become sentences.
 
     A template that is named by its path may include those of its folder. Its name ends in ``.jinja``, so that nothing
@@ -133,10 +156,11 @@ def _environment(name: str, finalize: Callable[[object], object] | None = None) 
 
     from toxaudit.card.compiled import compiled
 
-    path = Path(name).expanduser()
-    beside = [path.parent] if path.name != name else []
-    environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader([*beside, *folders.search_path("templates")]),
+    class Sandbox(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)  # none while it is compiled
+
+    environment = Sandbox(
+        loader=FileSystemLoader([*_beside(name), *folders.search_path("templates")]),
         undefined=StrictUndefined,
         autoescape=True,
         finalize=finalize,

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
+from toxaudit.machine.bounded import Bounded, filled
 from toxaudit.records import digest
 
 VARIABLES = ("prompt", "completion", "references")
@@ -49,7 +49,7 @@ Every model has its own, such as ``<|im_end|>``, ``<turn|>``, ``</s>`` and ``[/I
 REASONING = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 """What some models write before they answer."""
 
-_jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+_jinja = Bounded(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Rubric:
             for name in self.variables
         }
         try:
-            asked = _jinja.from_string(self.text).render(placed).strip()
+            asked = filled(lambda: _jinja.from_string(self.text).render(placed)).strip()
         except Exception as error:  # a template may call anything of a value, with any result
             raise ToxauditError(f"The rubric {self.name} can't be filled in: {str(error).rstrip('.')}.") from error
         form = FORM.format(verdicts="\n".join(_line(verdict) for verdict in SCALES[scale]))

@@ -251,8 +251,10 @@ def sentences(reference: str, revision: str | None, repo_type: str = "model") ->
             raise ToxauditError(
                 f"{reference} is not in the Hub cache, and HF_HUB_OFFLINE forbids to fetch it: unset it."
             ) from error
+        silent = isinstance(error, errors.LocalEntryNotFoundError | errors.RevisionResolutionError)
         raise ToxauditError(
-            f"{reference} could not be had from the Hugging Face Hub ({type(error).__name__}): "
+            f"{reference} could not be had from the Hugging Face Hub "
+            f"({'it did not answer' if silent else type(error).__name__}): "
             "check the connection, or set HF_HUB_OFFLINE=1 to use what is cached."
         ) from error
 

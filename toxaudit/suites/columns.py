@@ -6,14 +6,14 @@ from functools import cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
+from toxaudit.machine.bounded import Bounded, filled
 from toxaudit.suites.rows import Row
 
 SHOWN_CHARACTERS = 60  # characters of a template that a sentence shows
 
-_jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+_jinja = Bounded(undefined=StrictUndefined, keep_trailing_newline=True)
 
 
 def value_of(row: Row, spelt: str, where: str) -> Any:
@@ -82,7 +82,7 @@ def _expression(spelt: str) -> Callable[[Row], Any]:
 
 def _filled(fill: Callable[[Row], Any], spelt: str, row: Row, where: str) -> Any:
     try:
-        value = fill(row)
+        value = filled(lambda: fill(row))
         if isinstance(value, StrictUndefined):
             str(value)  # raises, with the missing column's name
         return value

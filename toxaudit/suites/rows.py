@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,19 +70,26 @@ def _csv(file: Path, name: str, delimiter: str = ",") -> Rows:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise ToxauditError(f"{where} is no {file.suffix[1:].upper()}: {error}.") from error
+            raise ToxauditError(f"{where} is no {file.suffix[1:].upper()}: {_parted(header) or error}.") from error
         if cells is None:
             return
         if not cells:
             continue
         if header and len(cells) != len(header):
-            raise ToxauditError(f"{where} has {len(cells)} columns, but the header has {len(header)}.")
+            but = _parted(header) or f"the header has {len(header)}"
+            raise ToxauditError(f"{where} has {len(cells)} columns, but {but}.")
         if header:
             yield where, line, dict(zip(header, cells, strict=True))
         elif twice := next((column for column in cells if cells.count(column) > 1), None):
             raise ToxauditError(f"{where}, the header, names the column '{twice}' twice.")
         else:
             header = cells
+
+
+def _parted(header: Sequence[str]) -> str:
+    """What else than commas a header seems to be parted by, and the mend."""
+    other = len(header) == 1 and ";" in header[0]
+    return "the header seems to be parted by semicolons: save the file with commas" if other else ""
 
 
 def _tsv(file: Path, name: str) -> Rows:
