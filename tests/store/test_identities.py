@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import transformers
 
 from toxaudit import training
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
@@ -39,7 +38,6 @@ SERVED = ServedModel("tuned", "served", "localhost:8000/v1", "llama")
 def store(tmp_path, monkeypatch):
     """An empty store, where every package has the version 1.2.3."""
     monkeypatch.setattr(identities, "installed", lambda _: "1.2.3")
-    monkeypatch.setattr(transformers, "__version__", "1.2.3")
     return Store(tmp_path / "store")
 
 

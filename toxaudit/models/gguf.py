@@ -20,9 +20,7 @@ def as_safetensors(weights: Fetched, store: Store) -> Path:
     """
     if weights.path.is_dir():
         return weights.path
-    import transformers
-
-    identity = identities.Conversion(weights.digest, transformers.__version__)
+    identity = identities.Conversion(weights.digest, identities.installed("transformers"))
     return store.folder(identity, lambda folder: _convert(weights, folder))
 
 
