@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import adapter_file
 
 MISSHAPEN = re.compile(
-    r"size mismatch for (?:base_model\.model\.)?([\w.]+?)(?:\.default)?(?:\.weight)?: "
+    r"size mismatch for ([\w.]+?)(?:\.default)?(?:\.weight)?: "
     r"copying a param with shape torch\.Size\(\[(.*?)\]\) from checkpoint, the shape in current model is "
     r"torch\.Size\(\[(.*?)\]\)"
 )
