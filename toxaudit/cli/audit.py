@@ -1,6 +1,5 @@
 """``toxaudit audit=NAME`` runs an audit, or a sweep of them; ``plan`` and ``show`` say beforehand what it would be."""
 
-import os
 import shlex
 import sys
 import textwrap
@@ -100,8 +99,8 @@ def plan(words: Sequence[str]) -> int:
 
 
 def fitted(text: str) -> str:
-    """Lines that are no longer than the terminal, or ``COLUMNS``, is wide; as they are where nobody says how wide."""
-    columns = get_terminal_size((0, 0)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 0
+    """Lines that are no longer than the terminal is wide, or as ``COLUMNS`` says it is; elsewhere as they are."""
+    columns = get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
     lines = text.splitlines() if columns >= NARROWEST else []
     margins = [" " * (len(line) - len(line.lstrip())) for line in lines]
     wrapped = (
