@@ -20,7 +20,7 @@ def as_safetensors(weights: Fetched, store: Store) -> Path:
     """
     if weights.path.is_dir():
         return weights.path
-    identity = identities.Conversion(weights.digest, identities.installed("transformers"))
+    identity = identities.Conversion(weights.digest, identities.versions("transformers")["transformers"])
     return store.folder(identity, lambda folder: _convert(weights, folder))
 
 
