@@ -173,7 +173,12 @@ def test_every_shipped_preset_is_readable():
 
 def test_a_new_spec_can_be_planned_at_once(fresh, capsys):
     assert main(["init", "my_audit"]) == 0
-    (fresh / "audits" / "my_adapter").mkdir()
+    adapter = fresh / "audits" / "my_adapter"
+    adapter.mkdir()
+    assert main(["plan", "audit=my_audit"]) == 3  # as a run would: there is nothing in it
+    assert "audits/my_adapter holds no adapter_config.json" in capsys.readouterr().err
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        (adapter / file).touch()
     assert main(["plan", "audit=my_audit"]) == 0
     assert "my_adapter" in capsys.readouterr().out
     assert main(["init", "my_audit"]) == 3
