@@ -7,6 +7,7 @@ import pytest
 import workspace
 
 from toxaudit.cli.main import main
+from toxaudit.compose import parts
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
@@ -229,3 +230,9 @@ def test_an_odd_override_is_one_sentence_in_plain_words(made, override, said):
     with pytest.raises(ToxauditError) as caught:
         compose(["audit=tiny", override])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["[[a]]", "[{a: b}]", "[true]", "[1.10]", "{a: b}", "${scorers}"])
+def test_so_it_is_for_one_scorer(made, value):
+    with pytest.raises(ToxauditError, match="'scorers.vowels.phrases"):
+        parts.scorer("vowels", [f"scorers.vowels.phrases={value}"])

@@ -12,12 +12,13 @@ from toxaudit.card import SectionCard
 from toxaudit.compose import keys
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.lookups import only_own_values
-from toxaudit.compose.overrides import parse
+from toxaudit.compose.overrides import check_texts, parse
 from toxaudit.compose.refusals import problem, reason
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Scorer
 from toxaudit.results import SPEC
 from toxaudit.spec import strict_yaml
+from toxaudit.spec.texts import Texts
 
 
 def scorer(name: str, overrides: Sequence[str]) -> Scorer:
@@ -41,11 +42,13 @@ def scorer(name: str, overrides: Sequence[str]) -> Scorer:
                     f"'{override.input_line}' names several values: write [a,b] for a list, or quotes around one value "
                     "with a comma."
                 )
+            check_texts(override)
             OmegaConf.update(config, override.key_or_group, override.value())
         with only_own_values():
             found = cast(dict[str, dict[str, Scorer]], OmegaConf.to_object(config))["scorers"][name]
     except OmegaConfBaseException as error:
         raise ToxauditError(problem(error)) from error
+    Texts("", {}).check_made(found, f"scorers.{name}")
     found.check()
     keys.check_parts({f"scorers.{name}": found}, overrides)
     return found
@@ -72,6 +75,7 @@ def settings(run: Path, overrides: Sequence[str]) -> SectionCard:
             change = override.type is OverrideType.CHANGE and not override.is_sweep_override()
             if not (change and override.key_or_group.startswith("card.")):
                 raise ToxauditError(f"'{text}' does not change a card: write card.KEY=VALUE.")
+            check_texts(override)
             OmegaConf.update(config, override.key_or_group, override.value())
         with only_own_values():
             card = cast(dict[str, SectionCard], OmegaConf.to_object(config))["card"]

@@ -51,6 +51,10 @@ class Texts:
         for name, hint in _hints(AuditSpec).items():
             self._check(hint, getattr(spec, name), name)
 
+    def check_made(self, part: Any, place: str) -> None:
+        """As ``check_spec``, of one part of it."""
+        self._check(type(part), part, place)
+
     def check_part(self, cls: type[Any], content: Mapping[str, Any]) -> None:
         """As ``check_audit``, of the keys of a preset of ``cls``."""
         for name, value in content.items():
