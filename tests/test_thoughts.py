@@ -161,7 +161,8 @@ def said(finish="stop", **message):
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_thoughts_that_a_server_returns_apart_are_known_for_such(name):
     assert thoughts.part(said(content="So.", **{name: "How?"})).answer == "So."
-    assert thoughts.part(said("length", content=None, **{name: "How?"})).missing == thoughts.UNFINISHED
+    for word in ("length", "MAX_TOKENS"):
+        assert thoughts.part(said(word, content=None, **{name: "How?"})).missing == thoughts.UNFINISHED
     assert thoughts.part(said("length", **{name: "How?"})).missing == thoughts.UNFINISHED
     assert thoughts.part(said(content="", **{name: "How?"})).missing == thoughts.UNANSWERED
     assert said(content="<think>How?</think>So.", **{name: "How?"}) == "<think>How?</think>So."

@@ -76,14 +76,14 @@ def written(reply: Any) -> Written:
         said = choice.get("message")
         apart = [said.get(name) for name in APART] if isinstance(said, dict) else []
         text = choice["text"] if said is None else said.get("content") if any(apart) else said["content"]
-        finish = choice.get("finish_reason")
+        why = choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Problem("what it answers is no completion", 200) from None
     if not isinstance(text, str | None):
         raise Problem("what it answers is no text", 200)
     thought = next((each for each in apart if isinstance(each, str) and each.strip()), "")
-    text = thoughts.joined(thought, text or "", finished=finish != "length")
-    return Written(text, _count(reply, "completion_tokens"), finish, _chances(choice))
+    text = thoughts.joined(thought, text or "", finished=finish(why) != "length")
+    return Written(text, _count(reply, "completion_tokens"), why, _chances(choice))
 
 
 def finish(said: Any) -> Literal["stop", "length", "other"]:
