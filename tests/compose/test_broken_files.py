@@ -236,3 +236,10 @@ def test_an_odd_override_is_one_sentence_in_plain_words(made, override, said):
 def test_so_it_is_for_one_scorer(made, value):
     with pytest.raises(ToxauditError, match="'scorers.vowels.phrases"):
         parts.scorer("vowels", [f"scorers.vowels.phrases={value}"])
+
+
+@pytest.mark.parametrize("override", ["=x", "~", "~scorer", "~gate", "~audit", "", "+", ".=1", "gate/margin=1"])
+def test_hydra_s_own_words_stay_unsaid(made, override):
+    with pytest.raises(ToxauditError) as caught:
+        compose(["audit=tiny", override])
+    assert "defaults list" not in str(caught.value) and override.removesuffix("=1") in str(caught.value)

@@ -134,7 +134,7 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
                 f"'{override.input_line}' is not an override that toxaudit takes: only keys of the spec can be set. "
                 f"{NEW_CANDIDATE}"
             )
-        if override.is_delete() and group.split(".")[0] in SEVERAL.values():
+        if override.is_delete() and group.split(".")[0] in {*SEVERAL.values(), *catalogue.names}:
             raise ToxauditError(
                 f"'{override.input_line}' can't be taken away: say which are selected by suite=[...] and scorer=[...], "
                 "and which score one suite by suites.NAME.scorers=[...]."

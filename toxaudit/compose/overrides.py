@@ -44,6 +44,8 @@ def parse(text: str) -> Override:
         if _depth(text) > DEEPEST:
             raise RecursionError
         override = OverridesParser.create().parse_override(spelt(text))
+        if not override.key_or_group:
+            raise ValueError("no key")
         value = None if override.is_delete() or override.is_sweep_override() else override.value()
     except (HydraException, ValueError, RecursionError) as error:  # numbers too long to read, brackets too deep
         if meant := folders.audit(text):
