@@ -37,8 +37,8 @@ def test_a_signal_stops_a_run_at_once_and_no_library_makes_a_verdict_of_it(monke
     monkeypatch.setattr("toxaudit.cli.audit.run", ending_early(number))
     assert main(["audit=x"]) == CODES[number]
     said = capsys.readouterr().err
-    by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    assert said == f"\ntoxaudit: stopped by {by}. Finished work is kept: the same command goes on from here.\n"
+    by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+    assert said == f"\ntoxaudit: stopped{by}. Finished work is kept: the same command goes on from here.\n"
     assert {each: signal.getsignal(each) for each in CODES} == before
 
 

@@ -202,6 +202,10 @@ def test_so_is_every_text_of_an_audit(made, line, said):
         ("scorers.vowels.phrases=[{a: b}]", "'scorers.vowels.phrases[0]' is a mapping"),
         ("scorers.vowels.phrases=[null]", "'scorers.vowels.phrases[0]' is null"),
         ("scorers.vowels.phrases=${generation}", "'scorers.vowels.phrases'"),
+        ("suites.mine.weights='${name}'", "'suites.mine.weights' must be a mapping of KEY: VALUE"),
+        ("suites.mine.slices='${name}'", "'suites.mine.slices'"),
+        ("candidates.tuned.train='${name}'", "'candidates.tuned.train'"),
+        ("base='${candidates}'", "'base'"),
         ("suites.mine.slices=[1.10]", "'suites.mine.slices[0]' is read as the number 1.1"),
         ("candidates.tuned.peft_revision=1e5", "is 1e5, read as the number 100000.0: write quotes around it"),
         ("candidates.tuned.peft_revision=7e12345", "it is read as the number inf, which no key can mean: write quotes"),
@@ -238,7 +242,9 @@ def test_so_it_is_for_one_scorer(made, value):
         parts.scorer("vowels", [f"scorers.vowels.phrases={value}"])
 
 
-@pytest.mark.parametrize("override", ["=x", "~", "~scorer", "~gate", "~audit", "", "+", ".=1", "gate/margin=1"])
+@pytest.mark.parametrize(
+    "override", ["=x", "~", "~scorer", "~gate", "~audit", "", "+", ".=1", "gate/margin=1", "scorer@x=null", "~card='x'"]
+)
 def test_hydra_s_own_words_stay_unsaid(made, override):
     with pytest.raises(ToxauditError) as caught:
         compose(["audit=tiny", override])

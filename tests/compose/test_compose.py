@@ -144,3 +144,13 @@ def test_a_sweep_leaves_other_overrides_as_they_are():
 def test_a_sweep_over_what_has_no_list_is_refused(values):
     with pytest.raises(ToxauditError, match="key=a,b"):
         sweep(["audit=tiny", f"generation.temperature={values}"])
+
+
+def test_a_sweep_without_end_is_refused():
+    for overrides in (["generation.seed=range(0,1000000000000)"], [f"{key}=range(0,40)" for key in ("a", "b")]):
+        with pytest.raises(ToxauditError, match="This is a sweep of 1,(001|600) runs or more: name fewer values"):
+            sweep(["audit=tiny", *overrides])
+
+
+def test_a_number_that_is_too_long_to_be_read_is_no_defect():
+    assert candidates("candidates.x=range(" + "9" * 5000 + ")")["x"].pretrained.startswith("range(99")

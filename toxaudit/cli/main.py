@@ -59,8 +59,8 @@ def _run(words: list[str]) -> int:
     except ToxauditError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, Stopped) as error:
-        told = f"stopped by {error.name}" if isinstance(error, Stopped) else "stopped"
-        print(f"\ntoxaudit: {told}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
+        by = f" by {error.name}" if isinstance(error, Stopped) and error.exit_code != STOPPED else ""
+        print(f"\ntoxaudit: stopped{by}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         return error.exit_code if isinstance(error, Stopped) else STOPPED
     except OSError as error:
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")

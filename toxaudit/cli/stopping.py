@@ -23,7 +23,7 @@ class Stopped(SystemExit):
         """Stop by a signal; the exit code is that by which shells tell it."""
         self.exit_code = OF_SIGNALS + number
         super().__init__(self.exit_code)
-        self.name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self.name = signal.Signals(number).name
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     """
     spec, everywhere = _composed(Catalogue(), overrides)
     spec.store = spec.store or f"{folders.home()}/store"
-    Texts("", {}).check_spec(spec)
+    Texts("", {}, made=True).check_spec(spec)
     assignment.assign(spec, everywhere)
     check(spec)
     keys.check(spec, overrides)
@@ -129,7 +129,7 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
                 f"'{override.input_line}' is Hydra's own and would do nothing, for only keys of the spec can be set: "
                 "executor=NAME and executor.KEY=VALUE say where an audit runs; -m runs it for each of several values."
             )
-        if override.is_add() or override.is_force_add():
+        if override.is_add() or override.is_force_add() or override.package is not None:
             raise ToxauditError(
                 f"'{override.input_line}' is not an override that toxaudit takes: only keys of the spec can be set. "
                 f"{NEW_CANDIDATE}"

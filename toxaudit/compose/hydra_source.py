@@ -11,8 +11,10 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from toxaudit.compose.lookups import only_own_values
+from toxaudit.errors import ToxauditError
 from toxaudit.registry import SEVERAL
 from toxaudit.spec.schema import AuditSpec
 
@@ -80,14 +82,27 @@ class CatalogueSource(ConfigSource):
         return group, name
 
 
+HYDRA_FAILS = (ValueError, TypeError, AttributeError, KeyError, AssertionError)
+"""What Hydra raises of values that it did not think of; OmegaConf's errors are some of these, too."""
+
 Plugins.instance().register(CatalogueSource)
 ConfigStore.instance().store(name="toxaudit", node=AuditSpec)
 
 
 def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
-    """What Hydra makes of overrides and of a catalogue's names."""
+    """What Hydra makes of overrides and of a catalogue's names.
+
+    Raises:
+        ToxauditError: if Hydra fails at them in another way than by an error of its own.
+    """
     CatalogueSource.catalogue = catalogue
     GlobalHydra.instance().clear()
-    with initialize(version_base="1.3", config_path=None), only_own_values():  # the former registers some
-        told = [f"++{each}" if each.startswith(OPEN) else each for each in overrides]
-        return hydra_compose("toxaudit", overrides=[f"hydra.searchpath=[{CatalogueSource.scheme()}://]", *told])
+    source = f"hydra.searchpath=[{CatalogueSource.scheme()}://]"
+    told = [f"++{each}" if each.startswith(OPEN) else each for each in overrides]
+    try:
+        with initialize(version_base="1.3", config_path=None), only_own_values():  # the former registers some
+            return hydra_compose("toxaudit", overrides=[source, *told])
+    except HYDRA_FAILS as error:
+        if isinstance(error, OmegaConfBaseException):
+            raise
+        raise ToxauditError(f"No audit can be made of {' '.join(overrides)}: {error}.") from error

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, product
-from math import inf
+from itertools import accumulate, islice, product
+from math import inf, prod
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,6 +23,9 @@ from toxaudit.machine import folders
 from toxaudit.spec.schema import candidate_of
 from toxaudit.spec.strict_yaml import DEEPEST, LARGEST_NUMBER
 from toxaudit.spec.texts import Texts
+
+MOST_RUNS = 1_000
+"""Runs of one sweep."""
 
 
 def spelt(text: str) -> str:
@@ -140,7 +143,12 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         ToxauditError: an override is none, or names no list of values.
     """
-    return [list(job) for job in product(*(_choices(text) for text in overrides))]
+    choices = [_choices(text) for text in overrides]
+    if (runs := prod(map(len, choices))) > MOST_RUNS:
+        raise ToxauditError(
+            f"This is a sweep of {runs:,} runs or more: name fewer values, so that it is {MOST_RUNS:,} at most."
+        )
+    return [list(job) for job in product(*choices)]
 
 
 def _choices(text: str) -> list[str]:
@@ -149,8 +157,9 @@ def _choices(text: str) -> list[str]:
     if not override.is_sweep_override():
         return [text]
     try:
-        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-    except HydraException as error:
+        values = islice(override.sweep_string_iterator(), MOST_RUNS + 1)
+        return [f"{override.get_key_element()}={value}" for value in values]
+    except (HydraException, ValueError, TypeError) as error:
         raise ToxauditError(f"'{text}' names no list of values to sweep over: write key=a,b.") from error
 
 
@@ -181,7 +190,11 @@ def _model(name: str, value: str, text: str) -> str:
         raise ToxauditError(f"candidates.{name} can't be null: write ~candidates.{name} to leave the candidate out.")
     try:
         written = _single(OverridesParser.create().parse_override(text)).value()
-    except HydraException:  # a package file has characters that the grammar knows in quotes only
+    except (
+        HydraException,
+        ValueError,
+        RecursionError,
+    ):  # a package file has characters that the grammar knows in quotes only
         written = None
     model = written if isinstance(written, str) else value
     if not model.strip():

@@ -48,7 +48,7 @@ def scorer(name: str, overrides: Sequence[str]) -> Scorer:
             found = cast(dict[str, dict[str, Scorer]], OmegaConf.to_object(config))["scorers"][name]
     except OmegaConfBaseException as error:
         raise ToxauditError(problem(error)) from error
-    Texts("", {}).check_made(found, f"scorers.{name}")
+    Texts("", {}, made=True).check_made(found, f"scorers.{name}")
     found.check()
     keys.check_parts({f"scorers.{name}": found}, overrides)
     return found

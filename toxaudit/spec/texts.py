@@ -13,6 +13,8 @@ from toxaudit.errors import ToxauditError
 from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec.schema import AuditSpec
 
+NAMES: dict[Any, str] = {int: "whole number", float: "number", bool: "truth value"}
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -21,10 +23,12 @@ class Texts:
     Attributes:
         where: what a sentence begins with.
         written: how numbers are written, by place: one that is written as it is read can only mean that text.
+        made: whether all that a value looks up elsewhere is there by now, so that a text is nothing else any more.
     """
 
     where: str
     written: Mapping[str, str]
+    made: bool = False
 
     def check_audit(self, content: Mapping[str, Any]) -> None:
         """Refuse what is no text, where an audit's keys want one.
@@ -72,8 +76,12 @@ class Texts:
             if value is None or len(of) > 1:
                 return
             hint = of[0]
+        if self.made and is_dataclass(hint) and type(value) is not hint:
+            raise ToxauditError(f"{self.where}'{place}' must be a mapping of KEY: VALUE.")
         if hint is str:
             self._check_text(value, place)
+        elif self.made and hint in NAMES and not isinstance(value, (int, float) if hint is float else hint):
+            raise ToxauditError(f"{self.where}'{place}' is wrong: {value} is no {NAMES[hint]}.")
         elif get_origin(hint) is list:
             self._check_list(hint, value, place)
         elif get_origin(hint) is dict:
@@ -86,13 +94,14 @@ class Texts:
                 self._check(_hints(hint).get(key), item, f"{place}.{key}")
 
     def _check_list(self, hint: Any, value: Any, place: str) -> None:
-        if isinstance(value, dict) or is_dataclass(value):
-            raise ToxauditError(f"{self.where}'{place}' is a mapping, and must be a list.")
+        if isinstance(value, dict) or is_dataclass(value) or (self.made and not isinstance(value, list)):
+            what = "a mapping" if isinstance(value, dict) or is_dataclass(value) else "one value"
+            raise ToxauditError(f"{self.where}'{place}' is {what}, and must be a list.")
         for number, item in enumerate(value if isinstance(value, list) else ()):
             self._check(get_args(hint)[0], item, f"{place}[{number}]")
 
     def _check_mapping(self, hint: Any, value: Any, place: str) -> None:
-        if isinstance(value, list) or is_dataclass(value):
+        if isinstance(value, list) or is_dataclass(value) or (self.made and not isinstance(value, dict)):
             raise ToxauditError(f"{self.where}'{place}' must be a mapping of KEY: VALUE.")
         for key, item in value.items() if isinstance(value, dict) else ():
             self._check(get_args(hint)[1], item, f"{place}.{key}")
