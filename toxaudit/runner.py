@@ -19,6 +19,7 @@ from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
+from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.models import Arm, Loader
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
@@ -70,21 +71,26 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
     result = _result(asked_of, command, found, suites, estimates)
     result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
-    files = write_results(out, spec, result, sample_rows(suites, result.scorers, answers, scored))
-    result = read_result(out)  # what is said of it from here on is what the file says
-    files.append(cyclonedx.write(result, out))
-    files.append(archive.write_draws(posteriors, out / DRAWS))
-    files.append(lock.write(out, spec.name, pins, skipped))
-    return result, [*_rendered(out, spec.card), *files]
-
-
-def _rendered(out: Path, card: Card) -> list[Path]:
-    try:
-        return rendering.render(out, card)
-    except ToxauditError as error:
+    with replaced(out, rendering.of_before(out)) as new:
+        files = write_results(new, spec, result, sample_rows(suites, result.scorers, answers, scored))
+        result = read_result(new)  # what is said of it from here on is what the file says
+        files.append(cyclonedx.write(result, new))
+        files.append(archive.write_draws(posteriors, new / DRAWS))
+        files.append(lock.write(new, spec.name, pins, skipped))
+        cards, failed = _rendered(new, spec.card)
+    if failed:
         raise ToxauditError(
-            f"{error} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."
-        ) from error
+            f"{failed} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."
+        ) from failed
+    return result, [out / file.relative_to(new) for file in (*cards, *files, new / SUMS)]
+
+
+def _rendered(new: Path, card: Card) -> tuple[list[Path], ToxauditError | None]:
+    """The files of the card, or why there are none: then no card of an earlier run may stay beside the results."""
+    try:
+        return rendering.render(new, card), None
+    except ToxauditError as error:
+        return [], error
 
 
 def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
