@@ -19,7 +19,7 @@ from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
-from toxaudit.machine.replacement import SUMS, replaced
+from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
@@ -47,7 +47,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     Raises:
         ToxauditError: if the audit can't be finished; finished work is kept, and no result is half-written.
     """
-    out = _writable(Path(spec.out).expanduser())
+    out = _writable(Path(spec.out).expanduser(), rendering.expected(spec))
     store = Store(Path(spec.store).expanduser())
     with store.lock():
         pinned, pins = _pinned(spec)
@@ -137,9 +137,11 @@ def _first(suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
     return Asked(prompts, described(suite.facts, prompts))
 
 
-def _writable(folder: Path) -> Path:
-    """``folder``, after a look whether results could be written there at the end."""
-    ground = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+def _writable(folder: Path, names: Sequence[str]) -> Path:
+    """``folder``, after a look whether these files could be written there at the end."""
+    if odd := obstacle(folder, names):
+        raise ToxauditError(f"Results can't be written to {folder}: {odd}. Move it away, or set out=FOLDER.")
+    ground = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise ToxauditError(f"Results can't be written to {folder}: set out=FOLDER.")
     return folder

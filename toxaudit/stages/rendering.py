@@ -4,17 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from toxaudit.card import Draws, written
+from toxaudit.card import PLOTS_FOLDER, Draws, written
+from toxaudit.card.plots import PLOTS
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.extensions import Card
 from toxaudit.interop.cyclonedx import BOM
-from toxaudit.machine.replacement import replaced
+from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.pinning.lock import LOCK
 from toxaudit.recomputation import read_checked
 from toxaudit.records import AuditResult
 from toxaudit.results import DRAWS, RESULTS, SPEC, earlier_samples, read_result, read_samples
+from toxaudit.spec.schema import AuditSpec
 
 
 def render_anew(run: Path, card: Card) -> list[Path]:
@@ -42,6 +44,15 @@ def render(run: Path, card: Card) -> list[Path]:
         ToxauditError: if a file of the run or a template is missing or of no use.
     """
     return _render(run, read_result(run), card, run)
+
+
+def expected(spec: AuditSpec) -> list[str]:
+    """The names of what a run of this audit may write."""
+    cards = ["card.md", "summary.md", "model_card.md", *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
+    homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
+    samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
+    data = [RESULTS, SPEC, DRAWS, LOCK, BOM, SUMS, "report.html", *samples]
+    return [*data, *(home + name for home in homes for name in cards)]
 
 
 def of_before(run: Path) -> list[str]:
