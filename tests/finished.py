@@ -12,11 +12,12 @@ from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.machine.replacement import write_sums
 from toxaudit.records import Agreement, AuditResult, Estimate
 from toxaudit.results import write_results
 from toxaudit.spec.schema import AuditSpec
 
-__all__ = ["HARDER", "consistent", "consistent_run", "posterior", "rows", "run"]
+__all__ = ["HARDER", "consistent", "consistent_run", "posterior", "rows", "run", "sealed"]
 
 
 def rows(result: AuditResult, prompts: int = 3) -> Iterator[dict]:
@@ -90,3 +91,9 @@ def consistent_run(folder: Path, result: AuditResult, samples: Iterable[dict] = 
     write_results(folder, AuditSpec(name=result.audit, card=SectionCard()), found, samples or rows(found))
     write_draws(posteriors, folder / "draws.parquet")
     return folder, found
+
+
+def sealed(folder: Path) -> Path:
+    """The folder, with the list of what was written together."""
+    write_sums(folder)
+    return folder

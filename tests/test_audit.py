@@ -21,6 +21,7 @@ from toxaudit.runner import run
 from toxaudit.spec.schema import as_yaml
 
 RESULTS = (
+    "SHA256SUMS",
     "bom.cdx.json",
     "card.md",
     "draws.parquet",

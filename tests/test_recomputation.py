@@ -12,12 +12,15 @@ from finished import HARDER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toxaudit.card import SectionCard
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.archive import write_draws
+from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import TOLERANCE, read_checked
 from toxaudit.records import Agreement
+from toxaudit.stages.rendering import render_anew
 
 AGREEMENT = Agreement.of("rtp_categories", "base", "toxicity_bilstm", "refusal_keywords", 5, 2, 1, 342)
 GIVEN = ("missing", "diagnostics", "samples", "cap")
@@ -155,6 +158,49 @@ def test_card_and_push_refuse_a_verdict_that_was_written_by_hand(verb, run, tmp_
     out, error = capsys.readouterr()
     assert "results.json was changed: 'verdicts.1.decision' is GO, but the gate makes it INCONCLUSIVE." in error
     assert "GO" not in out and set((tmp_path / "run").rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """A run with its card and the list of what was written together."""
+    folder, _ = finished.consistent_run(tmp_path_factory.mktemp("rendered"), HARDER["go"])
+    render_anew(folder, SectionCard())
+    return folder
+
+
+@pytest.fixture
+def whole(rendered, tmp_path):
+    return shutil.copytree(rendered, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["samples_rtp_categories.jsonl", "spec.yaml", "results.json", "draws.parquet"])
+def test_a_file_that_was_not_written_with_the_others_is_refused(name, whole):
+    assert read_checked(whole, with_card=True)
+    with (whole / name).open("ab") as file:
+        file.write(b" \n")
+    for with_card in (False, True):
+        with pytest.raises(ToxauditError, match=rf"{name} (was changed, or belongs|holds no posterior draws)"):
+            read_checked(whole, with_card)
+
+
+@pytest.mark.parametrize("name", ["card.md", "model_card.md", "toxaudit/forest.png"])
+def test_a_card_that_was_made_of_other_results_is_not_sent_but_made_anew(name, whole):
+    file = whole / name
+    meant = file.read_bytes()
+    file.write_bytes(b"another run's")
+    with pytest.raises(ToxauditError, match=rf"{name} was changed since .*: run `toxaudit card .*` first"):
+        read_checked(whole, with_card=True)
+    render_anew(whole, SectionCard())
+    assert file.read_bytes() == meant and read_checked(whole, with_card=True)
+
+
+def test_the_card_of_a_run_without_checksums_is_made_before_it_is_sent(whole):
+    (whole / SUMS).unlink()
+    with pytest.raises(ToxauditError, match="Nothing tells that the card in .* belongs to its results: run `toxaudit"):
+        read_checked(whole, with_card=True)
+    assert read_checked(whole)
+    render_anew(whole, SectionCard())
+    assert read_checked(whole, with_card=True)
 
 
 def test_the_several_that_are_edited_are_open(run):

@@ -16,6 +16,7 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
+from toxaudit.machine.replacement import changed, checksums, settle
 from toxaudit.records import Agreement, AuditResult, Estimate
 from toxaudit.registry import registered
 from toxaudit.results import DRAWS, RESULTS, read_result
@@ -28,24 +29,52 @@ difference: about 1e-15.
 """
 
 
-def read_checked(run: Path) -> AuditResult:
-    """What a finished run found, where its files bear it out.
+def read_checked(run: Path, with_card: bool = False) -> AuditResult:
+    """What a finished run found, where its files bear it out, and all of them are those that were written together.
 
     Args:
         run: the folder of a finished run.
+        with_card: whether card, report and plots must be those files, too; else they are to be made.
 
     Raises:
-        ToxauditError: if ``results.json`` or ``draws.parquet`` is missing or of no use, or if one number or word of the
-            first is not what follows from the second; the sentence names it and both values.
+        ToxauditError: if ``results.json`` or ``draws.parquet`` is missing or of no use, if one number or word of the
+            first is not what follows from the second (the sentence names it and both values), or if one file is not
+            that of the list of checksums beside it. Runs of before there was such a list have no card that could be
+            told to be theirs.
     """
+    settle(run)
     result = read_result(run)
     for place, said, meant, source in _contradictions(run, result):
         raise ToxauditError(
             f"{run / RESULTS} was changed: '{place}' is {one_line(str(said))}, but {source} makes it "
             f"{one_line(str(meant))}. Run the audit again; finished work is kept."
         )
+    _check_together(run, with_card)
     return result
 
+
+def _check_together(run: Path, with_card: bool) -> None:
+    """Refuse files of which one was changed, or belongs to another run."""
+    listed = checksums(run)
+    shown = [name for name in listed if Path(name).suffix in SHOWN]
+    if with_card and not shown:
+        raise ToxauditError(
+            f"Nothing tells that the card in {run} belongs to its results: run `toxaudit card {run}` first."
+        )
+    if name := changed(run, listed.keys() - set(shown)):
+        raise ToxauditError(
+            f"{run / name} was changed, or belongs to another run than what lies beside it: run the audit again; "
+            "finished work is kept."
+        )
+    if with_card and (name := changed(run, shown)):
+        raise ToxauditError(
+            f"{run / name} was changed since it was made of {RESULTS}: run `toxaudit card {run}` first, with "
+            "card.template=FILE for words of your own."
+        )
+
+
+SHOWN = (".md", ".html", ".png")
+"""How the names of files end that ``toxaudit card`` makes of the others."""
 
 Contradiction = tuple[str, Any, Any, str]
 """Where in the file, what stands there, what should, and what makes it so."""

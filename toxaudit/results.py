@@ -57,7 +57,7 @@ def write_results(
     contents = {RESULTS: as_json(result)}
     contents |= {_samples(suite): "".join(rows) for suite, rows in lines.items()}
     contents |= {SPEC: as_yaml(spec)}
-    earlier = _earlier(folder)
+    earlier = earlier_samples(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
         write_atomically(folder / name, text)
@@ -76,7 +76,7 @@ def as_json(result: AuditResult) -> str:
     return _json(content, indent=1) + "\n"
 
 
-def _earlier(folder: Path) -> set[str]:
+def earlier_samples(folder: Path) -> set[str]:
     """The files of samples that an earlier run wrote there; others of such a name may be anybody's."""
     try:
         return {_samples(suite.name) for suite in read_result(folder).suites}

@@ -4,11 +4,12 @@ Every stage's work is looked up in the store first, so a killed run resumes and 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from toxaudit import __version__
 from toxaudit.checks import Checklist
@@ -19,6 +20,7 @@ from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
 from toxaudit.machine import progress
+from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
@@ -46,7 +48,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     Raises:
         ToxauditError: if the audit can't be finished; finished work is kept, and no result is half-written.
     """
-    out = _writable(Path(spec.out).expanduser())
+    out = _writable(Path(spec.out).expanduser(), rendering.expected(spec))
     store = Store(Path(spec.store).expanduser())
     with store.lock():
         pinned, pins = _pinned(spec)
@@ -71,13 +73,9 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
     result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers))
     result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
-    files = write_results(out, spec, result, sample_rows(suites, result.scorers, _answers_of(found, answers), scored))
-    result = read_result(out)  # what is said of it from here on is what the file says
-    files.append(cyclonedx.write(result, out))
-    files.append(archive.write_draws(posteriors, out / DRAWS))
+    sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
     skipped = {name: each.reason for name, each in found.skipped.items()}
-    files.append(lock.write(out, spec.name, lock.without(pinned, pins, skipped), skipped))
-    return result, [*_rendered(out, spec.card), *files]
+    return _write(out, spec, result, sampled, posteriors, lock.without(pinned, pins, skipped), skipped)
 
 
 def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
@@ -90,13 +88,36 @@ def _answers_of(found: Arms, answers: Answers) -> Answers:
     return {(arm, suite): given for (arm, suite), given in answers.items() if arm in names}
 
 
-def _rendered(out: Path, card: Card) -> list[Path]:
-    try:
-        return rendering.render(out, card)
-    except ToxauditError as error:
+def _write(
+    out: Path,
+    spec: AuditSpec,
+    result: AuditResult,
+    sampled: Iterable[Mapping[str, Any]],
+    posteriors: list[Posterior],
+    pins: Mapping[str, lock.Entry],
+    skipped: Mapping[str, str],
+) -> tuple[AuditResult, list[Path]]:
+    """Put all files of the run in the place of an earlier one's, at once; what is returned is read from them."""
+    with replaced(out, rendering.of_before(out)) as new:
+        files = write_results(new, spec, result, sampled)
+        result = read_result(new)  # what is said of it from here on is what the file says
+        files.append(cyclonedx.write(result, new))
+        files.append(archive.write_draws(posteriors, new / DRAWS))
+        files.append(lock.write(new, spec.name, pins, skipped))
+        cards, failed = _rendered(new, spec.card)
+    if failed:
         raise ToxauditError(
-            f"{error} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."
-        ) from error
+            f"{failed} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."
+        ) from failed
+    return result, [out / file.relative_to(new) for file in (*cards, *files, new / SUMS)]
+
+
+def _rendered(new: Path, card: Card) -> tuple[list[Path], ToxauditError | None]:
+    """The files of the card, or why there are none: then no card of an earlier run may stay beside the results."""
+    try:
+        return rendering.render(new, card), None
+    except ToxauditError as error:
+        return [], error
 
 
 def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
@@ -143,9 +164,11 @@ def _first(suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
     return Asked(prompts, described(suite.facts, prompts))
 
 
-def _writable(folder: Path) -> Path:
-    """``folder``, after a look whether results could be written there at the end."""
-    ground = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+def _writable(folder: Path, names: Sequence[str]) -> Path:
+    """``folder``, after a look whether these files could be written there at the end."""
+    if odd := obstacle(folder, names):
+        raise ToxauditError(f"Results can't be written to {folder}: {odd}. Move it away, or set out=FOLDER.")
+    ground = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise ToxauditError(f"Results can't be written to {folder}: set out=FOLDER.")
     return folder

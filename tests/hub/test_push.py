@@ -46,7 +46,7 @@ def rows(result: AuditResult) -> list[dict[str, Any]]:
 def written(result: AuditResult, folder: Path) -> Path:
     _, found = finished.consistent_run(folder, result, rows(result))
     SectionCard().write(found, rows(result), draws(found), folder)
-    return folder
+    return finished.sealed(folder)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def later(run: Path) -> Path:
     shutil.copytree(run, folder)
     card = folder / "card.md"
     card.write_text(card.read_text().replace("Safety audit", "Safety audit, again"))
-    return folder
+    return finished.sealed(folder)
 
 
 @pytest.fixture(scope="module")

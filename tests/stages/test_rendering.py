@@ -1,5 +1,6 @@
 """A finished run's card is written anew, to the same bytes; what is missing or foreign is refused."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,9 @@ def test_a_template_of_the_users_own_is_found_from_where_the_user_stands(here):
     assert main(["card", "runs/tiny", "card.template=./own/mine.md.jinja"]) == 0
     after = contents(here / "runs/tiny")
     assert after["card.md"].decode().splitlines()[1].startswith("Mine: ")
-    assert {name for name in after if after[name] != before[name]} == {"card.md", "model_card.md", "report.html"}
+    assert {name for name in after if after[name] != before[name]} == {
+        *("card.md", "model_card.md", "report.html", "SHA256SUMS")
+    }
     assert main(["card", "runs/tiny"]) == 0
     assert contents(here / "runs/tiny") == before
 
@@ -174,3 +177,30 @@ def test_draws_that_are_gone_foreign_or_none_are_one_sentence(tmp_path):
     assert said().startswith(f"{file} holds no posterior draws (")
     file.unlink()
     assert said().startswith(f"There is no {file}: run the audit again")
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to(path.parent / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "put", "said"),
+    [
+        ("card.md", Path.mkdir, "runs/new/card.md is a folder, where a file must be"),
+        ("card.md", os.mkfifo, "runs/new/card.md is a pipe or a device, where a file must be"),
+        ("report.html", link_to_nothing, "runs/new/report.html is a link to nothing, where a file must be"),
+        ("toxaudit", Path.touch, "runs/new/toxaudit is a file, where a folder must be"),
+        ("samples_mine.jsonl", Path.mkdir, "runs/new/samples_mine.jsonl is a folder, where a file must be"),
+        ("", link_to_nothing, "runs/new is a link to nothing, where a folder must be"),
+        ("", os.mkfifo, "runs/new is a pipe or a device, where a folder must be"),
+        ("", Path.touch, "runs/new is a file, where a folder must be"),
+    ],
+)
+def test_what_is_in_the_way_of_the_results_is_found_before_the_audit(name, put, said, here, monkeypatch, capsys):
+    monkeypatch.setattr("toxaudit.runner.pin", lambda *_: pytest.fail("the audit began"))
+    path = here / "runs" / "new" / name if name else here / "runs" / "new"
+    path.parent.mkdir(exist_ok=True)
+    put(path)
+    assert main(["audit=tiny", "out=runs/new"]) == 3
+    error = capsys.readouterr().err
+    assert f"Results can't be written to runs/new: {said}. Move it away, or set out=FOLDER." in error

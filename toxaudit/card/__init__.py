@@ -96,17 +96,28 @@ class SectionCard:
         return contents | {folder / PLOTS_FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
 
 
+def written(folder: Path) -> list[Path]:
+    """What an earlier run wrote there of cards and plots, by what it looks like."""
+    found = []
+    for home in _homes(folder):
+        cards = [home / name for name in ("card.md", "summary.md", "model_card.md")] if _ours(home / "card.md") else []
+        drawn = [home / PLOTS_FOLDER / f"{name}.png" for name in plots.PLOTS]
+        found += [file for file in (*cards, *drawn) if file.is_file()]
+    return found
+
+
+def _homes(folder: Path) -> list[Path]:
+    """The folders that have a card: a run's own, and those of its candidates."""
+    return [folder, *(file.parent for file in folder.glob("candidates/*/card.md") if _ours(file))]
+
+
 def _clear(folder: Path, kept: Collection[Path]) -> None:
     """Remove what an earlier run wrote there of plots and candidates that this one does not have, and nothing else."""
-    homes = [folder, *(file.parent for file in folder.glob("candidates/*/card.md") if _ours(file))]
+    homes = _homes(folder)
+    for file in written(folder):
+        if file.relative_to(folder) not in kept:
+            file.unlink()
     for home in homes:
-        cards = [
-            file for file in (home / name for name in ("card.md", "summary.md", "model_card.md")) if file.is_file()
-        ]
-        stale = [file for file in cards if _ours(home / "card.md")]
-        for file in [*stale, *(home / PLOTS_FOLDER / f"{name}.png" for name in plots.PLOTS)]:
-            if file.relative_to(folder) not in kept:
-                file.unlink(missing_ok=True)
         for emptied in (home / PLOTS_FOLDER, home):
             if emptied != folder and emptied.is_dir() and not any(emptied.iterdir()):
                 emptied.rmdir()

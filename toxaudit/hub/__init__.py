@@ -29,7 +29,7 @@ def push(wanted: Push) -> Iterator[str]:
         ToxauditError: if the run has no such card, the README can't be edited safely, or the Hub refuses. The
             repository is then as it was.
     """
-    result = read_checked(wanted.run)
+    result = read_checked(wanted.run, with_card=True)
     candidate = candidate_of(wanted, result)
     repository = Repository(wanted.repository)
     user = repository.user(writes=not wanted.dry_run)

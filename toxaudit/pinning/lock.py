@@ -21,6 +21,8 @@ from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, PackageSource, Source, WebSource
 from toxaudit.spec.schema import AuditSpec
 
+LOCK = "lock.json"
+
 VERSION = 1
 Kind = Literal["hub", "local", "package", "web", "served"]
 KINDS: dict[Kind, str] = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}", "web": "{}"}
@@ -184,7 +186,7 @@ def write(folder: Path, audit: str, found: Mapping[str, Entry], skipped: Mapping
     folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(audit, __version__, found, skipped)
     content = {"version": VERSION} | asdict(lock)
-    file = folder / "lock.json"
+    file = folder / LOCK
     write_atomically(file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return file
 

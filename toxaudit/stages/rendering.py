@@ -4,19 +4,30 @@ from pathlib import Path
 
 import numpy as np
 
-from toxaudit.card import Draws
+from toxaudit.card import PLOTS_FOLDER, Draws, written
+from toxaudit.card.plots import PLOTS
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.extensions import Card
+from toxaudit.interop.cyclonedx import BOM
+from toxaudit.machine.replacement import SUMS, replaced
+from toxaudit.pinning.lock import LOCK
 from toxaudit.recomputation import read_checked
 from toxaudit.records import AuditResult
-from toxaudit.results import DRAWS, read_result, read_samples
+from toxaudit.results import DRAWS, RESULTS, SPEC, earlier_samples, read_result, read_samples
+from toxaudit.spec.schema import AuditSpec
 
 
 def render_anew(run: Path, card: Card) -> list[Path]:
-    """As ``render``, for a run that lay about: first, all that can be computed again is."""
-    return _render(run, read_checked(run), card)
+    """As ``render``, for a run that lay about: first, all that can be computed again is.
+
+    Its files are replaced all at once, so that a card never stands beside what it was not made of.
+    """
+    read_result(run)  # before the folder is written in
+    with replaced(run, of_before(run), keep=True) as new:
+        files = _render(run, read_checked(run), card, new)
+    return [run / file.relative_to(new) for file in files]
 
 
 def render(run: Path, card: Card) -> list[Path]:
@@ -32,12 +43,29 @@ def render(run: Path, card: Card) -> list[Path]:
     Raises:
         ToxauditError: if a file of the run or a template is missing or of no use.
     """
-    return _render(run, read_result(run), card)
+    return _render(run, read_result(run), card, run)
 
 
-def _render(run: Path, result: AuditResult, card: Card) -> list[Path]:
-    files = card.write(result, read_samples(run, result), _draws(run / DRAWS, result), run)
-    return sorted(files, key=lambda file: file not in (run / "card.md", run / "report.html"))
+def expected(spec: AuditSpec) -> list[str]:
+    """The names of what a run of this audit may write."""
+    cards = ["card.md", "summary.md", "model_card.md", *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
+    homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
+    samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
+    data = [RESULTS, SPEC, DRAWS, LOCK, BOM, SUMS, "report.html", *samples]
+    return [*data, *(home + name for home in homes for name in cards)]
+
+
+def of_before(run: Path) -> list[str]:
+    """The names of what a run wrote before there were checksums; none where no run did."""
+    if not (run / RESULTS).is_file():
+        return []
+    shown = [file.relative_to(run).as_posix() for file in written(run)]
+    return [RESULTS, SPEC, DRAWS, LOCK, BOM, "report.html", *earlier_samples(run), *shown]
+
+
+def _render(run: Path, result: AuditResult, card: Card, into: Path) -> list[Path]:
+    files = card.write(result, read_samples(run, result), _draws(run / DRAWS, result), into)
+    return sorted(files, key=lambda file: file not in (into / "card.md", into / "report.html"))
 
 
 def _draws(file: Path, result: AuditResult) -> Draws:
