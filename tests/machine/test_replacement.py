@@ -64,6 +64,19 @@ def test_what_fails_leaves_the_folder_as_it_was(folder, error):
     assert not (folder.parent / "none").exists()
 
 
+def test_what_killed_runs_left_is_cleared(folder):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    left = [folder / f".draws.parquet.{gone.pid}", folder / ".toxaudit.unfinished" / "half"]
+    left[1].parent.mkdir()
+    living = folder / f".draws.parquet.{os.getpid()}"
+    for file in (*left, living):
+        file.write_text("")
+    with replaced(folder) as new:
+        write(new, NEW)
+    assert not any(file.exists() for file in left) and living.exists()
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

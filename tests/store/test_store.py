@@ -392,6 +392,21 @@ def test_a_second_process_is_refused_in_a_sentence_until_the_first_is_killed(tmp
         pass
 
 
+def test_who_holds_the_lock_clears_what_killed_runs_left_and_nothing_of_the_living(tmp_path):
+    store, home = Store(tmp_path), tmp_path / "scores" / "abc"
+    home.mkdir(parents=True)
+    (tmp_path / "adapters" / "x.unfinished" / "more").mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    left, living = home / f".identity.json.{gone.pid}", home / f".identity.json.{os.getpid()}"
+    others = [living, home / ".mine.txt", home / "records.jsonl"]
+    for file in (left, *others):
+        file.write_text("")
+    with store.lock():
+        assert not left.exists() and not list((tmp_path / "adapters").iterdir())
+        assert all(file.exists() for file in others)
+
+
 def test_the_lock_is_given_back_after_an_error(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(KeyError), store.lock():

@@ -83,6 +83,16 @@ def replacing(file: Path) -> Iterator[Path]:
         sync_folder(file.parent)
 
 
+def clear_left_behind(folder: Path) -> None:
+    """Remove parts of files that killed processes were writing there; those of a living process stay."""
+    import psutil
+
+    for part in folder.glob(".*.*"):
+        number = part.suffix[1:]
+        if number.isascii() and number.isdecimal() and part.is_file() and not psutil.pid_exists(int(number)):
+            part.unlink(missing_ok=True)
+
+
 @contextmanager
 def writing(what: Path) -> Iterator[None]:
     """Say what could not be written, where that is why something fails.

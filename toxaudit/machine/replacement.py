@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine.folders import sync_folder, write_atomically, writing
+from toxaudit.machine.folders import clear_left_behind, sync_folder, write_atomically, writing
 
 SUMS = "SHA256SUMS"
 """The file that lists the others with their checksums, as ``sha256sum --check`` reads it."""
@@ -24,8 +24,10 @@ SUMS = "SHA256SUMS"
 LONGEST_WAIT = 120.0
 """Seconds that another process may take to write its files."""
 
-_UNFINISHED, _NEW, _LOCK = ".toxaudit.unfinished", ".toxaudit.new", ".toxaudit.lock"
+_UNFINISHED = ".toxaudit.unfinished"
+_NEW = ".toxaudit.new"
 _STALE = ".stale"
+_LOCK = ".toxaudit.lock"
 
 
 @contextmanager
@@ -44,6 +46,8 @@ def replaced(folder: Path, earlier: Iterable[str] = (), keep: bool = False) -> I
     try:
         with _locked(folder):
             _settle(folder)
+            for place in {folder, *(path.parent for path in folder.glob("*/*.png"))}:
+                clear_left_behind(place)
             old = [name for name in (checksums(folder) or earlier) if (folder / name).is_file()]
             new = folder / _UNFINISHED
             with writing(new):

@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import progress
-from toxaudit.machine.folders import room_for, sync_folder, write_atomically, writing
+from toxaudit.machine.folders import clear_left_behind, room_for, sync_folder, write_atomically, writing
 from toxaudit.store import seals
-from toxaudit.store.identities import Identity
+from toxaudit.store.identities import KINDS, Identity
 
 
 class Shelf:
@@ -134,9 +134,18 @@ class Store:
                 f"Another run is writing to the store {self.root}: wait for it, or set store=FOLDER."
             ) from error
         try:
+            self._clear_left_behind()
             yield
         finally:
             lock.release()
+
+    def _clear_left_behind(self) -> None:
+        """Remove what killed runs left half made: whoever holds the lock knows that nobody is at it."""
+        for unfinished in self.root.glob("*/*.unfinished"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        for kind in KINDS:
+            for folder in (self.root / kind.kind, *(self.root / kind.kind).glob("*/")):
+                clear_left_behind(folder)
 
     def shelf(self, identity: Identity) -> Shelf:
         """The shelf for work of this identity."""
