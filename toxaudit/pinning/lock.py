@@ -22,7 +22,6 @@ from toxaudit.sources import Fetched, HubSource, PackageSource, Source, WebSourc
 from toxaudit.spec.schema import AuditSpec
 
 LOCK = "lock.json"
-
 VERSION = 1
 Kind = Literal["hub", "local", "package", "web", "served"]
 KINDS: dict[Kind, str] = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}", "web": "{}"}
