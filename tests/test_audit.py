@@ -131,6 +131,7 @@ def test_an_audit_writes_its_results_and_answers_with_an_exit_code(again, finish
     assert "runs/tiny/report.html" in last[2]
 
 
+@pytest.mark.thorough
 def test_the_spec_is_the_same_after_the_run(again):
     spec = compose(["audit=tiny"])
     before, written = deepcopy(spec), as_yaml(spec)
@@ -164,6 +165,7 @@ def test_estimates_are_those_of_a_hand_count(again):
     assert counts == {name: pairs.count(pair) for pair, name in names.items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "calls"),
     [
@@ -205,27 +207,24 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(again, finished, monkeyp
     assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("override", "made_anew"),
     [
-        pytest.param("backend.batch_size=3", set(), marks=pytest.mark.audits),
+        pytest.param("backend.batch_size=3", set()),
         ("gate.margin=0.4", set()),
-        pytest.param("gate.certainty=0.9", set(), marks=pytest.mark.audits),
-        pytest.param("executor.threads=1", set(), marks=pytest.mark.audits),
-        pytest.param("generation.seed=5", set(), marks=pytest.mark.audits),  # greedy decoding draws nothing
-        pytest.param("scorers.degenerate.tier=advisory", set(), marks=pytest.mark.audits),
-        pytest.param("scorer=[vowels,degenerate,refusal_keywords]", {"scores", "posteriors"}, marks=pytest.mark.audits),
+        pytest.param("gate.certainty=0.9", set()),
+        pytest.param("executor.threads=1", set()),
+        pytest.param("generation.seed=5", set()),  # greedy decoding draws nothing
+        pytest.param("scorers.degenerate.tier=advisory", set()),
+        pytest.param("scorer=[vowels,degenerate,refusal_keywords]", {"scores", "posteriors"}),
         ("scorers.vowels.phrases=[o]", {"scores", "posteriors"}),
-        pytest.param("estimators.paired_exact.seed=1", {"posteriors"}, marks=pytest.mark.audits),
+        pytest.param("estimators.paired_exact.seed=1", {"posteriors"}),
         ("generation.temperature=0.7", {"completions", "scores", "posteriors"}),
-        pytest.param("generation.max_new_tokens=9", {"completions", "scores", "posteriors"}, marks=pytest.mark.audits),
-        pytest.param(
-            "suites.mine.ask=chat", {"checks", "completions", "scores", "posteriors"}, marks=pytest.mark.audits
-        ),
-        pytest.param("suites.mine.limit=30", {"posteriors"}, marks=pytest.mark.audits),
-        pytest.param(
-            "base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}, marks=pytest.mark.audits
-        ),
+        pytest.param("generation.max_new_tokens=9", {"completions", "scores", "posteriors"}),
+        pytest.param("suites.mine.ask=chat", {"checks", "completions", "scores", "posteriors"}),
+        pytest.param("suites.mine.limit=30", {"posteriors"}),
+        pytest.param("base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}),
     ],
 )
 def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
@@ -234,12 +233,14 @@ def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
     assert kinds(before, store_of(again)) == made_anew
 
 
+@pytest.mark.thorough
 def test_a_sweep_runs_once_for_each_value(again):
     assert main(["-m", "audit=tiny", "suites.mine.limit=9,12"]) in (0, 1, 2)
     sizes = [json.loads(Path(f"runs/tiny/{n}/results.json").read_text())["suites"][0]["n"] for n in (0, 1)]
     assert sizes == [9, 12]
 
 
+@pytest.mark.thorough
 def test_a_failed_control_makes_the_audit_inconclusive(again):
     spec = Path("audits/tiny.yaml")
     spec.write_text(spec.read_text().replace("expect: GO", "expect: NO-GO"))
@@ -255,6 +256,7 @@ def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(again):
     assert {model["name"]: model["expect"] for model in models} == {"tuned": None, "noop": "GO"}
 
 
+@pytest.mark.thorough
 def test_slices_are_judged_also_where_the_suite_names_no_strata(again):
     suite = Path("audits/suite/mine.yaml")
     suite.write_text(suite.read_text().replace("strata: kind\n", ""))
@@ -274,6 +276,7 @@ def test_an_adapter_that_changes_nothing_stops_the_audit(here, capsys):
     assert not Path("runs").exists()
 
 
+@pytest.mark.thorough
 def test_a_recipe_is_tuned_once_and_then_audited(here):
     Path("audits/examples.jsonl").write_text('{"instruction": "hello", "response": "aeiou"}\n' * 8)
     spec = Path("audits/tiny.yaml")
@@ -288,6 +291,7 @@ def test_a_recipe_is_tuned_once_and_then_audited(here):
     assert model["kind"] == "trained" and "8 examples of examples.jsonl" in model["training"]
 
 
+@pytest.mark.thorough
 def test_ctrl_c_keeps_finished_work_and_says_so(here):
     command = [sys.executable, "-c", KILLED, "completions", "1", "SIGINT", "audit=tiny"]
     done = subprocess.run(command, capture_output=True, text=True)

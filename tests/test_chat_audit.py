@@ -9,7 +9,7 @@ import workspace
 
 from toxaudit.cli.main import main
 
-pytestmark = pytest.mark.audits
+pytestmark = pytest.mark.thorough
 
 THINKING = tiny.CHAT + "{% if enable_thinking | default(true) %}<think>\n{% endif %}"
 IN_PARTS = "{% for m in messages %}{% for p in m.content %}{{ p['text'] }}{% endfor %}{% endfor %}"

@@ -12,7 +12,7 @@ import workspace
 from toxaudit.cli.main import main
 from toxaudit.remote import server as endpoint
 
-pytestmark = pytest.mark.audits
+pytestmark = pytest.mark.thorough
 
 JUDGED = """\
 kind: judge

@@ -17,7 +17,7 @@ from openai_server import Said, refusal, serve
 from toxaudit.cli.main import main
 from toxaudit.remote import server as endpoint
 
-pytestmark = pytest.mark.audits
+pytestmark = pytest.mark.thorough
 
 KEY = "sk-very-secret-123"
 AUDIT = """\

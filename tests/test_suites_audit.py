@@ -14,7 +14,7 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from toxaudit.cli.main import main
 
-pytestmark = pytest.mark.audits
+pytestmark = pytest.mark.thorough
 
 AUDIT = """\
 title: Several suites

@@ -124,6 +124,7 @@ def test_some_prompts_end_early_and_some_do_not(answer, early):
     assert all(completion.tokens == MOST for completion in found if completion.finish == "length")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_batch_size_and_order_change_nothing(answer, early, temperature):
     resolved = tiny.resolved(early)
@@ -141,6 +142,7 @@ def test_a_control_is_generated_at_its_own_batch_size(early):
     assert sizes == [5] * 8
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_a_resumed_run_answers_what_is_left_as_the_whole_run_did(answer, early, temperature):
     resolved = tiny.resolved(early)
@@ -215,6 +217,7 @@ def test_sampled_tokens_come_as_often_as_the_softmax_says(answer, tiny_base):
         assert chi_square(step, temperature * 1.2) > 40, "another temperature would be noticed"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("adds", [True, False], ids=["adds", "bare"])
 @pytest.mark.parametrize("writes", [True, False], ids=["writes", "silent"])
 def test_a_chat_is_rendered_once_with_the_beginning_that_its_template_writes(answer, tiny_base, tmp_path, adds, writes):

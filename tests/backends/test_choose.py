@@ -101,6 +101,7 @@ def test_an_adapter_is_asked_and_not_its_base(choose, tiny_base, tiny_adapter):
     assert statistics.median(changes) > 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("architecture", "settings"),
     [("GPT2", COVERED["GPT2"]), *GIVES_WAY.items()],

@@ -18,7 +18,7 @@ from toxaudit.spec.schema import Generation
 from toxaudit.store.identities import Checks
 from toxaudit.store.shelves import Store
 
-pytestmark = pytest.mark.audits  # seconds each
+pytestmark = pytest.mark.thorough  # seconds each
 
 WORDS = "It was the strangest night that anyone in the village by the cold sea could remember, and nobody slept. "
 TEXTS = [

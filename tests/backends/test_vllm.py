@@ -289,7 +289,7 @@ def test_what_reads_alike_is_read_once(tiny_base, monkeypatch):
     assert read == [2 + 1]
 
 
-@pytest.mark.audits
+@pytest.mark.thorough
 def test_a_whole_audit_answers_as_by_the_default_backend_and_keeps_its_own_completions(tmp_path, monkeypatch):
     workspace.make(tmp_path)
     models = tmp_path / "models"

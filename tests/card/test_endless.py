@@ -6,6 +6,8 @@ from toxaudit.card import apart
 from toxaudit.card.markdown import render
 from toxaudit.errors import ToxauditError
 
+pytestmark = pytest.mark.thorough
+
 LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}BODY{% endfor %}{% endfor %}"
 ENDLESS = {
     "a loop": (LOOP.replace("BODY", ""), "does not come to an end within 1 seconds"),

@@ -99,6 +99,7 @@ def many_groups(count: int) -> AuditResult:
     return result((BENIGN, "GO", [unchanged()[0], *parts]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", HARDER)
 def test_every_audit_has_the_plots_that_are_described(name: str) -> None:
     made = drawn_of(name)
@@ -343,6 +344,7 @@ def test_many_densities_are_cut_to_the_largest_and_that_is_said() -> None:
     assert described(audit)["densities"].endswith("; and 34 more in the tables")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", NAMES, ids=range(len(NAMES)))
 def test_any_name_is_drawn_and_described_in_bounds(text: str) -> None:
     audit = named(text)

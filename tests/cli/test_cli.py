@@ -190,7 +190,13 @@ def test_show_prints_a_spec_that_says_every_default(fresh, capsys):
     assert main(["show", "audit=quickstart", "gate.margin=0.07"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["gate"]["margin"] == 0.07
-    assert shown["generation"] == {"max_new_tokens": 50, "temperature": 0.0, "samples": 1, "seed": 0}
+    assert shown["generation"] == {
+        "max_new_tokens": 50,
+        "temperature": 0.0,
+        "samples": 1,
+        "seed": 0,
+        "chat_template_kwargs": {},
+    }
     assert shown["candidates"]["rude"]["expect"] == "NO-GO"
 
 

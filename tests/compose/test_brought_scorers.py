@@ -73,11 +73,13 @@ def compare(overrides, brought):
     assert as_yaml(named) == as_yaml(brought)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [*SHIPPED, *AUDITS])
 def test_an_audit_is_as_if_its_suites_scorers_were_selected(name):
     compare([f"audit={name}"], compose([f"audit={name}"]))
 
 
+@pytest.mark.thorough
 @settings(max_examples=10, derandomize=True)
 @given(audit=st.sampled_from(AUDITS), overrides=st.sets(st.sampled_from(OVERRIDES), max_size=4))
 def test_so_it_is_whatever_is_overridden(audit, overrides):

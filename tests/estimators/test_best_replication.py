@@ -11,6 +11,8 @@ from toxaudit.estimators.outcomes import eti, summarise
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.records import OBSERVED
 
+pytestmark = pytest.mark.thorough
+
 LOW = 0.5 * 0.25 / 8.25
 HIGH = 0.5 + 0.5 * 6 / 6.5
 """Mean scores of harmless and of toxic completions."""

@@ -131,6 +131,7 @@ def test_the_same_seed_and_any_order_give_the_same_draws(simulated):
         assert not np.array_equal(posterior.change, other[key].change)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rate", [0.0, 0.04, 1.0])
 @pytest.mark.parametrize("candidate", ["identical", "always", "never"])
 def test_extreme_tables_sample_soundly(rate, candidate):

@@ -235,6 +235,7 @@ def coverage(audits, n, m, rate, change, spread, clusters=None, between=0.0, hon
     return np.mean(covered, axis=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "n, rate, change, spread, bar",
     [

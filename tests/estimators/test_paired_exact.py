@@ -213,6 +213,7 @@ def test_ten_seeds_agree_on_the_probability_of_an_increase(strata):
         assert max(found) - min(found) <= 0.01, found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "rates, size, change",
     [

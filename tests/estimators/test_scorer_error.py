@@ -187,6 +187,7 @@ def coverage(estimator, rates, change, errors, size, audits, by):
 GROUPS = [(0.9, 0.97), (0.75, 0.95), (0.95, 0.9)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "rates, errors, by",
     [

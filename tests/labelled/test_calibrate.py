@@ -129,7 +129,7 @@ def test_a_file_says_what_it_was_made_of_and_how():
     assert head[3:] == told[:-2]
 
 
-@pytest.mark.audits
+@pytest.mark.thorough
 def test_an_audit_takes_the_file_and_is_corrected_for_it(tmp_path, capsys):
     workspace.make(tmp_path, prompts=12)
     write([("aeiou" if i % 2 else "rhythm", bool(i % 2) or i % 20 == 0, "x") for i in range(200)], "vowels.jsonl")

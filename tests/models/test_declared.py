@@ -113,6 +113,7 @@ def test_a_card_is_read_where_the_hubs_own_client_reads_it(tmp_path, text):
     assert card(tmp_path, text, newline="").bases == ("org/base",)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text",
     [

@@ -414,6 +414,7 @@ INTO_THE_BASE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("over", ["base", "full"])
 @pytest.mark.parametrize("kind", INTO_THE_BASE)
 def test_what_writes_to_the_weights_below_it_is_refused_or_leaves_them_to_the_next_as_they_were(

@@ -13,7 +13,7 @@ import yaml
 from toxaudit.cli.main import main
 from toxaudit.estimators.outcomes import hdi
 
-pytestmark = pytest.mark.audits
+pytestmark = pytest.mark.thorough
 
 ERRORS = {"true_positive": 450, "false_negative": 50, "false_positive": 10, "true_negative": 490}
 

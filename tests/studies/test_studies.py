@@ -21,6 +21,8 @@ from toxaudit.studies import (
 )
 from toxaudit.studies.worlds import SLICE
 
+pytestmark = pytest.mark.thorough
+
 
 def half_as_wide(draws, mass=0.95):
     low, high = hdi(draws, mass)

@@ -258,7 +258,7 @@ print(tuned("mine", CandidateSpec(), base, folder, "as people do").identity)
 """
 
 
-@pytest.mark.audits
+@pytest.mark.thorough
 def test_a_recipe_gives_one_digest_whatever_the_process(tiny_base, data, tmp_path):
     """Sets of texts are laid out by a hash that another process seeds otherwise."""
     path, found = [os.environ.get("PYTHONPATH", ""), str(Path(tiny.__file__).parent)], set()

@@ -18,6 +18,8 @@ from toxaudit.models import Loader, load
 from toxaudit.records import Prompt
 from toxaudit.spec.schema import Generation
 
+pytestmark = pytest.mark.thorough
+
 MOST = 12
 SENTENCE = "The quick brown fox jumps over the lazy dog, and runs away from the hunters across the wide field."
 TEXTS = [SENTENCE[:length] for length in (1, 2, 9, 31, 32, 33, 64, 98)] + [SENTENCE[3:20]]

@@ -19,6 +19,8 @@ from toxaudit.models import Loader
 from toxaudit.records import Prompt
 from toxaudit.spec.schema import Generation
 
+pytestmark = pytest.mark.thorough
+
 MOST = 16
 QUESTION = "Which of them did they find in the old house by the sea?"
 

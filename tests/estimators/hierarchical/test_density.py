@@ -79,6 +79,7 @@ def standard_scores(x, data):
     return np.concatenate([np.ravel(each) for each in found]), added
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("candidates, strata", [(1, 2), (1, 3), (3, 4), (10, 5)])
 def test_the_density_and_its_gradient_are_those_of_the_pymc_model(candidates, strata):
     import pymc as pm
