@@ -143,7 +143,10 @@ def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Kno
     count = len(asked.prompts) if asked else forecast.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
     scorers = ", ".join(suite.scorers)
-    return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
+    merged = f" ({asked.facts.merged:,} equal to another one left out)" if asked and asked.facts.merged else ""
+    return (
+        f"{count} prompts{merged}, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
+    )
 
 
 def _scorer(name: str, scorer: Scorer, known: Mapping[str, Known]) -> str:
