@@ -104,8 +104,8 @@ def _systems(spec: AuditSpec) -> Iterator[tuple[str, str]]:
     """The system prompt of every arm, by its suite where these differ; of none, nothing."""
     said = {name: suite.system_instruction or "" for name, suite in spec.suites.items() if suite.ask == "chat"}
     arms = {"base": spec.base.system_instruction}
-    for name, each in spec.candidates.items():
-        arms[name] = spec.base.system_instruction if each.control else each.system_instruction
+    for name, candidate in spec.candidates.items():
+        arms[name] = spec.base.system_instruction if candidate.control else candidate.system_instruction
     asked = {name: {suite: text if own is None else own for suite, text in said.items()} for name, own in arms.items()}
     if not any(text for texts in asked.values() for text in texts.values()):
         return
