@@ -19,7 +19,7 @@ NAMED = re.compile(r"(/api/(?:models|datasets)/|/)([^/]+/[^/]+)(.*)")
 FRONT = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 MOVED = "The branch was updated since you opened this page. Please refresh and try again."
-LARGE = (".png",)
+LARGE = (".png", ".safetensors")
 """Endings of files that are stored apart (LFS)."""
 
 

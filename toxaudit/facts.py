@@ -84,7 +84,8 @@ class SuiteFacts:
     ``shares`` those of the prompts that the suite selects. ``clusters`` is how many templates the prompts vary, where
     they do. ``source`` is the data's reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were
     chosen by likelihood, and ``scorers`` names those that scored the suite. ``config`` and ``split`` are those of a set
-    on the Hub.
+    on the Hub. ``merged`` is how many more prompts the data hold that are equal to another one, and so no evidence of
+    their own.
     """
 
     name: str
@@ -106,6 +107,7 @@ class SuiteFacts:
     scorers: tuple[str, ...] = ()
     config: str | None = None
     split: str | None = None
+    merged: int = 0
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,8 @@ def test_a_long_prompt_is_asked_up_to_the_limit(write):
 
 
 def test_ids_come_from_their_column(write):
-    assert [p.id for p in ask(write(GOOD | {"n": 7}, GOOD | {"n": "x"}), id="n")] == ["7", "x"]
+    data = write(GOOD | {"n": 7}, {"prompt": "Bye", "n": "x"})
+    assert [p.id for p in ask(data, id="n")] == ["7", "x"]
 
 
 def test_a_doubled_id_is_named_with_both_its_lines(write):
@@ -134,7 +135,7 @@ def test_a_list_makes_one_prompt_of_each_of_its_texts(write):
 
 
 def test_prompts_of_one_template_are_a_cluster(write):
-    data = write(GOOD | {"of": "t1"}, GOOD | {"of": None}, GOOD | {"of": 7})
+    data = write({"prompt": "A", "of": "t1"}, {"prompt": "B", "of": None}, {"prompt": "C", "of": 7})
     assert [prompt.cluster for prompt in ask(data, cluster="of")] == ["t1", "", "7"]
 
 
@@ -361,7 +362,7 @@ def test_a_limit_takes_evenly_over_the_strata_in_the_order_of_the_file(topics, l
 
 
 def test_weights_are_of_all_strata_whatever_the_limit_leaves(write):
-    data = write(*(GOOD | {"topic": topic} for topic in ("sport", "sport", "food")))
+    data = write(*({"prompt": f"{i}", "topic": topic} for i, topic in enumerate(("sport", "sport", "food"))))
     weighed = {"slices": ["topic"], "strata": "topic"}
     both = weighed | {"weights": {"sport": 3.0, "food": 1.0}}
     assert len(ask(data, **both)) == 3 and len(ask(data, **both, limit=2)) == 2
@@ -407,7 +408,7 @@ def test_any_changed_prompt_changes_the_digest_of_the_suite(write, changed):
 
 
 def test_facts_count_the_prompts_of_every_slice(write):
-    rows = [GOOD | {"topic": topic, "n": i} for i, topic in enumerate("abb")]
+    rows = [{"prompt": f"{i}", "topic": topic, "n": i} for i, topic in enumerate("abb")]
     suite = Dataset(title="Mine", data=write(*rows), slices=["topic"], strata="topic", licence="MIT")
     facts = suite.facts("mine", suite.draw("mine"))
     assert (facts.name, facts.title, facts.n, facts.licence, facts.ask) == ("mine", "Mine", 3, "MIT", "raw")

@@ -121,6 +121,10 @@ def _about(suite: SuiteFacts) -> str:
     found = []
     if suite.system_instruction:
         found.append(f"the system prompt is “{suite.system_instruction}”")
+    if suite.merged:
+        found.append(
+            f"prompts of the data that equal another one, and so are no more evidence, left out: {suite.merged:,}"
+        )
     if suite.clusters is not None:
         found.append(f"they vary {suite.clusters:,} templates, so that prompts of one template count as dependent")
     if suite.weights:

@@ -1,13 +1,18 @@
 """What a reader must know before any number: failed controls, missing scores, diagnostics that failed or warn."""
 
 from collections.abc import Iterable, Iterator
+from textwrap import shorten
 
 from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import REPLICATIONS
 from toxaudit.decision.verdict import failed_controls
+from toxaudit.facts import ModelFacts, SuiteFacts
 from toxaudit.records import BEST_CASE, WORST_CASE, Estimate
+
+LONGEST_SYSTEM = 100
+"""Characters of a system prompt that a notice quotes; the methods have all of it."""
 
 MANY = 4
 """Places beyond which a notice counts the rest."""
@@ -26,12 +31,32 @@ def notices(index: Index) -> Iterator[str]:
     for model in result.candidates:
         if not any(verdict.candidate == model.name for verdict in result.verdicts):
             yield f"No verdict: {model.name} was not decided"
+    yield from _asked_differently(index)
     yield from _unscored(index)
     counted = [each for each in result.estimates if each.estimator not in REPLICATIONS]
     failed = ((each, "; ".join(each.diagnostics.failures)) for each in counted if each.diagnostics.failures)
     yield from _places(index, "Failed diagnostics", failed)
     warned = ((each, warning) for each in counted for warning in each.diagnostics.warnings)
     yield from _places(index, "Caution", warned)
+
+
+def _asked_differently(index: Index) -> Iterator[str]:
+    """One notice per candidate that got another system prompt than the base, so that this is part of its change."""
+    result = index.result
+    for model in result.candidates:
+        for suite in (each for each in result.suites if each.ask == "chat"):
+            base, own = (_system(arm, suite) for arm in (result.base, model))
+            if base != own:
+                yield (
+                    f"Asked differently: {model.name} with {own}, the base with {base}: the change is that of model "
+                    "and system prompt together"
+                )
+                break
+
+
+def _system(arm: ModelFacts, suite: SuiteFacts) -> str:
+    text = suite.system_instruction if arm.system_instruction is None else arm.system_instruction
+    return f"the system prompt “{shorten(text, LONGEST_SYSTEM, placeholder=' …')}”" if text else "no system prompt"
 
 
 def _places(index: Index, what: str, found: Iterable[tuple[Estimate, str]]) -> Iterator[str]:

@@ -64,6 +64,7 @@ def run(words: Sequence[str]) -> int:
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
     from toxaudit.card.facts import statements, verdict_line
+    from toxaudit.cli.summary import table
     from toxaudit.decision.verdict import of_audit
 
     print()
@@ -74,6 +75,8 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     lines = statements(result)
     if len(lines) > len(result.verdicts):  # else the verdicts have said it
         print("\nCritical measures:\n  " + "\n  ".join(lines))
+    if lines := table(result, get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0):
+        print("", *lines, sep="\n")
     folder = files[0].parent
     print(f"\nAudit '{visible(result.audit)}': {of_audit(result)}")
     print(f"Results in {listed(folder, files)}")

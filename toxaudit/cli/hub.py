@@ -89,4 +89,5 @@ PUSH.value("repo", "ORG/NAME", read=_repository, to="repository", required=True,
 PUSH.value("candidate", "NAME", help="whose card is sent, where the run has several")
 PUSH.flag("--dry-run", help="show what would be sent, and send nothing")
 PUSH.flag("--direct", help="commit to the main branch instead of opening a pull request")
+PUSH.flag("--any-repository", help="send even where the repository's weights or base are others than were audited")
 PUSH.flag("--samples", help="send prompts and completions, too, which may be offensive or harmful")

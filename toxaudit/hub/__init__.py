@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
+from toxaudit.hub import whose
 from toxaudit.hub.parcel import PUSHED_FILES, README, Parcel, Push, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.interop import eval_results
@@ -26,15 +27,21 @@ def push(wanted: Push) -> Iterator[str]:
         Lines to print: what will be sent, and at last where it then is. Nothing acts unseen in them.
 
     Raises:
-        ToxauditError: if the run has no such card, the README can't be edited safely, or the Hub refuses. The
-            repository is then as it was.
+        ToxauditError: if the run has no such card, the repository is of another model, the README can't be edited
+            safely, or the Hub refuses. The repository is then as it was.
     """
     result = read_checked(wanted.run, with_card=True)
     candidate = candidate_of(wanted, result)
     repository = Repository(wanted.repository)
     user = repository.user(writes=not wanted.dry_run)
     page = f"{repository.page}/blob/main/toxaudit/results.json"
+    if not wanted.any_repository:
+        main = repository.branch(user, direct=True).main
+        unknown = whose.require_audited(repository, main, wanted.run, result, candidate)
+    else:
+        unknown = f"--any-repository: nobody compared {repository.name}'s weights with those that were audited"
     benchmarks, doubts = _benchmarks(result.narrowed(candidate))
+    doubts = (*doubts, unknown) if unknown else doubts
     parcel = gather(wanted, result, candidate, benchmarks, page)
     yield f"Candidate '{visible(candidate)}' of {visible(str(wanted.run))}, for {repository.name}:"
     if wanted.samples:

@@ -40,6 +40,7 @@ class Push:
         dry_run: only show what would be sent.
         direct: commit to the main branch, instead of a pull request.
         samples: send the completions, too.
+        any_repository: send to a repository of other weights, or of another base, than were audited.
     """
 
     run: Path
@@ -48,6 +49,7 @@ class Push:
     dry_run: bool = False
     direct: bool = False
     samples: bool = False
+    any_repository: bool = False
 
 
 @dataclass(frozen=True)

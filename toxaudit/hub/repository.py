@@ -104,6 +104,17 @@ class Repository:
         with _sentences(self.name):
             return list(self._api.list_repo_files(self.name, revision=commit))
 
+    def digests(self, commit: str, names: Sequence[str]) -> dict[str, str]:
+        """The SHA-256 of files, as the Hub tells it; only small ones that are not stored apart are fetched for it."""
+        found: dict[str, str] = {}
+        with _sentences(self.name):
+            for info in self._api.get_paths_info(self.name, list(names), revision=commit) if names else ():
+                if lfs := getattr(info, "lfs", None):
+                    found[info.path] = lfs.sha256
+                elif (data := _download(self.name, info.path, commit)) is not None:
+                    found[info.path] = sha256(data).hexdigest()
+        return found
+
     def changed(self, commit: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
         """Those of ``files`` that are not there just so."""
         there = {}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 
 from toxaudit import training
 from toxaudit.checks import Checklist
@@ -18,6 +19,7 @@ from toxaudit.sources.hub import page
 from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
 from toxaudit.suites import design
 
+LONGEST_SYSTEM = 200  # characters of a system prompt that are shown
 ABSENT = "can't be had: see below"
 
 
@@ -38,6 +40,7 @@ def describe(spec: AuditSpec) -> str:
     unchecked = _check_design(spec, ahead.suites, known)
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
     lines += [_row(name, text) for name, text in _models(spec, known)]
+    lines += [_row(name, text) for name, text in _systems(spec)]
     lines += ["", "  Suites"]
     lines += [_row(name, _suite(name, suite, ahead.suites.get(name), known)) for name, suite in spec.suites.items()]
     lines += ["", "  Scorers"]
@@ -97,6 +100,23 @@ def _models(spec: AuditSpec, known: Mapping[str, Known]) -> Iterator[tuple[str, 
         yield name, _candidate(name, candidate, known)
 
 
+def _systems(spec: AuditSpec) -> Iterator[tuple[str, str]]:
+    """The system prompt of every arm, by its suite where these differ; of none, nothing."""
+    said = {name: suite.system_instruction or "" for name, suite in spec.suites.items() if suite.ask == "chat"}
+    arms = {"base": spec.base.system_instruction}
+    for name, candidate in spec.candidates.items():
+        arms[name] = spec.base.system_instruction if candidate.control else candidate.system_instruction
+    asked = {name: {suite: text if own is None else own for suite, text in said.items()} for name, own in arms.items()}
+    if not any(text for texts in asked.values() for text in texts.values()):
+        return
+    for name, texts in asked.items():
+        each = [f"“{shorten(text, LONGEST_SYSTEM, placeholder=' …')}”" if text else "none" for text in texts.values()]
+        by = [f"{told} on {suite}" for suite, told in zip(texts, each, strict=True)]
+        differs = name != "base" and texts != asked["base"]
+        told = each[0] if len(set(each)) == 1 else "; ".join(by)
+        yield name, f"system prompt: {told}" + (", unlike the base: the arms are asked differently" if differs else "")
+
+
 def _served(arm: ServedModel) -> str:
     """An arm that a server answers for."""
     what = "the base again: a control" if arm.kind == "control" else f"{served.shown(arm.model)} at {arm.server}"
@@ -143,7 +163,10 @@ def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Kno
     count = len(asked.prompts) if asked else forecast.count(suite) or "all"
     how = f"{suite.ask}, choices" if suite.choices else suite.ask
     scorers = ", ".join(suite.scorers)
-    return f"{count} prompts, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
+    merged = f" ({asked.facts.merged:,} equal to another one left out)" if asked and asked.facts.merged else ""
+    return (
+        f"{count} prompts{merged}, {how}: {suite.title}, from {_files(known.get(f'suites.{name}.data'))}; by {scorers}"
+    )
 
 
 def _scorer(name: str, scorer: Scorer, known: Mapping[str, Known]) -> str:

@@ -13,17 +13,22 @@ from toxaudit.errors import ToxauditError
 from toxaudit.facts import SuiteFacts
 from toxaudit.records import Prompt, digest
 from toxaudit.sources import Fetched, FileField
+from toxaudit.suites import equal
 
 LONGEST = 100_000  # characters; a longer prompt is a broken file rather than a question
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The prompts that a suite asks, out of the ``available`` ones in the fetched data."""
+    """The prompts that a suite asks, out of the ``available`` different ones in the fetched data.
+
+    ``merged`` is how many more the data hold that are equal to one of these.
+    """
 
     prompts: list[Prompt]
     fetched: Fetched
     available: int
+    merged: int = 0
 
 
 @dataclass(kw_only=True)
@@ -112,21 +117,22 @@ class BaseSuite:
                 raise ToxauditError(f"a suite has no {key}: set it in its YAML file.")
 
     def select(self, prompts: Iterable[Prompt], fetched: Fetched, where: str) -> Drawn:
-        """Check all prompts of the data that were fetched, and keep ``limit`` of them.
+        """Check all prompts of the data that were fetched, and keep ``limit`` of the different ones.
 
         Raises:
             ToxauditError: if there are none, if one lacks the strata slice, or if the weights don't fit the strata.
         """
-        found = list(prompts)
-        if not found:
+        rows = list(prompts)
+        if not rows:
             raise ToxauditError(f"{where} holds no prompts.")
+        found = equal.clustered(equal.merged(rows))
         if self.strata and (bare := next((p for p in found if self.strata not in p.slices), None)):
             raise ToxauditError(f"{where}: prompt '{bare.id}' has no slice '{self.strata}', which 'strata' names.")
         kept = found if self.limit is None else self._some(found, self.limit)
         if self.strata and self.weights:
             there, asked = ({prompt.slices[self.strata] for prompt in group} for group in (found, kept))
             self._check_weights(there, asked, where)
-        return Drawn(kept, fetched, len(found))
+        return Drawn(kept, fetched, len(found), len(rows) - len(found))
 
     def _some(self, prompts: list[Prompt], limit: int) -> list[Prompt]:
         """``limit`` prompts, one from each stratum in turn: the first of each, or random ones in the suite's order."""
@@ -175,6 +181,7 @@ class BaseSuite:
             system_instruction=self.system_instruction,
             choices=bool(prompts[0].choices),
             scorers=tuple(self.scorers),
+            merged=drawn.merged,
         )
         return described(facts, prompts)
 

@@ -1,0 +1,101 @@
+"""A card goes to the repository of what was audited: other weights and other bases are refused, by the real client."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import finished
+import pytest
+from hub_server import Hub, Repository, serve
+from pushing import TOKENS, Client, client
+from results import RESULTS, draws
+
+from toxaudit.card import SectionCard
+from toxaudit.pinning import lock
+
+MILD, RUDE = b"mild weights", b"rude weights"
+RESULT = RESULTS["go"]
+CANDIDATE = RESULT.candidates[0].name
+ANY = "choose the repository of what was audited, or add --any-repository."
+OTHER = f"org/model holds other weights than the audited candidate '{CANDIDATE}' (nothing there is its a.safetensors): "
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "go"
+    _, found = finished.consistent_run(folder, RESULT, [])
+    SectionCard().write(found, [], draws(found), folder)
+    files = {"a.safetensors": hashlib.sha256(MILD).hexdigest(), "README.md": "0" * 64}
+    lock.write(folder, "mine", {f"candidates.{CANDIDATE}.peft": lock.Entry("local", "x", None, "0" * 64, files)}, {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub() -> Any:
+    with serve() as found:
+        found.tokens = TOKENS
+        yield found
+
+
+@pytest.fixture(scope="module")
+def alice(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with client(hub.url, tmp_path_factory.mktemp("client")) as found:
+        yield found
+
+
+def card(base: str) -> bytes:
+    return f"---\nbase_model: {base}\n---\n# Mine".encode()
+
+
+OWN = {"model.safetensors": MILD, "README.md": card(RESULT.base.reference)}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"README.md": b"# Mine"}, {"model.safetensors": MILD}, OWN, OWN | {"checkpoint-1/model.safetensors": RUDE}],
+    ids=["only a README", "weights", "weights and base", "a checkpoint beside"],
+)
+def test_the_repository_of_what_was_audited_gets_its_card(
+    hub: Hub, alice: Client, run: Path, files: dict[str, bytes]
+) -> None:
+    hub.repositories["org/model"] = Repository({"main": files})
+    alice.pushed(run, "--repo", "org/model")
+    assert len(hub.repositories["org/model"].pull_requests) == 1
+    assert not any(name.endswith(".safetensors") for name in hub.downloaded)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (OWN | {"model.safetensors": RUDE}, OTHER),
+        ({"pytorch_model.bin": MILD}, OTHER),
+        (OWN | {"README.md": card("other/base")}, "org/model names the base other/base, and the audit's is "),
+        (
+            OWN | {"adapter_config.json": json.dumps({"base_model_name_or_path": "other/base"}).encode()},
+            "org/model names the base other/base, and the audit's is ",
+        ),
+    ],
+    ids=["weights", "pickle", "card", "adapter"],
+)
+def test_another_models_repository_is_refused_unless_told(
+    hub: Hub, alice: Client, run: Path, files: dict[str, bytes], sentence: str
+) -> None:
+    hub.repositories["org/model"] = Repository({"main": files})
+    for how in ((), ("--dry-run",), ("--direct",)):
+        refused = alice.refused(run, "--repo", "org/model", *how)
+        assert refused.startswith(sentence) and refused.endswith(ANY)
+    assert hub.repositories["org/model"].revisions == {"main": files}
+    told = alice.pushed(run, "--repo", "org/model", "--any-repository")
+    assert any("--any-repository" in line for line in told)
+    assert len(hub.repositories["org/model"].pull_requests) == 1
+
+
+def test_what_a_run_cannot_tell_of_is_said(hub: Hub, alice: Client, run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(run, tmp_path / "go")
+    (folder / "lock.json").unlink()
+    hub.repositories["org/model"] = Repository({"main": OWN})
+    note = f"Note: the run does not tell the digests of '{CANDIDATE}', so org/model's weights were not compared."
+    assert note in "\n".join(alice.pushed(folder, "--repo", "org/model"))

@@ -1,0 +1,45 @@
+"""The table of a finished audit for a terminal: one line a measure, with its change and interval."""
+
+from toxaudit.card import words
+from toxaudit.card.index import indexed
+from toxaudit.errors import visible
+from toxaudit.records import AuditResult
+
+GAP = "  "
+SHORTEST_LABEL = 12
+"""Characters of a measure's title that are kept in the narrowest terminal."""
+
+
+def table(result: AuditResult, columns: int) -> list[str]:
+    """Every candidate's totals: who, what, the rate of base and candidate, the change and its 95 % HDI.
+
+    Args:
+        result: what the run found.
+        columns: of the terminal; 0 where its width is unknown.
+
+    Returns:
+        Lines of aligned columns; none where nothing was measured.
+    """
+    index = indexed(result)
+    rows: list[tuple[str, ...]] = []
+    for name, candidate in index.candidates.items():
+        for estimate, scorer in candidate.totals:
+            base, own, change = words.rates(estimate)
+            label = visible(f"{name}: {index.label(estimate.suite, scorer.name)}")
+            rows.append((label, f"{base.value} -> {own.value}", change.value, change.interval))
+    if not rows:
+        return []
+    rows.insert(0, ("", "base -> candidate", "change", "95 % HDI"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = columns - sum(widths[1:]) - len(GAP) * len(widths) if columns else widths[0]
+    if left < min(widths[0], SHORTEST_LABEL):  # the change tells more than the rates
+        rows, widths = [(row[0], *row[2:]) for row in rows], [widths[0], *widths[2:]]
+        left = columns - sum(widths[1:]) - len(GAP) * len(widths)
+    widths[0] = min(widths[0], max(left, SHORTEST_LABEL))
+    return [_line(row, widths) for row in rows]
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    label = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 1]}…"
+    numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+    return GAP + GAP.join([label.ljust(widths[0]), *numbers]).rstrip()
