@@ -108,6 +108,7 @@ def arm_and_stops(request, tiny_base, early, tiny_adapter, common):
     return arms[request.param]
 
 
+@pytest.mark.thorough
 def test_tokens_lengths_and_finish_are_those_of_generate_alone(answer, arm_and_stops):
     resolved, stops = arm_and_stops
     expected = alone(resolved, ids(TEXTS), stops)
@@ -247,6 +248,7 @@ def test_a_text_that_begins_with_the_first_token_gets_no_second(answer, tiny_bas
     assert said(answer(tiny.resolved(copy), begun)) == said(answer(tiny.resolved(copy)))
 
 
+@pytest.mark.thorough
 def test_a_system_prompt_stands_in_a_chat_and_nowhere_else(answer, tiny_base):
     resolved = tiny.resolved(tiny_base)
     for system, begun in (("Be kind.", "<|system|>Be kind.\n"), (None, "")):

@@ -89,6 +89,7 @@ def test_the_likelihoods_are_those_of_each_choice_read_alone(choose, tiny_base):
     assert {(c.model, c.sample, c.tokens, c.finish) for c in found.values()} == {("base", 0, 0, "stop")}
 
 
+@pytest.mark.thorough
 def test_an_adapter_is_asked_and_not_its_base(choose, tiny_base, tiny_adapter):
     tuned = tiny.resolved(tiny_base, tiny_adapter)
     found, before = choose(tuned), choose(tiny.resolved(tiny_base))

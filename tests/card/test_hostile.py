@@ -154,17 +154,20 @@ def without_code(page: Page) -> list[str]:
     return [tag for tag, _ in page.tags if tag != "code"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", NASTY)
 def test_a_nasty_name_changes_no_structure(text: str) -> None:
     check(text)
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from([*NASTY, *"`|<>&*_[]()!#\n\r\\~:-=+ 1.a"]), min_size=1, max_size=8).map("".join))
 def test_no_name_changes_structure(text: str) -> None:
     check(text)
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(), min_size=1, max_size=40))
 def test_no_unicode_changes_structure(text: str) -> None:

@@ -119,6 +119,7 @@ def test_there_is_a_plot_where_there_is_something_to_show() -> None:
     assert shown["no-result"] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["several", "two-suites"])
 def test_the_same_result_gives_the_same_bytes(name: str) -> None:
     assert drawn(HARDER[name], draws(HARDER[name])) == drawn_of(name)

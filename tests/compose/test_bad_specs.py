@@ -129,6 +129,7 @@ def refused(made, tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", OVERRIDES)
 def test_a_bad_override_gets_one_sentence(refused, case):
     words, what, mend = OVERRIDES[case]

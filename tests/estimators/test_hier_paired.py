@@ -64,6 +64,7 @@ def simulated():
     return outcomes, rates, HierPaired().estimate(outcomes)
 
 
+@pytest.mark.thorough
 def test_it_recovers_a_simulated_difference(simulated):
     outcomes, rates, found = simulated
     shares = np.array(SIZES) / sum(SIZES)

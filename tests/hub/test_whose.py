@@ -14,6 +14,8 @@ from results import RESULTS, draws
 from toxaudit.card import SectionCard
 from toxaudit.pinning import lock
 
+pytestmark = pytest.mark.thorough
+
 MILD, RUDE = b"mild weights", b"rude weights"
 RESULT = RESULTS["go"]
 CANDIDATE = RESULT.candidates[0].name
@@ -28,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     SectionCard().write(found, [], draws(found), folder)
     files = {"a.safetensors": hashlib.sha256(MILD).hexdigest(), "README.md": "0" * 64}
     lock.write(folder, "mine", {f"candidates.{CANDIDATE}.peft": lock.Entry("local", "x", None, "0" * 64, files)}, {})
-    return folder
+    return finished.sealed(folder)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,7 @@ def test_what_a_run_cannot_tell_of_is_said(hub: Hub, alice: Client, run: Path, t
 
     folder = shutil.copytree(run, tmp_path / "go")
     (folder / "lock.json").unlink()
+    finished.sealed(folder)
     hub.repositories["org/model"] = Repository({"main": OWN})
     note = f"Note: the run does not tell the digests of '{CANDIDATE}', so org/model's weights were not compared."
     assert note in "\n".join(alice.pushed(folder, "--repo", "org/model"))

@@ -104,6 +104,7 @@ print("done")
 """
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_moment_leaves_all_of_the_old_or_all_of_the_new(folder, tmp_path):
     found, whole = set(), shutil.copytree(folder, tmp_path / "whole")
     for call in range(1, 60, 1):

@@ -23,6 +23,8 @@ from toxaudit.pinning.references import pin, references
 from toxaudit.sources import parse
 from toxaudit.sources.base import TOLD, WEIGHTS
 
+pytestmark = pytest.mark.thorough
+
 CANDIDATES = """\
 candidates:
   tuned:

@@ -305,6 +305,7 @@ def test_memory_follows_from_the_hub_s_count_of_parameters(resolved):
     assert said(resolved[0], "To fetch:") == "95 kB."
 
 
+@pytest.mark.thorough
 def test_what_was_fetched_is_told_from_this_machine(tmp_path):
     workspace.make(tmp_path)
     base = {file.name: file.read_bytes() for file in (tmp_path / "models" / "base").iterdir()}
@@ -342,6 +343,7 @@ ALL = ", ".join(f"org/{name}" for name in [*list(REPOSITORIES)[:8], "gone", "pro
 """In the order of the spec."""
 
 
+@pytest.mark.thorough
 def test_offline_nothing_is_asked(tmp_path):
     write(tmp_path)
     with serve(**REPOSITORIES) as hub:
@@ -354,6 +356,7 @@ def test_offline_nothing_is_asked(tmp_path):
     assert said(out, "Memory:").startswith("unknown; ")
 
 
+@pytest.mark.thorough
 def test_a_hub_out_of_reach_is_said(tmp_path):
     write(tmp_path)
     out = plan(tmp_path, UNREACHABLE)
@@ -361,6 +364,7 @@ def test_a_hub_out_of_reach_is_said(tmp_path):
     assert "Problem" not in out
 
 
+@pytest.mark.thorough
 def test_a_hub_that_never_answers_is_waited_for_only_so_long(tmp_path):
     write(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as silent:

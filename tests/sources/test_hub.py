@@ -16,6 +16,8 @@ import json, sys, time
 from toxaudit.errors import ToxauditError
 from toxaudit.sources import parse
 
+pytestmark = pytest.mark.thorough
+
 time.sleep = lambda seconds: None  # between the client's attempts
 reference, revision, kind, patterns, subfolder = json.loads(sys.argv[1])
 source = parse(reference, revision, kind, subfolder)

@@ -20,6 +20,8 @@ from toxaudit.estimators.archive import read_changes, write_draws
 from toxaudit.records import CORRECTED
 from toxaudit.stages.rendering import render
 
+pytestmark = pytest.mark.thorough
+
 MINE = "{{ begin }}\nMine: {{ card.decision }}\n{{ end }}\n"
 
 

@@ -49,6 +49,7 @@ def lines_of(readme: bytes) -> list[bytes]:
     return readme.replace(b", toxaudit]", b"]").replace(b", toxaudit ]", b" ]").splitlines(keepends=True)
 
 
+@pytest.mark.thorough
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @example(Readme(b"---\r\nlicense: mit\r\n---\r\n" + b"1 MB \xf0\x9f\x9a\x80\n" * 100_000, b"", False))
 @given(readmes())

@@ -123,6 +123,7 @@ def test_effects_are_sampled_as_themselves_where_the_data_know_them(times):
         assert all((weights < 0.1).all() for weights in known(data)[1])
 
 
+@pytest.mark.thorough
 def test_a_density_that_is_not_finite_is_reported_and_not_raised():
     density, _, size = compiled_density(tables_of(np.random.default_rng(0), 2, 2))
     assert density(np.full(size, 800.0))[0] == 1
