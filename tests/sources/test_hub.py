@@ -11,12 +11,12 @@ from hub_server import Repository, serve
 
 from toxaudit.sources.base import WEIGHTS
 
+pytestmark = pytest.mark.thorough
+
 CLIENT = """
 import json, sys, time
 from toxaudit.errors import ToxauditError
 from toxaudit.sources import parse
-
-pytestmark = pytest.mark.thorough
 
 time.sleep = lambda seconds: None  # between the client's attempts
 reference, revision, kind, patterns, subfolder = json.loads(sys.argv[1])
