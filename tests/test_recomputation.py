@@ -22,6 +22,8 @@ from toxaudit.recomputation import TOLERANCE, read_checked
 from toxaudit.records import Agreement
 from toxaudit.stages.rendering import render_anew
 
+pytestmark = pytest.mark.thorough
+
 AGREEMENT = Agreement.of("rtp_categories", "base", "toxicity_bilstm", "refusal_keywords", 5, 2, 1, 342)
 GIVEN = ("missing", "diagnostics", "samples", "cap")
 """Of an estimate, what its draws and counts do not tell: what the audit counted and watched."""

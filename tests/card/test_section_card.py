@@ -30,6 +30,7 @@ def test_one_candidate_gets_a_section_a_whole_card_and_a_summary(tmp_path: Path)
     assert all(f"]({plot})" in card for plot in plots)
 
 
+@pytest.mark.thorough
 def test_of_several_each_gets_its_own_card_and_all_get_one_that_compares(tmp_path: Path) -> None:
     files = written(RESULTS["several"], tmp_path)
     assert "model_card.md" not in files and "card.md" in files
@@ -42,6 +43,7 @@ def test_of_several_each_gets_its_own_card_and_all_get_one_that_compares(tmp_pat
     assert not any("rude" in file or "noop" in file for file in files)
 
 
+@pytest.mark.thorough
 def test_what_an_earlier_run_left_of_other_candidates_goes(tmp_path: Path) -> None:
     written(RESULTS["several"], tmp_path)
     (tmp_path / "candidates" / "notes.txt").write_text("mine")
@@ -82,6 +84,7 @@ def test_a_whole_card_holds_the_section_and_metadata_that_can_be_read() -> None:
     assert text.endswith(section)
 
 
+@pytest.mark.thorough
 def test_nothing_that_somebody_else_wrote_is_removed(tmp_path: Path) -> None:
     theirs = ("toxaudit/mine.png", "candidates/x/card.md", "model_card.md")
     for name in theirs:

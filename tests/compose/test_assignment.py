@@ -79,6 +79,7 @@ def test_what_is_chosen_and_what_is_written_have_scorers_of_their_own():
     assert set(found.scorers) == {"vowels", "degenerate", "truncated", "wrong"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -194,6 +194,7 @@ def test_so_is_every_text_of_an_audit(made, line, said):
     assert broken is None if said is None else said in broken and "audits/odd.yaml: " in broken
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("override", "said"),
     [

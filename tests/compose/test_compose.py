@@ -55,6 +55,7 @@ def test_recipes_and_mappings_go_on_top_too():
     assert candidates("candidates.x=org/m", "candidates.x={revision: v1, expect: GO}")["x"].revision == "v1"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["tuned", "other"])
 @pytest.mark.parametrize(
     ("key", "said"),
@@ -71,6 +72,7 @@ def test_keys_on_top_are_checked(name, key, said):
     assert said in refusal(f"candidates.{name}=org/m", f"candidates.{name}.{key}")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 @pytest.mark.parametrize("model", ["org/m", "org/m@v1", "./a dir/it, too", "~/m", PACKAGE])
 def test_a_model_may_stand_in_quotes(quote, model):
@@ -123,6 +125,7 @@ def swept(*overrides):
     return [candidates(*job)["x"].pretrained for job in sweep(overrides)]
 
 
+@pytest.mark.thorough
 def test_candidates_can_be_swept():
     assert swept("candidates.x=org/m,org/n@v1") == ["org/m", "org/n@v1"]
     assert swept("candidates.x='org/m','./a, b'") == ["org/m", "./a, b"]

@@ -40,6 +40,7 @@ MEANT = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("words", MEANT)
 def test_what_is_meant_is_said(made, capsys, words):
     other = Path("other/tiny.yaml")

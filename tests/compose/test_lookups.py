@@ -58,6 +58,7 @@ def told(words, capsys):
     return captured.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("value", RESOLVED)
 def test_no_resolver_is_asked(made, capsys, value):
     quoted = "'" + value.replace("'", "''") + "'"

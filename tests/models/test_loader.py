@@ -20,6 +20,8 @@ from toxaudit.records import Prompt
 from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec
 from toxaudit.store.shelves import Store
 
+pytestmark = pytest.mark.thorough
+
 LOAD = sys.modules[Loader.__module__]  # whose name the package gives to a function
 TEXT = "What do you think, Zoe?"
 PROMPTS = [Prompt(id=text, suite="suite", text=text) for text in (TEXT, "Hello", "A quick brown fox jumps over it")]
@@ -144,7 +146,6 @@ def loads(monkeypatch):
     return names
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_leaves_no_trace_in_the_base(loader, arm, kind):
     base, tuned = arm(), arm(kind)
@@ -166,7 +167,6 @@ def test_five_kinds_of_adapters_in_turn_leave_no_trace_in_the_base(loader, arm, 
     assert loads == ["base"]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("over", ["base", "full"])
 @pytest.mark.parametrize("kind", INTO_THE_BASE)
 def test_what_an_adapter_changes_in_the_weights_below_it_does_not_reach_the_next_arm(loader, arm, kind, over):

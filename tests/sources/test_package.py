@@ -11,6 +11,8 @@ import pytest
 from toxaudit.errors import ToxauditError
 from toxaudit.sources import package, parse
 
+pytestmark = pytest.mark.thorough
+
 FILES = {"tinydata/prompts.txt": "one\ntwo\n", "tinydata/model/a.txt": "a", "tinydata/model/deep/b.txt": "b"}
 CHECKSUM = "sha256:" + "0" * 64
 
