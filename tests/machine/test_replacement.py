@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine.replacement import SUMS, changed, checksums, obstacle, replaced, settle
+from toxaudit.machine.replacement import OURS, SUMS, changed, checksums, obstacle, replaced, settle
 
 OLD = {"results": "old", "card": "old", "plots/one": "old", "only old": "old"}
 NEW = {"results": "new", "card": "new", "plots/two": "new"}
@@ -155,6 +155,24 @@ def test_what_is_in_the_way_is_named(tmp_path):
 
 @pytest.mark.parametrize("text", ["x", "a" * 64 + "  ../x\n", "a" * 64 + "  /etc/passwd\n", "g" * 64 + "  x\n"])
 def test_a_list_that_is_none_is_a_sentence(folder, text):
-    (folder / SUMS).write_text(text)
+    (folder / SUMS).write_text(OURS + text)
     with pytest.raises(ToxauditError, match="SHA256SUMS is damaged"):
         checksums(Path(folder))
+
+
+@pytest.mark.parametrize("text", [f"{'a' * 64}  weights.bin\n", f"{'a' * 64} *weights.bin\n", "# mine\n", ""])
+def test_a_list_of_the_users_own_deletes_nothing_and_is_in_the_way(tmp_path, text):
+    """A file of that name often lies beside weights: all that it listed was deleted."""
+    write(tmp_path, {"weights.bin": "mine", SUMS: text})
+    said = f"{tmp_path / SUMS} is a list that toxaudit did not write"
+    assert obstacle(tmp_path, ["results"]) == said
+    with pytest.raises(ToxauditError, match=f"^{said}: move it away"), replaced(tmp_path) as new:
+        write(new, NEW)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"weights.bin": "mine", SUMS: text}
+
+
+def test_a_kill_while_the_emptied_folder_is_removed_is_forgotten(folder):
+    (folder / ".toxaudit.new").mkdir()
+    before = contents(folder)
+    settle(folder)
+    assert contents(folder) == before and not (folder / ".toxaudit.new").exists()

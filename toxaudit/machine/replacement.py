@@ -21,6 +21,9 @@ from toxaudit.machine.folders import clear_left_behind, sync_folder, write_atomi
 SUMS = "SHA256SUMS"
 """The file that lists the others with their checksums, as ``sha256sum --check`` reads it."""
 
+OURS = "# Written together by toxaudit, which replaces them together.\n"
+"""The list's first line, which ``sha256sum`` passes over: another list of this name is somebody else's."""
+
 LONGEST_WAIT = 120.0
 """Seconds that another process may take to write its files."""
 
@@ -83,17 +86,28 @@ def checksums(folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of the files that were written together; nothing where there is no list of them.
 
     Raises:
-        ToxauditError: if the list is no such list.
+        ToxauditError: if the list is damaged, or somebody else's.
     """
+    listed = _listed(folder)
+    if isinstance(listed, str):
+        raise ToxauditError(f"{listed}: move it away and run the audit again; finished work is kept.")
+    return listed
+
+
+def _listed(folder: Path) -> dict[str, str] | str:
+    """What the folder's list says, or a phrase on why it is of no use."""
     file = folder / SUMS
     if not file.is_file():
         return {}
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if not text.startswith(OURS):
+        return f"{file} is a list that toxaudit did not write"
     found = {}
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.removeprefix(OURS).splitlines():
         digest, gap, name = line[:64], line[64:66], line[66:]
         inside = name and not Path(name).is_absolute() and ".." not in Path(name).parts
         if gap != "  " or not inside or set(digest) - set("0123456789abcdef"):
-            raise ToxauditError(f"{file} is damaged: run the audit again; finished work is kept.")
+            return f"{file} is damaged"
         found[name] = digest
     return found
 
@@ -115,7 +129,8 @@ def obstacle(folder: Path, names: Iterable[str]) -> str | None:
     for path in (folder / name for name in names):
         if os.path.lexists(path) and not path.is_file():
             return f"{path} is {_kind(path)}, where a file must be"
-    return None
+    listed = _listed(folder)
+    return listed if isinstance(listed, str) else None
 
 
 def _kind(path: Path) -> str:
@@ -143,7 +158,7 @@ def write_sums(folder: Path) -> None:
     """List all files of a folder with their checksums, in ``SHA256SUMS``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUMS)
     lines = (f"{_digest(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
-    write_atomically(folder / SUMS, "".join(lines))
+    write_atomically(folder / SUMS, OURS + "".join(lines))
 
 
 def _settle(folder: Path) -> None:
@@ -151,8 +166,9 @@ def _settle(folder: Path) -> None:
     new = folder / _NEW
     if not new.is_dir():
         return
+    stale = new / _STALE  # which is gone last of all, once everything is in its place
     with writing(folder):
-        for name in json.loads((new / _STALE).read_text(encoding="utf-8")):
+        for name in json.loads(stale.read_text(encoding="utf-8")) if stale.is_file() else ():
             (folder / name).unlink(missing_ok=True)
             _drop_empty(folder, name)
         files = [path.relative_to(new) for path in new.rglob("*") if path.is_file() and path.name not in (SUMS, _STALE)]
