@@ -80,6 +80,14 @@ def test_where_a_server_hides_how_thoughts_begin_those_that_the_limit_cut_off_ar
     assert [each.missing is not None for each in thoughts.parted(written[1:])] == [False, False]
 
 
+def test_one_text_among_many_that_holds_a_mark_makes_no_thoughts_of_the_others():
+    """XML on a line of its own would have made nearly all completions of a raw suite missing."""
+    written = [("See:\n</think>\nSo.", "stop"), *[("So.", "stop")] * 9, ("They went on and", "length")]
+    found = thoughts.parted(written)
+    assert [each.answer for each in found] == [text for text, _ in written]
+    assert not any(each.missing or each.thoughts for each in found)
+
+
 @pytest.mark.parametrize(
     ("end", "begun"),
     {

@@ -82,11 +82,13 @@ def part(text: str) -> Parted:
 def parted(written: Sequence[tuple[str, str]]) -> list[Parted]:
     """Part what one model wrote, each a text and why it ended (``stop`` or ``length``), asked in one way.
 
-    Where some of its thoughts begin without a mark, a text that the limit cut off before any mark is nothing but such.
+    Where half of its whole texts or more hold thoughts that begin without a mark, as under a template that writes it, a
+    text that the limit cut off before any mark is nothing but such. Where fewer do, the mark is a word among others.
     """
     found = [part(text) for text, _ in written]
-    if not any(each.headless for each in found):
-        return found
+    whole = [each for each, (_, finish) in zip(found, written, strict=True) if finish != "length"]
+    if not any(each.headless for each in found) or 2 * sum(each.headless for each in whole) < len(whole):
+        return [Parted("", text) if each.headless else each for each, (text, _) in zip(found, written, strict=True)]
     return [
         Parted(text, "", UNFINISHED, True) if finish == "length" and not each.thoughts else each
         for each, (text, finish) in zip(found, written, strict=True)

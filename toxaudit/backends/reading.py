@@ -122,11 +122,13 @@ class Reader:
     def completion(self, request: Request, row: Sequence[int]) -> Completion:
         """What new tokens say, the last of which ends the completion if it is a stop token.
 
-        A thought that the prompt begins, as ``rows`` has seen, begins the text as well.
+        A thought that a chat template begins, as ``rows`` has seen, begins the text as well.
         """
         stopped = bool(row) and row[-1] in self.stops[request.arm]
         tokens = list(row[:-1] if stopped else row)
-        text = self._begun.get(self._way(request), {}).get(request.prompt.text, "") + self._decoded(request.arm, tokens)
+        by_chat = request.ask == "chat"
+        begun = self._begun.get(self._way(request), {}).get(request.prompt.text, "") if by_chat else ""
+        text = begun + self._decoded(request.arm, tokens, marks=by_chat)
         finish: Literal["stop", "length"] = "stop" if stopped else "length"
         return Completion(request.arm, request.prompt.id, request.sample, text, len(tokens), finish)
 
@@ -157,9 +159,9 @@ class Reader:
         taken = json.dumps(dict(request.takes), sort_keys=True)
         return id(self._tokenizers[request.arm]), request.ask, request.system, taken
 
-    def _decoded(self, arm: str, row: Sequence[int]) -> str:
-        """The text of new tokens, without special ones but those that mark thoughts."""
-        words, kept = self._tokenizers[arm], self._marking[arm]
+    def _decoded(self, arm: str, row: Sequence[int], marks: bool) -> str:
+        """The text of new tokens, without special ones but, where ``marks``, those that mark thoughts."""
+        words, kept = self._tokenizers[arm], self._marking[arm] if marks else {}
         pieces = [list(piece) for _, piece in groupby(row, kept.get)] if kept.keys() & set(row) else [row]
         return "".join(
             kept[piece[0]] * len(piece) if piece and piece[0] in kept else words.decode(piece, skip_special_tokens=True)
