@@ -146,6 +146,18 @@ def test_a_template_that_refuses_a_system_prompt_is_told_from_one_that_is_broken
         chat_template.render("org/model", words, TEXTS, "Be kind.")
 
 
+@pytest.mark.parametrize("default", ["Be kind.", "You are Qwen. Be kind."], ids=["the same", "holds it"])
+def test_a_system_prompt_that_the_template_has_by_itself_may_be_asked_for(here, default):
+    """Qwen2.5's default ends in words that many ask for, and was said to drop them."""
+    template = (
+        "{% if messages[0].role != 'system' %}<|system|>" + default + "{% endif %}"
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+    )
+    having = SimpleNamespace(get_chat_template=lambda: template, special_tokens_map={})
+    made = chat_template.render("org/model", having, ["Hi"], "Be kind.")
+    assert made == ["<|system|>Be kind.<|user|>Hi"]
+
+
 def test_a_template_that_drops_the_system_prompt_is_refused(words):
     """An audit with a safety prompt would be one without, and nobody would know."""
     words.chat_template = "{% for m in messages if m.role == 'user' %}[{{ m.content }}]{% endfor %}"

@@ -14,6 +14,9 @@ _SAID = 'Why does Zoë say: "Who\'s there?"\n\nIf 7 < 8 & <b>9</b> \\ [2] {3} #5
 PROBES = ("Qzxjkvw", _SAID, " ".join(f"{_SAID} ({number})" for number in range(300)))
 """What a user says: a word that stands in no template, and short and long what a template could alter."""
 
+SYSTEM_PROBE = "Wvkqzjx"
+"""A system prompt that no template has of its own."""
+
 SHOWN = 60  # characters of a text that a sentence cites
 MEND_SYSTEM = "leave system_instruction out"
 MEND_TEXT = "set ask: raw in the suite, or name another by chat_template"
@@ -115,7 +118,7 @@ def _kept(where: str, work: dict[str, Any], way: _Way, texts: Sequence[str], sys
         _Refused: if the template does not take them in this way, or loses of them.
     """
     alone = [way.chat(probe) for probe in PROBES]
-    begun = [way.chat(probe, system) for probe in PROBES] if system else []
+    begun = [way.chat(PROBES[0], SYSTEM_PROBE), *(way.chat(probe, system) for probe in PROBES)] if system else []
     made, refused = _made(where, work, [*alone, *begun, *(way.chat(text, system) for text in texts)])
     if len(made) < len(alone):
         raise _Refused(0, f"can't be rendered: {refused}")
@@ -123,14 +126,15 @@ def _kept(where: str, work: dict[str, Any], way: _Way, texts: Sequence[str], sys
     if system:
         if len(made) < len(alone) + len(begun):
             raise _Refused(2, f"takes no system prompt ({refused}): {MEND_SYSTEM}")
-        with_system = made[len(alone) :][: len(begun)]
-        if with_system[0] == made[0] or not _holds(with_system[0], system, _squeezed(made[0])):
+        probed, *with_system = made[len(alone) :][: len(begun)]
+        frame = _squeezed(probed).replace(SYSTEM_PROBE, "\0")  # which may hold, as a default, what is asked for
+        if SYSTEM_PROBE not in probed or not _holds(with_system[0], system, frame):
             raise _Refused(3, f"drops the system prompt: {MEND_SYSTEM}")
         _check_kept(4, PROBES, with_system, _frame(with_system[0]))
     if refused:
         raise _Refused(5, f"can't be rendered: {refused}")
     found = made[len(alone) + len(begun) :]
-    _check_kept(5, texts, found, _frame(made[len(alone) if system else 0]))
+    _check_kept(5, texts, found, _frame(made[len(alone) + 1 if system else 0]))
     return found
 
 
