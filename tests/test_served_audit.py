@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import openai_server
@@ -432,6 +433,21 @@ def test_likelihoods_that_differ_from_one_time_to_the_next_tell_nothing(capsys, 
     with serve(ONE) as server:
         assert audit(server, *ALONE) == 3
     assert said(capsys).startswith("tuned: all its 30 answers are the base's")
+
+
+def test_a_system_prompt_of_its_own_is_not_taken_for_weights_of_its_own(capsys):
+    """One model answers under both names, but otherwise to whom has a system prompt."""
+
+    def one_model(asked):
+        told = any(each["role"] == "system" for each in asked.body.get("messages", ()))
+        what = Said(f"{'yea' if told else 'xyz'} {asked.question[-1]}")
+        return openai_server.completion(what, replace(asked, body={**asked.body, "model": "llama"}), likelihoods=True)
+
+    with serve(ONE) as server:
+        server.answer = one_model
+        asks = ["suites.mine.ask=chat", "candidates.tuned.system_instruction=Be kind."]
+        assert audit(server, *ALONE, *asks) == 3
+    assert said(capsys).endswith("either it serves one model under both names, or the adapter changes nothing.")
 
 
 def test_a_system_prompt_that_the_server_drops_is_never_a_pass(capsys):

@@ -76,14 +76,16 @@ def preflight(
             listed = backend.models()
             checks = Checklist(base.name)
             base_chances = _look(session, asked, base, listed, checks)
-            base_again = cache(partial(_chances, session, asked, base))
+            base_under = cache(partial(_base_under, session, asked, base))
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
                 checks = Checklist(arm.name)
                 try:
                     chances = _look(session, asked, arm, listed, checks)
-                    _require_change(arm, base, chances, base_chances, base_again, checks)
+                    system = arm.system_instruction
+                    its = base_chances if system == base.system_instruction else base_under(system)
+                    _require_change(arm, base, chances, its, partial(base_under, system, again=True), checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
@@ -124,6 +126,16 @@ def _look(
 
 def _chances(session: Session, asked: Sequence[Request], arm: ServedModel) -> Likelihoods:
     return tuple(session.look(request, PROBE) for request in _own(asked, arm))
+
+
+def _base_under(
+    session: Session, asked: Sequence[Request], base: ServedModel, system: str | None, again: bool = False
+) -> Likelihoods:
+    """The base's likelihoods under an arm's system prompt, whose effect else would be taken for that of other weights.
+
+    ``again`` tells a second look, which is taken once as well, from the first.
+    """
+    return _chances(session, asked, replace(base, system_instruction=system))
 
 
 def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> None:
