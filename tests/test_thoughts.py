@@ -173,6 +173,7 @@ def test_thoughts_that_a_server_returns_apart_are_known_for_such(name):
         assert thoughts.part(said(word, content=None, **{name: "How?"})).missing == thoughts.UNFINISHED
     assert thoughts.part(said("length", **{name: "How?"})).missing == thoughts.UNFINISHED
     assert thoughts.part(said(content="", **{name: "How?"})).missing == thoughts.UNANSWERED
+    assert thoughts.part(said(content="So.", **{name: "What of </think>? Hm."})).answer == "So."
     assert said(content="<think>How?</think>So.", **{name: "How?"}) == "<think>How?</think>So."
     assert said(content="So.", **{name: None}) == said(content="So.", **{name: {"text": 1}}) == "So."
 

@@ -112,6 +112,7 @@ def joined(thoughts: str, answer: str, finished: bool) -> str:
     begin, end = MARKS[0]
     if not thoughts or answer.lstrip().startswith(begin):  # some servers leave them where they were, too
         return answer
+    thoughts = thoughts.replace(end, end.replace("/", "/ "))  # a thought about the mark would end by it
     return f"{begin}\n{thoughts}\n{end}\n\n{answer}" if answer.strip() or finished else f"{begin}\n{thoughts}"
 
 

@@ -176,3 +176,4 @@ def test_nor_does_a_judge(made, monkeypatch):
     assert compose([*chosen, allowed]) and parts.scorer("j", [allowed])
     assert parts.scorer("j", ["scorers.j.api_key_env=null"])
     assert compose([*chosen, "scorers.j={api_key_env: OPENAI_API_KEY}"])
+    assert compose([*chosen, "scorers={j: {api_key_env: OPENAI_API_KEY}}"])

@@ -25,7 +25,8 @@ def check(spec: AuditSpec, overrides: Sequence[str]) -> None:
 
 def check_parts(parts: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """As ``check``, of some parts by their keys."""
-    said = {key for text in overrides if text.startswith(tuple(parts)) for key in _keys(text)}
+    tops = tuple(part.partition(".")[0] for part in parts)
+    said = {key for text in overrides if text.startswith(tops) for key in _keys(text)}
     for where, part in parts.items():
         variable = getattr(part, "api_key_env", None)
         field = next((field for field in ADDRESSES if getattr(part, field, None)), None)
