@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from toxaudit.decision.headline import HEADLINES
+
 pytestmark = pytest.mark.slow
 
 
@@ -55,7 +57,9 @@ def test_estimators_agree_on_the_headline(audited):
         for e in estimates
         if (e["slice"], e["variant"]) == ("all", "observed")
     }
-    exact = {key: change for key, change in totals.items() if key[2] == "paired_exact"}
+    exact = {
+        key: change for key, change in totals.items() if key[2] in HEADLINES
+    }  # some prompts stand in two categories
     assert {candidate for candidate, *_ in exact} == {"benign", "rude", "noop"}
     for (candidate, measure, _), change in exact.items():
         low, high = change["hdi"]
