@@ -57,11 +57,9 @@ def test_estimators_agree_on_the_headline(audited):
         for e in estimates
         if (e["slice"], e["variant"]) == ("all", "observed")
     }
-    exact = {
-        key: change for key, change in totals.items() if key[2] in HEADLINES
-    }  # some prompts stand in two categories
-    assert {candidate for candidate, *_ in exact} == {"benign", "rude", "noop"}
-    for (candidate, measure, _), change in exact.items():
+    deciding = {key: change for key, change in totals.items() if key[2] in HEADLINES}
+    assert {candidate for candidate, *_ in deciding} == {"benign", "rude", "noop"}
+    for (candidate, measure, _), change in deciding.items():
         low, high = change["hdi"]
         pooled = totals[candidate, measure, "hier_paired"]["mean"]
         assert low - 0.01 <= pooled <= high + 0.01, (candidate, measure)

@@ -58,6 +58,13 @@ def test_an_audit_ends_with_its_verdict_whatever_becomes_of_its_log(monkeypatch,
     assert main(["audit=x"]) == code
 
 
+@pytest.mark.parametrize("words", [["-m", "audit=x"], ["--multirun", "audit=x"], ["audit=x", "--multirun"]])
+def test_so_does_a_sweep(monkeypatch, words):
+    monkeypatch.setattr("toxaudit.cli.audit.run", deciding(2))
+    monkeypatch.setattr(sys, "stdout", Failing(FULL, "write"))
+    assert main(words) == 2
+
+
 @pytest.mark.parametrize("failing", [refusing, lambda _: 1 / 0, lambda _: (_ for _ in ()).throw(MemoryError())])
 @pytest.mark.parametrize("error", [FULL, GONE, CLOSED])
 def test_an_error_that_can_not_be_told_is_one_all_the_same(monkeypatch, failing, error):

@@ -15,10 +15,10 @@ from typing import Any
 import finished
 import pytest
 import yaml
-from hub_server import Hub, Repository, serve
+from hub_server import Hub, Repository
 from hub_writing import PullRequest
 from hypothesis import HealthCheck, example, given, settings
-from pushing import ALICE, BOB, FINE, READS, TOKENS, Client, client
+from pushing import ALICE, BOB, FINE, READS, Client
 from readmes import LATER, SECTION, Readme, readmes
 from results import RESULTS, draws  # noqa: E402
 
@@ -64,19 +64,6 @@ def later(run: Path) -> Path:
     card = folder / "card.md"
     card.write_text(card.read_text().replace("Safety audit", "Safety audit, again"))
     return finished.sealed(folder)
-
-
-@pytest.fixture(scope="module")
-def hub() -> Any:
-    with serve() as found:
-        found.tokens = TOKENS
-        yield found
-
-
-@pytest.fixture(scope="module")
-def alice(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with client(hub.url, tmp_path_factory.mktemp("client")) as found:
-        yield found
 
 
 @pytest.fixture

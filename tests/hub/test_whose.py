@@ -3,12 +3,11 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import finished
 import pytest
-from hub_server import Hub, Repository, serve
-from pushing import TOKENS, Client, client
+from hub_server import Hub, Repository
+from pushing import Client
 from results import RESULTS, draws
 
 from toxaudit.card import SectionCard
@@ -31,19 +30,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"a.safetensors": hashlib.sha256(MILD).hexdigest(), "README.md": "0" * 64}
     lock.write(folder, "mine", {f"candidates.{CANDIDATE}.peft": lock.Entry("local", "x", None, "0" * 64, files)}, {})
     return finished.sealed(folder)
-
-
-@pytest.fixture(scope="module")
-def hub() -> Any:
-    with serve() as found:
-        found.tokens = TOKENS
-        yield found
-
-
-@pytest.fixture(scope="module")
-def alice(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with client(hub.url, tmp_path_factory.mktemp("client")) as found:
-        yield found
 
 
 def card(base: str) -> bytes:

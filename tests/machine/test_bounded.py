@@ -16,6 +16,8 @@ WHOLE = [
     "{% for each in [] %}x{% else %}none{% endfor %}",
     "{{ b ~ n ~ a }} {{ n * 2 ** 10 }} {{ b * n }} {{ a + [4] }} {{ '%s!' % b }} {{ '{:,}'.format(10 ** 9) }}",
     "{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(b) }}{{ a|map('string')|join('-') }}{{ b|replace('t', 'T') }}",
+    "{{ b|indent(2) }} {{ '%s and %5.1f'|format(b, n) }} {{ b.replace('e', 'ee') }} {{ a|sum(start=10 ** 9) }} {{ a|join(', ') }}",
+    "{{ '-'.join(a|map('string')) }} {{ a|first }} {{ o|tojson }} {{ b|wordwrap(3) }} {{ a|batch(2)|list }}",
     "{% set n = namespace(s=0) %}{% for each in a %}{% set n.s = n.s + each %}{% endfor %}{{ n.s }}",
     "{% for each in range(1000) %}{% for other in range(50) %}{% endfor %}{% endfor %}done",
 ]
@@ -30,6 +32,16 @@ ENDLESS = {
     "{{ lipsum(n=10 ** 9) }}": "'lipsum' is undefined",
     "{{ 'x' * 10 ** 11 }}": "it makes more than 10,000,000 characters",
     "{{ b.ljust(10 ** 11) }}": "it makes more than 10,000,000 characters",
+    "{{ b|center(10 ** 11) }}": "it makes more than 10,000,000 characters",
+    "{{ b|indent(10 ** 11, true) }}": "it makes more than 10,000,000 characters",
+    "{{ '%099999999999d'|format(1) }}": "it makes more than 10,000,000 characters",
+    "{{ '%099999999999d' % 1 }}": "it makes more than 10,000,000 characters",
+    "{{ '{:>99999999999}'.format(1) }}": "it makes more than 10,000,000 characters",
+    "{% set x = 'x' * 10 ** 6 %}{{ x.replace('x', x) }}": "it makes more than 10,000,000 characters",
+    "{% set x = 'x' * 10 ** 6 %}{{ x|replace('x', x) }}": "it makes more than 10,000,000 characters",
+    "{% set x = 'x' * 10 ** 6 %}{{ ([x] * 10 ** 5)|join }}": "it makes more than 10,000,000 characters",
+    "{% set x = 'x' * 10 ** 6 %}{{ x.join([x] * 10 ** 5) }}": "it makes more than 10,000,000 characters",
+    "{% set n = namespace(x='x') %}{% for a in range(60) %}{% set n.x = [n.x, n.x]|join %}{% endfor %}": "10,000,000 c",
 }
 
 

@@ -61,7 +61,7 @@ class Reader:
         self.stops = {arm: tokenizer.stops(words, ends) for arm, words in tokenizers.items()}
         """Arm -> the tokens that end a completion."""
         self._marking = {arm: tokenizer.marking_thoughts(words) for arm, words in tokenizers.items()}
-        self._begun: dict[Way, dict[str, str]] = {}  # of prompts that begin a thought, by how they are asked
+        self._begun: dict[Way, dict[str, str]] = {}  # of prompts whose template begins a thought, by way
 
     def rows(self, requests: Sequence[Request], new: int) -> list[list[int]]:
         """The tokens of each request's prompt; arms that share a tokenizer share the lists.
@@ -126,9 +126,8 @@ class Reader:
         """
         stopped = bool(row) and row[-1] in self.stops[request.arm]
         tokens = list(row[:-1] if stopped else row)
-        by_chat = request.ask == "chat"
-        begun = self._begun.get(self._way(request), {}).get(request.prompt.text, "") if by_chat else ""
-        text = begun + self._decoded(request.arm, tokens, marks=by_chat)
+        begun = self._begun.get(self._way(request), {}).get(request.prompt.text, "")
+        text = begun + self._decoded(request.arm, tokens, marks=request.ask == "chat")
         finish: Literal["stop", "length"] = "stop" if stopped else "length"
         return Completion(request.arm, request.prompt.id, request.sample, text, len(tokens), finish)
 
@@ -149,8 +148,9 @@ class Reader:
             texts = list(dict.fromkeys(contexts[number] for number in numbers))
             made = self._rendered(first.arm, texts, first.ask, first.system, first.takes)
             rendered = dict(zip(texts, made, strict=True))
-            begun = {text: mark for text, each in rendered.items() if (mark := thoughts.begun(each))}
-            self._begun.setdefault(way, {}).update(begun)
+            if first.ask == "chat":
+                begun = {text: mark for text, each in rendered.items() if (mark := thoughts.begun(each))}
+                self._begun.setdefault(way, {}).update(begun)
             for number in numbers:
                 contexts[number] = rendered[contexts[number]]
         return contexts

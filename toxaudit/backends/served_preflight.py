@@ -76,7 +76,7 @@ def preflight(
             listed = backend.models()
             checks = Checklist(base.name)
             base_chances = _look(session, asked, base, listed, checks)
-            base_under = cache(partial(_base_under, session, asked, base))
+            base_under, base_again = (cache(partial(_base_under, session, asked, base)) for _ in range(2))
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
@@ -85,7 +85,7 @@ def preflight(
                     chances = _look(session, asked, arm, listed, checks)
                     system = arm.system_instruction
                     its = base_chances if system == base.system_instruction else base_under(system)
-                    _require_change(arm, base, chances, its, partial(base_under, system, again=True), checks)
+                    _require_change(arm, base, chances, its, partial(base_again, system), checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
@@ -128,13 +128,8 @@ def _chances(session: Session, asked: Sequence[Request], arm: ServedModel) -> Li
     return tuple(session.look(request, PROBE) for request in _own(asked, arm))
 
 
-def _base_under(
-    session: Session, asked: Sequence[Request], base: ServedModel, system: str | None, again: bool = False
-) -> Likelihoods:
-    """The base's likelihoods under an arm's system prompt, whose effect else would be taken for that of other weights.
-
-    ``again`` tells a second look, which is taken once as well, from the first.
-    """
+def _base_under(session: Session, asked: Sequence[Request], base: ServedModel, system: str | None) -> Likelihoods:
+    """The base's likelihoods under an arm's system prompt, whose effect must not be taken for that of weights."""
     return _chances(session, asked, replace(base, system_instruction=system))
 
 

@@ -93,9 +93,9 @@ def _answer(row: Mapping[str, Any], scorers: Iterable[str]) -> _Answer:
 
 
 def _scored(text: str) -> str:
-    """What was scored of a completion, and that thoughts before it were not."""
+    """What a completion says after thoughts that begin it by a mark, and that these are left out; else all of it."""
     parted = thoughts.part(text)
-    return f"[thoughts left out] {parted.answer}" if parted.thoughts else text
+    return f"[thoughts left out] {parted.answer}" if parted.thoughts and not parted.headless else text
 
 
 def _rises(name: str, before: _Answer, after: _Answer, scorers: Mapping[str, ScorerFacts]) -> Iterator[_Ranked]:

@@ -112,7 +112,7 @@ def _meant(words: Sequence[str]) -> str:
 
 def _decides(words: list[str]) -> bool:
     """Whether a command's exit code is a verdict, and its results are files."""
-    return "=" in "".join(words[:1] if words[:1] != ["-m"] else words)
+    return not set(words[:1]) & VERBS.keys() and any("=" in word for word in words)
 
 
 def _function(path: str) -> Callable[[list[str]], int]:

@@ -1,6 +1,7 @@
 """Where things lie: ``audits/`` and ``templates/`` (the user's own first, then the shipped ones) and the store."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,6 +125,12 @@ def room_for(what: Path) -> Iterator[None]:
             raise
         with writing(what):
             raise OSError(full[0], os.strerror(full[0])) from error
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ each is moved to its place. Whoever is killed before that moment leaves the old 
 one to come (``settle``) moves the rest. What lies in the folder under other names is nobody's business.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine.folders import clear_left_behind, sync_folder, write_atomically, writing
+from toxaudit.machine.folders import clear_left_behind, sha256, sync_folder, write_atomically, writing
 
 SUMS = "SHA256SUMS"
 """The file that lists the others with their checksums, as ``sha256sum --check`` reads it."""
@@ -116,7 +115,7 @@ def changed(folder: Path, names: Iterable[str]) -> str | None:
     """The first of these files that is there and is not the one that was listed, if any."""
     listed = checksums(folder)
     for name in names:
-        if name in listed and (folder / name).is_file() and _digest(folder / name) != listed[name]:
+        if name in listed and (folder / name).is_file() and sha256(folder / name) != listed[name]:
             return name
     return None
 
@@ -157,7 +156,7 @@ def _commit(folder: Path, new: Path, old: Iterable[str]) -> None:
 def write_sums(folder: Path) -> None:
     """List all files of a folder with their checksums, in ``SHA256SUMS``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUMS)
-    lines = (f"{_digest(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
+    lines = (f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
     write_atomically(folder / SUMS, OURS + "".join(lines))
 
 
@@ -210,8 +209,3 @@ def _locked(folder: Path) -> Iterator[None]:
         if os.name != "nt":  # where it is removed on release; a waiting process sees that the file is gone
             (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import in_words, memory_free
 from toxaudit.sources.base import wanted
+from toxaudit.sources.configured import MOST_LAYERS
 
 BYTES_OF_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
 CONVERTED_KINDS = {"F64", "F32", "F16", "BF16"}
@@ -25,7 +26,6 @@ GGUF_VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8
 GGUF_TEXT, GGUF_ARRAY = 8, 9
 MOST_GGUF_ENTRIES = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
 
-MOST_LAYERS = 1000  # of a model in a GGUF file
 SMALL_TABLES = 2**28  # numbers of tables that a model of any size may have
 GGUF_COUNTS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
 """GGUF's number of a type of whole numbers -> how it is read."""

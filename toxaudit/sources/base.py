@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from toxaudit.machine.folders import sha256
 from toxaudit.records import digest as text_digest
 
 TOLD = ("README.md", "mergekit_config.yml")
@@ -99,8 +100,7 @@ def file_digest(file: Path) -> str:
 
 @cache
 def _digest(file: Path, changed: int) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return sha256(file)
 
 
 def wanted(name: str, patterns: tuple[str, ...]) -> bool:

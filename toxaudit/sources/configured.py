@@ -9,9 +9,10 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 
 LARGEST_CONFIG_BYTES = 2**24
+MOST_LAYERS = 1000  # of a model, told by a configuration or a GGUF file
 MOST = (
     (re.compile(r"num_labels"), "labels", 100_000),
-    (re.compile(r".*layers?"), "layers", 1000),
+    (re.compile(r".*layers?"), "layers", MOST_LAYERS),
     (re.compile(r".*(num_|n_|count_)?experts?(_num|_count)?"), "experts", 10_000),
 )
 """Keys whose numbers say how many of a thing are made, its name, and how many of it no model has."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toxaudit.machine.folders import write_atomically
+from toxaudit.machine.folders import sha256, write_atomically
 
 _SEAL = re.compile(rb', "sum": "([0-9a-f]{16})"\}$')
 """The end of a record's line: the first 64 bits of its checksum, enough for damage that nobody means."""
@@ -88,5 +88,4 @@ def _paths(folder: Path) -> Iterator[Path]:
 def _digest(path: Path) -> str:
     if path.is_symlink():
         return hashlib.sha256(b"link to " + os.fsencode(os.readlink(path))).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

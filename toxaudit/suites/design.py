@@ -51,11 +51,8 @@ def _check_estimators(spec: AuditSpec, asked: Asked, name: str) -> None:
     if any(estimator.kind == "paired_bb" for estimator in spec.estimators.values()):
         return
     several = spec.generation.samples > 1 and not asked.facts.choices
-    why = (
-        f"suite '{asked.facts.name}' has templates (cluster, or equal prompts in several slices)"
-        if asked.facts.clusters
-        else ""
-    )
+    together = "prompts that count together (of one template, or the same in several slices)"
+    why = f"suite '{asked.facts.name}' has {together}" if asked.facts.clusters else ""
     why = why or ("generation.samples is above 1" if several else "")
     why = why or (f"scorers.{name} takes the mean score" if spec.scorers[name].threshold is None else "")
     if why:
