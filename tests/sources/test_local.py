@@ -124,3 +124,10 @@ def test_a_path_has_no_revision(tmp_path):
         ToxauditError, match=r"^revision 'main' is given for .*only a Hub id has revisions: set it to null\.$"
     ):
         parse(str(tmp_path), "main")
+
+
+def test_hidden_files_are_offered_to_nobody(folder):
+    (folder / ".git").mkdir()
+    with pytest.raises(ToxauditError) as caught:
+        parse(str(folder / "nothing-like-it")).fetch()
+    assert "Choose from: B, a, a.txt," in str(caught.value) and ".git" not in str(caught.value)

@@ -50,5 +50,6 @@ class LocalSource:
             return (
                 f", but {other} does: ./ in a YAML file means that file's folder, and in a command the working folder."
             )
-        beside = [path.name for path in folder.iterdir() if path.suffix != ".yaml"] if folder.is_dir() else []
+        there = sorted(folder.iterdir()) if folder.is_dir() else []
+        beside = [path.name for path in there if path.suffix != ".yaml" and not path.name.startswith(".")]
         return f".{did_you_mean(name, beside) if beside else ''}"
