@@ -83,9 +83,12 @@ def preflight(
                 checks = Checklist(arm.name)
                 try:
                     chances = _look(session, asked, arm, listed, checks)
-                    system = arm.system_instruction
-                    its = base_chances if system == base.system_instruction else base_under(system)
-                    _require_change(arm, base, chances, its, partial(base_again, system), checks)
+                    if arm.identity == base.identity:
+                        effect.not_asked(checks, LIKELIHOODS)
+                    else:
+                        system = arm.system_instruction
+                        its = base_chances if system == base.system_instruction else base_under(system)
+                        _require_change(arm, base, chances, its, partial(base_again, system), checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
@@ -152,9 +155,6 @@ def _require_change(
 
     Others prove other weights only if the base's are the same when it is asked ``again``.
     """
-    if arm.identity == base.identity:
-        effect.not_asked(checks, LIKELIHOODS)
-        return
     same = [own == its for own, its in zip(own_chances, base_chances, strict=True) if any(own) and any(its)]
     if same and not all(same) and again() != base_chances:
         effect.undecided(checks, LIKELIHOODS, "the server tells others each time that it is asked")
