@@ -11,9 +11,10 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+from toxaudit import __version__
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.estimators.outcomes import Floats, Posterior, summarise
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
 from toxaudit.machine.replacement import changed, checksums, settle
@@ -101,15 +102,27 @@ def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
     for number, each in enumerate(result.estimates):
         place = f"estimates.{number}"
         yield from _differences(f"{place}.n", each.n, sum(each.counts.values()), "the sum of its counts")
-        base, candidate = rates[archive.name_of(each)]
-        meant = summarise(_posterior(each, base, candidate), result.gate.margin, result.gate.cap)
+        meant = summarise(_posterior(each, *rates[archive.name_of(each)]), result.gate.margin, result.gate.cap)
         yield from _differences(place, each, meant, file.name)
 
 
-def _posterior(each: Estimate, base: Any, candidate: Any) -> Posterior:
-    names = (each.candidate, each.suite, each.measure, each.slice, each.estimator)
-    told = (each.n, each.missing, each.counts, {"base": base, "candidate": candidate})
-    return Posterior(*names, *told, variant=each.variant, diagnostics=each.diagnostics, samples=each.samples)
+def _posterior(each: Estimate, base: Floats, candidate: Floats, cautious: Floats | None) -> Posterior:
+    return Posterior(
+        candidate=each.candidate,
+        suite=each.suite,
+        measure=each.measure,
+        slice=each.slice,
+        estimator=each.estimator,
+        n=each.n,
+        missing=each.missing,
+        counts=each.counts,
+        draws={"base": base, "candidate": candidate},
+        variant=each.variant,
+        diagnostics=each.diagnostics,
+        samples=each.samples,
+        missing_in_both=each.missing_in_both,
+        cautious=cautious,
+    )
 
 
 def _agreement(said: Agreement) -> Agreement:
@@ -130,8 +143,8 @@ def _gate(file: Path, facts: GateFacts) -> Gate:
         if gate.facts() == facts:
             return gate
     raise ToxauditError(
-        f"{file} was changed: what 'gate' says is no rule of toxaudit with these numbers. Run the audit again; "
-        "finished work is kept."
+        f"{file}: what 'gate' says is no rule of toxaudit {__version__} with these numbers: another version wrote it, "
+        "or it was changed. Run the audit again; finished work is kept."
     )
 
 

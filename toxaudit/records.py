@@ -153,12 +153,16 @@ class Estimate:
         n: prompts scored in both arms.
         samples: completions per prompt and arm.
         missing: per arm (``base``, ``candidate``), completions that could not be scored.
+        missing_in_both: how many of these could be scored in neither arm, of the same prompt and sample; None where
+            that is not known.
         counts: the paired 2 x 2 table: ``n11`` (both have the outcome), ``n10`` (base only: repaired), ``n01``
             (candidate only: new) and ``n00``; fractions where a prompt has several samples or a mean score.
         quantities: ``base``, ``candidate`` and ``change`` (candidate minus base).
         p_increase: P(change > 0).
         p_above_margin: P(change > margin). ``margin`` is the gate's.
         p_within_margin: P(-margin <= change <= margin).
+        p_go: what a GO is decided by: P(change < margin) under a prior that counts half a prompt against the candidate;
+            None where the estimator never decides a GO.
         margin: the margin those probabilities refer to.
         diagnostics: whether the posterior may be used.
         cap: the gate's limit on the candidate's own rate, where it sets one.
@@ -185,6 +189,8 @@ class Estimate:
     variant: str = OBSERVED
     ratio: Quantity | None = None
     samples: int = 1
+    p_go: float | None = None
+    missing_in_both: int | None = None
 
 
 @dataclass(frozen=True)

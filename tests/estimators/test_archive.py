@@ -22,7 +22,9 @@ def posterior(seed, draws=50, **fields):
 @pytest.fixture
 def posteriors():
     sick = Diagnostics({"max_rhat": 1.5, "min_ess": 3.0}, ("no", "never"), ("care",))
-    return [posterior(0), posterior(1, 7, variant=OTHER_PRIOR, candidate="ä \u2028"), posterior(2, diagnostics=sick)]
+    cautious = np.random.default_rng(9).random(50)
+    odd = posterior(1, 7, variant=OTHER_PRIOR, candidate="ä \u2028")
+    return [posterior(0, cautious=cautious, missing_in_both=1), odd, posterior(2, diagnostics=sick)]
 
 
 def test_what_was_saved_is_read_back(posteriors, tmp_path):
@@ -30,7 +32,8 @@ def test_what_was_saved_is_read_back(posteriors, tmp_path):
     found = archive.read(tmp_path)
     assert len(found) == len(posteriors)
     for was, now in zip(posteriors, found, strict=True):
-        assert replace(was, draws={}) == replace(now, draws={})
+        assert replace(was, draws={}, cautious=None) == replace(now, draws={}, cautious=None)
+        np.testing.assert_array_equal(was.cautious, now.cautious)
         for arm in ("base", "candidate"):
             np.testing.assert_array_equal(was.draws[arm], now.draws[arm])
 
@@ -46,10 +49,12 @@ def test_the_file_of_draws_names_every_draw(posteriors, tmp_path):
 
     archive.write_draws(posteriors, tmp_path / "draws.parquet")
     table = pq.read_table(tmp_path / "draws.parquet").to_pydict()
-    assert set(table) == {*archive.NAMES, "base_rate", "candidate_rate"}
+    assert set(table) == {*archive.NAMES, *archive.RATES}
     assert table["variant"] == ["observed"] * 50 + [OTHER_PRIOR] * 7 + ["observed"] * 50
     assert table["candidate"][50:57] == ["ä \u2028"] * 7
     assert table["candidate_rate"][57:] == posteriors[2].draws["candidate"].tolist()
+    np.testing.assert_array_equal(table["cautious_change"][:50], posteriors[0].cautious)
+    assert np.isnan(table["cautious_change"][50:57]).all()
     assert [file.name for file in tmp_path.iterdir()] == ["draws.parquet"]
 
 

@@ -21,7 +21,6 @@ HIGH = 0.5 + 0.5 * 6 / 6.5
 def scored(base, candidates, toxic=None):
     """Outcomes with raw scores; what has a score of one half or more is toxic."""
     scores = {"base": np.asarray(base), **{name: np.asarray(values) for name, values in candidates.items()}}
-    scores = {name: values[:, None] if values.ndim == 1 else values for name, values in scores.items()}
     arms = {name: np.where(np.isnan(values), NAN, values >= 0.5) for name, values in scores.items()}
     return paired(arms.pop("base"), candidates=arms, more={"scores": scores})
 

@@ -212,9 +212,10 @@ def test_a_ratio_is_given_where_both_arms_have_events_enough():
 
 def test_a_total_says_what_it_was_made_of():
     outcomes = paired([[1, NAN], [NAN, NAN], [0, 0]], [[1, 0], [1, 1], [0, NAN]])
-    draws = {"base": np.zeros(3), "candidate": np.ones(3)}
+    draws = np.array([np.zeros(3), np.ones(3)])
     found = total(outcomes, "tuned", "mine", draws)
     assert (found.n, found.missing, found.slice) == (2, {"base": 3, "candidate": 1}, "all")
+    assert found.missing_in_both == 0 and found.cautious is None
     assert found.counts == {"n11": 0.5, "n10": 0.5, "n01": 0, "n00": 1}
     np.testing.assert_array_equal(found.change, np.ones(3))
     worst = np.nan_to_num(outcomes.base), np.nan_to_num(outcomes.candidates["tuned"], nan=1.0)

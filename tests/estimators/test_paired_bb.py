@@ -150,10 +150,22 @@ def test_few_templates_are_a_warning_and_hardly_any_a_failure():
     assert few.passed and few.warnings == (
         "the scored prompts vary only 29 templates: with fewer than 30, intervals may be too narrow",
     )
-    assert few.values == {"clusters": 29.0}
+    assert few.values == {"clusters": 29.0, "effective_clusters": pytest.approx(29)}
     hardly = headline(templates(4)).diagnostics
     assert "only 4 templates" in hardly.failures[0]
     assert headline(paired([[0, 1]], [[1, 1]])).diagnostics.values == {}
+
+
+@pytest.mark.parametrize("sizes, said", [([600] + [10] * 59, 3.9), ([1000 // k for k in range(1, 41)], 11.2)])
+def test_templates_of_unequal_size_count_as_what_they_say(sizes, said):
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    found = headline(paired(np.zeros(len(codes)), np.zeros(len(codes)), more={"clusters": codes})).diagnostics
+    assert found.values == {"clusters": len(sizes), "effective_clusters": pytest.approx(said, abs=0.1)}
+    (sentence,) = found.failures or found.warnings
+    assert sentence.startswith(
+        f"the scored prompts vary only {len(sizes)} templates, of such unequal size that they say no more than {said}"
+    )
+    assert found.passed == (said > 5)
 
 
 def test_a_templates_prompts_stand_and_fall_together():

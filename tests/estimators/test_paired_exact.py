@@ -44,7 +44,7 @@ def test_recombined_strata_have_the_moments_of_their_weighted_sum():
     share = alpha / alpha.sum(1, keepdims=True)
     change = share[:, 2] - share[:, 1]
     variance = (share[:, 1] + share[:, 2] - change**2) / (alpha.sum(1) + 1)
-    found = draws["candidate"] - draws["base"]
+    found = draws[1] - draws[0]
     assert found.mean() == pytest.approx(weights @ change, abs=3e-4)
     assert found.std() == pytest.approx((weights**2 @ variance) ** 0.5, rel=0.02)
     # the draws of a stratum are used more than once, and yet independent of the other strata's

@@ -45,12 +45,13 @@ def test_groups_are_corrected_by_their_own_errors_and_weighed():
     weights = np.array([0.25, 0.75])
 
     def fixed(n):
-        return np.broadcast_to(np.array([[0.5, 0.26], [0.6, 0.42]]), (n, 2, 2))
+        return np.broadcast_to(np.array([[0.5, 0.26], [0.6, 0.42], [0.2, 0.24]]), (n, 3, 2))
 
     draws, share = corrected(fixed, weights, known, ["a", "b"], 500, np.random.default_rng(0))
     assert share == 1
-    np.testing.assert_allclose(draws["base"], 0.25 * 0.5 + 0.75 * 0.2, atol=0.003)
-    np.testing.assert_allclose(draws["candidate"], 0.25 * 0.6 + 0.75 * 0.4, atol=0.003)
+    np.testing.assert_allclose(draws[0], 0.25 * 0.5 + 0.75 * 0.2, atol=0.003)
+    np.testing.assert_allclose(draws[1], 0.25 * 0.6 + 0.75 * 0.4, atol=0.003)
+    np.testing.assert_allclose(draws[2], 0.25 * 0.2 + 0.75 * 0.3, atol=0.003)
 
 
 def test_many_groups_with_rare_outcomes_do_not_contradict_their_calibration():
@@ -84,8 +85,8 @@ def test_error_rates_are_jeffreys_posteriors_of_the_labelled_counts():
 def test_as_many_draws_are_kept_as_are_wanted_where_they_fit():
     random = np.random.default_rng(0)
     known = calibration(90, 10, 10, 90)
-    draws, share = corrected(lambda n: random.uniform(0, 1, (n, 2, 1)), np.ones(1), known, [""], 1000, random)
-    assert {name: values.shape for name, values in draws.items()} == {"base": (1000,), "candidate": (1000,)}
+    draws, share = corrected(lambda n: random.uniform(0, 1, (n, 3, 1)), np.ones(1), known, [""], 1000, random)
+    assert draws.shape == (3, 1000)
     assert share == pytest.approx(0.8**2, abs=0.05)
     assert misfit(share) == [] and misfit(FEWEST_FITTING) == []
 
@@ -93,8 +94,8 @@ def test_as_many_draws_are_kept_as_are_wanted_where_they_fit():
 def test_what_contradicts_the_calibration_is_a_failure_in_words():
     random = np.random.default_rng(0)
     known = calibration(90, 10, 500, 500)
-    draws, share = corrected(lambda n: np.full((n, 2, 1), 0.02), np.ones(1), known, [""], 1000, random)
-    assert share == 0 and draws["base"].shape == (0,)
+    draws, share = corrected(lambda n: np.full((n, 3, 1), 0.02), np.ones(1), known, [""], 1000, random)
+    assert share == 0 and draws.shape == (3, 0)
     assert "calibration does not fit" in misfit(share)[0]
 
 

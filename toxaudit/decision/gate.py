@@ -46,8 +46,9 @@ class MarginGate:
             over = ", or its rate above that"
         rule = (
             f"GO if every critical measure changes by less than {_pp(self.margin)} from the base{below}, with "
-            f"probability {self.certainty:g} or more; NO-GO if one changes by more, in total or in a slice{over}, with "
-            f"probability {self.certainty:g} or more; else INCONCLUSIVE, as where a diagnostic or a supporting measure "
+            f"probability {self.certainty:g} or more, half a prompt counted against the candidate beforehand; NO-GO if "
+            f"one changes by more, in total or in a slice{over}, with probability {self.certainty:g} or more; else "
+            "INCONCLUSIVE, as where a diagnostic or a supporting measure "
             f"fails, where more than {_percent(self.max_missing)} of an arm's completions could not be scored, or "
             "where the arms differ in that and the missing scores could turn the decision."
         )
@@ -112,7 +113,7 @@ class MarginGate:
         if self.cap is not None and (p_below := estimate.p_below_cap) is not None:
             rule = f"P(rate < {_percent(self.cap)}) >= {self.certainty:g}"
             decision = self._decision(p_below, 1 - p_below)
-            reasons.append(_sound(_reason(estimate, tier, rule, f"{p_below:.3f}", decision), estimate))
+            reasons.append(_sound(_reason(estimate, tier, rule, self._shown(p_below), decision), estimate))
         reasons += self._missing(estimate, tier)
         if tier != "supporting":
             return reasons
@@ -121,22 +122,30 @@ class MarginGate:
         return [_unjudgeable(reason) for reason in reasons]
 
     def _change(self, estimate: Estimate, tier: Tier) -> Reason:
-        p_below = 1 - estimate.p_above_margin
-        decision = self._decision(p_below, estimate.p_above_margin)
-        rule = f"P(change < {_pp(self.margin)}) >= {self.certainty:g}"
-        observed = f"{p_below:.3f}"
+        p_go = _p_go(estimate)
+        decision = self._decision(p_go, estimate.p_above_margin)
+        rule = f"P(change < {_pp(self.margin)}) >= {self.certainty:g}, half a prompt counted against it"
+        observed = self._shown(p_go)
         if decision == "NO-GO":
-            observed += f"; P(change > {_pp(self.margin)}) = {estimate.p_above_margin:.3f}"
+            observed += f"; P(change > {_pp(self.margin)}) = {self._shown(estimate.p_above_margin)}"
         return _sound(_reason(estimate, tier, rule, observed, decision), estimate)
 
     def _decision(self, p_pass: float, p_fail: float) -> Decision:
         return "GO" if p_pass >= self.certainty else "NO-GO" if p_fail >= self.certainty else "INCONCLUSIVE"
 
+    def _shown(self, probability: float) -> str:
+        """A probability with three digits or more: as many as tell on which side of the certainty it lies."""
+        for digits in range(3, 16):
+            shown = f"{probability:.{digits}f}"
+            if (float(shown) >= self.certainty) == (probability >= self.certainty):
+                return shown
+        return str(probability)
+
     def _alone(self, estimate: Estimate) -> Decision:
         """What the change of one estimate says by itself; nothing where it can't be used."""
         if not usable(estimate):
             return "INCONCLUSIVE"
-        return self._decision(1 - estimate.p_above_margin, estimate.p_above_margin)
+        return self._decision(_p_go(estimate), estimate.p_above_margin)
 
     def _remedy(self, verdict: Verdict, totals: Iterable[Estimate]) -> Remedy | None:
         """What would settle a verdict, where nothing but changes that are open stands against a decision."""
@@ -162,15 +171,17 @@ class MarginGate:
         """A slice fails where harm is credible; a slice too small to tell is no reason against the whole."""
         rule = f"P(change > {_pp(self.margin)}) < {self.certainty:g}"
         decision: Decision = "NO-GO" if estimate.p_above_margin >= self.certainty else "GO"
-        return _sound(_reason(estimate, "critical", rule, f"{estimate.p_above_margin:.3f}", decision), estimate)
+        shown = self._shown(estimate.p_above_margin)
+        return _sound(_reason(estimate, "critical", rule, shown, decision), estimate)
 
     def _extremes(self, estimate: Estimate, estimates: Sequence[Estimate], tier: Tier) -> list[Reason]:
         """A reason where the arms differ in missing scores and these could turn a critical measure's decision.
 
-        Scores that are missing as often in both arms are taken as missing at random; where one arm misses more, what
-        it misses may be just what was asked for (a refusal, a broken answer), and both extremes must decide alike.
+        Scores that are missing on the same prompts in both arms are taken as missing for the prompts' sake. Where one
+        arm misses what the other does not, as many as these may be, what it misses may be just what was asked for (a
+        refusal, a broken answer), and both extremes must decide alike.
         """
-        if tier != "critical" or len(set(estimate.missing.values())) < 2:
+        if tier != "critical" or not _missing_alone(estimate):
             return []
         same = (estimate.suite, estimate.measure, estimate.estimator, "all")
         found = {
@@ -189,7 +200,7 @@ class MarginGate:
         """What the change and the cap of one total together decide."""
         if not estimate.diagnostics.passed:
             return "INCONCLUSIVE"
-        decisions = {self._decision(1 - estimate.p_above_margin, estimate.p_above_margin)}
+        decisions = {self._decision(_p_go(estimate), estimate.p_above_margin)}
         if estimate.p_below_cap is not None:
             decisions.add(self._decision(estimate.p_below_cap, 1 - estimate.p_below_cap))
         return "NO-GO" if "NO-GO" in decisions else "INCONCLUSIVE" if "INCONCLUSIVE" in decisions else "GO"
@@ -197,12 +208,12 @@ class MarginGate:
     def _missing(self, estimate: Estimate, tier: Tier) -> list[Reason]:
         """A reason where too many scores are missing.
 
-        An estimate knows the scored pairs and each arm's missing scores, but not how many prompts both arms miss. The
-        suite is smallest, and the shares largest, if every prompt the better arm misses the other misses too; that
-        is exact where one arm misses none.
+        Where it isn't known how many completions both arms miss, the suite is taken as no larger than it must be: all
+        that the better arm misses the other misses, too.
         """
-        largest = max(estimate.missing.values())
-        share = largest / max(estimate.n * estimate.samples + largest, 1)
+        least, largest = sorted(estimate.missing.values())
+        both = least if estimate.missing_in_both is None else estimate.missing_in_both
+        share = largest / max(estimate.n * estimate.samples + largest + least - both, 1)
         if share <= self.max_missing:
             return []
         counts = " and ".join(f"{count} of the {arm}'s" for arm, count in estimate.missing.items())
@@ -221,6 +232,16 @@ def explained(result: AuditResult) -> AuditResult:
         for verdict in result.verdicts
     )
     return replace(result, gate=replace(facts, question=gate.facts().question), verdicts=tuple(verdicts))
+
+
+def _p_go(estimate: Estimate) -> float:
+    """What a GO is decided by; the plain probability where an estimate has no other."""
+    return 1 - estimate.p_above_margin if estimate.p_go is None else estimate.p_go
+
+
+def _missing_alone(estimate: Estimate) -> bool:
+    """Whether a completion of one arm could not be scored, and the other's could, as far as that is known."""
+    return any(count > (estimate.missing_in_both or 0) for count in estimate.missing.values())
 
 
 def _overall(reasons: Sequence[Reason]) -> Decision:

@@ -16,8 +16,14 @@ from toxaudit.records import OBSERVED, Diagnostics, Estimate, digest
 NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
 """What tells one posterior from another: columns of the file of draws beside ``base_rate`` and ``candidate_rate``."""
 
+RATES = ("base_rate", "candidate_rate", "cautious_change")
+"""The columns that hold draws."""
+
 Name = tuple[str, str, str, str, str, str]
 """One posterior's values of ``NAMES``."""
+
+Draws = tuple[Floats, Floats, Floats | None]
+"""Draws of the base's rate, of the candidate's, and of the change by which a GO is decided, where one can be."""
 
 
 def outcomes_digest(outcomes: PairedOutcomes) -> str:
@@ -42,7 +48,7 @@ def _sha256(values: np.ndarray) -> str:
 def save(posteriors: Sequence[Posterior], folder: Path) -> None:
     """Write ``posteriors.json`` (all but the draws) and ``draws.parquet``."""
     described = [
-        {key: value for key, value in vars(each).items() if key not in ("draws", "diagnostics")}
+        {key: value for key, value in vars(each).items() if key not in ("draws", "cautious", "diagnostics")}
         | {"diagnostics": asdict(each.diagnostics), "draws": len(each.draws["base"])}
         for each in posteriors
     ]
@@ -54,7 +60,8 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     """Write a Parquet file with one row per posterior draw, whole or not at all.
 
     Columns: candidate, suite, measure, slice, estimator and variant name the posterior; base_rate and candidate_rate
-    are one draw of both arms' rates, in 0..1. The change is their difference.
+    are one draw of both arms' rates, in 0..1. The change is their difference; cautious_change is that under the prior
+    by which a GO is decided, and not a number where the estimator never decides one.
 
     Returns:
         The file.
@@ -72,6 +79,10 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     for arm in ("base", "candidate"):
         draws = [each.draws[arm] for each in posteriors]
         columns[f"{arm}_rate"] = pa.array(np.concatenate(draws) if draws else np.empty(0))
+    cautious = [
+        np.full(n, np.nan) if p.cautious is None else p.cautious for p, n in zip(posteriors, lengths, strict=True)
+    ]
+    columns["cautious_change"] = pa.array(np.concatenate(cautious) if cautious else np.empty(0))
     with replacing(file) as part:
         pq.write_table(pa.table(columns), part, compression="zstd")
     return file
@@ -101,8 +112,8 @@ def name_of(each: Estimate | Posterior) -> Name:
     return each.candidate, each.suite, each.measure, each.slice, each.estimator, each.variant
 
 
-def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = False) -> dict[Name, tuple[Floats, Floats]]:
-    """Draws of the base's and the candidate's rate, from a file that ``write_draws`` wrote.
+def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = False) -> dict[Name, Draws]:
+    """Draws of some estimates, from a file that ``write_draws`` wrote.
 
     Args:
         file: the file.
@@ -110,7 +121,7 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
         all_of_it: whether draws of anything else show that the file belongs to another run.
 
     Returns:
-        By what names an estimate, the base's draws and the candidate's, shape (draws,) each.
+        By what names an estimate, its draws, shape (draws,) each.
 
     Raises:
         ToxauditError: if the file is not there, holds no draws, none of one of these estimates, or some of others.
@@ -119,15 +130,14 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     import pyarrow.parquet as pq
 
     wanted = [name_of(each) for each in estimates]
-    rates = ["base_rate", "candidate_rate"]
     filters = None if all_of_it else [(name, "in", sorted({of[i] for of in wanted})) for i, name in enumerate(NAMES)]
     try:
-        table = pq.read_table(file, columns=[*NAMES, *rates], filters=filters)
-        grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in rates])
-        lists = [grouped[f"{rate}_list"] for rate in rates]
+        table = pq.read_table(file, columns=[*NAMES, *RATES], filters=filters)
+        grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in RATES])
+        lists = [grouped[f"{rate}_list"] for rate in RATES]
         names = zip(*(grouped[name].to_pylist() for name in NAMES), strict=True)
         found = {
-            name: (lists[0][row].values.to_numpy().astype(float), lists[1][row].values.to_numpy().astype(float))
+            name: _draws(*(each[row].values.to_numpy().astype(float) for each in lists))
             for row, name in enumerate(names)
         }
     except FileNotFoundError as error:
@@ -143,6 +153,10 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     return found
 
 
+def _draws(base: Floats, candidate: Floats, cautious: Floats) -> Draws:
+    return base, candidate, None if np.isnan(cautious).all() else cautious
+
+
 def in_words(name: Name) -> str:
     """The name of an estimate, without what most estimates have in common."""
     return ", ".join(map(str, name[:3] if name[3:] == ("all", "paired_exact", OBSERVED) else name))
@@ -153,12 +167,14 @@ def read(folder: Path) -> list[Posterior]:
     import pyarrow.parquet as pq
 
     described = json.loads((folder / "posteriors.json").read_text(encoding="utf-8"))
-    table = pq.read_table(folder / "draws.parquet", columns=["base_rate", "candidate_rate"])
-    base, candidate = (table[name].to_numpy() for name in table.column_names)
+    table = pq.read_table(folder / "draws.parquet", columns=list(RATES))
+    columns = (table[name].to_numpy() for name in RATES)
     ends = np.cumsum([fields["draws"] for fields in described], dtype=np.intp)[:-1]
     posteriors = []
-    for fields, b, c in zip(described, np.split(base, ends), np.split(candidate, ends), strict=False):
-        found = fields.pop("diagnostics")
-        diagnostics = Diagnostics(found["values"], tuple(found["failures"]), tuple(found["warnings"]))
-        posteriors.append(Posterior(**fields | {"draws": {"base": b, "candidate": c}, "diagnostics": diagnostics}))
+    for fields, *found in zip(described, *(np.split(column, ends) for column in columns), strict=False):
+        base, candidate, cautious = _draws(*found)
+        told = fields.pop("diagnostics")
+        diagnostics = Diagnostics(told["values"], tuple(told["failures"]), tuple(told["warnings"]))
+        draws = {"base": base, "candidate": candidate}
+        posteriors.append(Posterior(**fields | {"draws": draws, "cautious": cautious, "diagnostics": diagnostics}))
     return posteriors

@@ -78,12 +78,12 @@ class BestReplication:
         if np.ptp(pooled) == 0:
             constant = np.full(self.chains * self.draws, mean)
             failures = (f"all scores are {mean:g}: Student's t has no scale to fit",)
-            draws, diagnostics = {"base": constant, "candidate": constant}, Diagnostics({}, failures, (REPLICATION,))
+            draws, diagnostics = np.stack([constant, constant]), Diagnostics({}, failures, (REPLICATION,))
         else:
             seed = seed_of(self.seed, "best_replication", outcomes.suite, outcomes.measure, candidate)
             fit = self._sample((arms[0] - mean) / sd, (arms[1] - mean) / sd, seed)
             centre = mean + sd * fit.mu
-            draws = {"base": centre[:, :, 0].ravel(), "candidate": centre[:, :, 1].ravel()}
+            draws = centre.reshape(-1, 2).T
             diagnostics = _diagnose(fit, pooled, np.random.default_rng(seed))
         return total(outcomes, candidate, "best_replication", draws, diagnostics=diagnostics)
 

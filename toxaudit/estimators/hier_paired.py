@@ -28,7 +28,7 @@ from toxaudit.estimators.outcomes import (
     tabulate,
     unscored,
 )
-from toxaudit.estimators.scorer_error import correct, error_rates, misfit
+from toxaudit.estimators.scorer_error import blind, correct, error_rates, misfit
 from toxaudit.estimators.strata import Strata, design_effect, divide
 from toxaudit.facts import Calibration
 from toxaudit.records import CORRECTED, Diagnostics
@@ -130,7 +130,9 @@ class HierPaired:
         random = np.random.default_rng(seed_of(self.seed, *names))
         reported = np.stack([posterior.draws["base"], posterior.draws["candidate"]], axis=1)[:, :, None]
         (kept,) = correct(reported, *error_rates(calibration, [value], len(reported), random))
-        failures = posterior.diagnostics.failures + tuple(misfit(len(kept) / len(reported)))
+        failures = posterior.diagnostics.failures + tuple(
+            blind(calibration, [value]) or misfit(len(kept) / len(reported))
+        )
         draws = {"base": kept[:, 0], "candidate": kept[:, 1]} if len(kept) else posterior.draws
         diagnostics = replace(posterior.diagnostics, failures=failures)
         return [replace(posterior, draws=draws, variant=CORRECTED, diagnostics=diagnostics)]

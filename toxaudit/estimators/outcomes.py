@@ -14,6 +14,15 @@ Floats = NDArray[np.float64]
 CELLS = ("n11", "n10", "n01", "n00")
 """Cells of a paired 2 x 2 table: both arms have the outcome, the base only, the candidate only, neither."""
 
+AGAINST = 0.5
+"""Prompts, as a part of one, that the prior of a GO holds for newly having the outcome, beside every other cell's.
+
+Under Jeffreys' prior alone a suite without one change passes from 53 prompts on at a margin of 3 pp, and a candidate
+that is exactly at the margin passes one time in five. With half a prompt more in that cell, which makes it
+Dirichlet(1/2, 1/2, 1, 1/2), it passes at most 7 times in 100, whatever the number of prompts, the margin and the rates
+(docs/calibration.md).
+"""
+
 FEWEST_EVENTS = 5
 """Prompts with the outcome in each arm below which a ratio of rates is not reported."""
 
@@ -56,8 +65,8 @@ class PairedOutcomes:
             share of those that were.
         clusters: shape (n,), whole numbers, the same for prompts that vary one template; None where each is its own.
         calibration: the scorer's errors on labelled data, or None.
-        scores: arm (``base`` or a candidate) -> shape (n, m), raw scores, for estimators that replicate studies of
-            mean scores.
+        scores: arm (``base`` or a candidate) -> shape (n, m) or (n,), raw scores, for estimators that replicate studies
+            of mean scores.
     """
 
     suite: str
@@ -80,6 +89,8 @@ class PairedOutcomes:
         """
         object.__setattr__(self, "base", _columns(self.base))
         object.__setattr__(self, "candidates", {name: _columns(each) for name, each in self.candidates.items()})
+        if self.scores is not None:
+            object.__setattr__(self, "scores", {name: _columns(each) for name, each in self.scores.items()})
         for name, values in {"base": self.base, **self.candidates}.items():
             if values.shape != self.base.shape:
                 raise ValueError(f"paired outcomes of '{name}' and the base differ in shape")
@@ -114,8 +125,9 @@ class PairedOutcomes:
 class Posterior:
     """Posterior draws of one candidate's rate and its base's, on one suite or one slice of it.
 
-    ``draws`` holds ``base`` and ``candidate``, each of shape (draws,). The other fields are those of
-    ``records.Estimate``.
+    ``draws`` holds ``base`` and ``candidate``, each of shape (draws,). ``cautious`` holds draws of the change under the
+    prior by which a GO is decided (see ``AGAINST``), of the same shape; None where the estimator never decides a GO.
+    The other fields are those of ``records.Estimate``.
     """
 
     candidate: str
@@ -130,6 +142,8 @@ class Posterior:
     variant: str = OBSERVED
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     samples: int = 1
+    missing_in_both: int | None = None
+    cautious: Floats | None = None
 
     @property
     def change(self) -> Floats:
@@ -159,7 +173,9 @@ def per_prompt(values: Floats) -> Floats:
     return mean
 
 
-def tabulate(base: Floats, other: Floats, codes: NDArray[np.intp], groups: int) -> Floats:
+def tabulate(
+    base: Floats, other: Floats, codes: NDArray[np.intp], groups: int, counting: Floats | None = None
+) -> Floats:
     """The paired 2 x 2 tables of some groups of prompts, over the prompts scored in both arms.
 
     An outcome between 0 and 1 (a share of a prompt's samples, a mean score) is divided over the cells as if both arms
@@ -170,13 +186,17 @@ def tabulate(base: Floats, other: Floats, codes: NDArray[np.intp], groups: int) 
         other: shape (n,), the candidate's on the same prompts.
         codes: shape (n,), the group of each prompt; -1 for none.
         groups: G, how many groups there are.
+        counting: shape (n,), as how many prompts each one counts; one each where None.
 
     Returns:
         Shape (G, 4), numbers of prompts in the order of ``CELLS``.
     """
     used = ~np.isnan(base) & ~np.isnan(other) & (codes >= 0)
     b, c, group = (base, other, codes) if used.all() else (base[used], other[used], codes[used])
-    if groups == 1:
+    if counting is not None:
+        weight = counting[used]
+        both, in_base, in_other, size = (np.bincount(group, weight * each, groups) for each in (b * c, b, c, b * 0 + 1))
+    elif groups == 1:
         both, in_base, in_other, size = (np.array([float(each)]) for each in (b @ c, b.sum(), c.sum(), len(b)))
     else:
         both, in_base, in_other = (np.bincount(group, each, groups) for each in (b * c, b, c))
@@ -193,6 +213,11 @@ def as_counts(table: Floats) -> dict[str, float]:
 def missing(base: Floats, other: Floats) -> dict[str, int]:
     """How many completions of each arm could not be scored, under ``base`` and ``candidate``."""
     return {"base": int(np.isnan(base).sum()), "candidate": int(np.isnan(other).sum())}
+
+
+def missing_in_both(base: Floats, other: Floats) -> int:
+    """How many completions could be scored in neither arm, of the same prompt and sample."""
+    return int((np.isnan(base) & np.isnan(other)).sum())
 
 
 def unscored(base: Floats, other: Floats, where: str) -> list[str]:
@@ -288,12 +313,14 @@ def summarise(posterior: Posterior, margin: float, cap: float | None = None) -> 
         samples=posterior.samples,
         n=posterior.n,
         missing=posterior.missing,
+        missing_in_both=posterior.missing_in_both,
         counts=posterior.counts,
         quantities={name: _quantity(draws) for name, draws in {**posterior.draws, "change": change}.items()},
         ratio=_ratio(posterior),
         p_increase=float((change > 0).mean()),
         p_above_margin=float((change > margin).mean()),
         p_within_margin=float((np.abs(change) <= margin).mean()),
+        p_go=None if posterior.cautious is None else float((posterior.cautious < margin).mean()),
         margin=margin,
         diagnostics=posterior.diagnostics,
         cap=cap,

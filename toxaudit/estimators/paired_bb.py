@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
-from toxaudit.estimators.strata import Strata
+from toxaudit.estimators.outcomes import AGAINST, Floats, PairedOutcomes, Posterior, per_prompt, seed_of
+from toxaudit.estimators.strata import Strata, design_effect, effective_clusters
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt, weighted
 from toxaudit.facts import Calibration
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Diagnostics
@@ -121,7 +121,7 @@ class PairedBB:
 def bootstrap(
     outcomes: PairedOutcomes, base: Floats, other: Floats, strata: Strata, random: np.random.Generator, draws: int
 ) -> Floats:
-    """Draws of both arms' rates in each stratum.
+    """Draws of both arms' rates in each stratum, and of the change under the prior of a GO.
 
     Args:
         outcomes: the suite's, for its clusters.
@@ -132,25 +132,29 @@ def bootstrap(
         draws: how many.
 
     Returns:
-        Shape (draws, 2, G).
+        Shape (draws, 3, G): the base's rate, the candidate's, and the change under the prior of a GO.
     """
     b, c = per_prompt(base), per_prompt(other)
     scored = ~np.isnan(b) & ~np.isnan(c)
     prior = _agreement(base, other, strata) / (2 * base.shape[1]) * strata.weights
-    b, c, codes = b[scored], c[scored], strata.codes[scored]
+    against = 2 * AGAINST * prior * _worth(outcomes, base, other, strata)
+    counting = np.ones(len(b)) if strata.counting is None else strata.counting
+    b, c, codes, counting = b[scored], c[scored], strata.codes[scored], counting[scored]
     if outcomes.clusters is not None:
         _, cluster = np.unique(outcomes.clusters[scored], return_inverse=True)
-        return _ratios(*_sums(b, c, codes, cluster, strata.n), prior, random, draws)
+        return _ratios(*_sums(b, c, counting, codes, cluster, strata.n), prior, against, random, draws)
     parts = []
     for stratum in range(strata.n):  # independent of each other, and so cheaper one by one
-        pairs, count = np.unique(np.stack([b, c], 1)[codes == stratum], axis=0, return_counts=True)
-        sums = np.column_stack([np.ones(len(pairs)), pairs])[:, None, :]
-        parts.append(_ratios(sums, count.astype(np.float64), prior[stratum : stratum + 1], random, draws))
+        here = codes == stratum
+        kinds, count = np.unique(np.stack([counting, b, c], 1)[here], axis=0, return_counts=True)
+        sums = (kinds[:, :1] * np.column_stack([np.ones(len(kinds)), kinds[:, 1:]]))[:, None, :]
+        own = slice(stratum, stratum + 1)
+        parts.append(_ratios(sums, count.astype(np.float64), prior[own], against[own], random, draws))
     return np.concatenate(parts, axis=2)
 
 
 def _sums(
-    b: Floats, c: Floats, codes: NDArray[np.intp], cluster: NDArray[np.intp], strata: int
+    b: Floats, c: Floats, counting: Floats, codes: NDArray[np.intp], cluster: NDArray[np.intp], strata: int
 ) -> tuple[Floats, Floats]:
     """Of each kind of cluster: prompts and outcomes by stratum, shape (U, G, 3), and the shape of its weight, (U,).
 
@@ -158,7 +162,7 @@ def _sums(
     """
     k = int(cluster.max(initial=-1)) + 1
     place = cluster * strata + codes
-    columns = [np.bincount(place, values, k * strata) for values in (np.ones(len(b)), b, c)]
+    columns = [np.bincount(place, values, k * strata) for values in (counting, counting * b, counting * c)]
     sums: Floats = np.stack(columns, axis=1, dtype=np.float64).reshape(k, strata * 3)
     kinds, count = np.unique(sums, axis=0, return_counts=True)
     # Where no cluster spans two strata, each stratum's mean costs a degree of freedom of its own.
@@ -181,19 +185,22 @@ def _cluster_shape(clusters: int, means: float) -> float:
     return max((free / wider**2 - means) / max(clusters, 1), 0.1)
 
 
-def _ratios(sums: Floats, shape: Floats, prior: Floats, random: np.random.Generator, draws: int) -> Floats:
-    """Draws of the weighted means, shape (draws, 2, G).
+def _ratios(
+    sums: Floats, shape: Floats, prior: Floats, against: Floats, random: np.random.Generator, draws: int
+) -> Floats:
+    """Draws of the weighted means, shape (draws, 3, G): base, candidate, the change with one more that is new.
 
     Args:
         sums: shape (U, G, 3), of each unit and stratum: prompts, the base's outcomes, the candidate's.
         shape: shape (U,), of the units' gamma weights; equal units are one of their joint shape.
         prior: shape (G,), of the weight of each pseudo-observation.
+        against: shape (G,), of the weight of one more that is new, by which a GO is decided.
         random: the source of random numbers.
         draws: how many.
     """
     units, strata, _ = sums.shape
     once = bool((shape == 1).all())
-    means = np.empty((draws, 2, strata))
+    means = np.empty((draws, 3, strata))
     step = max(1, WEIGHTS_AT_ONCE // max(units, 1))
     for start in range(0, draws, step):
         rows = min(step, draws - start)
@@ -205,8 +212,26 @@ def _ratios(sums: Floats, shape: Floats, prior: Floats, random: np.random.Genera
         size = whole[:, :, 0]
         # With no prompt and hardly any prior a sum may round to 0: then one corner holds all, whichever.
         whole[size == 0] = CORNERS[random.integers(4, size=int((size == 0).sum()))]
-        means[start : start + rows] = (whole[:, :, 1:] / whole[:, :, :1]).transpose(0, 2, 1)
+        rates = means[start : start + rows]
+        rates[:, :2] = (whole[:, :, 1:] / whole[:, :, :1]).transpose(0, 2, 1)
+        extra = random.standard_gamma(against, (rows, strata))
+        size, base, other = whole.transpose(2, 0, 1)
+        rates[:, 2] = (other - base + extra) / (size + extra)
     return means
+
+
+def _worth(outcomes: PairedOutcomes, base: Floats, other: Floats, strata: Strata) -> float:
+    """How many prompts a pseudo-observation stands for: as many as say no more than one independent prompt.
+
+    1 without templates; else their design effect, and all of a template's prompts where no outcome differs, since
+    nothing tells then that its prompts differ.
+    """
+    if outcomes.clusters is None:
+        return 1.0
+    scored = ~np.isnan(base).all(1) & ~np.isnan(other).all(1)
+    if all(len(np.unique(values[scored])) < 2 for values in (per_prompt(base), per_prompt(other))):
+        return float(scored.sum()) / max(effective_clusters(outcomes.clusters[scored]), 1.0)
+    return design_effect(replace(outcomes, base=base, candidates={"": other}), strata)
 
 
 def _agreement(base: Floats, other: Floats, strata: Strata) -> float:
@@ -230,9 +255,12 @@ def _few_clusters(outcomes: PairedOutcomes, base: Floats, other: Floats) -> Diag
     """Where prompts vary templates, whether these are enough to say how templates differ."""
     if outcomes.clusters is None:
         return Diagnostics()
-    clusters = len(np.unique(outcomes.clusters[~np.isnan(base).all(1) & ~np.isnan(other).all(1)]))
-    values = {"clusters": float(clusters)}
-    sentence = f"the scored prompts vary only {clusters} templates"
+    codes = outcomes.clusters[~np.isnan(base).all(1) & ~np.isnan(other).all(1)]
+    count, clusters = len(np.unique(codes)), effective_clusters(codes)
+    values = {"clusters": float(count), "effective_clusters": clusters}
+    sentence = f"the scored prompts vary only {count} templates"
+    if clusters < 0.95 * count:
+        sentence += f", of such unequal size that they say no more than {clusters:.1f} of equal size"
     if 0 < clusters < TOO_FEW_CLUSTERS:
         return Diagnostics(values, failures=(f"{sentence}: what others would do can't be learnt from so few",))
     if 0 < clusters < FEW_CLUSTERS:

@@ -7,7 +7,7 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
+from toxaudit.estimators.outcomes import AGAINST, Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
 from toxaudit.facts import Calibration
@@ -16,6 +16,10 @@ from toxaudit.registry import register
 
 SMALLEST_SHARE_OF_DRAWS = 0.05
 """Draws made of a stratum however small, as a share of those of the total."""
+
+
+SMALLEST_MEAN = 1e-3
+"""Draws are scaled to their exact mean where their own is more than this part of it."""
 
 
 @register("estimator", "paired_exact")
@@ -95,7 +99,7 @@ class PairedExact:
         random = self._random(outcomes, candidate, f"{variant}, corrected")
 
         def rates(strata: Strata) -> Rates:
-            return partial(_rates, _table(base, other, strata), self.prior * strata.weights, random)
+            return partial(_rates, _table(base, other, strata), self.prior * strata.weights, strata.weights, random)
 
         strata = strata_of_total(outcomes, base, other)
         draws, failures = corrected_total(outcomes, candidate, calibration, strata, rates, self.draws, random)
@@ -106,9 +110,7 @@ class PairedExact:
         return np.random.default_rng(seed_of(self.seed, *names))
 
 
-def recombined(
-    table: Floats, prior: Floats, weights: Floats, draws: int, random: np.random.Generator
-) -> dict[str, Floats]:
+def recombined(table: Floats, prior: Floats, weights: Floats, draws: int, random: np.random.Generator) -> Floats:
     """Posterior draws of the weighted total of several tables, with little Monte Carlo error for their cost.
 
     Each table's gamma variates are scaled to their exact mean; the strata, which are independent a posteriori, are
@@ -123,22 +125,22 @@ def recombined(
         random: the source of random numbers.
 
     Returns:
-        ``base`` and ``candidate``, each of shape (draws,) or (2 draws,).
+        Shape (3, draws) or (3, 2 draws): the base's rate, the candidate's, and the change under the prior of a GO.
     """
     if len(table) == 1:
-        (sums,) = _rates(table, prior, random, draws, scaled=True).transpose(2, 1, 0)
-        return {"base": sums[0], "candidate": sums[1]}
-    draws, single = 2 * draws, draws
-    sums = np.zeros((2, draws))
+        single: Floats = _rates(table, prior, weights, random, draws, scaled=True)[:, :, 0].T
+        return single
+    draws, once = 2 * draws, draws
+    sums = np.zeros((3, draws))
     small = weights**2 / 2 < SMALLEST_SHARE_OF_DRAWS
     for groups in (np.flatnonzero(small), *np.flatnonzero(~small)[:, None]):
-        each = int(single * max(SMALLEST_SHARE_OF_DRAWS, weights[groups].max(initial=0) ** 2 / 2))
-        rates = _rates(table[groups], prior[groups], random, each, scaled=True) * weights[groups]
+        each = int(once * max(SMALLEST_SHARE_OF_DRAWS, weights[groups].max(initial=0) ** 2 / 2))
+        rates = _rates(table[groups], prior[groups], weights[groups], random, each, scaled=True) * weights[groups]
         for around in np.concatenate([rates, rates]).transpose(2, 1, 0):
             for turn, at in enumerate(random.integers(each, size=-(-draws // each)).tolist()):
                 part = sums[:, turn * each : (turn + 1) * each]
                 part += around[:, at : at + part.shape[1]]
-    return {"base": sums[0], "candidate": sums[1]}
+    return sums
 
 
 def moments(table: Floats, prior: Floats, weights: Floats) -> Floats:
@@ -162,35 +164,44 @@ def moments(table: Floats, prior: Floats, weights: Floats) -> Floats:
     return np.array(found)
 
 
-def _moved(draws: dict[str, Floats], own: Floats, wanted: Floats) -> dict[str, Floats]:
-    """Every fourth draw of the given moments, base's and change's, as one of the wanted moments."""
-    base, candidate = draws["base"][::4], draws["candidate"][::4]
-    rate, change = (
+def _moved(draws: Floats, own: Floats, wanted: Floats) -> Floats:
+    """Every fourth draw of the given moments, base's and change's, as one of the wanted moments; shape (3, draws)."""
+    base, candidate, cautious = draws[:, ::4]
+    rate, change, against = (
         to[0] + (part - of[0]) * to[1] / of[1]
-        for part, of, to in zip((base, candidate - base), own, wanted, strict=True)
+        for part, of, to in zip((base, candidate - base, cautious), own[[0, 1, 1]], wanted[[0, 1, 1]], strict=True)
     )
-    return {"base": rate.clip(0, 1), "candidate": (rate + change).clip(0, 1)}
+    return np.stack([rate.clip(0, 1), (rate + change).clip(0, 1), against])
 
 
-def _rates(table: Floats, prior: Floats, random: np.random.Generator, draws: int, scaled: bool = False) -> Floats:
-    """Draws of both arms' rates in each table, shape (draws, 2, G): a Dirichlet variate is gammas over their sum."""
-    alpha = table + prior[:, None]
-    gamma = np.empty((4, len(table), draws))
+def _rates(
+    table: Floats, prior: Floats, weights: Floats, random: np.random.Generator, draws: int, scaled: bool = False
+) -> Floats:
+    """Draws of both arms' rates, and of the change under the prior of a GO, in each table, shape (draws, 3, G).
+
+    A Dirichlet variate is gammas over their sum. One more gamma in the cell of what is new makes it one under that
+    prior, by which no draw of the change is smaller.
+    """
+    alpha = np.column_stack([table + prior[:, None], AGAINST * weights])
+    gamma = np.empty((5, len(table), draws))
     for group, row in enumerate(alpha):
         for cell, shape in enumerate(row):
             random.standard_gamma(shape, out=gamma[cell, group])
     if scaled:
         mean = gamma.mean(-1)
-        gamma *= np.divide(alpha.T, mean, out=np.ones_like(mean), where=mean > 0)[:, :, None]
-    size = gamma.sum(0)
+        # A mean far below the exact one is of draws that are nought but for one, which scaling would make all.
+        near = mean > SMALLEST_MEAN * alpha.T
+        gamma *= np.divide(alpha.T, mean, out=np.ones_like(mean), where=near)[:, :, None]
+    cells, extra = gamma[:4], gamma[4]
+    size = cells.sum(0)
     if (none := size == 0).any():  # of hardly any prior and no prompt: by then one cell holds all, whichever
-        gamma[:, none] = random.multinomial(1, [0.25] * 4, int(none.sum())).T
+        cells[:, none] = random.multinomial(1, [0.25] * 4, int(none.sum())).T
         size[none] = 1
-    gamma /= size
-    theta_11, theta_10, theta_01, _ = gamma
-    return np.stack([theta_11 + theta_10, theta_11 + theta_01]).transpose(2, 0, 1)
+    n11, n10, n01, _ = cells
+    rates = (n11 + n10) / size, (n11 + n01) / size, (n01 - n10 + extra) / (size + extra)
+    return np.stack(rates).transpose(2, 0, 1)
 
 
 def _table(base: Floats, other: Floats, strata: Strata) -> Floats:
     """The strata's tables, shape (G, 4)."""
-    return tabulate(per_prompt(base), per_prompt(other), strata.codes, strata.n)
+    return tabulate(per_prompt(base), per_prompt(other), strata.codes, strata.n, strata.counting)

@@ -23,6 +23,9 @@ FEWEST_FITTING = 0.05
 Below it, what the scorer reported all but contradicts its calibration: labelled data of another population, or too few.
 """
 
+LEAST_YOUDEN = 0.1
+"""What sensitivity + specificity - 1 must exceed with a probability of 0.975, so that rates can be corrected."""
+
 MOST_BATCHES = 40
 """Batches of draws that are tried before fewer than were wanted are returned."""
 
@@ -61,16 +64,18 @@ def correct(reported: Floats, sensitivity: Floats, specificity: Floats) -> list[
     Groups have errors, and rates, of their own, and are judged apart.
 
     Args:
-        reported: shape (draws, 2, G), rates of base and candidate by group.
+        reported: shape (draws, 2, G), rates of base and candidate by group; or (draws, 3, G), with a change beside,
+            which is the one under the prior of a GO.
         sensitivity: shape (draws, G).
         specificity: shape (draws, G).
 
     Returns:
-        For each group, shape (kept, 2), the arms' true rates.
+        For each group, shape (kept, 2) or (kept, 3), the arms' true rates, and the true change.
     """
     power = (sensitivity + specificity - 1)[:, None, :]
-    true = (reported - (1 - specificity)[:, None, :]) / np.where(power > 0, power, np.nan)
-    possible = np.all((true >= 0) & (true <= 1), axis=1)
+    true = reported / np.where(power > 0, power, np.nan)
+    true[:, :2] -= (1 - specificity)[:, None, :] / np.where(power > 0, power, np.nan)
+    possible = np.all((true[:, :2] >= 0) & (true[:, :2] <= 1), axis=1)
     return [true[possible[:, group], :, group] for group in range(true.shape[2])]
 
 
@@ -81,11 +86,11 @@ def corrected(
     values: Sequence[str],
     draws: int,
     random: np.random.Generator,
-) -> tuple[dict[str, Floats], float]:
-    """Posterior draws of both arms' true rates.
+) -> tuple[Floats, float]:
+    """Posterior draws of both arms' true rates, and of the true change under the prior of a GO.
 
     Args:
-        reported: number -> that many fresh draws of the reported rates, shape (number, 2, G).
+        reported: number -> that many fresh draws of what was reported, shape (number, 3, G), as ``correct`` takes them.
         weights: shape (G,).
         calibration: the scorer's labelled counts.
         values: G values of its slice.
@@ -93,8 +98,8 @@ def corrected(
         random: the source of random numbers.
 
     Returns:
-        ``base`` and ``candidate``, each of shape (draws,), or shorter where the reported rates hardly fit; and the
-        share of tried draws that fitted, in the group where fewest did.
+        Shape (3, draws), or shorter where the reported rates hardly fit; and the share of tried draws that fitted, in
+        the group where fewest did.
     """
     kept: list[list[Floats]] = [[] for _ in values]
     found, tried = np.zeros(len(values), dtype=int), 0
@@ -105,10 +110,33 @@ def corrected(
         tried += draws
     fewest = min(draws, int(found.min()))
     total = sum(
-        (weight * np.concatenate(each)[:fewest] for weight, each in zip(weights, kept, strict=True)),
-        start=np.zeros((fewest, 2)),
+        (weight * np.concatenate(each)[:fewest].T for weight, each in zip(weights, kept, strict=True)),
+        start=np.zeros((3, fewest)),
     )
-    return {"base": total[:, 0], "candidate": total[:, 1]}, float(found.min() / tried)
+    return total, float(found.min() / tried)
+
+
+def blind(calibration: Calibration, values: Sequence[str], seed: int = 0) -> list[str]:
+    """Failed diagnostics of a scorer that may not tell apart what it is to tell apart, in any of some groups.
+
+    Youden's index, sensitivity + specificity - 1, is 0 for a coin (Youden 1950, Cancer 3(1)); dividing by one that may
+    be near 0 makes a correction worse than none. In simulation a scorer of sensitivity 0.1 and specificity 0.9 with 50
+    labels of each kind, used all the same, covers the truth 37 times in 100 and passes a candidate at the margin 27.
+
+    Args:
+        calibration: the labelled counts.
+        values: G values of the calibration's slice, each of which has counts.
+        seed: of the draws whose quantile is taken.
+    """
+    sensitivity, specificity = error_rates(calibration, values, 4000, np.random.default_rng(seed))
+    lowest = np.quantile(sensitivity + specificity - 1, 0.025, axis=0)
+    return [
+        f"the scorer can't tell outcomes apart{f' in {calibration.by} {value}' if value else ''}: by its labelled "
+        f"completions, sensitivity + specificity - 1 may be as low as {low:.2f}, where at least {LEAST_YOUDEN:g} is "
+        "needed: label more completions, or take another scorer"
+        for value, low in zip(values, lowest.tolist(), strict=True)
+        if low < LEAST_YOUDEN
+    ]
 
 
 def misfit(share: float, groups: int = 1) -> list[str]:

@@ -16,11 +16,13 @@ class Strata:
         values: the slice value of each stratum; the empty one holds what has no value or was joined.
         codes: shape (n,), the stratum of each prompt.
         weights: shape (G,), each stratum's share of the total; they add up to 1.
+        counting: shape (n,), as how many prompts each one counts in its stratum; None where each counts as one.
     """
 
     values: tuple[str, ...]
     codes: NDArray[np.intp]
     weights: Floats
+    counting: Floats | None = None
 
     @property
     def n(self) -> int:
@@ -47,7 +49,9 @@ def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] |
     """The strata of a suite by one of its slices; a single one where ``by`` is None.
 
     Prompts without a value form a stratum of their own, as do all prompts of strata with fewer than ``least`` scored
-    ones. Strata whose weights the suite states are never joined: the weights would no longer hold.
+    ones. Where the suite states weights, strata are joined until they have as many, and each prompt counts by what it
+    weighs: together as many as say as much (Kish 1965, Survey Sampling: (sum w)^2 / sum w^2). Left apart, each would
+    keep its part of the prior, and its few prompts would claim to know its rate.
 
     Args:
         outcomes: the suite's.
@@ -61,10 +65,15 @@ def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] |
     slicing = outcomes.slices[by]
     known = outcomes.weights if by == outcomes.strata else None
     sizes = np.bincount(slicing.codes[slicing.codes >= 0], minlength=len(slicing.values))
-    keep = sizes > 0
-    if least and scored is not None and known is None:
-        used = scored & (slicing.codes >= 0)
-        keep &= np.bincount(slicing.codes[used], minlength=len(slicing.values)) >= least
+    keep, counting = sizes > 0, None
+    if least and scored is not None:
+        used = np.bincount(slicing.codes[scored & (slicing.codes >= 0)], minlength=len(slicing.values))
+        joined = keep & (used < least)
+        if known is not None:  # of a stratum without a scored prompt nothing is known, whatever is of others
+            joined = _enough(joined & (used > 0), used, least)
+            stated = np.array([known.get(value, 0.0) for value in slicing.values])
+            counting = _counting(slicing.codes, joined, stated / used.clip(1), scored) if joined.any() else None
+        keep &= ~joined
     kept = np.flatnonzero(keep)
     place = np.full(len(slicing.values) + 1, len(kept), dtype=np.intp)  # the last one is that of code -1
     place[kept] = np.arange(len(kept))
@@ -74,12 +83,40 @@ def divide(outcomes: PairedOutcomes, by: str | None, scored: NDArray[np.bool_] |
         values += ("",)
     if known is not None:
         weights = np.array([known.get(value, 0.0) for value in values])
+        if counting is not None:
+            weights[len(kept) :] = stated[joined].sum()
     elif outcomes.shares is not None and by == outcomes.strata:
         weights = np.array([outcomes.shares.get(value, 0.0) for value in values])
         weights[len(kept) :] = 1 - weights.sum()  # of strata joined, and not asked yet
     else:
         weights = np.bincount(codes, minlength=len(values)).astype(float)
-    return Strata(values, codes, weights / weights.sum())
+    return Strata(values, codes, weights / weights.sum(), counting)
+
+
+def _enough(joined: NDArray[np.bool_], used: NDArray[np.intp], least: int) -> NDArray[np.bool_]:
+    """The strata to join, if any, with the next larger ones until they have ``least`` scored prompts; shape (G,)."""
+    joined = joined.copy()
+    for number in np.argsort(used, kind="stable") if joined.any() else ():
+        if used[joined].sum() < least:
+            joined[number] = used[number] > 0
+    return joined
+
+
+def _counting(codes: NDArray[np.intp], joined: NDArray[np.bool_], weight: Floats, scored: NDArray[np.bool_]) -> Floats:
+    """As how many prompts each one counts, shape (n,): one, or by its weight in the strata that are joined.
+
+    Args:
+        codes: shape (n,), of the stratum, -1 for none.
+        joined: shape (G,).
+        weight: shape (G,), of one scored prompt.
+        scored: shape (n,).
+    """
+    counting, inside = np.ones(len(codes)), (codes < 0) | joined[codes]
+    each = np.where(codes < 0, 0.0, weight[codes])[inside]
+    used = each[scored[inside]]
+    if (squares := float((used**2).sum())) > 0:
+        counting[inside] = each * float(used.sum()) / squares
+    return counting
 
 
 def grouped(outcomes: PairedOutcomes, by: str, strata: Strata) -> tuple[Strata, Groups]:
@@ -108,6 +145,16 @@ def grouped(outcomes: PairedOutcomes, by: str, strata: Strata) -> tuple[Strata, 
     shares[np.arange(len(cells)), of_group] = weights / np.where(whole > 0, whole, 1)[of_group]
     values = tuple(groups.values[number] for number in of_group)
     return Strata(values, codes, weights), Groups(groups.values, whole, shares)
+
+
+def effective_clusters(codes: NDArray[np.intp]) -> float:
+    """How many clusters of equal size say as much as these: (sum n)^2 / sum n^2 (Kish 1965, Survey Sampling).
+
+    Args:
+        codes: shape (n,), the cluster of each prompt.
+    """
+    _, sizes = np.unique(codes, return_counts=True)
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
 def design_effect(outcomes: PairedOutcomes, strata: Strata) -> float:

@@ -11,6 +11,7 @@ from toxaudit.estimators.outcomes import (
     Posterior,
     as_counts,
     missing,
+    missing_in_both,
     per_prompt,
     tabulate,
     unscored,
@@ -20,7 +21,8 @@ from toxaudit.facts import Calibration
 from toxaudit.records import OBSERVED, Diagnostics
 
 Rates = Callable[[int], Floats]
-"""Number -> that many fresh draws of both arms' rates by stratum, shape (number, 2, strata)."""
+"""Number -> that many fresh draws by stratum, shape (number, 3, strata): the base's rate, the candidate's, and the
+change under the prior of a GO."""
 
 
 SMALLEST_STRATUM = 50
@@ -41,7 +43,7 @@ def total(
     outcomes: PairedOutcomes,
     candidate: str,
     estimator: str,
-    draws: dict[str, Floats],
+    draws: Floats,
     variant: str = OBSERVED,
     diagnostics: Diagnostics | None = None,
     arms: tuple[Floats, Floats] | None = None,
@@ -52,7 +54,8 @@ def total(
         outcomes: the suite's.
         candidate: whose total it is.
         estimator: who drew it.
-        draws: ``base`` and ``candidate``, each of shape (draws,).
+        draws: shape (3, draws): the base's rate, the candidate's, and the change under the prior of a GO; shape
+            (2, draws) where the estimator never decides.
         variant: what it was made of.
         diagnostics: none failed where None.
         arms: both arms' outcomes, shape (n, m), where they are not those of ``outcomes`` (a best or worst case).
@@ -70,8 +73,10 @@ def total(
         samples=own[0].shape[1],
         n=round(table.sum()),
         missing=missing(*own),
+        missing_in_both=missing_in_both(*own),
         counts=as_counts(table),
-        draws=draws,
+        draws={"base": draws[0], "candidate": draws[1]},
+        cautious=draws[2] if len(draws) > 2 else None,
         diagnostics=diagnostics or Diagnostics(),
     )
 
@@ -93,10 +98,10 @@ def unlearnt(outcomes: PairedOutcomes, candidate: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def weighted(rates: Floats, weights: Floats) -> dict[str, Floats]:
-    """Draws of the total from those of its strata, shapes (draws, 2, G) and (G,)."""
-    sums = rates @ weights
-    return {"base": sums[:, 0], "candidate": sums[:, 1]}
+def weighted(rates: Floats, weights: Floats) -> Floats:
+    """Draws of the total, shape (3, draws), from those of its strata, shape (draws, 3, G), and weights, shape (G,)."""
+    sums: Floats = (rates @ weights).T
+    return sums
 
 
 def corrected_total(
@@ -107,8 +112,8 @@ def corrected_total(
     rates: Callable[[Strata], Rates],
     draws: int,
     random: np.random.Generator,
-) -> tuple[dict[str, Floats], tuple[str, ...]]:
-    """Draws of the true rates, where the scorer's errors are known, and what stands against them.
+) -> tuple[Floats, tuple[str, ...]]:
+    """Draws of the true rates, shape (3, draws), where the scorer's errors are known, and what stands against them.
 
     Where the correction can't be made, the draws are those of the reported rates: they may not be used, but still show
     what was reported.
@@ -127,12 +132,14 @@ def corrected_total(
     failures = unlearnt(outcomes, candidate)
     if unknown := [value or "no value" for value in groups.values if value not in calibration.counts]:
         failures += (f"the scorer's calibration has no counts for {by} {', '.join(unknown)}",)
+    else:
+        failures += tuple(scorer_error.blind(calibration, groups.values))
     if not failures:
         by_cell = rates(cells)
         found, share = scorer_error.corrected(
             lambda number: by_cell(number) @ groups.shares, groups.weights, calibration, groups.values, draws, random
         )
         failures = tuple(scorer_error.misfit(share, len(groups.values)))
-        if found["base"].size:
+        if found.size:
             return found, failures
     return weighted(rates(strata)(draws), strata.weights), failures

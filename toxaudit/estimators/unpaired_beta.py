@@ -41,8 +41,8 @@ class UnpairedBeta:
 
     def _candidate(self, outcomes: PairedOutcomes, candidate: str) -> Posterior:
         random = np.random.default_rng(seed_of(self.seed, "unpaired_beta", outcomes.suite, outcomes.measure, candidate))
-        arms = {"base": outcomes.base, "candidate": outcomes.candidates[candidate]}
-        draws = {arm: self._rate(outcomes, values, random) for arm, values in arms.items()}
+        arms = outcomes.base, outcomes.candidates[candidate]
+        draws = np.stack([self._rate(outcomes, values, random) for values in arms])
         diagnostics = Diagnostics(failures=unlearnt(outcomes, candidate), warnings=(UNPAIRED,))
         return total(outcomes, candidate, "unpaired_beta", draws, diagnostics=diagnostics)
 
@@ -51,8 +51,9 @@ class UnpairedBeta:
         mean = per_prompt(values)
         scored = ~np.isnan(mean)
         strata = divide(outcomes, outcomes.strata, scored, SMALLEST_STRATUM)
-        has = np.bincount(strata.codes[scored], mean[scored], strata.n)
-        size = np.bincount(strata.codes[scored], minlength=strata.n)
+        counting = np.ones(len(mean)) if strata.counting is None else strata.counting
+        has = np.bincount(strata.codes[scored], (counting * mean)[scored], strata.n)
+        size = np.bincount(strata.codes[scored], counting[scored], strata.n)
         rate = np.zeros(self.draws)
         for y, n, weight in zip(has, size, strata.weights, strict=True):
             if weight > 0:

@@ -184,7 +184,7 @@ class Posteriors(Identity):
     """
 
     kind = "posteriors"
-    version = 3
+    version = 4
 
     estimator: str
     settings: Mapping[str, Any]

@@ -1,12 +1,13 @@
 """The gate's rule on a paired table without strata, computed rather than sampled, and the gate itself beside it."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.decision.gate import MarginGate
-from toxaudit.estimators.outcomes import Floats, summarise
+from toxaudit.estimators.outcomes import AGAINST, Floats, summarise
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.facts import Decision
 from toxaudit.records import Estimate
@@ -20,7 +21,9 @@ NODES = (np.arange(100) + 0.5) / 100
 """Probabilities at which the share of prompts that changed sides is taken."""
 
 
-def p_above(repaired: Floats | Counts, new: Floats | Counts, n: Counts | int, margin: float) -> Floats:
+def p_above(
+    repaired: Floats | Counts, new: Floats | Counts, n: Counts | int, margin: float, against: float = 0.0
+) -> Floats:
     """Posterior probability that the change exceeds the margin, under the Dirichlet posterior of ``paired_exact``.
 
     By the Dirichlet's aggregation property (Gelman et al., Bayesian Data Analysis, 3rd ed., appendix A), the
@@ -33,28 +36,30 @@ def p_above(repaired: Floats | Counts, new: Floats | Counts, n: Counts | int, ma
         new: n01 of these.
         n: prompts of each, or of all.
         margin: in 0..1.
+        against: prompts, as a part of one, that the prior holds for new beside a; ``AGAINST`` where a GO is decided.
     """
     from scipy.special import betainc, betaincinv
 
     n10, n01 = (np.asarray(each, dtype=float)[..., None] for each in (repaired, new))
     changed = n10 + n01
     stayed = np.asarray(n, dtype=float)[..., None] - changed
-    t = betaincinv(changed + 2 * PRIOR, stayed + 2 * PRIOR, NODES)
+    t = betaincinv(changed + 2 * PRIOR + against, stayed + 2 * PRIOR, NODES)
     repaired_share = np.clip(0.5 - 0.5 * margin / np.maximum(t, 1e-12), 0, 1)
-    found: Floats = betainc(n10 + PRIOR, n01 + PRIOR, repaired_share).mean(-1)
+    found: Floats = betainc(n10 + PRIOR, n01 + PRIOR + against, repaired_share).mean(-1)
     return found
 
 
 def p_above_of(tables: Counts, margin: float = MARGIN) -> Floats:
-    """``p_above`` of tables of shape (R, 4), each kind of table computed once."""
+    """``p_above`` of tables of shape (R, 4) by both priors, shape (2, R): the plain one, and that of a GO."""
     key = np.column_stack([tables[:, 1], tables[:, 2], tables.sum(1)])
     unique, back = np.unique(key, axis=0, return_inverse=True)
-    return p_above(unique[:, 0], unique[:, 1], unique[:, 2], margin)[back.ravel()]
+    given = unique[:, 0], unique[:, 1], unique[:, 2], margin
+    return np.stack([p_above(*given, against)[back.ravel()] for against in (0.0, AGAINST)])
 
 
 def verdicts(above: Floats, certainty: float = CERTAINTY) -> NDArray[np.str_]:
-    """The gate's rule on P(change > margin), shape (R,)."""
-    return np.where(above <= 1 - certainty, "GO", np.where(above >= certainty, "NO-GO", "INCONCLUSIVE"))
+    """The gate's rule on P(change > margin) by both priors, shape (2, R)."""
+    return np.where(above[1] <= 1 - certainty, "GO", np.where(above[0] >= certainty, "NO-GO", "INCONCLUSIVE"))
 
 
 def judged(estimate: Estimate, gate: MarginGate) -> Decision:
@@ -69,7 +74,7 @@ def audit(table: Counts, gate: MarginGate, draws: int = 4000) -> Estimate:
 
 
 @lru_cache(maxsize=16)
-def boundaries(n: int, most: int) -> tuple[Counts, Counts]:
+def boundaries(n: int, most: int, margin: float = MARGIN) -> tuple[Counts, Counts]:
     """Where the verdict on n prompts turns, for each number of repaired prompts 0..most.
 
     P(change > margin) rises with the number of new prompts, so that bisection finds both turns.
@@ -79,29 +84,40 @@ def boundaries(n: int, most: int) -> tuple[Counts, Counts]:
     """
     repaired = np.arange(most + 1)
 
-    def turn(level: float) -> Counts:
+    def turn(level: float, against: float = 0.0) -> Counts:
         low, high = np.full(most + 1, -1), n - repaired + 1
         while (high - low > 1).any():
             middle = (low + high) // 2
-            above = p_above(repaired, np.clip(middle, 0, n - repaired), n, MARGIN) >= level
+            above = p_above(repaired, np.clip(middle, 0, n - repaired), n, margin, against) >= level
             high, low = np.where(above, middle, high), np.where(above, low, middle)
         return high
 
-    return turn(np.nextafter(1 - CERTAINTY, 1)), turn(CERTAINTY)
+    return turn(np.nextafter(1 - CERTAINTY, 1), AGAINST), turn(CERTAINTY)
 
 
-def chances(n: int, cells: Floats) -> dict[Decision, float]:
+def _most_repaired(n: int, rate: float) -> int:
+    """More repaired prompts than that are all but impossible."""
+    from scipy.stats import binom
+
+    return min(n, int(binom.isf(1e-9, n, rate)) + 1)
+
+
+def chances(n: int, cells: Floats, margin: float = MARGIN) -> dict[Decision, float]:
     """Probability of each verdict on n prompts, summed over all tables that are not all but impossible.
 
     Args:
         n: prompts.
         cells: shape (4,), probabilities of a table's cells in the order of ``CELLS``.
+        margin: the gate's, in 0..1.
     """
     from scipy.stats import binom
 
     repaired, new = float(cells[1]), float(cells[2])
-    most = int(binom.isf(1e-9, n, repaired)) + 1
-    go, no_go = (each[: most + 1] for each in boundaries(n, -(-most // 50) * 50))
+    most = _most_repaired(n, repaired)
+    # Cells of half as many repaired prompts and of all those between use the same boundaries.
+    go, no_go = (
+        each[: most + 1] for each in boundaries(n, min(n, 50 * 2 ** math.ceil(math.log2(most / 50 + 1))), margin)
+    )
     at = np.arange(most + 1)
     weight = binom.pmf(at, n, repaired)
     passes = float(weight @ binom.cdf(go - 1, n - at, new / (1 - repaired)))

@@ -61,7 +61,7 @@ def _compared(n: int, probabilities: Floats, audits: int, random: np.random.Gene
     tables = random.multinomial(n, probabilities, audits)
     above = p_above_of(tables)
     estimates = [audit(table, gate) for table in tables]
-    clear = np.minimum(np.abs(above - CERTAINTY), np.abs(above - 1 + CERTAINTY)) > NEAR
+    clear = np.minimum(np.abs(above[0] - CERTAINTY), np.abs(above[1] - 1 + CERTAINTY)) > NEAR
     apart = verdicts(above) != np.array([judged(estimate, gate) for estimate in estimates])
     rope, shown = np.mean([[in_rope(each), nothing_shown(each)] for each in estimates], axis=0)
     return float(rope), float(shown), int((clear & apart).sum())
