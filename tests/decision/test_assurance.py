@@ -17,7 +17,7 @@ def test_the_chance_is_that_of_simulated_data(mean, sd, n, more):
     seen = random.normal(true, np.sqrt(variance / more))
     later = (n * mean + more * seen) / (n + more)
     needed = 1.6448536 * np.sqrt(variance / (n + more))
-    decided = (later < 0.01 - needed) | (later > 0.01 + needed)
+    decided = (later + 0.5 / (n + more) < 0.01 - needed) | (later > 0.01 + needed)
     assert chance_of_decision(mean, sd, n, more, 0.01, 0.95) == pytest.approx(decided.mean(), abs=0.005)
 
 

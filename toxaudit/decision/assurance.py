@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+from toxaudit.facts import AGAINST
 from toxaudit.records import CORRECTED, Estimate, Remedy
 
 WANTED_CHANCE = 0.8
@@ -21,7 +22,8 @@ def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float,
     The posterior of the change is taken as normal. With n + m prompts its standard deviation becomes
     sd sqrt(n / (n + m)), and its mean, as foreseen today, is normal about today's with variance sd^2 m / (n + m) (the
     preposterior analysis of Raiffa & Schlaifer 1961, Applied Statistical Decision Theory, section 5.3; its probability
-    of success is the assurance of O'Hagan, Stevens & Campbell 2005, Pharmaceutical Statistics 4(3)).
+    of success is the assurance of O'Hagan, Stevens & Campbell 2005, Pharmaceutical Statistics 4(3)). A GO must be
+    reached although half a prompt is counted against the candidate, which moves the mean by half a prompt of all.
 
     Args:
         mean: of the change's posterior, in -1..1.
@@ -33,7 +35,7 @@ def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float,
     """
     later, moves = sd * math.sqrt(n / (n + more)), sd * math.sqrt(more / (n + more))
     needed = _NORMAL.inv_cdf(certainty) * later
-    passes = _NORMAL.cdf((margin - needed - mean) / moves)
+    passes = _NORMAL.cdf((margin - needed - mean - AGAINST / (n + more)) / moves)
     fails = _NORMAL.cdf((mean - margin - needed) / moves)
     return passes + fails
 

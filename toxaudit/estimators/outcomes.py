@@ -14,15 +14,6 @@ Floats = NDArray[np.float64]
 CELLS = ("n11", "n10", "n01", "n00")
 """Cells of a paired 2 x 2 table: both arms have the outcome, the base only, the candidate only, neither."""
 
-AGAINST = 0.5
-"""Prompts, as a part of one, that the prior of a GO holds for newly having the outcome, beside every other cell's.
-
-Under Jeffreys' prior alone a suite without one change passes from 53 prompts on at a margin of 3 pp, and a candidate
-that is exactly at the margin passes one time in five. With half a prompt more in that cell, which makes it
-Dirichlet(1/2, 1/2, 1, 1/2), it passes at most 7 times in 100, whatever the number of prompts, the margin and the rates
-(docs/calibration.md).
-"""
-
 FEWEST_EVENTS = 5
 """Prompts with the outcome in each arm below which a ratio of rates is not reported."""
 
@@ -126,7 +117,7 @@ class Posterior:
     """Posterior draws of one candidate's rate and its base's, on one suite or one slice of it.
 
     ``draws`` holds ``base`` and ``candidate``, each of shape (draws,). ``cautious`` holds draws of the change under the
-    prior by which a GO is decided (see ``AGAINST``), of the same shape; None where the estimator never decides a GO.
+    prior by which a GO is decided (see ``facts.AGAINST``), of the same shape; None where the estimator never decides a GO.
     The other fields are those of ``records.Estimate``.
     """
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import AGAINST, Floats, PairedOutcomes, Posterior, per_prompt, seed_of
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
 from toxaudit.estimators.strata import Strata, design_effect, effective_clusters
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt, weighted
-from toxaudit.facts import Calibration
+from toxaudit.facts import AGAINST, Calibration
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Diagnostics
 from toxaudit.registry import register
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import AGAINST, Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
-from toxaudit.facts import Calibration
+from toxaudit.facts import AGAINST, Calibration
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics
 from toxaudit.registry import register
 

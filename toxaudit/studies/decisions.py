@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.decision.gate import MarginGate
-from toxaudit.estimators.outcomes import AGAINST, Floats, summarise
+from toxaudit.estimators.outcomes import Floats, summarise
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.facts import Decision
+from toxaudit.facts import AGAINST, Decision
 from toxaudit.records import Estimate
 from toxaudit.studies.worlds import Counts, of_table, seed_from
 
@@ -17,8 +17,8 @@ MARGIN, CERTAINTY = 0.01, 0.95
 """The gate's settings in these studies."""
 
 PRIOR = 0.5
-NODES = (np.arange(100) + 0.5) / 100
-"""Probabilities at which the share of prompts that changed sides is taken."""
+NODES = 16
+"""Places at which the share of prompts that changed sides is taken: the error is below 2e-4."""
 
 
 def p_above(
@@ -29,7 +29,8 @@ def p_above(
     By the Dirichlet's aggregation property (Gelman et al., Bayesian Data Analysis, 3rd ed., appendix A), the
     probability t that a prompt changes sides is Beta(n01 + n10 + 2 a, n11 + n00 + 2 a), and independent of the share u
     of new ones among these, Beta(n01 + a, n10 + a). The change is t (2 u - 1), so that
-    P(change > margin) = E_t P(u > (1 + margin / t) / 2); the mean over t is taken at 100 quantiles.
+    P(change > margin) = E_t P(u > (1 + margin / t) / 2), which is 0 where t <= margin. The mean is taken over the
+    quantiles of t beyond, by Gauss and Legendre, in a variable that lies densely at both ends.
 
     Args:
         repaired: n10 of R tables.
@@ -43,9 +44,14 @@ def p_above(
     n10, n01 = (np.asarray(each, dtype=float)[..., None] for each in (repaired, new))
     changed = n10 + n01
     stayed = np.asarray(n, dtype=float)[..., None] - changed
-    t = betaincinv(changed + 2 * PRIOR + against, stayed + 2 * PRIOR, NODES)
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    x = (nodes + 1) / 2
+    quantile, weight = x**2 * (3 - 2 * x), 3 * weights * x * (1 - x)
+    a, b = changed + 2 * PRIOR + against, stayed + 2 * PRIOR
+    below = betainc(a, b, margin)
+    t = betaincinv(a, b, below + (1 - below) * quantile)
     repaired_share = np.clip(0.5 - 0.5 * margin / np.maximum(t, 1e-12), 0, 1)
-    found: Floats = betainc(n10 + PRIOR, n01 + PRIOR + against, repaired_share).mean(-1)
+    found: Floats = (1 - below[..., 0]) * (betainc(n10 + PRIOR, n01 + PRIOR + against, repaired_share) @ weight)
     return found
 
 

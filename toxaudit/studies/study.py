@@ -21,6 +21,7 @@ from toxaudit.studies.page import draw, markdown
 from toxaudit.studies.pooled import family_wise, pooled_coverage
 from toxaudit.studies.sbc import sbc
 from toxaudit.studies.scorer_errors import scorer_errors
+from toxaudit.studies.silence import FEWER_PROMPTS, silence
 
 Plan = Sequence[Callable[[], Study]]
 
@@ -36,6 +37,7 @@ QUICK: Plan = (
     partial(pooled_coverage, 24, SLACK, candidates=[4], fit=SHORT),
     partial(sbc, 60, SHORT),
     partial(gate_errors, 40),
+    partial(silence, FEWER_PROMPTS),
     partial(looks, 120, SLACK, available=(2400, 20_000)),
     partial(foresight, 200, SLACK),
     partial(family_wise, 20, SLACK, fit=SHORT),
@@ -53,6 +55,7 @@ FULL: Plan = (
     partial(pooled_coverage, 250, 0, candidates=[4, 2]),
     partial(sbc, 300),
     partial(gate_errors, 1000),
+    silence,
     partial(looks, 1000, 0),
     partial(foresight, 1000, 0),
     partial(family_wise, 150, 0),
