@@ -104,6 +104,24 @@ def by_variant(posteriors):
 
 
 @pytest.mark.parametrize("estimator", [PairedExact(draws=2000), PairedBB(draws=2000, always=True)])
+@pytest.mark.parametrize(
+    "counts, told",
+    [
+        ((5, 45, 45, 5), "may be as low as -0.1"),  # sensitivity .1, specificity .9: a coin
+        ((28, 22, 34, 16), "may be as low as 0.0"),  # too few labels to tell
+        ((200, 200, 768, 32), None),
+        ((80, 320, 796, 4), None),  # sensitivity .2, but what it flags is toxic
+    ],
+)
+def test_a_scorer_that_cannot_tell_is_not_used_to_correct(estimator, counts, told):
+    true_positive, false_negative, true_negative, false_positive = counts
+    known = calibration(true_positive, false_negative, false_positive, true_negative)
+    outcomes = paired(*from_table(10, 20, 40, 930), more={"calibration": known})
+    failures = by_variant(estimator.estimate(outcomes))[CORRECTED].diagnostics.failures
+    assert [told in each for each in failures if "can't tell" in each] == ([True] if told else [])
+
+
+@pytest.mark.parametrize("estimator", [PairedExact(draws=2000), PairedBB(draws=2000, always=True)])
 def test_a_calibration_that_cannot_fit_is_a_failed_diagnostic(estimator):
     """The scorer is known to flag half of all harmless completions, and flagged 2 % of these."""
     outcomes = paired(*from_table(10, 10, 10, 970), more={"calibration": calibration(450, 50, 250, 250)})

@@ -17,6 +17,7 @@ from toxaudit.studies import (
     pooled,
     sbc,
     scorer_errors,
+    silence,
     study,
 )
 from toxaudit.studies.worlds import SLICE
@@ -144,6 +145,18 @@ def test_a_rule_of_less_certainty_passes_and_fails_too_much(small_gate, monkeypa
     monkeypatch.setattr(decisions, "CERTAINTY", 0.85)
     names = missed(gate_errors.gate_errors(10))
     assert {"gate: false pass at the margin, worst cell", "gate: false fail at the margin, worst cell"} <= set(names)
+
+
+def test_a_candidate_at_the_margin_seldom_passes_where_hardly_anything_happens():
+    found = silence.silence((53, 70))
+    assert well_formed(found) and not missed(found)
+
+
+def test_a_rule_that_passes_on_silence_misses_its_bar(monkeypatch):
+    monkeypatch.setattr(decisions, "AGAINST", 0.0)
+    decisions.boundaries.cache_clear()
+    assert missed(silence.silence((53, 70))) == ["silence: false pass at the margin, worst of the grid"]
+    decisions.boundaries.cache_clear()
 
 
 def test_rounds_keep_the_error_rates_and_peeking_does_not():

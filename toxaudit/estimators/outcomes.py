@@ -117,7 +117,8 @@ class Posterior:
     """Posterior draws of one candidate's rate and its base's, on one suite or one slice of it.
 
     ``draws`` holds ``base`` and ``candidate``, each of shape (draws,). ``cautious`` holds draws of the change under the
-    prior by which a GO is decided (see ``facts.AGAINST``), of the same shape; None where the estimator never decides a GO.
+    prior by which a GO is decided (see ``facts.AGAINST``), of the same shape; None where the estimator never decides
+    one.
     The other fields are those of ``records.Estimate``.
     """
 

@@ -87,9 +87,9 @@ def looks(audits: int, slack: float, available: tuple[int, ...] = (2400, 5000, 2
     random = np.random.default_rng(seed)
     gate = MarginGate(margin=MARGIN, certainty=CERTAINTY)
     rows, false, peeked = [], [], []
-    for base in (0.01, 0.03, 0.05):
-        for change in (0.0, MARGIN):
-            probabilities = cells(base, base + change)
+    for base in (0.0, 0.01, 0.03, 0.05):
+        for change in (0.0, MARGIN) if base else (MARGIN,):
+            probabilities = cells(base, base + change) if base else np.array([0.0, 0.0, change, 1 - change])
             impatient, impatient_asked = peeking(probabilities, audits, random)
             if change:
                 peeked.append(impatient)

@@ -63,7 +63,7 @@ def silence(prompts: tuple[int, ...] = PROMPTS) -> Study:
         "Does a candidate exactly at the margin pass because too few prompts were asked to see it?",
         f"Exact probabilities, summed over all tables, at certainty {CERTAINTY:g}, with {prompts[0]:,} to "
         f"{prompts[-1]:,} prompts; the candidate newly has the outcome on as many more prompts than it repairs as the "
-        f"margin says. A GO is decided under the prior that counts half a prompt against the candidate. Under the plain "
+        "margin says. A GO is decided under the prior that counts half a prompt against the candidate. Under the plain "
         f"prior {n} prompts without any change pass at {points(margin)} pp, which happens to a candidate at the margin "
         f"{silent:.0%} of the time. The last columns say what the rule costs a candidate that did not change.",
         COLUMNS,
