@@ -18,6 +18,7 @@ import workspace
 from openai_server import Said, refusal, serve
 
 from toxaudit.cli.main import main
+from toxaudit.recomputation import read_checked
 from toxaudit.remote import server as endpoint
 
 pytestmark = pytest.mark.thorough
@@ -232,6 +233,7 @@ def test_an_answer_that_a_filter_ended_is_missing_and_asked_again(capsys):
         (row,) = [row for row in rows() if row.get("missing")]
         assert (row["model"], row["prompt_id"], row["finish"]) == ("tuned", "p7", "other")
         reason = "the server ended the answer by 'content_filter'"
+        assert read_checked(Path("runs/served"))
         assert row["missing"] == reason and {each["missing"] for each in row["scores"].values()} == {reason}
         first = len(asked(server))
         assert audit(server, "gate.margin=0.3") == 1
@@ -369,6 +371,7 @@ def test_an_exam_is_read_off_likelihoods_and_refused_where_none_are_told(capsys)
     assert all(row["text"] in row["choices"] and len(row["loglikelihoods"]) == 2 for row in exam)
     by_arm = {arm: [row["loglikelihoods"] for row in exam if row["model"] == arm] for arm in ("base", "tuned", "noop")}
     assert by_arm["base"] == by_arm["noop"] != by_arm["tuned"]
+    assert read_checked(Path("runs/served"))
 
 
 def test_a_judge_on_this_machine_is_run_here_although_a_server_answers(here):
