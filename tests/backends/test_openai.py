@@ -487,6 +487,15 @@ def test_a_refused_key_stops_the_audit_and_names_its_variable(monkeypatch, statu
         assert "refuses the key in the environment variable OPENAI_API_KEY (status 40" in said
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_no_address_is_not_looked_at(status):
+    with serve({**BOTH, "llama": lambda text: Reply(status, headers={"Location": "http://[::1"})}) as server:
+        said = sentence(lambda: answers(server, [request("a")]))
+        assert said.startswith(
+            f"The server at {server.host} has no model 'llama' at /v1/completions (status {status}): "
+        )
+
+
 def test_a_redirect_is_not_followed():
     with serve(BOTH) as other:
         away = Reply(302, headers={"Location": f"{other.url}/completions"})
