@@ -142,12 +142,15 @@ def test_draws_of_another_run_are_refused(run, tmp_path):
         read_checked(tmp_path / "run")
 
 
-def test_draws_that_are_no_numbers_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("factor", "mean"), [(float("nan"), "nan"), (float("inf"), "(nan|inf)"), (1e300, r"\d.*e\+299")]
+)
+def test_draws_that_are_no_rates_are_refused(factor, mean, tmp_path):
     run, result = finished.consistent_run(tmp_path, HARDER["go"])
     _, posteriors = finished.consistent(result)
-    nothing = {arm: draws * float("nan") for arm, draws in posteriors[0].draws.items()}
+    nothing = {arm: draws * factor for arm, draws in posteriors[0].draws.items()}
     write_draws([replace(posteriors[0], draws=nothing), *posteriors[1:]], run / "draws.parquet")
-    with pytest.raises(ToxauditError, match=r"'estimates.0.quantities.base.mean' is .* makes it nan"):
+    with pytest.raises(ToxauditError, match=rf"'estimates.0.quantities.base.mean' is .* makes it {mean}"):
         read_checked(run)
 
 

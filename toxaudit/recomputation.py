@@ -13,6 +13,8 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
@@ -112,7 +114,8 @@ def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
         place = f"estimates.{number}"
         yield from _differences(f"{place}.n", each.n, sum(each.counts.values()), "the sum of its counts")
         base, candidate = rates[archive.name_of(each)]
-        meant = summarise(_posterior(each, base, candidate), result.gate.margin, result.gate.cap)
+        with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
+            meant = summarise(_posterior(each, base, candidate), result.gate.margin, result.gate.cap)
         yield from _differences(place, each, meant, file.name)
 
 
