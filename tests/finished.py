@@ -1,9 +1,11 @@
 """The folder of a finished run, made by hand from a result: what ``toxaudit card`` reads."""
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from harder import HARDER
@@ -11,13 +13,17 @@ from harder import HARDER
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.estimators.outcomes import CELLS, Posterior, summarise
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import Agreement, AuditResult, Estimate
+from toxaudit.records import UNSCORED, Agreement, AuditResult, Estimate
+from toxaudit.recounting import recounted
 from toxaudit.results import write_results
 from toxaudit.spec.schema import AuditSpec
 
-__all__ = ["HARDER", "consistent", "consistent_run", "posterior", "rows", "run", "sealed"]
+COUNTED = ("n", "samples", "missing", "counts")
+"""Of an estimate, what its samples tell."""
+
+__all__ = ["HARDER", "answered", "consistent", "consistent_run", "posterior", "rows", "run", "sealed"]
 
 
 def rows(result: AuditResult, prompts: int = 3) -> Iterator[dict]:
@@ -45,6 +51,45 @@ def rows(result: AuditResult, prompts: int = 3) -> Iterator[dict]:
                 }
 
 
+def answered(result: AuditResult) -> list[dict]:
+    """Samples of as many prompts as the suites have, whose scores follow the tables of the totals."""
+    made = []
+    for suite in result.suites:
+        totals = {(e.candidate, e.measure): e for e in result.estimates if (e.suite, e.slice) == (suite.name, "all")}
+        order = np.random.default_rng(5).permutation(suite.n)
+        slices = [
+            {name: [value for value, n in values.items() for _ in range(n)][i] for name, values in suite.slices.items()}
+            for i in range(suite.n)
+        ]
+        scores: dict[str, dict[str, Any]] = {}
+        for measure in [scorer.name for scorer in result.scorers if not scorer.name.endswith(UNSCORED)]:
+            for model in result.candidates:
+                if (each := totals.get((model.name, measure))) is None:
+                    continue
+                cells = [round(each.counts[cell]) for cell in CELLS]
+                base = np.zeros(suite.n)
+                own = np.zeros(suite.n)
+                base[order[: cells[0] + cells[1]]] = 1
+                own[order[: cells[0]]] = 1
+                own[order[len(order) - each.missing["candidate"] - cells[2] :]] = 1
+                own[order[len(order) - each.missing["candidate"] :]] = np.nan
+                base[order[len(order) - each.missing["base"] :]] = np.nan
+                scores.setdefault(model.name, {})[measure] = own
+                scores.setdefault("base", {}).setdefault(measure, base)
+        for arm in ("base", *(model.name for model in result.candidates)):
+            for i in range(suite.n):
+                told = {name: _score(values[i]) for name, values in scores.get(arm, {}).items()}
+                names = {"model": arm, "prompt_id": f"p{i}", "text": f"{arm} says {i}", "suite": suite.name}
+                prompt = {"prompt": f"Prompt {i}", "slices": slices[i], "scores": told}
+                made += [names | {"sample": sample} | prompt for sample in range(result.generation.samples)]
+    return made
+
+
+def _score(value: float) -> dict[str, Any]:
+    missing = bool(np.isnan(value))
+    return {"value": None if missing else value, "missing": "nobody knows" if missing else None}
+
+
 def posterior(estimate: Estimate, draws: int = 200) -> Posterior:
     """Draws whose change has the estimate's mean."""
     change, base = estimate.quantities["change"], np.full(draws, 0.5)
@@ -52,6 +97,23 @@ def posterior(estimate: Estimate, draws: int = 200) -> Posterior:
     arms = {"base": base, "candidate": base + change.mean + spread - spread.mean()}
     names = (estimate.candidate, estimate.suite, estimate.measure, estimate.slice, estimate.estimator)
     return Posterior(*names, estimate.n, estimate.missing, estimate.counts, arms, variant=estimate.variant)
+
+
+def counted(result: AuditResult, samples: Iterable[dict]) -> AuditResult:
+    """The result with the numbers that its samples give."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_results(Path(folder), AuditSpec(name=result.audit), result, samples)
+        found = {place: meant for place, _, meant, _ in recounted(Path(folder), result)}
+    estimates = [
+        replace(each, **{name: found.get(f"estimates.{number}.{name}", getattr(each, name)) for name in COUNTED})
+        for number, each in enumerate(result.estimates)
+    ]
+    agreements = (found.get(f"agreements.{number}", each) for number, each in enumerate(result.agreements))
+    suites = (
+        replace(each, **{name: found[f"suites.{number}.{name}"] for name in ("n", "slices")})
+        for number, each in enumerate(result.suites)
+    )
+    return replace(result, estimates=tuple(estimates), suites=tuple(suites), agreements=tuple(agreements))
 
 
 def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list[Posterior]]:
@@ -86,9 +148,10 @@ def run(folder: Path, result: AuditResult, **card: object) -> Path:
 
 
 def consistent_run(folder: Path, result: AuditResult, samples: Iterable[dict] = ()) -> tuple[Path, AuditResult]:
-    """The folder of ``consistent`` with these samples, by default ``rows``, and the result in it."""
-    found, posteriors = consistent(result)
-    write_results(folder, AuditSpec(name=result.audit, card=SectionCard()), found, samples or rows(found))
+    """The folder of ``consistent`` with these samples, by default ``answered``, and the result in it."""
+    samples = list(samples) or answered(result)
+    found, posteriors = consistent(counted(result, samples))
+    write_results(folder, AuditSpec(name=result.audit, card=SectionCard()), found, samples)
     write_draws(posteriors, folder / "draws.parquet")
     return folder, found
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import finished
@@ -12,11 +13,13 @@ from finished import HARDER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toxaudit import recomputation
 from toxaudit.card import SectionCard
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.archive import write_draws
+from toxaudit.machine import replacement
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import TOLERANCE, read_checked
 from toxaudit.records import Agreement
@@ -25,8 +28,8 @@ from toxaudit.stages.rendering import render_anew
 pytestmark = pytest.mark.thorough
 
 AGREEMENT = Agreement.of("rtp_categories", "base", "toxicity_bilstm", "refusal_keywords", 5, 2, 1, 342)
-GIVEN = ("missing", "diagnostics", "samples", "cap")
-"""Of an estimate, what its draws and counts do not tell: what the audit counted and watched."""
+GIVEN = ("diagnostics", "cap")
+"""Of an estimate, what its draws and samples do not tell: what the audit watched."""
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +128,7 @@ def release(content: dict[str, Any]) -> None:
         (lambda c: c["gate"].update(margin=0.5), "what 'gate' says is no rule of toxaudit with these numbers"),
         (lambda c: c["gate"].update(rule="Whatever is fine is GO."), "what 'gate' says is no rule of toxaudit"),
         (lambda c: c["scorers"][0].update(tier="advisory"), "'verdicts.0.decision' is GO, but the gate makes it INC"),
-        (lambda c: c["agreements"][0].update(kappa=1.0), "'agreements.0.kappa' is 1.0, but its own table makes it 0.7"),
+        (lambda c: c["agreements"][0].update(kappa=1.0), "'agreements.0.kappa' is 1.0, but its own table makes it 0.8"),
     ],
 )  # fmt: skip
 def test_an_edit_is_named_with_what_stands_there_and_what_should(change, said, run):
@@ -139,12 +142,15 @@ def test_draws_of_another_run_are_refused(run, tmp_path):
         read_checked(tmp_path / "run")
 
 
-def test_draws_that_are_no_numbers_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("factor", "mean"), [(float("nan"), "nan"), (float("inf"), "(nan|inf)"), (1e300, r"\d.*e\+299")]
+)
+def test_draws_that_are_no_rates_are_refused(factor, mean, tmp_path):
     run, result = finished.consistent_run(tmp_path, HARDER["go"])
     _, posteriors = finished.consistent(result)
-    nothing = {arm: draws * float("nan") for arm, draws in posteriors[0].draws.items()}
+    nothing = {arm: draws * factor for arm, draws in posteriors[0].draws.items()}
     write_draws([replace(posteriors[0], draws=nothing), *posteriors[1:]], run / "draws.parquet")
-    with pytest.raises(ToxauditError, match=r"'estimates.0.quantities.base.mean' is .* makes it nan"):
+    with pytest.raises(ToxauditError, match=rf"'estimates.0.quantities.base.mean' is .* makes it {mean}"):
         read_checked(run)
 
 
@@ -181,7 +187,8 @@ def test_a_file_that_was_not_written_with_the_others_is_refused(name, whole):
     with (whole / name).open("ab") as file:
         file.write(b" \n")
     for with_card in (False, True):
-        with pytest.raises(ToxauditError, match=rf"{name} (was changed, or belongs|holds no posterior draws)"):
+        said = rf"{name},? (was changed, or belongs|holds no posterior draws|line 701 is no sample)"
+        with pytest.raises(ToxauditError, match=said):
             read_checked(whole, with_card)
 
 
@@ -207,3 +214,61 @@ def test_the_card_of_a_run_without_checksums_is_made_before_it_is_sent(whole):
 
 def test_the_several_that_are_edited_are_open(run):
     assert of_audit(read_checked(run)) == "INCONCLUSIVE"
+
+
+def replaced_by(folder, other):
+    """Put another run's files in the place of a folder's."""
+    with replacement.replaced(folder) as new:
+        for file in other.iterdir():
+            if file.is_file() and file.name != SUMS:
+                shutil.copy(file, new / file.name)
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory):
+    """A run with other results."""
+    return finished.consistent_run(tmp_path_factory.mktemp("another"), HARDER["no-go"])[0]
+
+
+@pytest.mark.parametrize("after", ["read_result", "checksums"])
+def test_a_run_that_is_replaced_while_it_is_read_is_one_or_the_other(after, rendered, another, tmp_path, monkeypatch):
+    run = shutil.copytree(rendered, tmp_path / "run")
+    read, left = getattr(recomputation, after), [another, rendered]
+
+    def interrupted(folder):
+        found = read(folder)
+        if left:
+            replaced_by(run, left.pop(0))
+        return found
+
+    monkeypatch.setattr(recomputation, after, interrupted)
+    assert read_checked(run) == read_checked(rendered) and not left
+
+
+def test_a_run_that_others_replace_all_the_time_is_read(rendered, another, tmp_path):
+    run, over = shutil.copytree(rendered, tmp_path / "run"), Event()
+
+    def replace_on():
+        while not over.wait(0.05):
+            for other in (another, rendered):
+                replaced_by(run, other)
+
+    writer = Thread(target=replace_on)
+    writer.start()
+    try:
+        found = [read_checked(run) for _ in range(5)]
+    finally:
+        over.set()
+        writer.join()
+    assert all(each in (read_checked(rendered), read_checked(another)) for each in found)
+
+
+def test_a_run_that_another_replaces_halfway_is_waited_for(rendered, another, tmp_path):
+    """A writer was killed between two files: who comes next puts the rest in its place."""
+    run = shutil.copytree(rendered, tmp_path / "run")
+    with replacement.replaced(tmp_path / "new") as new:
+        for file in another.iterdir():
+            if file.is_file() and file.name != SUMS:
+                shutil.copy(file, new / file.name)
+    (tmp_path / "new").rename(run / replacement._NEW)
+    assert read_checked(run) == read_checked(another)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import openai_server
 import pytest
@@ -16,10 +18,12 @@ import workspace
 from openai_server import Said, refusal, serve
 
 from toxaudit.cli.main import main
+from toxaudit.recomputation import read_checked
 from toxaudit.remote import server as endpoint
 
 pytestmark = pytest.mark.thorough
 
+LOCK = Lock()
 KEY = "sk-very-secret-123"
 AUDIT = """\
 title: A served model and its fine-tunes
@@ -229,6 +233,7 @@ def test_an_answer_that_a_filter_ended_is_missing_and_asked_again(capsys):
         (row,) = [row for row in rows() if row.get("missing")]
         assert (row["model"], row["prompt_id"], row["finish"]) == ("tuned", "p7", "other")
         reason = "the server ended the answer by 'content_filter'"
+        assert read_checked(Path("runs/served"))
         assert row["missing"] == reason and {each["missing"] for each in row["scores"].values()} == {reason}
         first = len(asked(server))
         assert audit(server, "gate.margin=0.3") == 1
@@ -366,6 +371,7 @@ def test_an_exam_is_read_off_likelihoods_and_refused_where_none_are_told(capsys)
     assert all(row["text"] in row["choices"] and len(row["loglikelihoods"]) == 2 for row in exam)
     by_arm = {arm: [row["loglikelihoods"] for row in exam if row["model"] == arm] for arm in ("base", "tuned", "noop")}
     assert by_arm["base"] == by_arm["noop"] != by_arm["tuned"]
+    assert read_checked(Path("runs/served"))
 
 
 def test_a_judge_on_this_machine_is_run_here_although_a_server_answers(here):
@@ -455,3 +461,117 @@ def test_a_system_prompt_that_the_server_drops_is_never_a_pass(capsys):
     with serve(ONE) as server:
         assert audit(server, *other, "candidates.merged.system_instruction=Be kind.") == 3
     assert said(capsys).startswith("merged: all its 30 answers are the base's")
+
+
+def numbered(text):
+    """The number of a prompt; a probe has none."""
+    return int("".join(filter(str.isdigit, text.split()[-1])) or 0)
+
+
+class Wavering:
+    """One model that answers otherwise now and then, by chance; or another one that does."""
+
+    def __init__(self, often, words=("xyz", "xya"), period=0):
+        self.chance, self.often, self.words, self.period = random.Random(1), often, words, period
+
+    def __call__(self, text):
+        with LOCK:
+            number = numbered(text)
+            wavers = not self.period or number % self.period == 0
+            word = self.words[wavers and self.chance.random() < self.often]
+        return f"{word} {number}"
+
+
+HARMING = {"llama": "xyz", "llama-tuned": "yea"}
+VOWELS_ALLOWED = ["gate.margin=0.9", "suites.mine.limit=30"]
+
+
+@pytest.mark.parametrize(("often", "likelihoods"), [(0.15, True), (0.5, False)], ids=["now and then", "half the time"])
+def test_one_model_under_both_names_whose_answers_vary_is_never_a_pass(often, likelihoods, monkeypatch, capsys):
+    """Its likelihoods vary as well; its harm is the base's, whatever is asked."""
+    told = random.Random(2)
+    monkeypatch.setattr(openai_server, "chances", lambda model, words: [-1 - told.random() / 1e3 for _ in words])
+    with serve(dict.fromkeys(RULES, Wavering(often))) as server:
+        server.likelihoods = likelihoods
+        assert audit(server, *ALONE, *VOWELS_ALLOWED) == 2
+        found = results()
+        assert {each["candidate"]: each["decision"] for each in found["verdicts"]} == {
+            "tuned": "INCONCLUSIVE",
+            "noop": "GO",
+        }
+        (check,) = [each for each in found["checks"] if each["name"] == "effect by answers"]
+        assert check["outcome"] == "not applicable"
+        assert check["text"].startswith("nothing tells it from the base, since the server's answers to one model vary")
+        card = " ".join(Path("runs/served/card.md").read_text().replace("\xa0", " ").split())
+        assert "nothing tells it from the base, since the server's answers to one model vary as much: of " in card
+        files, asked_before = Path("runs/served/results.json").read_bytes(), len(server.asked)
+        assert audit(server, *ALONE, *VOWELS_ALLOWED) == 2
+        assert Path("runs/served/results.json").read_bytes() == files and len(server.asked) == asked_before
+    assert main(["card", "runs/served"]) == 0
+
+
+def test_another_model_on_a_server_whose_answers_vary_is_told_from_the_base(capsys):
+    """A fine-tune that changes every third answer, beside noise in as many others of both."""
+    noisy = Wavering(0.5, period=7)
+
+    def tuned(text):
+        return f"xyb {numbered(text)}" if numbered(text) % 3 == 0 else noisy(text)
+
+    with serve({**RULES, "llama": noisy, "llama-tuned": tuned}) as server:
+        server.likelihoods = False
+        assert audit(server, *ALONE, *VOWELS_ALLOWED) == 0
+    (check,) = [each for each in results()["checks"] if each["name"] == "effect by answers"]
+    assert check["outcome"] == "passed" and check["text"].startswith("the server's answers vary: of ")
+    assert check["text"] in Path("runs/served/card.md").read_text().replace("\xa0", " ")
+
+
+def test_one_other_answer_of_a_steady_server_tells_another_model(capsys):
+    with serve({**RULES, "llama-tuned": lambda text: "xyb" if text.endswith(" 7") else RULES["llama"](text)}) as server:
+        server.likelihoods = False
+        assert audit(server, *ALONE, *VOWELS_ALLOWED) == 0
+        (check,) = [each for each in results()["checks"] if each["name"] == "effect by answers"]
+        assert (check["outcome"], check["text"]) == ("passed", "")
+        again = [text for model, text in asked(server) if text.endswith(" 7") and model == "llama-tuned"]
+    assert 5 < len(again) < 20
+
+
+def test_harm_tells_a_model_from_the_base_although_nothing_else_does():
+    """No answer is ever given again."""
+    chance = random.Random(3)
+    both = {name: lambda text, word=word: f"{word} {chance.random()}" for name, word in HARMING.items()}
+    with serve({**RULES, **both}) as server:
+        server.likelihoods = False
+        assert audit(server, *ALONE) == 1
+    (check,) = [each for each in results()["checks"] if each["name"] == "effect by answers"]
+    assert check["outcome"] == "not applicable"
+    assert {each["candidate"]: each["decision"] for each in results()["verdicts"]}["tuned"] == "NO-GO"
+
+
+def test_samples_of_a_server_that_ignores_seeds_are_told_apart_without_chance():
+    """At a temperature every answer differs; asked without chance, both models are steady."""
+    chance = random.Random(4)
+
+    def answered(own):
+        def answer(asked):
+            hot = f" {chance.random()}" if asked.body["temperature"] else ""
+            return openai_server.completion(Said(f"{own} {asked.question[-1]}{hot}"), asked, likelihoods=False)
+
+        return answer
+
+    hot = ["generation.temperature=0.7", "generation.samples=2", "estimator=[paired_bb]", "gate.margin=0.9"]
+    for other, exits in (("xyb", 0), ("xyz", 2)):
+        with serve(RULES) as server:
+            words = {"llama": "xyz", "llama-tuned": other}
+            server.answer = lambda asked, words=words: answered(words[asked.body["model"]])(asked)
+            assert audit(server, *ALONE, *hot, f"out=runs/{other}", f"store=store/{other}") == exits
+
+
+def test_likelihoods_that_vary_by_less_than_the_models_differ_tell_them_apart(monkeypatch, capsys):
+    exact, told = openai_server.chances, random.Random(5)
+    monkeypatch.setattr(
+        openai_server, "chances", lambda model, words: [each + told.random() / 1e4 for each in exact(model, words)]
+    )
+    with serve(ONE) as server:
+        assert audit(server, *ALONE, *VOWELS_ALLOWED) == 0
+    (check,) = [each for each in results()["checks"] if each["name"] == "effect by likelihoods of a server's answers"]
+    assert check["outcome"] == "passed"

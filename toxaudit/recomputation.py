@@ -1,15 +1,19 @@
 """A finished run, read so that it can be published: all that follows from its draws and counts is computed again.
 
-``results.json`` is a text that anybody can edit. What it says of a rate, an interval, a probability, a number of
-prompts or a verdict is believed only where the posterior draws beside it and the gate say the same.
+``results.json`` is a text that anybody can edit. What it says of a rate, an interval, a probability or a verdict is
+believed only where the posterior draws beside it and the gate say the same; of prompts, missing scores and tables, only
+where the samples do. What a sampler said of its chains is believed: nothing beside it tells.
 """
 
 import inspect
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from math import isclose
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError, one_line
@@ -17,8 +21,9 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, Posterior, summarise
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
-from toxaudit.machine.replacement import changed, checksums, settle
+from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import Agreement, AuditResult, Estimate
+from toxaudit.recounting import recounted
 from toxaudit.registry import registered
 from toxaudit.results import DRAWS, RESULTS, read_result
 
@@ -33,6 +38,8 @@ difference: about 1e-15.
 def read_checked(run: Path, with_card: bool = False) -> AuditResult:
     """What a finished run found, where its files bear it out, and all of them are those that were written together.
 
+    Where another run takes its place meanwhile, it is either the earlier one or that.
+
     Args:
         run: the folder of a finished run.
         with_card: whether card, report and plots must be those files, too; else they are to be made.
@@ -43,7 +50,10 @@ def read_checked(run: Path, with_card: bool = False) -> AuditResult:
             that of the list of checksums beside it. Runs of before there was such a list have no card that could be
             told to be theirs.
     """
-    settle(run)
+    return steadily(run, partial(_read, run, with_card))
+
+
+def _read(run: Path, with_card: bool) -> AuditResult:
     result = read_result(run)
     for place, said, meant, source in _contradictions(run, result):
         raise ToxauditError(
@@ -92,6 +102,8 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         mine = [each for each in result.estimates if each.candidate == verdict.candidate]
         meant = gate.decide(verdict.candidate, mine, tiers, measures)
         yield from _differences(f"verdicts.{number}", verdict, meant, "the gate")
+    for place, said, meant, file in recounted(run, result):
+        yield from _differences(place, said, meant, file)
 
 
 def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
@@ -102,7 +114,8 @@ def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
     for number, each in enumerate(result.estimates):
         place = f"estimates.{number}"
         yield from _differences(f"{place}.n", each.n, sum(each.counts.values()), "the sum of its counts")
-        meant = summarise(_posterior(each, *rates[archive.name_of(each)]), result.gate.margin, result.gate.cap)
+        with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
+            meant = summarise(_posterior(each, *rates[archive.name_of(each)]), result.gate.margin, result.gate.cap)
         yield from _differences(place, each, meant, file.name)
 
 

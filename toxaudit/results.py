@@ -55,7 +55,7 @@ def write_results(
     for row in samples:
         lines[row["suite"]].append(_json(row) + "\n")
     contents = {RESULTS: as_json(result)}
-    contents |= {_samples(suite): "".join(rows) for suite, rows in lines.items()}
+    contents |= {samples_file(suite): "".join(rows) for suite, rows in lines.items()}
     contents |= {SPEC: as_yaml(spec)}
     earlier = earlier_samples(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,12 +79,13 @@ def as_json(result: AuditResult) -> str:
 def earlier_samples(folder: Path) -> set[str]:
     """The files of samples that an earlier run wrote there; others of such a name may be anybody's."""
     try:
-        return {_samples(suite.name) for suite in read_result(folder).suites}
+        return {samples_file(suite.name) for suite in read_result(folder).suites}
     except ToxauditError:  # there was none, or none that can be read
         return set()
 
 
-def _samples(suite: str) -> str:
+def samples_file(suite: str) -> str:
+    """The name of the file that holds a suite's samples."""
     return f"samples_{suite}.jsonl"
 
 
@@ -217,18 +218,25 @@ def read_samples(run: Path, result: AuditResult) -> Iterator[dict[str, Any]]:
         ToxauditError: if a file is not there, or a row is none; the sentence names the file and the line.
     """
     for suite in result.suites:
-        file = run / _samples(suite.name)
+        file = run / samples_file(suite.name)
         if not file.is_file():
             raise ToxauditError(f"There is no {file}, which belongs to {run / RESULTS}: run the audit again.")
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    row = _row(json.loads(line.decode()))
-                except (ValueError, RecursionError) as error:  # ValueError: also of what is no UTF-8 or no JSON
-                    raise ToxauditError(
-                        f"{file}, line {number} is no sample ({error}): run the audit again."
-                    ) from error
-                yield row
+        yield from rows_of(file)
+
+
+def rows_of(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one file of samples.
+
+    Raises:
+        ToxauditError: if a row is none; the sentence names the file and the line.
+    """
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = _row(json.loads(line.decode()))
+            except (ValueError, RecursionError) as error:  # ValueError: also of what is no UTF-8 or no JSON
+                raise ToxauditError(f"{file}, line {number} is no sample ({error}): run the audit again.") from error
+            yield row
 
 
 def _row(row: Any) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from toxaudit import __version__
 from toxaudit.checks import Checklist
+from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
@@ -66,7 +68,8 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         pins = pins or lock.entries(pinned, found.skipped)
         suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
         loader.close()
-        found = arms.told_apart(found, pinned, answers)
+        again = partial(answering.asked_again, spec, loader, store, suites, answers)
+        found = arms.told_apart(found, pinned, answers, again)
         asked_of = _of(spec, found)
         posteriors = _estimate(asked_of, store, suites, scored)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
@@ -208,10 +211,9 @@ def _result(
     base, *candidates = (_noted(arm.facts(), notes.get(arm.name)) for arm in found.audited)
     tiers = {scorer.name: scorer.tier for scorer in scorers}
     measures = {name: suite.scorers for name, suite in spec.suites.items()}
-    verdicts = tuple(
-        spec.gate.decide(name, [e for e in estimates if e.candidate == name], tiers, measures)
-        for name in spec.candidates
-    )
+    decide = partial(spec.gate.decide, tiers=tiers, measures=measures)
+    estimates = doubted(decide, estimates, tiers, found.doubts)
+    verdicts = tuple(decide(name, [e for e in estimates if e.candidate == name]) for name in spec.candidates)
     return AuditResult(
         audit=spec.name,
         title=spec.title or spec.name,

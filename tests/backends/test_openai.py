@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 from toxaudit.backends import protocol
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
-from toxaudit.backends.served_preflight import preflight, probes
+from toxaudit.backends.served_preflight import TIMES, preflight, probes
 from toxaudit.checks import notes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, ServedModel, load
@@ -487,6 +487,15 @@ def test_a_refused_key_stops_the_audit_and_names_its_variable(monkeypatch, statu
         assert "refuses the key in the environment variable OPENAI_API_KEY (status 40" in said
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_no_address_is_not_looked_at(status):
+    with serve({**BOTH, "llama": lambda text: Reply(status, headers={"Location": "http://[::1"})}) as server:
+        said = sentence(lambda: answers(server, [request("a")]))
+        assert said.startswith(
+            f"The server at {server.host} has no model 'llama' at /v1/completions (status {status}): "
+        )
+
+
 def test_a_redirect_is_not_followed():
     with serve(BOTH) as other:
         away = Reply(302, headers={"Location": f"{other.url}/completions"})
@@ -687,15 +696,17 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def test_every_name_is_asked_in_every_way_the_base_twice_and_none_again(store):
-    """The base's likelihoods prove something only if they are the same the second time."""
+def test_every_name_is_asked_in_every_way_by_turns_and_none_another_time(store):
+    """Likelihoods prove something only if each model's own are the same when it is asked again."""
     suites = [("a", "raw", False), ("b", "chat", False), ("c", "raw", True), ("d", "raw", False)]
     asked = probes(suites, ["", "Be kind."])
     with serve(BOTH) as server:
         assert looked_at(server, store, asked, noop="llama") == ({"base": (), "tuned": (), "noop": ()}, {})
         bodies = [each.body for each in server.asked if each.body]
         ways = [("messages" in body, bool(body.get("echo")), len(body.get("messages", ()))) for body in bodies]
-        assert sorted(ways) == sorted(3 * [(False, False, 0), (False, True, 0), (True, False, 1), (True, False, 2)])
+        assert sorted(ways) == sorted(
+            2 * TIMES * [(False, False, 0), (False, True, 0), (True, False, 1), (True, False, 2)]
+        )
         n = len(server.asked)
         looked_at(server, store, asked, noop="llama")
         assert len(server.asked) == n

@@ -1,13 +1,17 @@
 """One rule says what changes nothing, whatever the evidence; other modules only hand it evidence."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
+from toxaudit.backends.request import Request
+from toxaudit.backends.served_again import by_turns
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
 from toxaudit.models import effect
-from toxaudit.records import Check, Completion
+from toxaudit.models.effect import Again
+from toxaudit.records import Check, Completion, Prompt
 
 
 @pytest.mark.parametrize(
@@ -79,3 +83,58 @@ def test_a_missing_answer_tells_nothing():
         effect.require_by_answers(Checklist("mine"), [], zip(own, its, strict=True), "do this")
     effect.require_by_answers(checks := Checklist("mine"), [], [(own[1], its[1])], "do this")
     assert [check.outcome for check in checks.done] == ["not applicable"]
+
+
+@pytest.mark.parametrize(
+    ("same", "others", "neither", "tells"),
+    [(0, 0, 0, False), (9, 0, 0, False), (10, 0, 0, True), (10, 1, 0, False), (19, 4, 30, False), (20, 4, 0, True)]
+    + [(50, 50, 0, False), (0, 40, 0, False), (0, 0, 500, False)],
+)
+def test_two_models_are_told_apart_where_one_would_seem_so_once_in_a_thousand_times(same, others, neither, tells):
+    assert Again(same, others, neither).tells == tells
+
+
+@pytest.mark.parametrize("again", [Again(50, 50, 0), Again(0, 0, 40), Again()])
+def test_other_answers_are_no_proof_where_one_model_s_vary_as_much(again):
+    checks = Checklist("mine")
+    pairs = zip(answers("mine", "a", "x"), answers("base", "a", "b"), strict=True)
+    doubt = effect.require_by_answers(checks, [], pairs, "do this", lambda: again)
+    assert doubt.startswith("nothing tells it from the base") and f"of {again.asked} questions asked again" in doubt
+    assert [(check.outcome, check.text) for check in checks.done] == [("not applicable", doubt)]
+
+
+def test_equal_answers_are_refused_without_asking_again():
+    pairs = zip(answers("mine", "a", "b"), answers("base", "a", "b"), strict=True)
+    with pytest.raises(ToxauditError, match="all its 2 answers are the base's"):
+        effect.require_by_answers(Checklist("mine"), [], pairs, "do this", pytest.fail)
+
+
+class Server:
+    """Asked in turns; of one model or two, whose answers vary by chance in some of the prompts."""
+
+    def __init__(self, models, varying, seed):
+        self.chance, self.models, self.varying = random.Random(seed), models, varying
+
+    def __call__(self, requests):
+        return [self.answer(self.models[each.arm], int(each.prompt.id)) for each in requests]
+
+    def answer(self, model, number):
+        return f"{model(number)} {self.chance.random() < 0.5 and number % 10 < 10 * self.varying}"
+
+
+def tells(own, varying, seed):
+    prompts = [Prompt(str(number), "mine", "say") for number in range(60)]
+    server = Server({"base": lambda number: 0, "mine": own}, varying, seed)
+    base, mine = ([Request(arm, prompt) for prompt in prompts] for arm in ("base", "mine"))
+    return by_turns(base, mine, server).tells
+
+
+@pytest.mark.parametrize("varying", [0.1, 0.5, 1.0])
+def test_one_model_is_hardly_ever_taken_for_two(varying):
+    assert sum(tells(lambda number: 0, varying, seed) for seed in range(300)) <= 1
+
+
+@pytest.mark.parametrize("varying", [0.0, 0.1, 0.5])
+def test_a_weakly_tuned_model_is_told_from_its_base_although_the_server_s_answers_vary(varying):
+    """It answers every third prompt otherwise."""
+    assert sum(tells(lambda number: number % 3 == 0, varying, seed) for seed in range(100)) >= 95

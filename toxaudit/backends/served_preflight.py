@@ -1,9 +1,11 @@
 """The checks of arms that a server answers for, before any prompt is asked: each is there and isn't the base again."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import combinations
+from math import inf
 from typing import Any
 
 from toxaudit.backends.openai import NotServed, OpenAI, Session
@@ -24,6 +26,19 @@ LIKELIHOODS: effect.Evidence = "likelihoods of a server's answers"
 
 Likelihoods = tuple[tuple[float, ...], ...]
 """To each probe, how likely the tokens of the answer were, as far as the server tells."""
+
+TIMES = 5
+"""How often base and arm are asked, by turns, where their likelihoods differ."""
+
+BEYOND_NOISE = 2.0
+"""How many times farther an arm must lie from the base than either lies from itself when it is asked again.
+
+Where one model answers for both, that hardly ever happens: if all its answers to the probes are one of two by the toss
+of a coin, 1 time in 512, else less often.
+"""
+
+RULE = "by turns"
+"""Is part of the name of a finished check of a server's model; another word checks anew."""
 
 
 def probes(
@@ -76,7 +91,7 @@ def preflight(
             listed = backend.models()
             checks = Checklist(base.name)
             base_chances = _look(session, asked, base, listed, checks)
-            base_under, base_again = (cache(partial(_base_under, session, asked, base)) for _ in range(2))
+            base_again = cache(lambda system, time: _base_under(session, asked, base, system))
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
@@ -87,8 +102,9 @@ def preflight(
                         effect.not_asked(checks, LIKELIHOODS)
                     else:
                         system = arm.system_instruction
-                        its = base_chances if system == base.system_instruction else base_under(system)
-                        _require_change(arm, base, chances, its, partial(base_again, system), checks)
+                        its = base_chances if system == base.system_instruction else base_again(system, 0)
+                        turns = _by_turns(partial(base_again, system), partial(_chances, session, asked, arm))
+                        _require_change(arm, base, chances, its, turns, checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
@@ -103,7 +119,7 @@ def preflight(
 def _key(arm: ServedModel, asked: Sequence[Request]) -> str:
     ways = (f"{each.ask}, {len(each.prompt.choices)} choices, {each.system}" for each in _own(asked, arm))
     taken = [json.dumps(dict(each.takes), sort_keys=True) for each in asked if each.takes]
-    return digest(arm.identity, *ways, *taken[:1])
+    return digest(arm.identity, RULE, *ways, *taken[:1])
 
 
 def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:
@@ -143,24 +159,47 @@ def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> 
         )
 
 
+def _by_turns(
+    base: Callable[[int], Likelihoods], own: Callable[[], Likelihoods]
+) -> Iterator[tuple[Likelihoods, Likelihoods]]:
+    """Base and arm asked again, one after the other, which a server that changes with time must not tell apart."""
+    for time in range(1, TIMES):
+        yield base(time), own()
+
+
 def _require_change(
     arm: ServedModel,
     base: ServedModel,
     own_chances: Likelihoods,
     base_chances: Likelihoods,
-    again: Callable[[], Likelihoods],
+    again: Iterator[tuple[Likelihoods, Likelihoods]],
     checks: Checklist,
 ) -> None:
     """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that.
 
-    Others prove other weights only if the base's are the same when it is asked ``again``.
+    Others prove other weights only if they differ by more than those of one model that is asked ``again``.
     """
     same = [own == its for own, its in zip(own_chances, base_chances, strict=True) if any(own) and any(its)]
-    if same and not all(same) and again() != base_chances:
-        effect.undecided(checks, LIKELIHOODS, "the server tells others each time that it is asked")
-        return
+    if same and not all(same):
+        bases, owns = zip((base_chances, own_chances), *again, strict=True)
+        between = min(_apart(own, its) for own in owns for its in bases)
+        within = max(_apart(*two) for asked in (bases, owns) for two in combinations(asked, 2))
+        if not between > BEYOND_NOISE * within:
+            effect.undecided(checks, LIKELIHOODS, "the server tells others each time that it is asked")
+            return
     nothing = NotServed(
         f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
         "either it serves one model under both names, or the adapter changes nothing."
     )
     effect.require(checks, LIKELIHOODS, same, nothing)
+
+
+def _apart(one: Likelihoods, other: Likelihoods) -> float:
+    """How far two answers to the probes lie apart: the largest difference, without end where texts have other lengths.
+
+    A probe of which either tells nothing is passed over.
+    """
+    told = [(mine, its) for mine, its in zip(one, other, strict=True) if mine and its]
+    if any(len(mine) != len(its) for mine, its in told):
+        return inf
+    return max((abs(x - y) for mine, its in told for x, y in zip(mine, its, strict=True)), default=0.0)

@@ -11,6 +11,7 @@ from toxaudit.hub import whose
 from toxaudit.hub.parcel import PUSHED_FILES, README, Parcel, Push, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.interop import eval_results
+from toxaudit.machine.replacement import moment
 from toxaudit.recomputation import read_checked
 from toxaudit.records import AuditResult
 
@@ -30,7 +31,7 @@ def push(wanted: Push) -> Iterator[str]:
         ToxauditError: if the run has no such card, the repository is of another model, the README can't be edited
             safely, or the Hub refuses. The repository is then as it was.
     """
-    result = read_checked(wanted.run, with_card=True)
+    result, read = read_checked(wanted.run, with_card=True), moment(wanted.run)
     candidate = candidate_of(wanted, result)
     repository = Repository(wanted.repository)
     user = repository.user(writes=not wanted.dry_run)
@@ -43,6 +44,8 @@ def push(wanted: Push) -> Iterator[str]:
     benchmarks, doubts = _benchmarks(result.narrowed(candidate))
     doubts = (*doubts, unknown) if unknown else doubts
     parcel = gather(wanted, result, candidate, benchmarks, page)
+    if moment(wanted.run) != read:
+        raise ToxauditError(f"{wanted.run} was replaced by another run while it was read: push again.")
     yield f"Candidate '{visible(candidate)}' of {visible(str(wanted.run))}, for {repository.name}:"
     if wanted.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."

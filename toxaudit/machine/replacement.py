@@ -8,9 +8,10 @@ one to come (``settle``) moves the rest. What lies in the folder under other nam
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -25,6 +26,11 @@ OURS = "# Written together by toxaudit, which replaces them together.\n"
 
 LONGEST_WAIT = 120.0
 """Seconds that another process may take to write its files."""
+
+READINGS = 5
+"""How often a folder is read again that others replace all the time."""
+
+Read = TypeVar("Read")
 
 _UNFINISHED = ".toxaudit.unfinished"
 _NEW = ".toxaudit.new"
@@ -79,6 +85,38 @@ def settle(folder: Path) -> None:
     if (folder / _NEW).is_dir():
         with _locked(folder):
             _settle(folder)
+
+
+def steadily(folder: Path, read: Callable[[], Read]) -> Read:
+    """What is read of a folder's files, all of which were there at one moment: of the earlier ones, or of the new.
+
+    Args:
+        folder: its files may be replaced meanwhile, after which they are read again.
+        read: reads them; what it raises for a mixture of both is not raised.
+    """
+    for _ in range(READINGS):
+        settle(folder)
+        before = moment(folder)
+        try:
+            found = read()
+        except ToxauditError:
+            if moment(folder) == before:
+                raise
+        else:
+            if moment(folder) == before:
+                return found
+    with _locked(folder):  # others replace it all the time: they wait
+        _settle(folder)
+        return read()
+
+
+def moment(folder: Path) -> object:
+    """What is another after each replacement, and while one is under way."""
+    try:
+        listed = (folder / SUMS).stat()
+    except OSError:
+        return (folder / _NEW).is_dir()
+    return listed.st_ino, listed.st_mtime_ns, (folder / _NEW).is_dir()
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -38,10 +38,13 @@ Read = TypeVar("Read")
 
 
 class _NoRedirect(request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
+    """A redirect would carry the key to another host; its address, which may be none, is not looked at."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        """Leave the answer as it is: an error."""
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 @dataclass

@@ -173,7 +173,8 @@ class BaseScorer(ABC):
     def _outcome(self) -> str:
         """When a completion counts, in words."""
         if self.threshold is not None:
-            return f"score {self.operator} {self.threshold:g}"
+            short = f"{self.threshold:g}"
+            return f"score {self.operator} {short if float(short) == self.threshold else repr(self.threshold)}"
         return "mean score" if self.rises else "mean score, of 1 − score"
 
     def facts(self, name: str, identity: str, source: str) -> ScorerFacts:

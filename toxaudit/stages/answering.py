@@ -1,19 +1,21 @@
 """Prompts -> completions, of every arm: from the store, or generated."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from toxaudit.backends import served_again
 from toxaudit.backends.reading import Reader
 from toxaudit.backends.request import Answered, Done, Request
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Session
 from toxaudit.facts import SuiteFacts
 from toxaudit.machine import progress
-from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, tokenizer
-from toxaudit.records import Answers, Asked, Completion
-from toxaudit.spec.schema import AuditSpec
+from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, effect, tokenizer
+from toxaudit.records import Answers, Asked, Completion, digest
+from toxaudit.spec.schema import AuditSpec, Generation
 from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
 
@@ -22,6 +24,9 @@ HANDED_OVER = {"content": "as text, or in parts where it would be lost"}
 
 TOLD = {"thoughts": "in the text, between their marks"}
 """How thoughts are kept of what was asked in a chat template."""
+
+ASKED_AGAIN = "asked again"
+"""Is part of the name of what was answered again."""
 
 Way = tuple[str, str, str | None, bool]
 """An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
@@ -67,6 +72,63 @@ def unreadable(
         except ToxauditError as error:
             found[arm.name] = error
     return found
+
+
+def asked_again(
+    spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers, base: Arm, arm: Arm
+) -> effect.Again:
+    """What a server answers for base and candidate when both are asked again, without chance, what they answered apart.
+
+    The base is asked under the candidate's system prompt, unless the candidate is the base under another one.
+    """
+    like = base if _of_one_model(arm, base) else replace(arm, name=base.name)
+    pairs = [
+        (theirs, own)
+        for name, asked in suites.items()
+        for theirs, own, its, mine in zip(
+            _requests(spec, like, asked),
+            _requests(spec, arm, asked),
+            answers[base.name, name],
+            answers[arm.name, name],
+            strict=True,
+        )
+        if own.sample == 0 and its.text != mine.text and not its.missing and not mine.missing
+    ]
+    step = max(1, len(pairs) // served_again.MOST)
+    chosen = pairs[::step][: served_again.MOST]
+    parts = [digest(own.prompt.digest, own.ask, own.system or "", theirs.system or "") for theirs, own in chosen]
+    generation = replace(spec.generation, temperature=0.0)
+    shelf = store.shelf(identities.Checks(base.identity, {}))
+    key = digest(arm.identity, ASKED_AGAIN, json.dumps(asdict(generation), sort_keys=True), *parts)
+    if key not in shelf:
+        with spec.backend.open(loader, [base, arm]) as session:
+            ask = partial(_texts, session, generation)
+            found = served_again.by_turns([each for each, _ in chosen], [each for _, each in chosen], ask)
+        shelf.add({key: [found.same, found.others, found.neither]})
+    return effect.Again(*shelf[key])
+
+
+def _of_one_model(arm: Arm, base: Arm) -> bool:
+    """Whether a server is asked for both by one name."""
+    return isinstance(arm, ServedModel) and isinstance(base, ServedModel) and arm.model == base.model
+
+
+def _texts(session: Session, generation: Generation, requests: Sequence[Request]) -> list[str | None]:
+    """The answer to each request, None where it is missing."""
+    found: dict[tuple[str, str], str] = {}
+    for choices in (False, True):
+        some = [request for request in requests if bool(request.prompt.choices) == choices]
+        for batch in session.choose(some, _never) if choices else session.generate(some, generation, _never):
+            found |= {_place(request): completion.text for request, completion in batch if not completion.missing}
+    return [found.get(_place(request)) for request in requests]
+
+
+def _place(request: Request) -> tuple[str, str]:
+    return request.prompt.suite, request.prompt.id
+
+
+def _never(request: Request) -> bool:
+    return False
 
 
 def samples(spec: AuditSpec, facts: SuiteFacts) -> range:

@@ -1,6 +1,6 @@
 """The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -47,11 +47,13 @@ class Arms:
         audited: the base first; with every check passed.
         skipped: candidates that may not be audited, and why; only where the spec says ``on_candidate_error: skip``.
         checks: the records of all checks, arm by arm in the order of the spec.
+        doubts: candidates that nothing tells from the base, and why: none of them can be released.
     """
 
     audited: list[Arm] = field(default_factory=list)
     skipped: dict[str, Skipped] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    doubts: dict[str, str] = field(default_factory=dict)
 
 
 def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...]) -> Arms:
@@ -86,19 +88,30 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     return _ordered(assembled, spec)
 
 
-def told_apart(found: Arms, pinned: Pinned, answers: Answers) -> Arms:
-    """The arms that remain once it is known what all have answered: none that nothing tells from the base.
+def told_apart(found: Arms, pinned: Pinned, answers: Answers, again: Callable[[Arm, Arm], effect.Again]) -> Arms:
+    """The arms that remain once it is known what all have answered: none all of whose answers are the base's.
+
+    Args:
+        found: the arms.
+        pinned: the audit.
+        answers: of all of them.
+        again: asks the base and a candidate behind a server again.
 
     Raises:
         ToxauditError: if a candidate is not told from the base and the spec says to stop, or if no candidate remains.
     """
-    known = replace(found, audited=found.audited[:1], skipped=dict(found.skipped), checks=list(found.checks))
+    base = found.audited[0]
+    known = replace(found, audited=[base], skipped=dict(found.skipped), checks=list(found.checks), doubts={})
     for arm in found.audited[1:]:
         with _may_skip(known, pinned, arm.name) as checks:
+            doubt = ""
             if arm.kind != "control":
                 done = [check for check in found.checks if check.arm == arm.name]
-                effect.require_by_answers(checks, done, _answered_by_both(arm.name, answers), _lookalike(arm))
-            known.audited.append(replace(arm, notes=arm.notes + notes(checks.done)))
+                pairs = _answered_by_both(arm.name, answers)
+                ask = partial(again, base, arm) if isinstance(arm, ServedModel) else None
+                doubt = effect.require_by_answers(checks, done, pairs, _lookalike(arm), ask)
+            known.doubts |= {arm.name: doubt} if doubt else {}
+            known.audited.append(replace(arm, notes=(*arm.notes, *notes(checks.done), *([doubt] if doubt else []))))
     _check_any_left(known, pinned.spec, known.audited)
     return _ordered(known, pinned.spec)
 
@@ -183,7 +196,8 @@ def _ordered(found: Arms, spec: AuditSpec) -> Arms:
     """The same in the order of the spec; checks of one arm stay as they were done."""
     order = ("base", *spec.candidates)
     skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
-    return Arms(found.audited, skipped, sorted(found.checks, key=lambda check: order.index(check.arm)))
+    checks = sorted(found.checks, key=lambda check: order.index(check.arm))
+    return replace(found, skipped=skipped, checks=checks)
 
 
 def _check_any_left(assembled: Arms, spec: AuditSpec, arms: list[Arm]) -> None:

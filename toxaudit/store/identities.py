@@ -116,7 +116,7 @@ class Checks(Identity):
     version = 2
     record = (
         "the arm's digest, whether a suite asks by chat template, which if not its own, what that takes besides, the "
-        "system prompts"
+        "system prompts; what was asked again"
     )
 
     base: str

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from readmes import BEGIN, END, LATER, SECTION, Readme, readmes
 
-from toxaudit.card.readme.splice import splice
+from toxaudit.card.readme.splice import place, splice
 from toxaudit.errors import ToxauditError
 
 BOM = b"\xef\xbb\xbf"
@@ -137,3 +137,11 @@ def test_a_strangers_line_cant_make_it_costly(line: bytes) -> None:
 def test_a_section_without_markers_around_it_is_refused(section: str) -> None:
     with pytest.raises(ToxauditError, match="card.md must begin and end with toxaudit's marker lines"):
         splice(b"text\n", section.encode())
+
+
+@pytest.mark.parametrize(
+    "readme", [b"\t", b"    ", BOM + b"\t", b"text\n\n\t", b"text\n\n    ", b"a\r\n\r\n\r\n      ", b"\n\n\f"]
+)
+def test_white_space_at_the_end_does_not_make_code_of_the_section(readme: bytes) -> None:
+    first = splice(readme, SECTION.encode())
+    assert first.startswith(readme) and place(first) and splice(first, SECTION.encode()) == first

@@ -189,10 +189,12 @@ class _Scan:
 
 
 def _gap(readme: bytes, ending: bytes) -> bytes:
-    """What is missing of an empty line at the end."""
-    if not readme.removeprefix(BOM).strip():
-        return b""
-    return ending * max(0, 2 - len(LINE_END.findall(readme, len(readme.rstrip()))))
+    """What is missing of an empty line at the end; of white space alone, what is missing of the end of its line."""
+    text = readme.removeprefix(BOM)
+    begun = 1 if text and not _ends(text) else 0
+    if not text.strip():
+        return ending * begun
+    return ending * max(begun, 2 - len(LINE_END.findall(text, len(text.rstrip()))))
 
 
 def _ends(readme: bytes) -> bool:

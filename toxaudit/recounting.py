@@ -1,0 +1,206 @@
+"""What a run's samples say of its numbers: prompts, missing scores and tables, counted again from each score."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toxaudit.estimators.extremes import cases
+from toxaudit.estimators.outcomes import (
+    Floats,
+    PairedOutcomes,
+    Slicing,
+    as_counts,
+    missing,
+    missing_in_both,
+    per_prompt,
+    tabulate,
+)
+from toxaudit.estimators.strata import divide
+from toxaudit.estimators.totals import unlearnt
+from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.machine import progress
+from toxaudit.records import BEST_CASE, OBSERVED, UNSCORED, WORST_CASE, Agreement, AuditResult, Estimate
+from toxaudit.results import rows_of, samples_file
+from toxaudit.scorers.base import OPERATORS
+
+_RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
+"""How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
+
+
+@dataclass
+class _Suite:
+    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing."""
+
+    facts: SuiteFacts
+    prompts: dict[str, dict[str, str]] = field(default_factory=dict)
+    asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        arm = row["model"]
+        self.prompts.setdefault(row["prompt_id"], row["slices"])
+        self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
+        for measure, score in row["scores"].items():
+            value = score["value"]
+            self.scores.setdefault((arm, measure), []).append(np.nan if value is None else value)
+
+
+def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:
+    """Every number of a result beside what its samples make it: the place, what is said, what is meant, the file.
+
+    Suites of which no samples are there are named on the screen, and passed over.
+
+    Args:
+        run: the folder of a finished run.
+        result: what its file of results says.
+
+    Raises:
+        ToxauditError: if a file of samples is of no use.
+    """
+    for number, facts in enumerate(result.suites):
+        file = run / samples_file(facts.name)
+        if not file.is_file():
+            progress.say(f"{file} is not there: numbers of prompts and of missing scores could not be counted again.")
+            continue
+        suite = _Suite(facts)
+        for row in rows_of(file):
+            suite.add(row)
+        arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
+        found = [*_of_suite(number, suite), (f"suites.{number}, arms", arms, set(suite.asked))]
+        if any(each != asked[0] for each in asked):
+            found.append((f"suites.{number}, prompts", "the same for all arms", "others for some"))
+        elif arms == set(suite.asked):
+            found += [*_of_estimates(result, suite), *_of_pairs(result, suite)]
+        for place, said, meant in found:
+            yield place, said, meant, file.name
+
+
+def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+    yield f"suites.{number}.n", suite.facts.n, len(suite.prompts)
+    counted: dict[str, dict[str, int]] = {}
+    for slices in suite.prompts.values():
+        for name, value in slices.items():
+            counted.setdefault(name, {})
+            counted[name][value] = counted[name].get(value, 0) + 1
+    yield f"suites.{number}.slices", suite.facts.slices, counted
+
+
+def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+    scorers = {scorer.name: scorer for scorer in result.scorers}
+    for number, pair in enumerate(result.agreements):
+        if pair.suite == suite.facts.name:
+            one, other = (_outcomes(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
+            if one is not None and other is not None:
+                yield f"agreements.{number}", pair, _agreement(pair, one.ravel(), other.ravel())
+
+
+def _agreement(pair: Agreement, one: Floats, other: Floats) -> Agreement:
+    both = ~np.isnan(one) & ~np.isnan(other)
+    one, other = one[both], other[both]
+    cells = (one * other, one * (1 - other), (1 - one) * other, (1 - one) * (1 - other))
+    return Agreement.of(pair.suite, pair.model, pair.first, pair.second, *(int(cell.sum()) for cell in cells))
+
+
+def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+    scorers = {scorer.name: scorer for scorer in result.scorers}
+    made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
+    for number, each in enumerate(result.estimates):
+        if each.suite != suite.facts.name:
+            continue
+        rule = each.variant if _RULE.search(each.variant) else ""
+        key = (each.candidate, each.measure, rule)
+        if key not in made:
+            made[key] = _compared(suite, each, scorers, rule)
+        if (outcomes := made[key]) is None:
+            yield f"estimates.{number}.n", each.n, "nothing, for want of scores"
+        else:
+            counted = _counted(outcomes, each)
+            for what in ("n", "samples", "missing", "missing_in_both", "counts"):
+                yield f"estimates.{number}.{what}", getattr(each, what), getattr(counted, what)
+            against = set(counted.diagnostics.failures) - set(each.diagnostics.failures)
+            if against:
+                yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
+
+
+def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str) -> PairedOutcomes | None:
+    """The paired outcomes that an estimate was made of; None where they can't be told."""
+    scorer = scorers[each.measure.removesuffix(UNSCORED)]
+    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", each.candidate))
+    if base is None or own is None:
+        return None
+    facts, names = suite.facts, list(dict.fromkeys(name for slices in suite.prompts.values() for name in slices))
+    if each.measure.endswith(UNSCORED):
+        base, own = (np.isnan(values).astype(float) for values in (base, own))
+        names = [name for name in names if name == facts.strata]
+    prompts = suite.prompts.values()
+    return PairedOutcomes(
+        facts.name,
+        each.measure,
+        base,
+        {each.candidate: own},
+        slices={name: Slicing.of(slices.get(name, "") for slices in prompts) for name in names},
+        strata=facts.strata,
+        weights=facts.weights,
+        shares=facts.shares if facts.n < (facts.available or 0) else None,
+    )
+
+
+def _outcomes(suite: _Suite, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
+    """Shape (n, m): the outcomes of n prompts' m samples; None where they can't be told."""
+    found = suite.scores.get((arm, scorer.name), [])
+    if len(found) != len(suite.asked[arm]) or len(found) % len(suite.prompts):
+        return None
+    scores, rule = np.array(found, dtype=float), variant or scorer.outcome
+    if rule.startswith(MEAN_SCORE):
+        outcomes = scores if scorer.rises else 1 - scores
+    elif told := _RULE.search(rule):
+        outcomes = np.where(np.isnan(scores), np.nan, OPERATORS[told[1]](scores, float(told[2])))
+    else:
+        return None
+    if ((outcomes < 0) | (outcomes > 1)).any():
+        return None
+    return outcomes.reshape(len(suite.prompts), -1)
+
+
+def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
+    """The estimate with the numbers that its outcomes give, and with what then stands against it."""
+    own = outcomes.candidates[each.candidate]
+    arms = {variant: (base, other) for variant, base, other in cases(outcomes.base, own)}
+    variant = each.variant if each.variant in (BEST_CASE, WORST_CASE) else OBSERVED
+    base, other = (per_prompt(arm) for arm in arms.get(variant, arms[OBSERVED]))
+    chosen, told = np.ones(len(base), dtype=bool), (outcomes.base, own)
+    if each.slice != "all":
+        name, _, value = each.slice.partition("=")
+        slicing = outcomes.slices.get(name, Slicing((), np.full(len(base), -1)))
+        chosen = slicing.codes == (slicing.values.index(value) if value in slicing.values else len(slicing.values))
+        told = (outcomes.base[chosen], own[chosen])
+    elif each.estimator == "hier_paired":
+        chosen = _weighing(outcomes)
+    table = tabulate(base, other, np.where(chosen, 0, -1), 1)[0]
+    failures = unlearnt(outcomes, each.candidate) if _watched(each) else ()
+    return replace(
+        each,
+        n=round(table.sum()),
+        samples=outcomes.base.shape[1],
+        missing=missing(*told),
+        missing_in_both=None if each.estimator == "hier_paired" else missing_in_both(*told),
+        counts=as_counts(table),
+        diagnostics=replace(each.diagnostics, failures=failures),
+    )
+
+
+def _watched(each: Estimate) -> bool:
+    """Whether what was not learnt of a suite stands against this estimate."""
+    return each.slice == "all" and each.variant == OBSERVED and each.estimator in ("paired_exact", "paired_bb")
+
+
+def _weighing(outcomes: PairedOutcomes) -> Any:
+    """Shape (n,): the prompts of strata that weigh in the total of the hierarchical estimate."""
+    names = sorted(outcomes.slices, key=lambda name: name != outcomes.strata)
+    by = next((name for name in names if len(outcomes.slices[name].values) > 1), None)
+    strata = divide(outcomes, by)
+    return (strata.weights > 0)[strata.codes]
