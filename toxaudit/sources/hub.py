@@ -2,9 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from glob import escape
 from json import JSONDecodeError
 from pathlib import Path
@@ -29,6 +29,7 @@ class RepositoryFacts:
         licence: by its Hub name, where the card states one.
         gated: whether its terms must be accepted first.
         parameters: how many its safetensors hold, where the Hub has counted them.
+        kinds: a kind of number in safetensors, such as ``BF16`` -> how many of the parameters are of it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RepositoryFacts:
     licence: str | None
     gated: bool
     parameters: int | None
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class HubSource:
             licence=_licence(info),
             gated=bool(info.gated),
             parameters=int(counted.total) if counted else None,
+            kinds={str(kind): int(number) for kind, number in counted.parameters.items()} if counted else {},
         )
 
     def cached(self, patterns: tuple[str, ...] = ()) -> bool:
