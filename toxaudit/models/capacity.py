@@ -252,7 +252,6 @@ def _gguf_tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
         at += 4 + 8 * dimensions + 12  # its kind and place follow
     if total > 8 * len(data):  # less than a bit each
         raise ValueError("its tensors are larger than the file")
-    return total
 
 
 def _after_value(data: mmap.mmap, at: int, kind: int) -> int:
