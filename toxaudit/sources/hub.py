@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine import folders
+from toxaudit.machine import folders, progress
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import digest
 from toxaudit.sources.base import DOUBLES, LARGE_BYTES, Fetched, file_digest, pinned, wanted
@@ -139,7 +139,12 @@ class HubSource:
             at.check_disk(patterns)
         with sentences(self.reference, self.revision, self.repo_type):
             chosen = _filters(patterns, self.subfolder)
-            path = Path(snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **chosen))
+            bars = progress.of_downloads(f"fetching {self.shown}")
+            path = Path(
+                snapshot_download(
+                    self.reference, repo_type=self.repo_type, revision=at.revision, **chosen, tqdm_class=bars
+                )
+            )
         if not _listed(path):
             raise ToxauditError(
                 f"{self.reference} may lack files in the Hub cache, which holds no list of them: run once with the Hub "
