@@ -1,5 +1,8 @@
 """Progress moves with every token, and a log gets lines."""
 
+import subprocess
+import sys
+
 import pytest
 
 from toxaudit.machine import progress
@@ -65,3 +68,31 @@ def test_a_log_gets_lines(capsys):
         bar.update(2)
     first, word, last = capsys.readouterr().err.splitlines()
     assert "0/2" in first and word == "A word." and "2/2" in last
+
+
+def test_bars_of_libraries_are_silent_and_ours_are_not():
+    code = (
+        "from toxaudit.machine import progress\n"
+        "from tqdm.auto import tqdm\n"
+        "from huggingface_hub.utils import tqdm as of_the_hub\n"
+        "for _ in (*tqdm(range(3), desc='theirs'), *of_the_hub(range(3), desc='theirs')): pass\n"
+        "progress.bar('ours', 3, 'step').close()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "ours" in done.stderr and "theirs" not in done.stderr
+
+
+def test_a_download_has_one_bar_which_is_ours(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "DOWNLOAD_DELAY_SECONDS", 0)
+    kind = progress.of_downloads("fetching org/base")
+    asked = {"total": 0, "unit": "B", "unit_scale": True, "name": "hub", "bar_format": "theirs {n}"}
+    first, second = kind(desc="Downloading", **asked), kind(desc="Reconstructing", **asked)
+    list(kind(range(3), desc="Fetching 3 files"))
+    for bar in (first, second):
+        bar.total = 2000
+        bar.update(2000)
+        bar.set_description_str("Download complete")
+        bar.close()
+    said = capsys.readouterr().err
+    assert "fetching org/base" in said and "2.00k/2.00k" in said
+    assert not any(word in said for word in ("theirs", "Downloading", "Reconstructing", "Fetching", "complete"))

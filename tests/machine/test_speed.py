@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -64,3 +65,33 @@ def test_bfloat16_is_faster_where_the_cpu_has_it(monkeypatch, tmp_path, flags, h
     found = speed.speed(1)
     assert found.half == half
     assert (found.of("float32"), found.of("bfloat16")) == (found.flops, found.flops * half)
+
+
+@pytest.mark.parametrize(
+    ("told", "able"),
+    [
+        ("flags: fpu avx512f avx512_bf16", True),
+        ("flags: fpu amx_bf16 amx_tile", True),
+        ("Features: fp asimd bf16", True),
+        ("flags: fpu avx512f avx_ne_convert", False),
+        (None, False),
+    ],
+)
+def test_a_cpu_computes_in_bfloat16_where_it_has_instructions_for_that(monkeypatch, tmp_path, told, able):
+    file = tmp_path / "cpuinfo"
+    if told:
+        file.write_text(f"processor: 0\n{told}\n")
+    monkeypatch.setattr(speed, "CPU_INFO_FILE", file)
+    assert speed.computes_bfloat16("cpu") is able
+
+
+def test_a_gpu_is_asked_without_what_it_emulates(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert speed.computes_bfloat16("cuda")  # that of another machine
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    assert not speed.computes_bfloat16("cuda:1")
+    assert speed.computes_bfloat16("mps")

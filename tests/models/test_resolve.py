@@ -109,9 +109,9 @@ def test_a_control_is_generated_one_prompt_at_a_time_where_no_batch_size_is_give
     assert candidate(control=True).batch_size == 1
 
 
-@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), ("cuda", "bfloat16"), ("cuda:1", "bfloat16")])
-def test_dtype_auto_is_float32_on_a_cpu_and_bfloat16_on_a_gpu(tiny_base, store, device, dtype):
-    assert resolve_base(ModelSpec(pretrained=str(tiny_base)), device, store).dtype == dtype
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
+def test_dtype_auto_is_the_base_s_own(tiny_base, store, device):
+    assert resolve_base(ModelSpec(pretrained=str(tiny_base)), device, store).dtype == "float32"
 
 
 def test_a_misspelt_dtype_is_one_sentence_with_a_suggestion(tiny_base, store):

@@ -41,6 +41,7 @@ def look(tmp_path, monkeypatch):
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr("toxaudit.machine.speed.speed", lambda _: SPEED)
+    monkeypatch.setattr("toxaudit.machine.speed.computes_bfloat16", lambda device: device != "cpu")
 
     def look(*overrides, audit="hub"):
         return forecast.forecast(compose([f"audit={audit}", "executor.device=cpu", *overrides]))

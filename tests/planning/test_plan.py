@@ -5,19 +5,25 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import workspace
 from hub_server import Repository, serve
 from safetensors.torch import load_file
 
 from toxaudit.cli.main import main
+from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import speed
+from toxaudit.models.number_format import NumberFormat
 from toxaudit.planning import inquiry
+from toxaudit.planning.expected import Prospect
 from toxaudit.planning.inquiry import Inquiry
 from toxaudit.sources import HubSource, LocalSource, RepositoryFacts
+from toxaudit.spec.schema import ModelSpec
 
 UNREACHABLE = "http://127.0.0.1:9"
 SPEED = speed.Speed(flops=50e9, threads=1, half=1.0)
@@ -56,6 +62,9 @@ candidates:
 SUITE = "kind: dataset\ntitle: Prompts\ndata: org/prompts\nfile: prompts.jsonl\n"
 SCORER = "kind: classifier\ntitle: Class\npretrained: org/classifier\nlabel: hate\n"
 CONFIG = {"config.json": b"{}"}
+FACTS = RepositoryFacts("org/m", "c" * 40, {}, (), None, False, None)
+SLOW_ON_CPUS = "which CPUs compute slowly or not at all"
+AS_FILES_SAY = "unless its files, which are not here yet, name another one"
 
 
 def weights(size, **about):
@@ -220,7 +229,10 @@ def test_a_gpu_is_known_by_its_driver_s_tool(fresh, capsys, monkeypatch):
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setattr("toxaudit.planning.expected.version", lambda _: "2.13.0")
+    monkeypatch.setattr("toxaudit.machine.speed.computes_bfloat16", lambda device: device != "cpu")
+    tiny.edit_json(fresh / "models" / "base" / "config.json", dtype="bfloat16")
     out = planned(capsys, "audit=tiny")
+    assert said(out, "Computed in:") == "bfloat16, the base's own."
     assert "in bfloat16" in said(out, "Memory:") and said(out, "Memory:").endswith("2.1 GB free here.")
     assert " of the GPU at most, with " in said(out, "Memory:")
     assert said(out, "Time:").endswith(
@@ -228,7 +240,11 @@ def test_a_gpu_is_known_by_its_driver_s_tool(fresh, capsys, monkeypatch):
     )
     assert said(planned(capsys, "audit=tiny", "executor.device=cuda:1"), "Memory:").endswith("the base).")
     monkeypatch.setattr("toxaudit.planning.expected.version", lambda _: "2.13.0+cpu")
-    assert "in float32" in said(planned(capsys, "audit=tiny"), "Memory:")
+    out = planned(capsys, "audit=tiny")
+    assert "in float32" in said(out, "Memory:")
+    assert said(out, "Computed in:") == (
+        "float32 instead of the base's own bfloat16, as the CPU has no instructions for bfloat16."
+    )
 
 
 def test_prompts_that_are_not_here_yet_are_reckoned_by_the_hundred(fresh, capsys):
@@ -292,6 +308,33 @@ def test_a_repository_that_is_not_there_is_named_and_the_plan_goes_on(resolved):
         "The Hub has no repository org/gone, or it is private: check the name, or run `hf auth login`."
     )
     assert "Not resolved" not in out
+
+
+@pytest.mark.parametrize(
+    ("gguf_file", "kinds", "computed"),
+    [
+        (None, {"F32": 9, "BF16": 8, "I8": 99}, NumberFormat("float32")),
+        (
+            None,
+            {"F16": 9},
+            NumberFormat("float32", f"instead of its own float16, {SLOW_ON_CPUS}"),
+        ),
+        ("q4.gguf", {"F32": 9}, NumberFormat("bfloat16", AS_FILES_SAY)),  # the Hub counts other files
+        (None, {}, NumberFormat("bfloat16", AS_FILES_SAY)),
+    ],
+)
+def test_the_number_format_is_foretold_by_the_hub_s_count(fresh, monkeypatch, gguf_file, kinds, computed):
+    workspace.make(fresh)
+    monkeypatch.setattr("toxaudit.machine.speed.computes_bfloat16", lambda device: True)
+    facts = replace(FACTS, parameters=sum(kinds.values()) or None, kinds=kinds)
+    monkeypatch.setattr(Inquiry, "wait", lambda _: None)
+    monkeypatch.setattr(Inquiry, "facts", lambda _, source: facts)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    spec = compose(["audit=tiny", "executor.device=cpu"])
+    spec = replace(spec, base=ModelSpec(pretrained="org/m", gguf_file=gguf_file), candidates={})
+    prospect = Prospect(spec)
+    prospect.wait()
+    assert prospect.computed == computed
 
 
 def test_memory_follows_from_the_hub_s_count_of_parameters(resolved):
@@ -372,9 +415,6 @@ def test_a_hub_that_never_answers_is_waited_for_only_so_long(tmp_path):
     assert said(out, "Not resolved").startswith(
         f"(no answer from the Hub within 1.5 s): sizes, licences and gates of {ALL}"
     )
-
-
-FACTS = RepositoryFacts("org/m", "c" * 40, {}, (), None, False, None)
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ SMALLEST_WIDTH = 64
 """Inputs, and outputs, that a layer must have at least; smaller ones (a LoRA's) gain nothing."""
 
 LAYOUT_ROWS = 64
-"""The batch that the layout is made for; results are right for any other, too."""
+"""The batch that the layout is made for; results are right for any other, too, but rounded otherwise in bfloat16, where
+oneDNN has other kernels for 32 rows, and by width for 200: there, so many rows are multiplied at once, whatever the
+batch."""
 
 FREE_MEMORY_SHARE = 0.25
 """The packed copies may take no more than this share of the memory that is free."""
@@ -37,7 +39,7 @@ def pack(model: Any) -> Callable[[], None] | None:
         return None
     for layer in layers:
         weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), LAYOUT_ROWS)
-        layer.forward = _forward(weight, layer.bias)
+        layer.forward = _forward(weight, layer.bias, layer.weight.dtype is torch.bfloat16)
 
     def undo() -> None:
         for layer in layers:
@@ -46,7 +48,17 @@ def pack(model: Any) -> Callable[[], None] | None:
     return undo
 
 
-def _forward(weight: Any, bias: Any) -> Callable[[Any], Any]:
+def _forward(weight: Any, bias: Any, in_blocks: bool) -> Callable[[Any], Any]:
     import torch
 
-    return lambda inputs: torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    def multiply(inputs: Any) -> Any:
+        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+
+    def multiply_blocks(inputs: Any) -> Any:
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        filled = torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % LAYOUT_ROWS))
+        blocks = [multiply(block) for block in filled.split(LAYOUT_ROWS)]
+        outputs = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return outputs[: len(rows)].view(*inputs.shape[:-1], outputs.shape[-1])
+
+    return multiply_blocks if in_blocks else multiply

@@ -3,6 +3,7 @@
 Where it can't be written, as into a log on a full disk, it is lost, and the work goes on.
 """
 
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,13 +11,21 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
+# Bars of libraries, such as transformers' over a GGUF file or that of the Hub's client, would stand between ours.
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-from toxaudit.errors import one_line
-from toxaudit.records import Completion
+from tqdm import tqdm  # noqa: E402  (it reads its variable when it is imported)
+
+from toxaudit.errors import one_line  # noqa: E402
+from toxaudit.records import Completion  # noqa: E402
 
 BAR_FORMAT = "{l_bar}{bar}| {n:.0f}/{total:.0f} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 """tqdm's own format of a bar, without the decimals of what is half done."""
+
+
+DOWNLOAD_DELAY_SECONDS = 1
+"""A download that takes less is not shown."""
 
 
 def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
@@ -28,18 +37,46 @@ def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
         unit: what is counted, in the singular.
         done: how many units were done before, which tells nothing of the rate.
     """
+    return tqdm(total=total, initial=done, unit=unit, bar_format=BAR_FORMAT, **_look(what))
+
+
+def _look(what: str) -> dict[str, Any]:
+    """The settings of every bar of ours."""
     terminal = sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        initial=done,
-        desc=f"{one_line(what):<22}",
-        unit=unit,
-        file=None if terminal else _Lines(),
-        mininterval=0.1 if terminal else 15,
-        miniters=0,  # else tqdm guesses how many updates to pass over, and guesses anew after 10 seconds
-        dynamic_ncols=terminal,
-        bar_format=BAR_FORMAT,
-    )
+    return {
+        "desc": f"{one_line(what):<22}",
+        "file": None if terminal else _Lines(),
+        "mininterval": 0.1 if terminal else 15,
+        "miniters": 0,  # else tqdm guesses how many updates to pass over, and guesses anew after 10 seconds
+        "dynamic_ncols": terminal,
+        "disable": False,
+    }
+
+
+def of_downloads(what: str) -> type[Any]:
+    """The kind of bars that the Hub's client makes for one download, only the first of which over bytes is shown.
+
+    Args:
+        what: what is done, in words.
+    """
+    shown: list[Any] = []
+
+    class Download(tqdm):  # type: ignore[type-arg]
+        """A bar that looks like ours, whatever its maker asks for."""
+
+        def __init__(self, *items: Any, **asked: Any) -> None:
+            asked.pop("name", None)
+            is_first = asked.get("unit") == "B" and not shown
+            shown.extend([self] * is_first)
+            ours = _look(what) | {"bar_format": None, "delay": DOWNLOAD_DELAY_SECONDS, "disable": not is_first}
+            super().__init__(*items, **asked | ours)
+
+        def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+            """Keep our words."""
+
+        set_description_str = set_description
+
+    return Download
 
 
 def say(line: str) -> None:

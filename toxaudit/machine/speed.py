@@ -18,6 +18,9 @@ MEASURING_SECONDS = 0.05
 SPEEDUP_IN_BFLOAT16 = {"avx512_bf16": 2.0}
 """What a CPU can do -> how much faster it is then in bfloat16 than in float32, as measured on one."""
 
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What a CPU says that multiplies numbers in bfloat16 by instructions of its own; the last one is an ARM's."""
+
 CPU_INFO_FILE = Path("/proc/cpuinfo")
 """Where Linux says what its CPUs can do."""
 
@@ -61,6 +64,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a device multiplies in bfloat16 by instructions of its own, so that it is no slower than in float32.
+
+    A CPU is asked without torch, which would take seconds to import and calls bfloat16 supported where it emulates it.
+
+    Args:
+        device: torch's name of it. A GPU that isn't there, as when a run on another machine is planned, counts as able.
+    """
+    if device == "cpu":
+        return bool(BFLOAT16_FLAGS & _cpu_flags())
+    if not device.startswith("cuda"):
+        return True
+    import torch
+
+    if not torch.cuda.is_available():
+        return True
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def together(threads: int) -> float:
     """Operations a second of so many threads, each of which waits for the slowest, as in one product of them all."""
     from threadpoolctl import threadpool_limits
@@ -87,8 +110,13 @@ def _products(seed: int) -> float:
 
 def _half() -> float:
     """How many times as fast as float32 bfloat16 is here: 1 where that isn't known."""
-    try:
-        able = set(CPU_INFO_FILE.read_text().split())
-    except OSError:  # not Linux
-        return 1.0
+    able = _cpu_flags()
     return max((gain for what, gain in SPEEDUP_IN_BFLOAT16.items() if what in able), default=1.0)
+
+
+def _cpu_flags() -> set[str]:
+    """What the CPU says it can do; nothing where the system doesn't tell."""
+    try:
+        return set(CPU_INFO_FILE.read_text().split())
+    except OSError:  # not Linux
+        return set()

@@ -3,11 +3,12 @@
 import mmap
 import re
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import in_words, memory_free
@@ -15,8 +16,8 @@ from toxaudit.sources.base import wanted
 from toxaudit.sources.configured import MOST_LAYERS
 
 BYTES_OF_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
-CONVERTED_KINDS = {"F64", "F32", "F16", "BF16"}
-"""What loading turns into the number format that is asked for; all else stays as it is stored."""
+CONVERTED_KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""What loading turns into the number format that is asked for -> torch's name; all else stays as it is stored."""
 
 UNQUANTISED = re.compile(r"embed|lm_head")
 """Matrices that bitsandbytes doesn't quantise, by their names."""
@@ -27,8 +28,13 @@ GGUF_TEXT, GGUF_ARRAY = 8, 9
 MOST_GGUF_ENTRIES = 2**24  # texts of a vocabulary, fields, tensors: a file with more is broken
 
 SMALL_TABLES = 2**28  # numbers of tables that a model of any size may have
+GGUF_FORMATS: dict[int | None, str] = {0: "float32", 1: "float16", 28: "float64", 30: "bfloat16"}
+"""GGUF's number of a kind of tensor -> torch's name; all others are quantised."""
 GGUF_COUNTS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
 """GGUF's number of a type of whole numbers -> how it is read."""
+
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class WeightSizes:
         loaded: those of the parameters that loading turns into the number format that is asked for.
         matrices: those of ``loaded`` that bitsandbytes would quantise.
         fixed: bytes of the parameters that stay as they are stored.
+        stored_in: torch's name of the number format in which most of ``loaded`` are stored; None where these are
+            quantised, there are none, or it isn't known.
     """
 
     parameters: int
@@ -48,6 +56,7 @@ class WeightSizes:
     loaded: int
     matrices: int
     fixed: int = 0
+    stored_in: str | None = None
 
 
 def weight_sizes(path: Path) -> WeightSizes:
@@ -72,7 +81,31 @@ def weight_sizes(path: Path) -> WeightSizes:
         loaded=sum(prod(tensor.shape) for tensor in loaded),
         matrices=sum(prod(each.shape) for each in loaded if len(each.shape) == 2 and not UNQUANTISED.search(each.name)),
         fixed=sum(-(-prod(each.shape) * _bits(each.kind) // 8) for each in tensors if each.kind not in CONVERTED_KINDS),
+        stored_in=stored_in(_counted((each.kind, prod(each.shape)) for each in loaded)),
     )
+
+
+def stored_in(kinds: Mapping[str, int]) -> str | None:
+    """Torch's name of the number format in which most weights are stored that loading converts; None of none.
+
+    Args:
+        kinds: a safetensors kind -> how many numbers are of it.
+    """
+    most = _most({kind: count for kind, count in kinds.items() if kind in CONVERTED_KINDS})
+    return CONVERTED_KINDS[most] if most else None
+
+
+def _most(numbers: Mapping[Kind, int]) -> Kind | None:
+    """The kind of most numbers, if there are any."""
+    return max(numbers, key=lambda kind: numbers[kind], default=None)
+
+
+def _counted(tensors: Iterable[tuple[Kind, int]]) -> Counter[Kind]:
+    """How many numbers are of each kind, of tensors by their kind and size."""
+    numbers: Counter[Kind] = Counter()
+    for kind, count in tensors:
+        numbers[kind] += count
+    return numbers
 
 
 def memory_needed(weights: int | WeightSizes | Path, dtype: str, bits: int | None = None) -> int:
@@ -181,14 +214,15 @@ def _gguf(file: Path) -> WeightSizes:
     """From a GGUF file's list of tensors; all of them are dequantised when they are loaded."""
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            parameters = _gguf_parameters(data)
+            numbers = _counted(_gguf_tensors(data))
     except (struct.error, ValueError, OverflowError, OSError) as error:
         raise ToxauditError(f"{file} can't be read as GGUF: {error}.") from error
-    return WeightSizes(parameters, file.stat().st_size, loaded=parameters, matrices=0)
+    n = numbers.total()
+    return WeightSizes(n, file.stat().st_size, loaded=n, matrices=0, stored_in=GGUF_FORMATS.get(_most(numbers)))
 
 
-def _gguf_parameters(data: mmap.mmap) -> int:
-    """Walk through the metadata, which come first, and add up the tensors' shapes.
+def _gguf_tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Walk through the metadata, which come first: GGUF's number of each tensor's kind, and its numbers.
 
     Raises:
         ValueError, OverflowError, struct.error: it is no such file, or ends early.
@@ -211,11 +245,13 @@ def _gguf_parameters(data: mmap.mmap) -> int:
         (dimensions,) = struct.unpack_from("<I", data, at)
         if dimensions > 4:
             raise ValueError(f"a tensor has {dimensions} dimensions")
-        total += int(prod(struct.unpack_from(f"<{dimensions}Q", data, at + 4)))
+        numbers = int(prod(struct.unpack_from(f"<{dimensions}Q", data, at + 4)))
+        (kind,) = struct.unpack_from("<I", data, at + 4 + 8 * dimensions)
+        yield kind, numbers
+        total += numbers
         at += 4 + 8 * dimensions + 12  # its kind and place follow
     if total > 8 * len(data):  # less than a bit each
         raise ValueError("its tensors are larger than the file")
-    return total
 
 
 def _after_value(data: mmap.mmap, at: int, kind: int) -> int:

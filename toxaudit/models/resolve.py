@@ -1,5 +1,6 @@
 """What a spec names -> files on this machine and the digest by which all that is made with them is keyed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Literal
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import ModelFacts
-from toxaudit.models import adapter_file, declared, within
-from toxaudit.models.capacity import check_memory, memory_needed
+from toxaudit.models import adapter_file, declared, number_format, within
+from toxaudit.models.capacity import check_memory, memory_needed, stored_in
 from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
+from toxaudit.models.number_format import NumberFormat
 from toxaudit.models.other_template import OtherTemplate
+from toxaudit.models.refusing import refusing
 from toxaudit.models.view import view
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, RepositoryFacts, Source, parse, pinned
@@ -20,7 +23,9 @@ from toxaudit.sources.configured import check_counts
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store.shelves import Store
 
-DTYPES = ("float32", "bfloat16", "float16")
+Decide = Callable[[str | None], NumberFormat]
+"""What a model is computed in, given the checkpoint's own number format; None where its weights are quantised."""
+
 TOKENIZER = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The files of a tokenizer that is named apart from the weights."""
 
@@ -117,7 +122,12 @@ def resolve_base(spec: ModelSpec, device: str, store: Store) -> ResolvedModel:
     Raises:
         ToxauditError: if it can't be had, is too large for this machine, brings code, or has an unknown dtype.
     """
-    return _full("base", spec.pretrained, spec, dtype(spec.dtype, device), device, store)
+    number_format.check(spec.dtype)  # before anything is fetched
+
+    def decide(its_own: str | None) -> NumberFormat:
+        return number_format.chosen(spec.dtype, its_own, device)
+
+    return _full("base", spec.pretrained, spec, decide, device, store)
 
 
 def resolve_candidate(
@@ -142,8 +152,12 @@ def resolve_candidate(
         control = replace(base, name=name, kind="control", notes=(), batch_size=spec.batch_size or 1)
         return replace(control, expect=spec.expect or "GO")
     under, adapter = base, None
+
+    def decide(its_own: str | None) -> NumberFormat:
+        return number_format.as_told(base.dtype, its_own, "as the base is")
+
     if spec.pretrained:
-        under = _full(name, spec.pretrained, spec, base.dtype, device, store)
+        under = _full(name, spec.pretrained, spec, decide, device, store)
         if under.adapter and (spec.peft or spec.gguf_file or spec.load_in_4bit or spec.load_in_8bit):
             raise ToxauditError(
                 f"candidates.{name}.pretrained {under.adapter.reference} is an adapter: name it by 'peft'."
@@ -171,59 +185,51 @@ def tuned(name: str, spec: CandidateSpec, base: ResolvedModel, folder: Path, sen
     return replace(base, name=name, kind="trained", adapter=adapter, training=sentence, expect=spec.expect, notes=())
 
 
-def dtype(name: str, device: str) -> str:
-    """``auto`` made definite: float32 on a CPU, bfloat16 on a GPU.
-
-    Raises:
-        ToxauditError: if there is no such dtype.
-    """
-    if name == "auto":
-        return "float32" if device == "cpu" else "bfloat16"
-    if name not in DTYPES:
-        raise ToxauditError(f"base.dtype '{name}' is unknown.{did_you_mean(name, ('auto', *DTYPES))}")
-    return name
-
-
-def _full(name: str, reference: str, spec: WeightsSpec, number_format: str, device: str, store: Store) -> ResolvedModel:
+def _full(name: str, reference: str, spec: WeightsSpec, decide: Decide, device: str, store: Store) -> ResolvedModel:
     """A whole model; or, where the reference turns out to be an adapter's, that adapter under ``adapter``."""
     subfolder = spec.subfolder if subfolder_field(spec) else None
     source = parse(reference, spec.revision, subfolder=subfolder)
     bits = 4 if spec.load_in_4bit else 8 if spec.load_in_8bit else None
     if isinstance(source, HubSource) and not source.cached(weight_files(spec)):
-        _check_room(f"{name}: {source.shown}", source.facts(), spec, bits, number_format, device)
+        facts = source.facts()
+        likely = decide(None if spec.gguf_file else stored_in(facts.kinds)).name
+        _check_room(f"{name}: {source.shown}", facts, spec, bits, likely, device)
     fetched = source.fetch(weight_files(spec))
     if name != "base" and within.is_adapter(fetched.files.keys()):
-        return ResolvedModel(name, "adapter", fetched, fetched.path, number_format, adapter=fetched)
+        return ResolvedModel(name, "adapter", fetched, fetched.path, decide(None).name, adapter=fetched)
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     weights, said = _weights(source, fetched, root, spec.gguf_file), declared.read(root)
     check_counts(f"{fetched.reference} can't be loaded", root)
     kind = declared.kind(root, weights.path, said)
     words, about_words = _tokenizer(spec, store)
     notes, linked = tuple(_code_notes(weights.reference, root, spec)), view(weights, store)
+    folder = as_safetensors(linked, store)
+    with refusing(f"{name}: {fetched.reference} can't be loaded", linked.path):
+        computed = decide(number_format.own(linked.path))
     return ResolvedModel(
         name=name,
         kind="base" if name == "base" else kind,
         weights=linked,
-        folder=as_safetensors(linked, store),
-        dtype=number_format,
+        folder=folder,
+        dtype=computed.name,
         tokenizer=words,
         bits=bits,
         run_code=bool(spec.trust_remote_code),
         declared=replace(said, found=kind),
-        notes=notes + about_words,
+        notes=notes + about_words + computed.notes,
     )
 
 
 def _check_room(
-    where: str, facts: RepositoryFacts, spec: WeightsSpec, bits: int | None, number_format: str, device: str
+    where: str, facts: RepositoryFacts, spec: WeightsSpec, bits: int | None, dtype: str, device: str
 ) -> None:
     """Refuse weights that the memory has no room for, before gigabytes come down in vain.
 
     Where the Hub has not counted parameters, the files' own size is the least that they will take.
     """
     size = sum(size for name, size in facts.sizes.items() if wanted(name, weight_files(spec)))
-    needed = memory_needed(facts.parameters, number_format, bits) if facts.parameters else size
-    check_memory(where, needed if facts.parameters or not bits else 0, device, dtype=number_format)
+    needed = memory_needed(facts.parameters, dtype, bits) if facts.parameters else size
+    check_memory(where, needed if facts.parameters or not bits else 0, device, dtype=dtype)
 
 
 def _weights(source: Source, fetched: Fetched, root: Path, gguf_file: str | None) -> Fetched:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.memory import gpu_free, memory_free
-from toxaudit.models.capacity import WeightSizes, memory_needed, weight_sizes
+from toxaudit.models import number_format
+from toxaudit.models.capacity import WeightSizes, memory_needed, stored_in, weight_sizes
 from toxaudit.models.declared import json_object
-from toxaudit.models.resolve import dtype
+from toxaudit.models.number_format import NumberFormat
 from toxaudit.models.within import check_adapter, is_adapter
 from toxaudit.pinning.references import Reference, references
 from toxaudit.planning.inquiry import Inquiry
@@ -100,9 +101,10 @@ class Known:
             return self._by_name()
         n = self.facts.parameters
         weights = sum(size for name, size in self.facts.sizes.items() if wanted(name, ("*.safetensors",)))
+        its_own = stored_in(self.facts.kinds)
         if STORED_AS_USED & set(self.facts.tags):
-            return WeightSizes(n, weights, loaded=0, matrices=0, fixed=weights)
-        return WeightSizes(n, weights, loaded=n, matrices=n)
+            return WeightSizes(n, weights, loaded=0, matrices=0, fixed=weights, stored_in=its_own)
+        return WeightSizes(n, weights, loaded=n, matrices=n, stored_in=its_own)
 
     def _by_name(self) -> WeightSizes | None:
         told = COUNT.search(re.split(r"[/#]", self.source.shown)[-1])
@@ -200,12 +202,31 @@ class Prospect:
 
     @property
     def dtype(self) -> str:
-        """The number format of the models.
+        """Torch's name of the number format of the models, as far as it can be told."""
+        return self.computed.name
+
+    @cached_property
+    def computed(self) -> NumberFormat:
+        """The number format of the models, which is that of the base, and what is to be said of it.
 
         Raises:
-            ToxauditError: if the base's is unknown.
+            ToxauditError: if there is none of the name that the spec gives.
         """
-        return dtype(self.spec.base.dtype, self.device)
+        wanted, key = self.spec.base.dtype, self._key("base")
+        here = key in self.known and self.known[key].path is not None
+        its_own = self._own_format(here)
+        found = number_format.chosen(wanted, its_own, self.device)
+        if its_own or here or wanted != number_format.AUTO:
+            return found
+        return replace(found, why="unless its files, which are not here yet, name another one")
+
+    def _own_format(self, here: bool) -> str | None:
+        """The base's own number format, as far as it can be told; None where its weights are quantised, too."""
+        sizes = self.sizes.get("base")
+        stored = sizes.stored_in if sizes else None
+        if self.is_gguf("base"):
+            return stored if here else None  # what the Hub counts are other files
+        return number_format.configured(self.config("base")) or stored
 
     def is_gguf(self, arm: str) -> bool:
         """Whether an arm's own weights are a GGUF file."""

@@ -10,6 +10,7 @@ from toxaudit.checks import Checklist
 from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
+from toxaudit.models.number_format import NumberFormat
 from toxaudit.pinning import lock
 from toxaudit.planning import forecast
 from toxaudit.planning.expected import Known, Prospect
@@ -48,12 +49,23 @@ def describe(spec: AuditSpec) -> str:
     lines += ["", f"  To generate: {forecast.amount(spec, ahead)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
+    if not spec.backend.server:
+        lines.append(f"  Computed in: {_computed(prospect.computed)}.")
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
+
+
+def _computed(computed: NumberFormat) -> str:
+    """In what the models are computed, and why: that of the base is every arm's."""
+    return (
+        f"{computed.name} {computed.why}".replace(" its ", " the base's ")
+        if computed.why
+        else f"{computed.name}, the base's own"
+    )
 
 
 def _check_design(spec: AuditSpec, suites: Mapping[str, Asked], known: Mapping[str, Known]) -> list[str]:

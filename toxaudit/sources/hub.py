@@ -2,16 +2,16 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from glob import escape
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, cast
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine import folders
+from toxaudit.machine import folders, progress
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import digest
 from toxaudit.sources.base import DOUBLES, LARGE_BYTES, Fetched, file_digest, pinned, wanted
@@ -29,6 +29,7 @@ class RepositoryFacts:
         licence: by its Hub name, where the card states one.
         gated: whether its terms must be accepted first.
         parameters: how many its safetensors hold, where the Hub has counted them.
+        kinds: a kind of number in safetensors, such as ``BF16`` -> how many of the parameters are of it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RepositoryFacts:
     licence: str | None
     gated: bool
     parameters: int | None
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class HubSource:
             licence=_licence(info),
             gated=bool(info.gated),
             parameters=int(counted.total) if counted else None,
+            kinds={str(kind): int(number) for kind, number in counted.parameters.items()} if counted else {},
         )
 
     def cached(self, patterns: tuple[str, ...] = ()) -> bool:
@@ -136,7 +139,12 @@ class HubSource:
             at.check_disk(patterns)
         with sentences(self.reference, self.revision, self.repo_type):
             chosen = _filters(patterns, self.subfolder)
-            path = Path(snapshot_download(self.reference, repo_type=self.repo_type, revision=at.revision, **chosen))
+            bars = progress.of_downloads(f"fetching {self.shown}")
+            path = Path(
+                snapshot_download(
+                    self.reference, repo_type=self.repo_type, revision=at.revision, **chosen, tqdm_class=bars
+                )
+            )
         if not _listed(path):
             raise ToxauditError(
                 f"{self.reference} may lack files in the Hub cache, which holds no list of them: run once with the Hub "

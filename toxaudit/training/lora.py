@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.machine import threads
+from toxaudit.machine import speed, threads
 from toxaudit.models import ResolvedModel, load, quiet_peft
 from toxaudit.sources import parse
 from toxaudit.spec.schema import TrainingStage
@@ -154,9 +154,8 @@ def _rate(step: int, warmup: int, total: int) -> float:
 
 
 def _dtype(device: str) -> str:
-    """The number format tuning computes in: bfloat16 where the machine has it."""
-    import torch
+    """The number format tuning computes in, whatever that of the audit: bfloat16 where the machine has it.
 
-    if device != "cpu":
-        return "bfloat16"
-    return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+    The adapter's own weights are float32 all the same, as PEFT makes them: steps would be lost in bfloat16.
+    """
+    return "bfloat16" if speed.computes_bfloat16(device) else "float32"
