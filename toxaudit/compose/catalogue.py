@@ -198,12 +198,14 @@ def _audit(file: Path) -> dict[str, Any]:
             defaults.append({f"override /{group}": content.pop(group)})
         elif group in content and not isinstance(chosen, dict):
             raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
-    if group := next((key for item in defaults if isinstance(item, dict) for key in item if key in GROUPS), None):
-        raise ToxauditError(f"{file}: 'defaults' names audits to begin with; write '{group}: NAME' beside it instead.")
-    for key, written in (("base", content.get("base")), ("generation", content.get("generation"))):
-        _check_mapping(file, key, written)
-    for name, written in content["candidates"].items() if isinstance(content.get("candidates"), dict) else ():
-        _check_mapping(file, f"candidates.{name}", written)
+    if part := next((key for item in defaults if isinstance(item, dict) for key in item if key in GROUPS), None):
+        raise ToxauditError(f"{file}: 'defaults' names audits to begin with; write '{part}: NAME' beside it instead.")
+    candidates = content.get("candidates")
+    named = candidates if isinstance(candidates, dict) else {}
+    for key in ("base", "generation"):
+        _check_mapping(file, key, content.get(key))
+    for name, candidate in named.items():
+        _check_mapping(file, f"candidates.{name}", candidate)
     if odd := next((item for item in defaults if "${" in str(item)), None):
         raise ToxauditError(f"{file}: {odd} is to be looked up, but a spec names its parts: write the name itself.")
     _texts(file).check_audit(content)

@@ -40,7 +40,7 @@ Read = TypeVar("Read")
 class _NoRedirect(request.HTTPRedirectHandler):
     """A redirect would carry the key to another host; its address, which may be none, is not looked at."""
 
-    def http_error_302(self, *_: Any) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> None:
         return None
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
