@@ -1,13 +1,14 @@
 """Posterior draws come back as they were saved, and outcomes have the same name only where they are the same."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from paired import NAN, calibration, paired
 
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, Slicing
+from toxaudit.estimators.outcomes import CELLS, PairedOutcomes, Posterior, Slicing, summarise
 from toxaudit.facts import Confusion
 from toxaudit.records import OTHER_PRIOR, Diagnostics
 
@@ -137,3 +138,14 @@ def test_the_order_of_names_leaves_the_digest_as_it_is():
     )
     assert archive.outcomes_digest(turned) == archive.outcomes_digest(outcomes)
     assert archive.outcomes_digest(full()) == archive.outcomes_digest(outcomes)
+
+
+def test_a_folder_with_a_colon_is_no_address(posteriors, tmp_path, monkeypatch):
+    """pyarrow takes ``s3:/x`` and the like for an address."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("s3:/bucket")
+    folder.mkdir(parents=True)
+    archive.save(posteriors[:1], folder)
+    assert [each.candidate for each in archive.read(folder)] == ["c"]
+    whole = replace(posteriors[0], counts=dict.fromkeys(CELLS, 1))
+    assert archive.read_rates(folder / "draws.parquet", [summarise(whole, 0.03)])

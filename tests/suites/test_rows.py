@@ -191,3 +191,10 @@ def test_the_same_rows_give_the_same_prompts_in_every_form(found):
             assert [(prompt.text, prompt.slices.get("topic", "")) for prompt in prompts] == list(
                 dict.fromkeys((row["text"], row["topic"]) for row in found)
             ), name
+
+
+def test_a_parquet_file_in_a_folder_with_a_colon_is_no_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("s3:").mkdir()
+    parquet.write_table(pyarrow.table({"a": ["x"]}), tmp_path / "s3:/rows.parquet")
+    assert [row for _, _, row in rows.read(Path("s3:/rows.parquet"))] == [{"a": "x"}]

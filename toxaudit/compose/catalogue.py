@@ -174,6 +174,14 @@ def _preset(group: str, file: Path, seen: tuple[int, ...]) -> DictConfig:
         raise ToxauditError(f"{file}: {problem(error)}") from error
 
 
+def _check_mapping(file: Path, key: str, written: Any) -> None:
+    """Refuse a list, a text or a number in the place of a mapping; what is looked up may be one."""
+    looked_up = isinstance(written, str) and "${" in written
+    if written is not None and not isinstance(written, dict) and not looked_up:
+        mend = ", such as 'pretrained: MODEL'" if key == "base" else ""
+        raise ToxauditError(f"{file}: '{key}' must be a mapping of KEY: VALUE{mend}.")
+
+
 def _audit(file: Path) -> dict[str, Any]:
     """An audit selects parts by the groups' names, just as the command line does: ``suite: [a, b]``, ``gate: x``."""
     content = _read(file)
@@ -190,6 +198,14 @@ def _audit(file: Path) -> dict[str, Any]:
             defaults.append({f"override /{group}": content.pop(group)})
         elif group in content and not isinstance(chosen, dict):
             raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
+    if part := next((key for item in defaults if isinstance(item, dict) for key in item if key in GROUPS), None):
+        raise ToxauditError(f"{file}: 'defaults' names audits to begin with; write '{part}: NAME' beside it instead.")
+    candidates = content.get("candidates")
+    named = candidates if isinstance(candidates, dict) else {}
+    for key in ("base", "generation"):
+        _check_mapping(file, key, content.get(key))
+    for name, candidate in named.items():
+        _check_mapping(file, f"candidates.{name}", candidate)
     if odd := next((item for item in defaults if "${" in str(item)), None):
         raise ToxauditError(f"{file}: {odd} is to be looked up, but a spec names its parts: write the name itself.")
     _texts(file).check_audit(content)

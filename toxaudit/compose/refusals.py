@@ -27,6 +27,9 @@ REASONS = {
 }
 """What OmegaConf says of a value, and what that means; words in braces are the pattern's own groups."""
 
+INSTEAD = {"base": "; write base.pretrained=MODEL", "candidates": "; write candidates.NAME=MODEL"}
+"""How a model is named where somebody has written it in the place of a mapping."""
+
 NEW_CANDIDATE = "A new candidate is added by candidates.NAME=MODEL, or in the audit's YAML file."
 
 
@@ -48,6 +51,10 @@ def sentence(error: Exception, catalogue: Names, overrides: Sequence[str]) -> st
         if "merging override +candidates." in text:
             return NEW_CANDIDATE
         return problem(cause)
+    if found := re.search(r"Ambiguous value for argument '([\w.]+)=(-?\d+),(\d+)'", text):
+        return (
+            f"'{found[1]}={found[2]},{found[3]}': a number has a point in it: write {found[1]}={found[2]}.{found[3]}."
+        )
     if isinstance(error, ConfigCompositionException) and "Ambiguous value" in text:
         return text.split("\n")[0] + ": write [a,b] for a list, or add -m to sweep over the values."
     return " ".join(text.split())
@@ -70,14 +77,15 @@ def problem(error: OmegaConfBaseException) -> str:
         return f"'{key}' must be a list: write [NAME] for one."
     if "is incompatible with key type" in message or "is incompatible with (str)" in message:
         return f"'{key}': its keys must be texts: write quotes around numbers."
-    return f"'{key}' is wrong: {reason(message)}." if key else f"{reason(message)}."
+    mend = INSTEAD.get(str(key), "") if "mapping" in reason(message) else ""
+    return f"'{key}' is wrong: {reason(message)}{mend}." if key else f"{reason(message)}."
 
 
 def reason(message: str) -> str:
     """What is wrong with a value, in words, where OmegaConf speaks of its own classes."""
     for pattern, words in REASONS.items():
         if found := re.search(pattern, message, re.DOTALL):
-            return words.format(*map(_short, found.groups())) + _as_share(*found.groups())
+            return words.format(*map(_short, found.groups())) + ("" if "whole" in words else _as_share(*found.groups()))
     return message.split("\n")[0]
 
 
@@ -86,8 +94,8 @@ def _short(text: str) -> str:
 
 
 def _as_share(value: str = "", *_: str) -> str:
-    """How a percentage is written as a number."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", value)
+    """How a percentage, or a number of percentage points, is written as a number."""
+    found = re.fullmatch(r"\s*\+?([0-9]+(?:\.[0-9]+)?)\s*(?:%|pp|pct|percent)\s*", value)
     return f": write {float(found[1]) / 100:g}" if found else ""
 
 

@@ -59,6 +59,8 @@ def save(posteriors: Sequence[Posterior], folder: Path) -> None:
 def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     """Write a Parquet file with one row per posterior draw, whole or not at all.
 
+    It is written by its absolute path, since pyarrow takes ``a:b`` for an address; so it is read.
+
     Columns: candidate, suite, measure, slice, estimator and variant name the posterior; base_rate and candidate_rate
     are one draw of both arms' rates, in 0..1. The change is their difference; cautious_change is that under the prior
     by which a GO is decided, and not a number where the estimator never decides one.
@@ -84,7 +86,7 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     ]
     columns["cautious_change"] = pa.array(np.concatenate(cautious) if cautious else np.empty(0))
     with replacing(file) as part:
-        pq.write_table(pa.table(columns), part, compression="zstd")
+        pq.write_table(pa.table(columns), part.absolute(), compression="zstd")
     return file
 
 
@@ -132,7 +134,7 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     wanted = [name_of(each) for each in estimates]
     filters = None if all_of_it else [(name, "in", sorted({of[i] for of in wanted})) for i, name in enumerate(NAMES)]
     try:
-        table = pq.read_table(file, columns=[*NAMES, *RATES], filters=filters)
+        table = pq.read_table(file.absolute(), columns=[*NAMES, *RATES], filters=filters)
         grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in RATES])
         lists = [grouped[f"{rate}_list"] for rate in RATES]
         names = zip(*(grouped[name].to_pylist() for name in NAMES), strict=True)
@@ -167,7 +169,7 @@ def read(folder: Path) -> list[Posterior]:
     import pyarrow.parquet as pq
 
     described = json.loads((folder / "posteriors.json").read_text(encoding="utf-8"))
-    table = pq.read_table(folder / "draws.parquet", columns=list(RATES))
+    table = pq.read_table((folder / "draws.parquet").absolute(), columns=list(RATES))
     columns = (table[name].to_numpy() for name in RATES)
     ends = np.cumsum([fields["draws"] for fields in described], dtype=np.intp)[:-1]
     posteriors = []

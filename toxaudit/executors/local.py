@@ -53,6 +53,8 @@ class LocalExecutor:
             found.item()  # "meta" can make numbers but not give them
         except (RuntimeError, AssertionError, ImportError) as error:
             said = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+            if said.startswith("Expected one of"):
+                said = "there is no such kind of device; choose from cpu, cuda, cuda:0, mps, auto"
             raise ToxauditError(f"executor.device '{device}' can't be used here: {said}.") from error
         if self.threads:
             threads.fix(self.threads)

@@ -8,6 +8,7 @@ A reference is one string, and the same in every field that takes one:
 * otherwise ``ORG/NAME`` or ``ORG/NAME@REVISION``: a Hub id.
 """
 
+import re
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
@@ -60,6 +61,12 @@ def parse(
     name, _, at = reference.partition("@")
     if reference.startswith("pkg:"):
         source: Source = PackageSource.parse(f"{reference.rstrip('/')}/{subfolder}" if subfolder else reference)
+    elif page := re.fullmatch(
+        r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:datasets/)?((?!.*/resolve/)[^#?]+)", reference
+    ):
+        raise ToxauditError(
+            f"'{reference}' is a page of the Hub: write its id, such as {'/'.join(page[1].split('/')[:2])}."
+        )
     elif reference.lower().startswith(("https:", "http:")):
         source = WebSource.parse(reference)
         if subfolder:
@@ -71,9 +78,11 @@ def parse(
             raise ToxauditError(f"'{reference}' names another revision than '{revision}', which is given beside it.")
         return HubSource(name, revision or at or None, repo_type, subfolder or "")
     else:
+        within = re.fullmatch(r"([\w.-]+/[\w.-]+)/([\w./-]+)", reference)
+        mend = f" Of a folder in a repository, write {within[1]} and subfolder: {within[2]}." if within else ""
         raise ToxauditError(
             f"'{reference}' is neither an existing path nor a Hub id (ORG/NAME) nor a package file (pkg:pypi/...) nor "
-            "a file on the web (https://...)."
+            f"a file on the web (https://...).{mend}"
         )
     if revision:
         raise ToxauditError(

@@ -41,6 +41,9 @@ def check(spec: AuditSpec) -> None:
         _check_candidate(f"candidates.{name}", candidate)
     if not spec.out.strip():
         raise ToxauditError("out is empty: name the folder that gets the results.")
+    for key, folder in (("out", spec.out), ("store", spec.store)):
+        if "://" in folder:
+            raise ToxauditError(f"{key} is '{folder}': it must be a folder on this machine.")
     if spec.on_candidate_error not in (STOP, SKIP):
         raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
     if not spec.generation.max_new_tokens > 0:

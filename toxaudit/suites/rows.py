@@ -102,7 +102,7 @@ def _parquet(file: Path, name: str) -> Rows:
     from pyarrow import ArrowException, parquet
 
     try:
-        with parquet.ParquetFile(file) as opened:
+        with parquet.ParquetFile(file.absolute()) as opened:
             features = Features.from_arrow_schema(opened.schema_arrow)
             labels = {column: feature for column, feature in features.items() if isinstance(feature, ClassLabel)}
             number = 0
