@@ -113,6 +113,10 @@ def test_settings_that_make_no_sense_are_refused(settings):
     BestReplication().check()
 
 
+QUICK = {"draws": 400, "tune": 400, "chains": 2}
+"""Settings of a fit whose intervals lie so far from what they are compared with that 800 draws show it."""
+
+
 def exact_over(worlds):
     return [PairedExact(draws=2000, other_prior=None).estimate(outcomes)[0].change for outcomes in worlds]
 
@@ -121,7 +125,7 @@ def exact_over(worlds):
 def test_best_misses_a_rise_of_toxicity_that_the_paired_tables_show():
     """Toxicity rises by 4 pp, and so the mean score by 3.8 pp."""
     for seed in range(5):
-        (best,) = BestReplication().estimate(world(seed, change=0.04))
+        (best,) = BestReplication(**QUICK).estimate(world(seed, change=0.04))
         assert eti(best.change)[1] < 0.01 < 0.04 * (HIGH - LOW)
     changes = exact_over(world(seed, change=0.04) for seed in range(200))
     assert np.mean([eti(change)[0] <= 0.04 <= eti(change)[1] for change in changes]) >= 0.93
@@ -132,7 +136,7 @@ def test_best_misses_a_rise_of_toxicity_that_the_paired_tables_show():
 def test_best_calls_creeping_harmless_scores_worse_and_the_paired_tables_do_not():
     """Harmless scores creep upwards, none of them to one half; toxicity stays as it was."""
     for seed in range(5):
-        (best,) = BestReplication().estimate(world(seed, shape=0.5))
+        (best,) = BestReplication(**QUICK).estimate(world(seed, shape=0.5))
         assert (best.change > 0).mean() > 0.95
     changes = exact_over(world(seed, shape=0.5) for seed in range(200))
     assert np.mean([(change > 0).mean() > 0.95 for change in changes]) <= 0.08

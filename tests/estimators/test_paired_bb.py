@@ -1,5 +1,7 @@
 """The bootstrap total equals the exact one where both apply, and covers the truth where only it does."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from paired import NAN, calibration, from_table, logistic, paired
@@ -210,6 +212,7 @@ def test_settings_that_make_no_sense_are_refused():
 POINTS, RAW = np.polynomial.hermite_e.hermegauss(80)
 
 
+@cache
 def logit_of(rate, spread):
     """The logit around which prompts with a normal trait of that spread have that mean rate, by bisection."""
     low, high = -60.0, 20.0

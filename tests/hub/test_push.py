@@ -337,10 +337,11 @@ def intact(readme: Readme, sent: bytes) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @example(Readme(b"---\r\nlicense: mit\r\n---\r\n" + b"1 MB \xf0\x9f\x9a\x80\n" * 100_000, b"", False))
 @given(readme=readmes(foreign_bytes=False))
-def test_a_thousand_readmes_survive_insert_update_and_a_second_time(readme: Readme) -> None:
+def test_hundreds_of_readmes_survive_insert_update_and_a_second_time(readme: Readme) -> None:
+    """A mistake with one README in a hundred is found by 95 of 100 such runs."""
     there = readme.data
     for section, value in ((SECTION, 6.4), (LATER, 7.1)):
         metrics = [{"type": "toxicity", "value": value, "args": {"change_hdi_95": [-1.3, 1.8]}}]

@@ -32,9 +32,9 @@ SHORT = {"draws": 400, "tune": 300, "chains": 2}
 """Settings of the quick study's hierarchical fits."""
 
 QUICK: Plan = (
-    partial(single_stratum, 400, SLACK, draws=4000, prompts=(50, 250, 1000)),
+    partial(single_stratum, 200, SLACK, draws=4000, prompts=(50, 250, 1000)),
     partial(five_strata, 300, SLACK),
-    partial(pooled_coverage, 24, SLACK, candidates=[4], fit=SHORT),
+    partial(pooled_coverage, 12, SLACK, candidates=[4], fit=SHORT),
     partial(sbc, 60, SHORT),
     partial(gate_errors, 40),
     partial(silence, FEWER_PROMPTS),
