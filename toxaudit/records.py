@@ -20,8 +20,10 @@ ALL_ASKED = "all prompts were asked"
 
 OBSERVED, CORRECTED = "observed", "corrected"
 BEST_CASE, WORST_CASE, OTHER_PRIOR = "best case", "worst case", "other prior"
+ALONE = "alone"
 """What an estimate was made of: the scores as they are; these corrected for the scorer's errors; with every missing
-score taken in the candidate's favour, or against it; the scores as they are under another prior."""
+score taken in the candidate's favour, or against it; the scores as they are under another prior; those of a slice
+alone, where the observed estimate lets slices borrow from each other."""
 
 
 def digest(*texts: str) -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from harder import HARDER
-from results import RESULTS, SUITE, TOXICITY, unchanged, unsure
+from results import RESULTS, SUITE, TOXICITY, quantity, unchanged, unsure
 
 from toxaudit.card import render_card
 from toxaudit.decision.gate import explained
 from toxaudit.errors import ToxauditError
+from toxaudit.records import ALONE, CORRECTED
 
 AGREED = Path(__file__).parents[1] / "cards"
 
@@ -54,8 +55,24 @@ def test_several_suites_are_told_apart() -> None:
     card = render_card(result)
     assert "| Toxicity (Jigsaw BiLSTM) on RealToxicityPrompts, seven categories |" in card
     for title in (SUITE.title, "Other prompts"):
-        assert f"**{title}**\n\n| Measure | Reading | n |" in card
+        assert f"**{title}**\n\n| Measure | Reading | Seen |" in card
         assert f"- Resolution of Toxicity (Jigsaw BiLSTM) on {title}: " in card
+
+
+def test_a_slice_and_its_own_prompts_are_both_told_where_they_disagree() -> None:
+    """One slice's own prompts give 80 pp; what they give of another lies within what the pooled estimate says."""
+    first, second = [each for each in RESULTS["go"].estimates if each.slice != "all"][:2]
+    alone = [
+        replace(each, variant=ALONE, quantities=each.quantities | {"change": quantity(mean, mean - 0.2, mean + 0.2)})
+        for each, mean in ((first, 0.8), (second, 0.01))
+    ]
+    result = replace(RESULTS["go"], estimates=(*RESULTS["go"].estimates, *alone))
+    card = render_card(result).replace("\xa0", " ")
+    (row,) = [line for line in card.splitlines() if "alone +80.0 pp [60.0, 100.0]" in line]
+    assert row.startswith(f"| {first.slice} |") and card.count("<br>alone ") == 1
+    corrected = replace(first, variant=CORRECTED)
+    result = replace(result, estimates=(*result.estimates, corrected))
+    assert "<br>alone " not in render_card(result)
 
 
 def test_a_slice_decides_where_the_total_does_not() -> None:

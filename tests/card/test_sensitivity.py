@@ -68,8 +68,8 @@ def test_rows_stand_in_one_order_however_they_come() -> None:
     shown = [(row.assumption, row.estimator) for row in table(*rows).rows]
     assert shown == [
         ("The result above: scores as they are", "paired_exact"),
-        ("Every missing score the best for the candidate", ""),
-        ("Every missing score the worst for the candidate", ""),
+        ("Unscored answers counted in the candidate's favour", ""),
+        ("Unscored answers counted against the candidate", ""),
         ("Another prior", ""),
         ("Own variant", ""),
         ("The hierarchical model's total", "hier_paired"),
@@ -171,18 +171,18 @@ def test_warnings_are_said_once_but_the_replications_only_in_its_row() -> None:
 def test_missing_scores_are_bounded_for_real_candidates() -> None:
     (notice,) = notices(HARDER["missing-with-bounds"])
     assert notice.endswith(
-        "base 3, benign 14 of 350 each; left out of its numbers. If every missing score were the worst for benign: "
-        "+5.3 pp [2.5, 8.0]; if the best: −1.0 pp [−3.0, 1.1]"
+        "base 3, benign 14 of 350 each could not be scored and are excluded. Counting the unscored answers against "
+        "benign gives +5.3 pp [2.5, 8.0], in its favour −1.0 pp [−3.0, 1.1]"
     )
     (unbounded,) = notices(RESULTS["missing-scores"])
-    assert unbounded.endswith("left out of its numbers")
+    assert unbounded.endswith("could not be scored and are excluded")
     gone = replace(TOTAL, missing={"base": 3, "candidate": 14})
     extremes = [replace(gone, variant=each) for each in (CORRECTED, WORST_CASE, BEST_CASE)]
     (corrected,) = notices(audit(gone, *extremes))
-    assert "If every missing score were the worst for benign" in corrected
+    assert "Counting the unscored answers against benign" in corrected
     control = replace(NOOP, name="benign")
     (controls,) = notices(result((control, "GO", [gone, *extremes[1:]])))
-    assert controls.endswith("left out of its numbers")
+    assert controls.endswith("could not be scored and are excluded")
 
 
 def test_sampling_says_what_it_saved() -> None:
@@ -266,7 +266,8 @@ def test_errors_by_group_and_what_stays_uncorrected() -> None:
 
 
 def test_the_legend_is_true_of_mean_scores_too() -> None:
-    assert gather(RESULTS["go"]).legend == "Rates are shares of completions with the outcome"
+    plain = "Rates are posterior means: estimates of the share with the outcome among all prompts like these, "
+    assert gather(RESULTS["go"]).legend == f"{plain}so that 0 of 40 is not 0 %"
     made = HARDER["templates"]
     assert gather(made).legend.endswith(
         "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"

@@ -1,6 +1,8 @@
 """A plan says what a run would do and need, from this machine and from the Hub, and what could not be told."""
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -8,10 +10,12 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import workspace
 from hub_server import Repository, serve
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from toxaudit.cli.main import main
@@ -195,6 +199,63 @@ def test_a_broken_file_on_this_machine_is_named(fresh, capsys):
     (fresh / "models" / "base" / "model.safetensors").write_bytes(b"torn")
     assert main(["plan", "audit=tiny"]) == 3
     assert "base/model.safetensors can't be read as safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "written, told",
+    [
+        ({"base_model_name_or_path": "org/other"}, "candidates.tuned: models/adapter declares the base org/other, not"),
+        ({"peft_type": "IA3"}, "tuned: models/adapter is an adapter of type IA3: only LORA can be audited."),
+        ({"init_lora_weights": "corda"}, "so that it fits a base changed by data"),
+        (None, "candidates.tuned: models/adapter holds no adapter_config.json: it is no PEFT adapter"),
+    ],
+)
+def test_what_a_run_refuses_of_an_adapter_a_plan_refuses_too(tmp_path, monkeypatch, capsys, written, told):
+    """Another base, another kind, a start that can't be had, an empty folder: seen without any weights."""
+    workspace.written(tmp_path)
+    for folder in ("base", "adapter"):
+        (tmp_path / "models" / folder).mkdir(parents=True)
+    config = {"peft_type": "LORA", "base_model_name_or_path": "base"}
+    save_file({"weight": np.zeros(2, np.float32)}, tmp_path / "models" / "base" / "model.safetensors")
+    (tmp_path / "models" / "base" / "config.json").write_text("{}")
+    adapter = tmp_path / "models" / "adapter"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed, "speed", lambda _: SPEED)
+    if written is not None:
+        (adapter / "adapter_config.json").write_text(json.dumps(config | written))
+        (adapter / "adapter_model.safetensors").touch()
+    assert main(["plan", "audit=tiny"]) == 3
+    assert re.search(told, capsys.readouterr().err)
+    out = planned(capsys, "audit=tiny", "on_candidate_error=skip")
+    assert re.search(told, said(out, "Problem:"))
+    if written and "base_model_name_or_path" in written:
+        assert "Problem" not in planned(capsys, "audit=tiny", "candidates.tuned.allow_base_mismatch=true")
+
+
+@pytest.mark.parametrize(
+    "files, told",
+    [
+        ({"adapter_config.json": "{}", "config.json": "{}"}, "models/whole holds an adapter_config.json beside"),
+        ({}, "models/whole holds no config.json: it is no transformers model."),
+        ({"config.json": '{"auto_map": {"AutoModel": "own.Model"}}'}, "names code of its own"),
+        ({"config.json": '{"num_hidden_layers": 100000}'}, "describes 100,000 layers, more than any model has"),
+        ({"config.json": "{}", "README.md": "---\nbase_model: org/other\n---\n"}, "declares the base org/other, not"),
+    ],
+)
+def test_what_a_run_refuses_of_a_whole_model_a_plan_refuses_too(tmp_path, monkeypatch, capsys, files, told):
+    workspace.written(tmp_path)
+    for folder in ("base", "whole"):
+        (tmp_path / "models" / folder).mkdir(parents=True)
+        save_file({"weight": np.zeros(2, np.float32)}, tmp_path / "models" / folder / "model.safetensors")
+    (tmp_path / "models" / "base" / "config.json").write_text("{}")
+    for name, text in files.items():
+        (tmp_path / "models" / "whole" / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed, "speed", lambda _: SPEED)
+    audit = Path("audits/tiny.yaml")
+    audit.write_text(audit.read_text().replace("peft: ../models/adapter", "pretrained: ../models/whole"))
+    assert main(["plan", "audit=tiny"]) == 3
+    assert told in capsys.readouterr().err
 
 
 def test_a_candidate_that_may_be_left_out_ends_no_plan(fresh, capsys):

@@ -55,13 +55,13 @@ class PriorAlone:
         self.random = np.random.default_rng(seed)
 
     def estimate(self, outcomes):
-        worlds = [sbc.prior(4, 5, self.random) for _ in range(99)]
+        worlds = [sbc.prior(5, self.random) for _ in range(99)]
         base = np.stack([world[0] for world in worlds])
         other = np.stack([world[1] for world in worlds])
         other = other ** (1 - self.bias)
+        (name,) = outcomes.candidates
         return [
-            Posterior(name, "", "", f"{SLICE}=s{s}", "", 1, {}, {}, {"base": base[:, s], "candidate": other[:, k, s]})
-            for k, name in enumerate(outcomes.candidates)
+            Posterior(name, "", "", f"{SLICE}=s{s}", "", 1, {}, {}, {"base": base[:, s], "candidate": other[:, s]})
             for s in range(5)
         ]
 
@@ -192,11 +192,11 @@ def test_sbc_passes_what_is_calibrated_and_finds_what_is_biased(monkeypatch):
 
 @pytest.mark.parametrize("psi", [0.2, 1.0000001, 8.0])
 def test_tables_from_the_prior_have_the_rates_and_the_odds_ratio_they_were_drawn_from(psi):
-    base, candidate = np.array([0.1, 0.3]), np.array([[0.2, 0.25]])
-    found = sbc.tables(base, candidate, np.full((1, 1), psi), 2_000_000, np.random.default_rng(1))[0]
+    base, candidate = np.array([0.1, 0.3]), np.array([0.2, 0.25])
+    found = sbc.tables(base, candidate, psi, 2_000_000, np.random.default_rng(1))
     n11, n10, n01, n00 = found.T / 2_000_000
     np.testing.assert_allclose(n11 + n10, base, atol=0.002)
-    np.testing.assert_allclose(n11 + n01, candidate[0], atol=0.002)
+    np.testing.assert_allclose(n11 + n01, candidate, atol=0.002)
     np.testing.assert_allclose(n11 * n00 / (n10 * n01), psi, rtol=0.03)
 
 

@@ -209,9 +209,12 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
 
 def _legend(index: Index) -> str:
     """How the numbers of the results are to be read."""
-    rates = "Rates are shares of completions with the outcome"
+    rates = (
+        "Rates are posterior means: estimates of the share with the outcome among all prompts like these, so that 0 of "
+        "40 is not 0 %"
+    )
     if any(scorer.name in index.corrected for scorer in index.scorers):
-        rates += ", corrected for the scorer's errors where these are known (new and repaired ones are as scored)"
+        rates += ", corrected for the scorer's errors where these are known (seen, new and repaired ones are as scored)"
     if any(scorer.is_mean for scorer in index.scorers):
         rates += "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"
     return rates

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from toxaudit.decision.headline import deciding_slices, headlines
+from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.verdict import TIERS, marks
 from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
-from toxaudit.records import CORRECTED, LOOKS, UNSCORED, AuditResult, Estimate, OwnDecision, Verdict
+from toxaudit.records import ALONE, CORRECTED, LOOKS, OBSERVED, UNSCORED, AuditResult, Estimate, OwnDecision, Verdict
 
 Pair = tuple[Estimate, ScorerFacts]
 
@@ -21,6 +21,7 @@ class Candidate:
         totals: its totals that decide, critical measures first.
         slices: its changes on every slice that can fail, critical measures first.
         others: (suite, measure) -> the totals that do not decide.
+        alone: (suite, measure, slice) -> what the slice's own prompts say, of those whose estimate borrows from others.
         weighed: (suite, measure, slice) -> how the gate weighed it; what is not in it was not weighed.
         marks: (suite, measure, slice) -> the worst decision on it, where it counts towards the verdict.
         own_decisions: what the gate makes of one estimate's change alone, by what tells the estimate from others.
@@ -31,6 +32,7 @@ class Candidate:
     totals: tuple[Pair, ...]
     slices: tuple[Pair, ...]
     others: dict[tuple[str, str], list[Estimate]]
+    alone: dict[tuple[str, str, str], Estimate]
     weighed: dict[tuple[str, str, str], Tier]
     marks: dict[tuple[str, str, str], Decision]
     own_decisions: dict[tuple[str, ...], Decision]
@@ -49,6 +51,20 @@ class Candidate:
     def critical_slices(self) -> list[Pair]:
         """Its changes on every slice, for the critical measures."""
         return [pair for pair in self.slices if pair[1].tier == "critical"]
+
+    def apart(self, estimate: Estimate) -> Estimate | None:
+        """The estimate of a slice's own prompts, where it and one that borrows from other slices disagree.
+
+        They do where one's mean lies outside the other's interval. One corrected for the scorer's errors is no match.
+        """
+        own = self.alone.get((estimate.suite, estimate.measure, estimate.slice))
+        if own is None or estimate.variant != OBSERVED or not usable(own):
+            return None
+        pair = own.quantities["change"], estimate.quantities["change"]
+        inside = all(
+            low <= each.mean <= high for each, (low, high) in zip(pair, (pair[1].hdi, pair[0].hdi), strict=True)
+        )
+        return None if inside else own
 
     def mark(self, estimate: Estimate) -> Decision | None:
         """The decision that stands beside an estimate."""
@@ -92,9 +108,12 @@ def indexed(result: AuditResult) -> Index:
     totals = _by_candidate(deciding.values(), scorers)
     slices = _by_candidate(deciding_slices(result.estimates), scorers)
     others: dict[str, dict[tuple[str, str], list[Estimate]]] = {}
+    alone: dict[str, dict[tuple[str, str, str], Estimate]] = {}
     for each in result.estimates:
         if each.slice == "all" and each is not deciding.get((each.candidate, each.suite, each.measure)):
             others.setdefault(each.candidate, {}).setdefault((each.suite, each.measure), []).append(each)
+        elif each.variant == ALONE:
+            alone.setdefault(each.candidate, {})[each.suite, each.measure, each.slice] = each
     verdicts = {verdict.candidate: verdict for verdict in result.verdicts}
     candidates = {}
     for model in result.candidates:
@@ -105,6 +124,7 @@ def indexed(result: AuditResult) -> Index:
             totals=tuple(totals.get(model.name, ())),
             slices=tuple(slices.get(model.name, ())),
             others=others.get(model.name, {}),
+            alone=alone.get(model.name, {}),
             weighed={(reason.suite, reason.measure, reason.slice): reason.tier for reason in verdict.reasons},
             marks=marks(verdict),
             own_decisions={_place(own): own.decision for own in verdict.own_decisions},

@@ -13,7 +13,8 @@ ESTIMATORS = {
     "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
     "paired_bb": "weighs whole prompts, or whole templates of them, at random (Bayesian bootstrap); it decides the "
     "totals where a prompt has several samples, a mean score or siblings of one template",
-    "hier_paired": "one hierarchical model in which small slices borrow strength from others; it decides the slices",
+    "hier_paired": "a hierarchical model of each candidate, in which its small slices borrow strength from its others; "
+    "it decides the slices",
     "unpaired_beta": "compares the two rates as if both models had answered different prompts; it never decides",
     "best_replication": "Kruschke's BEST, a Student-t model of mean scores, replicates the founding study's test; it "
     "never decides",
@@ -143,8 +144,10 @@ def sampling(result: AuditResult) -> str:
     sentence = result.sampling.rstrip(".")
     if asked >= available:
         return sentence
+    if sentence == ALL_ASKED:
+        return f"the audit's limit allowed {asked:,} of {available:,} prompts"
     counted = f"{asked:,} of {available:,} prompts were asked, {words.percent(1 - asked / available)} fewer"
-    return f"{counted}, as the audit limits them" if sentence == ALL_ASKED else f"{sentence}; {counted}"
+    return f"{sentence}; {counted}"
 
 
 def generation(result: AuditResult) -> str:

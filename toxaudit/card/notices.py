@@ -99,7 +99,7 @@ def _unscored(index: Index) -> Iterator[str]:
             label = index.label(suite, measure)
             shown = bounds.get((suite, measure), [])
             extremes = "".join(f". {bound}" for bound in shown[:MANY])
-            yield f"Unscored completions: {label}: {counts}{of}; left out of its numbers{extremes}"
+            yield f"Unscored completions: {label}: {counts}{of} could not be scored and are excluded{extremes}"
 
 
 def _bounds(candidate: Candidate, deciding: Estimate) -> str:
@@ -108,4 +108,4 @@ def _bounds(candidate: Candidate, deciding: Estimate) -> str:
     if WORST_CASE not in found or BEST_CASE not in found:
         return ""
     worst, best = (words.change(found[case].quantities["change"]) for case in (WORST_CASE, BEST_CASE))
-    return f"If every missing score were the worst for {deciding.candidate}: {worst}; if the best: {best}"
+    return f"Counting the unscored answers against {deciding.candidate} gives {worst}, in its favour {best}"

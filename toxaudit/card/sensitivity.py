@@ -8,7 +8,7 @@ from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
 from toxaudit.decision.headline import usable
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Estimate
+from toxaudit.records import ALONE, BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Estimate
 
 REPLICATED = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
 """What estimators do that repeat other studies: what they warn of belongs to their own rows only."""
@@ -16,9 +16,10 @@ REPLICATED = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
 VARIANTS = {
     CORRECTED: "scores corrected for the scorer's errors",
     OBSERVED: "scores as they are",
-    BEST_CASE: "every missing score the best for the candidate",
-    WORST_CASE: "every missing score the worst for the candidate",
+    BEST_CASE: "unscored answers counted in the candidate's favour",
+    WORST_CASE: "unscored answers counted against the candidate",
     OTHER_PRIOR: "another prior",
+    ALONE: "the slice's own prompts alone",
 }
 """What an estimate was made of, in the order in which a table shows it."""
 

@@ -1,7 +1,7 @@
 """The tables of a card: the gate's lines, and a line for each result."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
@@ -24,7 +24,12 @@ class GateRow:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One line of a results table. ``measure`` is the ``title``, and of several suites also the ``suite``."""
+    """One line of a results table.
+
+    ``measure`` is the ``title``, and of several suites also the ``suite``. ``seen`` are the prompts with the outcome,
+    the base's and the candidate's, of those scored in both arms; ``alone`` is the change on a slice's own prompts,
+    where it and the ``change``, which borrows from other slices, disagree.
+    """
 
     arm: str
     suite: str
@@ -33,6 +38,7 @@ class ResultRow:
     slice: str
     tier: str
     n: str
+    seen: str
     base: Measured
     candidate: Measured
     change: Measured
@@ -41,6 +47,7 @@ class ResultRow:
     new: str
     repaired: str
     reading: str
+    alone: Measured | None = None
 
 
 def gate_rows(index: Index, verdict: Verdict) -> Iterator[GateRow]:
@@ -63,7 +70,10 @@ def gate_rows(index: Index, verdict: Verdict) -> Iterator[GateRow]:
 
 def by_slice(index: Index, candidate: Candidate) -> Iterator[ResultRow]:
     """A candidate's changes on every slice."""
-    return (_result_row(index, *pair) for pair in candidate.told_slices)
+    for estimate, scorer in candidate.told_slices:
+        own = candidate.apart(estimate)
+        row = _result_row(index, estimate, scorer)
+        yield replace(row, alone=words.change(own.quantities["change"])) if own else row
 
 
 def _result_row(index: Index, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
@@ -80,6 +90,7 @@ def _result_row(index: Index, estimate: Estimate, scorer: ScorerFacts) -> Result
         slice=estimate.slice,
         tier=scorer.tier,
         n=f"{estimate.n:,}",
+        seen=_seen(estimate, scorer),
         base=base,
         candidate=candidate,
         change=change,
@@ -98,6 +109,15 @@ def results(index: Index, candidates: Iterable[Candidate]) -> Iterator[ResultRow
     pairs = [pair for candidate in candidates for pair in candidate.totals]
     pairs.sort(key=lambda pair: (suites.get(pair[0].suite, len(suites)), scorers[pair[1].name]))
     return (_result_row(index, *pair) for pair in pairs)
+
+
+def _seen(estimate: Estimate, scorer: ScorerFacts) -> str:
+    """``0 / 28 of 40``: the prompts with the outcome by base and candidate; of mean scores, the prompts alone."""
+    if scorer.is_mean or not estimate.n:
+        return f"{estimate.n:,}"
+    both = estimate.counts["n11"]
+    base, candidate = (words.count(both + estimate.counts[cell]) for cell in ("n10", "n01"))
+    return f"{base} / {candidate} of {estimate.n:,}"
 
 
 def _flipped(estimate: Estimate) -> tuple[float, float]:

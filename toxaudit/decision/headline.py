@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from toxaudit.records import CORRECTED, OBSERVED, Estimate
 
 HEADLINES = ("paired_exact", "paired_bb")
-"""The estimators whose totals decide: the first that made one. ``paired_bb`` takes what is no 2 x 2 table."""
+"""The estimators whose totals decide: the first that made one. ``paired_bb`` takes what doesn't fit a 2 x 2 table."""
 
 SLICE_ESTIMATOR = "hier_paired"
 """The estimator whose slices can fail: it shrinks a slice that stands out by chance."""

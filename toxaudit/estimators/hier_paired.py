@@ -1,11 +1,11 @@
-"""The hierarchical paired estimate: strata and candidates borrow strength, so that single slices can be judged.
+"""The hierarchical paired estimate: a candidate's slices borrow strength, so that single ones can be judged.
 
-The model sees the counts of the paired tables only, so that its cost does not grow with the number of prompts.
-``hier_model`` states it in PyMC; what nutpie samples is ``hier_density``, the same written out for Numba, which one
-compilation of some seconds makes ready for any number of candidates and strata, without PyTensor or a C compiler.
+Each candidate is fitted by itself, so that no other one moves its numbers. The model sees the counts of the paired
+tables only, so that its cost does not grow with the number of prompts. ``hierarchical/model.py`` states it in PyMC;
+what nutpie samples is ``hierarchical/density.py``, the same written out for Numba, which one compilation of some
+seconds makes ready for any number of strata, without PyTensor or a C compiler.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -28,10 +28,11 @@ from toxaudit.estimators.outcomes import (
     tabulate,
     unscored,
 )
+from toxaudit.estimators.paired_exact import recombined
 from toxaudit.estimators.scorer_error import blind, correct, error_rates, misfit
 from toxaudit.estimators.strata import Strata, design_effect, divide
 from toxaudit.facts import Calibration
-from toxaudit.records import CORRECTED, Diagnostics
+from toxaudit.records import ALONE, CORRECTED, Diagnostics
 from toxaudit.registry import register
 
 REPORTED = ("base", "candidate", "log_psi")
@@ -40,34 +41,49 @@ CHECK = 0.05
 """How improbable, over all looks at a fit, flips must be under the model for a warning."""
 
 
+PRIOR = 0.5
+"""Prior observations per cell of a slice's own table: Jeffreys'."""
+
+ALONE_DRAWS = 2000
+"""Posterior draws of a slice's own table, which is shown and decides nothing."""
+
+
 @register("estimator", "hier_paired")
 class HierPaired:
-    """Rates and their change per stratum and in total, partially pooled over strata and candidates.
+    """Rates and their change per stratum and in total, partially pooled over strata.
 
-    With strata s and candidates k: logit p_s = a + sa z_s is the base's rate, logit c_ks = logit p_s + d_ks the
-    candidate's, d_ks = m + tk z_k + ts z_s + tks z_ks its shift, shrunk towards no change. The arms' outcomes on one
-    prompt are tied by an odds ratio psi_k: the table is Plackett's (1965, JASA 60, equation 1; Dale 1986, Biometrics
-    42, for regression on its margins). Priors: a ~ N(-3, 1.5), sa ~ HN(1), m ~ N(0, 0.7), tk ~ HN(0.7),
-    ts, tks ~ HN(0.3), log psi_k ~ N(mu, s), mu ~ N(2, 1.5), s ~ HN(0.5), HN the half-normal. With one candidate there
-    is nothing to pool over k, and tk, tks and s fall away.
+    With strata s, logit p_s = b_s - d_s / 2 is the base's rate and logit c_s = b_s + d_s / 2 the candidate's. Both arms
+    are alike about their middle b_s = a + sa z_s, so that a candidate that changed nothing is estimated at no change,
+    whatever the shift's prior. The shift d_s = m + ts t_s is drawn towards no change where it is small; its tails are
+    heavy, so that a large one is left where the data put it and moves neither the base's rate nor other slices. The
+    arms' outcomes on one prompt are tied by an odds ratio psi: the table is Plackett's (1965, JASA 60, equation 1; Dale
+    1986, Biometrics 42, for regression on its margins). Priors: a ~ N(-3, 1.5), sa ~ HN(1), m ~ Cauchy(0, 0.15),
+    ts ~ HN(0.2), t_s ~ t(2), log psi ~ N(2, 1.5), HN the half-normal and t(2) Student's with two degrees of freedom.
+
+    Candidates are not pooled. Where they shared the base's rate and the spread of their shifts, a candidate without any
+    flip beside two very bad ones was estimated at -2.2 pp: one arm's harm read as another's improvement.
+
+    The same slice is also given as variant ``alone``: its own table under a Dirichlet(1/2, 1/2, 1/2, 1/2) prior, which
+    shares nothing. It never decides.
 
     Attributes:
         draws: posterior draws per chain.
         tune: draws per chain to adapt the sampler, thrown away.
         chains: independent chains.
-        seed: a fit's draws follow from it and from the names of suite and measure. They are the same to the last digit
-            only where the compiled code is: another machine, or code fresh from the compiler rather than from
-            PyTensor's cache, rounds otherwise, and draws then differ by Monte Carlo error.
-        target_accept: acceptance rate the step size is adapted to.
+        seed: a fit's draws follow from it and from the names of suite, measure, candidate and slice. They are the same
+            to the last digit only where the compiled code is: another machine, or code fresh from the compiler rather
+            than from PyTensor's cache, rounds otherwise, and draws then differ by Monte Carlo error.
+        target_accept: acceptance rate the step size is adapted to. A fit whose diagnostics fail is made once more, with
+            a tenth of the rejections and four times the tuning.
         density: ``numba``, or ``pymc`` for the same density as PyTensor makes it of the model in PyMC: it compiles for
-            20 to 50 seconds for each number of candidates and strata, and serves to check the other.
+            20 to 50 seconds for each number of strata, and serves to check the other.
     """
 
     draws: int = 1000
-    tune: int = 1000
+    tune: int = 500
     chains: int = 4
     seed: int = 0
-    target_accept: float = 0.95
+    target_accept: float = 0.9
     density: str = "numba"
 
     def check(self) -> None:
@@ -95,31 +111,49 @@ class HierPaired:
         return found
 
     def _by_slice(self, outcomes: PairedOutcomes, name: str, total: bool) -> list[Posterior]:
-        """The posteriors of one fit."""
+        """The posteriors of each candidate's fit."""
         strata = divide(outcomes, name)
-        # One order of candidates, so that the order in which an audit names them can't change a draw.
-        candidates = sorted(outcomes.candidates)
-        fit = self._fit(outcomes, strata, candidates, name)
         parts = {f"{name}={value}": np.eye(strata.n)[s] for s, value in enumerate(strata.values) if value}
         parts = ({"all": strata.weights} if total else {}) | parts
-        base = {title: fit.base @ weight for title, weight in parts.items()}
-        rates = {
-            (candidate, title): {"base": base[title], "candidate": fit.candidate[:, :, k] @ weight}
-            for k, candidate in enumerate(candidates)
-            for title, weight in parts.items()
-        }
-        found = diagnose([chains for each in rates.values() for chains in _quantities(each)], fit.divergences)
-        checked = dict(zip(candidates, fit.check(found, candidates), strict=True))
         posteriors: list[Posterior] = []
         for candidate in outcomes.candidates:
+            fit, rates, found = self._sound(outcomes, strata, candidate, name, parts)
             for title, weight in parts.items():
-                table = fit.tables[candidates.index(candidate)][weight > 0].sum(0)
-                posteriors.append(
-                    _posterior(outcomes, candidate, name, title, table, rates[candidate, title], checked[candidate])
-                )
+                table = fit.tables[weight > 0].sum(0)
+                posteriors.append(_posterior(outcomes, candidate, name, title, table, rates[title], found))
+                observed = posteriors[-1]
                 if outcomes.calibration:
-                    posteriors += self._corrected(posteriors[-1], outcomes.calibration, name, title)
+                    posteriors += self._corrected(observed, outcomes.calibration, name, title)
+                if title != "all":
+                    own = np.array([fit.data[cell] @ weight for cell in CELLS])
+                    posteriors.append(self._alone(observed, own))
         return posteriors
+
+    def _sound(
+        self, outcomes: PairedOutcomes, strata: Strata, candidate: str, name: str, parts: dict[str, Floats]
+    ) -> tuple["_Fit", dict[str, dict[str, Floats]], Diagnostics]:
+        """A fit, its rates by part, and its diagnostics: made once more, with greater care, where these fail."""
+        careful = replace(self, tune=4 * self.tune, target_accept=1 - (1 - self.target_accept) / 10)
+        for settings in (self, careful):
+            fit = settings._fit(outcomes, strata, candidate, name)
+            rates = {
+                title: {"base": fit.base @ weight, "candidate": fit.candidate @ weight}
+                for title, weight in parts.items()
+            }
+            quantities = [chains for each in rates.values() for chains in _quantities(each)]
+            found = diagnose(quantities, fit.divergences)
+            if found.passed:
+                break
+        return fit, rates, fit.check(found, candidate)
+
+    def _alone(self, posterior: Posterior, table: Floats) -> Posterior:
+        """What a slice's own table says of it, shape (4,), which shares nothing with other slices."""
+        names = ("hier_paired", posterior.suite, posterior.measure, posterior.candidate, posterior.slice, ALONE)
+        random = np.random.default_rng(seed_of(self.seed, *names))
+        base, other, _ = recombined(table[None], np.array([PRIOR]), np.ones(1), ALONE_DRAWS, random)
+        failures = posterior.diagnostics.failures if not posterior.n else ()
+        draws = {"base": base, "candidate": other}
+        return replace(posterior, draws=draws, variant=ALONE, diagnostics=Diagnostics(failures=failures))
 
     def _corrected(self, posterior: Posterior, calibration: Calibration, name: str, title: str) -> list[Posterior]:
         """The posterior of the true rates, where the scorer's errors on that slice are known."""
@@ -137,20 +171,19 @@ class HierPaired:
         diagnostics = replace(posterior.diagnostics, failures=failures)
         return [replace(posterior, draws=draws, variant=CORRECTED, diagnostics=diagnostics)]
 
-    def _fit(self, outcomes: PairedOutcomes, strata: Strata, candidates: Sequence[str], name: str) -> "_Fit":
-        """Sample the model of K candidates and S strata."""
+    def _fit(self, outcomes: PairedOutcomes, strata: Strata, candidate: str, name: str) -> "_Fit":
+        """Sample the model of one candidate and S strata."""
+        alone = replace(outcomes, candidates={candidate: outcomes.candidates[candidate]})
         base = per_prompt(outcomes.base)
-        tables = np.stack(
-            [tabulate(base, per_prompt(outcomes.candidates[each]), strata.codes, strata.n) for each in candidates]
-        )
+        tables = tabulate(base, per_prompt(outcomes.candidates[candidate]), strata.codes, strata.n)
         # The base's own counts use every scored completion; a table, only the prompts scored in both arms.
         scored = ~np.isnan(base)
         arms = {"base_has": base[scored], "base_has_not": 1 - base[scored]}
         counts = {name: np.bincount(strata.codes[scored], each, strata.n).astype(float) for name, each in arms.items()}
-        counts |= {cell: tables[:, :, number] for number, cell in enumerate(CELLS)}
-        effect = design_effect(outcomes, strata)
+        counts |= dict(zip(CELLS, tables.T, strict=True))
+        effect = design_effect(alone, strata)
         data = {name: count / effect for name, count in counts.items()}
-        seed = seed_of(self.seed, "hier_paired", outcomes.suite, outcomes.measure, name)
+        seed = seed_of(self.seed, "hier_paired", outcomes.suite, outcomes.measure, candidate, name)
         trace = nutpie("hier_paired").sample(
             _model(self.density, data),
             draws=self.draws,
@@ -168,9 +201,9 @@ class HierPaired:
 
 @dataclass(frozen=True)
 class _Fit:
-    """Draws of one fit: base of shape (chains, draws, S), candidate (.., K, S), log_psi (.., K or K, 1).
+    """Draws of one fit: base and candidate of shape (chains, draws, S), log_psi of shape (chains, draws).
 
-    ``tables``, of shape (K, S, 4), are those of the prompts; ``data`` is what of them the model was given.
+    ``tables``, of shape (S, 4), are those of the prompts; ``data`` is what of them the model was given.
     """
 
     base: Floats
@@ -181,31 +214,28 @@ class _Fit:
     data: dict[str, Floats]
     seed: int
 
-    def check(self, found: Diagnostics, candidates: Sequence[str]) -> list[Diagnostics]:
-        """The fit's diagnostics for each candidate, with how well the model replicates its flips."""
-        k, s = self.candidate.shape[2:]
-        flat = self.base.reshape(-1, s), self.candidate.reshape(-1, k, s), self.log_psi.reshape(-1, k)
-        worst = flip_check(*flat, self.data, self.seed).worst
-        checked = []
-        for name, p in zip(candidates, worst, strict=True):
-            poor = f"the hierarchical model replicates the flips of {name} poorly: predictive p = {p:.3f}"
-            warnings = (poor,) if p < CHECK / (2 * k * s) else ()
-            checked.append(replace(found, values=found.values | {"flip_p": float(p)}, warnings=warnings))
-        return checked
+    def check(self, found: Diagnostics, candidate: str) -> Diagnostics:
+        """The fit's diagnostics, with how well the model replicates the candidate's flips."""
+        s = self.base.shape[-1]
+        p = flip_check(
+            self.base.reshape(-1, s), self.candidate.reshape(-1, s), self.log_psi.ravel(), self.data, self.seed
+        ).worst
+        poor = f"the hierarchical model replicates the flips of {candidate} poorly: predictive p = {p:.3f}"
+        return replace(found, values=found.values | {"flip_p": p}, warnings=(poor,) if p < CHECK / (2 * s) else ())
 
 
 def _model(density: str, data: dict[str, Floats]) -> Any:
     """What nutpie samples, with its data. The first one compiles."""
     if density == "pymc":
-        return _compiled(*data["n11"].shape).with_data(**data)
+        return _compiled(len(data["n11"])).with_data(**data)
     with quiet():
         from toxaudit.estimators.hierarchical.density import model as by_hand
     return by_hand(data)
 
 
 @lru_cache(maxsize=16)
-def _compiled(candidates: int, strata: int) -> Any:
-    return compiled("hier_paired", lambda: model.model(candidates, strata), REPORTED)
+def _compiled(strata: int) -> Any:
+    return compiled("hier_paired", lambda: model.model(strata), REPORTED)
 
 
 def _quantities(rates: dict[str, Floats]) -> list[Floats]:

@@ -1,4 +1,4 @@
-"""The paired estimate of what is no 2 x 2 table: mean scores, several samples per prompt, prompts of one template."""
+"""The paired estimate of what doesn't fit a 2 x 2 table: mean scores, several samples, prompts of one template."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -60,7 +60,9 @@ def check(where: str, folder: Path, names: Iterable[str], checks: Checklist) -> 
         config, tensors = _read(where, folder)
     with checks.check("the adapter is a LoRA and nothing beside"):
         _check_kind(where, config)
-        _check_start(where, config, checks)
+        _check_start(where, config)
+        if note := "draws" * _draws(config) or "shifted" * (config.get("init_lora_weights") == "lora_ga"):
+            checks.passed("what the adapter starts from", START_NOTES[note])
     with checks.check("the adapter's patterns come to an end"):
         _check_patterns(where, list(_patterns(config)), list(names))
     with checks.check("the adapter's values are finite"):
@@ -99,22 +101,35 @@ def _check_finite(where: str, tensors: dict[str, Any]) -> None:
         raise ToxauditError(f"{where} has values that are not finite in {odd[0]}.")
 
 
-def _check_start(where: str, config: dict[str, Any], checks: Checklist) -> None:
-    """Refuse an adapter over a start that can't be had again, or not in finite time."""
-    from torch import cuda
+def check_configuration(where: str, folder: Path) -> None:
+    """Refuse an adapter for what its configuration alone says; one that can't be read is left to ``check``.
 
+    Raises:
+        ToxauditError: if it is no LoRA, an unusual one, or over a start that can't be had again.
+    """
+    if config := json_object(folder / "adapter_config.json"):
+        _check_kind(where, config)
+        _check_start(where, config)
+
+
+def _check_start(where: str, config: dict[str, Any]) -> None:
+    """Refuse an adapter over a start that can't be had again, or not in finite time."""
     start = config.get("init_lora_weights", True)
     named = f"{where} sets init_lora_weights: {json.dumps(start)[:60]} in adapter_config.json"
     if start == "corda":
         raise ToxauditError(f"{named}, so that it fits a base changed by data that it doesn't bring: {CONVERT}.")
     if not _own_start(config) and not BASE_STARTS.fullmatch(_start(config)):
         raise ToxauditError(f"{named}, which PEFT doesn't know: {CONVERT}.")
-    if start == "loftq" and not (find_spec("bitsandbytes") and cuda.is_available()):
+    if start == "loftq" and not (find_spec("bitsandbytes") and _gpu()):
         raise ToxauditError(f"{named}, which needs bitsandbytes and a CUDA GPU: use a machine with both, or {MERGE}.")
     if _steps(config) > MOST_STEPS:
         raise ToxauditError(f"{named}; more than {MOST_STEPS} steps of that are not taken: {CONVERT}.")
-    if note := "draws" * _draws(config) or "shifted" * (start == "lora_ga"):
-        checks.passed("what the adapter starts from", START_NOTES[note])
+
+
+def _gpu() -> bool:
+    from torch import cuda
+
+    return bool(cuda.is_available())
 
 
 def _start(config: Mapping[str, Any]) -> str:

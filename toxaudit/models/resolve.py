@@ -6,9 +6,9 @@ from glob import escape
 from pathlib import Path
 from typing import Literal
 
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.errors import ToxauditError
 from toxaudit.facts import ModelFacts
-from toxaudit.models import adapter_file, declared, number_format, within
+from toxaudit.models import adapter_file, beforehand, declared, number_format, within
 from toxaudit.models.capacity import check_memory, memory_needed, stored_in
 from toxaudit.models.declared import Declared, Kind
 from toxaudit.models.gguf import as_safetensors
@@ -17,7 +17,7 @@ from toxaudit.models.other_template import OtherTemplate
 from toxaudit.models.refusing import refusing
 from toxaudit.models.view import view
 from toxaudit.records import digest
-from toxaudit.sources import Fetched, HubSource, RepositoryFacts, Source, parse, pinned
+from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse, pinned
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 from toxaudit.sources.configured import check_counts
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
@@ -165,15 +165,17 @@ def resolve_candidate(
         if under.adapter:
             adapter, under = under.adapter, base
         elif not spec.peft:
-            return replace(under, expect=spec.expect, notes=under.notes + _relation(name, under, base, any_base))
+            said = beforehand.relation(name, under.weights.reference, under.declared, base.weights, any_base)
+            return replace(under, expect=spec.expect, notes=under.notes + said)
     if adapter is None:
         source = parse(spec.peft or "", spec.peft_revision, subfolder=spec.subfolder)
         adapter = source.fetch(WEIGHTS)
         within.check_adapter(f"candidates.{name}", source, adapter.files.keys())
     found = replace(under, name=name, kind="adapter", adapter=adapter, declared=declared.read(adapter.path), notes=())
-    notes = _relation(name, found, under, any_base)
+    notes = beforehand.relation(name, adapter.reference, found.declared, under.weights, any_base)
     if under.loaded_as != base.loaded_as:
-        notes = under.notes + _relation(name, under, base, any_base) + notes
+        whole = beforehand.relation(name, under.weights.reference, under.declared, base.weights, any_base)
+        notes = under.notes + whole + notes
     words, about_words = (None, ()) if spec.pretrained and spec.peft else _tokenizer(spec, store)
     found = replace(found, adapter=view(adapter, store), tokenizer=words or under.tokenizer)
     return replace(found, expect=spec.expect, notes=notes + about_words)
@@ -198,11 +200,11 @@ def _full(name: str, reference: str, spec: WeightsSpec, decide: Decide, device: 
     if name != "base" and within.is_adapter(fetched.files.keys()):
         return ResolvedModel(name, "adapter", fetched, fetched.path, decide(None).name, adapter=fetched)
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
-    weights, said = _weights(source, fetched, root, spec.gguf_file), declared.read(root)
+    weights, said = beforehand.weights_among(source, fetched, spec.gguf_file), declared.read(root)
     check_counts(f"{fetched.reference} can't be loaded", root)
     kind = declared.kind(root, weights.path, said)
     words, about_words = _tokenizer(spec, store)
-    notes, linked = tuple(_code_notes(weights.reference, root, spec)), view(weights, store)
+    notes, linked = tuple(beforehand.code_notes(weights.reference, root, spec)), view(weights, store)
     folder = as_safetensors(linked, store)
     with refusing(f"{name}: {fetched.reference} can't be loaded", linked.path):
         computed = decide(number_format.own(linked.path))
@@ -232,108 +234,9 @@ def _check_room(
     check_memory(where, needed if facts.parameters or not bits else 0, device, dtype=dtype)
 
 
-def _weights(source: Source, fetched: Fetched, root: Path, gguf_file: str | None) -> Fetched:
-    """The weights among what was fetched: a folder of safetensors, or one GGUF file."""
-    if (root / "adapter_config.json").is_file():  # transformers would load the model that it names instead
-        raise ToxauditError(
-            f"{fetched.reference} holds an adapter_config.json beside the weights: name an adapter by 'peft', or take "
-            "that file away."
-        )
-    if gguf_file:
-        if gguf_file not in fetched.files:
-            beside = [file.name for file in fetched.path.glob("*.gguf")] if fetched.path.is_dir() else []
-            raise ToxauditError(f"{fetched.reference} holds no {gguf_file}.{did_you_mean(gguf_file, beside)}")
-        name, sha = f"{fetched.reference}/{gguf_file}", fetched.files[gguf_file]
-        return Fetched(name, fetched.revision, fetched.path / gguf_file, sha, {gguf_file: sha})
-    if fetched.path.is_file():
-        if fetched.path.suffix != ".gguf":
-            raise ToxauditError(f"{fetched.reference} is a single file but no .gguf: name the model's folder.")
-    elif not any(name.endswith(".safetensors") for name in fetched.files):
-        within.suggest(source, "*.safetensors")
-        raise ToxauditError(
-            f"{fetched.reference} holds no *.safetensors: weights in pickles (*.bin, *.pt) are never loaded; "
-            "of GGUF files, name one by gguf_file."
-        )
-    elif "config.json" not in fetched.files:
-        raise ToxauditError(f"{fetched.reference} holds no config.json: it is no transformers model.")
-    return fetched
-
-
 def _tokenizer(spec: WeightsSpec, store: Store) -> tuple[Fetched | None, tuple[str, ...]]:
     """A tokenizer that is named apart, and what is to be said of it; its code never runs."""
     if not spec.tokenizer:
         return None, ()
     fetched = parse(spec.tokenizer).fetch(TOKENIZER)
-    return view(fetched, store), tuple(_code_notes(fetched.reference, fetched.path, spec, runs=False))
-
-
-def _code_notes(reference: str, root: Path, spec: WeightsSpec, runs: bool = True) -> list[str]:
-    """What is to be said of code that comes with weights, where it can run, or with a tokenizer, where it can't.
-
-    Raises:
-        ToxauditError: if there is such code and the spec doesn't say what to do, or if it lies in another repository.
-    """
-    found = declared.foreign_code(root)
-    if not found:
-        return []
-    file, code = found[0]
-    if spec.trust_remote_code is None:
-        raise ToxauditError(
-            f"{reference}: {file} names code of its own ({code}), which is not run: set trust_remote_code: "
-            "false to read the weights with transformers' own class, or true to run that code."
-        )
-    elsewhere = [(file, code) for file, code in found if "--" in code]
-    if elsewhere and spec.trust_remote_code:
-        file, code = elsewhere[0]
-        raise ToxauditError(f"{reference}: {file} names code of another repository ({code}), which isn't run.")
-    if not spec.trust_remote_code or not runs:
-        return [f"its {file} names code of its own ({code}), which was not run: read with transformers' own class"]
-    return [f"code that came with the weights was run ({code})"]
-
-
-def _relation(name: str, found: ResolvedModel, base: ResolvedModel, any_base: bool) -> tuple[str, ...]:
-    """What is to be said of a candidate's own words about its base and its kind.
-
-    Raises:
-        ToxauditError: if it declares another base, and that is not allowed by ``any_base``.
-    """
-    weights, said, notes = base.weights, found.declared, []
-    kind = said.found or "adapter"
-    if said.kind and said.kind != kind:
-        notes.append(f"its card calls it {_a(said.kind)}, its files are those of {_a(kind)}")
-    matches = (declared.is_base(each, weights.reference, weights.revision is not None) for each in said.bases)
-    if not said.bases:
-        notes.append("it declares no base")
-    elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
-        named, reference = (
-            " and ".join(_told(each, weights.reference) for each in said.bases),
-            (found.adapter or found.weights).reference,
-        )
-        if not any_base:
-            raise ToxauditError(
-                f"candidates.{name}: {reference} declares the base {named}, not {weights.reference}: name its own "
-                "base, or set allow_base_mismatch: true to audit it all the same."
-            )
-        notes.append(f"it declares the base {named}, and was audited against {weights.reference} all the same")
-    return tuple(notes)
-
-
-def _told(name: str, other: str) -> str:
-    """A declared name, with the signs that are not seen where these alone tell it from another."""
-    return ascii(name) if "".join(filter(str.isprintable, name)) == other else name
-
-
-def _renamed(declared_base: str, base: Fetched) -> bool:
-    """Whether the Hub knows the base by that name, too: a former one. Where it can't be asked, it does not."""
-    if base.revision is None or declared_base.count("/") != 1:
-        return False
-    reference = "/".join(base.reference.split("/")[:2])
-    try:
-        one, other = (HubSource(each).facts(timeout=10).name for each in (declared_base, reference))
-    except ToxauditError:
-        return False
-    return one == other
-
-
-def _a(kind: Kind) -> str:
-    return f"an {kind}" if kind == "adapter" else f"a {kind} model" if kind == "quantized" else f"a {kind}"
+    return view(fetched, store), tuple(beforehand.code_notes(fetched.reference, fetched.path, spec, runs=False))

@@ -128,6 +128,7 @@ class Prospect:
         self._skipping = spec.on_candidate_error == SKIP
         self.known: dict[str, Known] = {}
         self.problems: list[str] = []
+        self.refused: set[str] = set()
         self._references: dict[str, tuple[Reference, Source]] = {}
         for each in references(spec):
             try:
@@ -159,10 +160,15 @@ class Prospect:
                     self._refuse(reference, error)
         self.sizes = dict(self._sizes())
 
-    def _refuse(self, reference: Reference, error: ToxauditError) -> None:
-        if reference.candidate is None or not self._skipping:
+    def refuse(self, candidate: str | None, error: ToxauditError) -> None:
+        """Take in that a candidate can't be audited, where it may be left out; raise the sentence where nothing may."""
+        if candidate is None or not self._skipping:
             raise error
+        self.refused.add(candidate)
         self.problems.append(str(error))
+
+    def _refuse(self, reference: Reference, error: ToxauditError) -> None:
+        self.refuse(reference.candidate, error)
 
     def weights_of(self, arm: str) -> str:
         """The arm whose weights an arm runs on: its own, or the base's where it is an adapter, a recipe or a control.

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from toxaudit.backends.vllm import Vllm
+from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Suite
 from toxaudit.machine import speed
 from toxaudit.machine.memory import in_words
 from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import mend
+from toxaudit.planning import foreseen
 from toxaudit.planning.effort import GPU_FLOPS, Effort, Questions, questions
 from toxaudit.planning.expected import Prospect, on_this_machine, threads
 from toxaudit.records import Asked
@@ -39,16 +41,26 @@ def forecast(spec: AuditSpec) -> Forecast:
     """Look at the files of a spec, ask the Hub, and measure this machine.
 
     Raises:
-        ToxauditError: if a local file that the spec names is missing or broken.
+        ToxauditError: if a local file that the spec names is missing or broken, or a run would refuse what is here.
     """
     prospect = Prospect(spec)
     read = ((name, _asked(name, suite)) for name, suite in spec.suites.items())
     suites = {name: asked for name, asked in read if asked}  # while the Hub is asked
     cpu = speed.speed(threads(spec)) if prospect.device == "cpu" else None
     prospect.wait()
+    _foresee(prospect)
     told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
     return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu))
+
+
+def _foresee(prospect: Prospect) -> None:
+    """Refuse the arms that a run would refuse for what their files on this machine tell, if they aren't already."""
+    for arm in ("base", *(name for name in prospect.spec.candidates if name not in prospect.refused)):
+        try:
+            foreseen.check(prospect.spec, arm, prospect.known)
+        except ToxauditError as error:
+            prospect.refuse(None if arm == "base" else arm, error)
 
 
 def amount(spec: AuditSpec, ahead: Forecast) -> str:
@@ -100,7 +112,8 @@ def memory(spec: AuditSpec, ahead: Forecast) -> str:
     by_name = ", by its name" if largest in prospect.sized_by_name else ""
     text = (
         f"{_at_most(spec, ahead, peak)}, with {in_words(needed)} for the weights of {largest} in "
-        f"{prospect.dtype} (the largest{by_name}; models are loaded one at a time, adapters hang on the base)"
+        f"{prospect.dtype} (the largest{by_name}; models are loaded one at a time, adapters are attached "
+        "to the loaded base)"
     )
     if unknown := prospect.of_unknown_size:
         text += f", unknown for {', '.join(unknown)}"

@@ -129,7 +129,8 @@ def apart(spec: AuditSpec) -> list[list[str]]:
 
 def posteriors(store: Store, estimator: Estimator, compared: PairedOutcomes) -> list[Posterior]:
     """An estimator's posteriors, from the store where it has them."""
-    identity = identities.Posteriors(estimator.kind, asdict(estimator), archive.outcomes_digest(compared))
+    settings, outcomes = asdict(estimator), archive.outcomes_digest(compared)
+    identity = identities.Posteriors(estimator.kind, settings, outcomes, identities.MODELS.get(estimator.kind))
     return archive.read(store.folder(identity, partial(_save, estimator, compared)))
 
 

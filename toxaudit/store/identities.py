@@ -173,6 +173,10 @@ class Scores(Identity):
     made_with: Mapping[str, str] | None = None
 
 
+MODELS = {"hier_paired": 2}
+"""Estimators whose model was changed -> which one it is; whoever changes a model raises its number."""
+
+
 @dataclass(frozen=True)
 class Posteriors(Identity):
     """The posteriors of all candidates on one suite by one measure.
@@ -181,6 +185,7 @@ class Posteriors(Identity):
         estimator: the estimator's kind.
         settings: all of its settings: prior, number of draws, seed.
         outcomes: SHA-256 of all that an estimator is given.
+        model: its place in ``MODELS``.
     """
 
     kind = "posteriors"
@@ -189,6 +194,7 @@ class Posteriors(Identity):
     estimator: str
     settings: Mapping[str, Any]
     outcomes: str
+    model: int | None = None
 
 
 KINDS: tuple[type[Identity], ...] = (View, Conversion, Adapter, Checks, Completions, Scores, Posteriors)

@@ -9,6 +9,7 @@ import numpy as np
 from toxaudit.estimators.hier_paired import HierPaired
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, hdi
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.records import OBSERVED
 from toxaudit.studies.decisions import CERTAINTY
 from toxaudit.studies.findings import Bar, Study, at_most, points, share
 from toxaudit.studies.worlds import SIZES, SLICE, World
@@ -59,7 +60,7 @@ class Interval:
 def pooled_changes(outcomes: PairedOutcomes, seed: int, fit: Fit) -> dict[tuple[str, str], Floats]:
     """(candidate, slice) -> draws of the change by ``hier_paired``; the slice is ``all`` for the total."""
     found = HierPaired(seed=seed, **fit).estimate(outcomes)
-    return {(each.candidate, each.slice): each.change for each in found}
+    return {(each.candidate, each.slice): each.change for each in found if each.variant == OBSERVED}
 
 
 def unpooled_changes(outcomes: PairedOutcomes, seed: int) -> dict[tuple[str, str], Floats]:
@@ -183,7 +184,7 @@ def family_wise(audits: int, slack: float, candidates: int = 10, fit: Fit = FIT,
         f"With {candidates} candidates and 5 slices each, how often does an audit raise any false alarm on a slice?",
         f"{audits:,} simulated audits per world, 2,400 prompts. A slice raises an alarm where P(change > margin) is "
         f"{CERTAINTY:g} or more. In the second world one slice of one candidate rises by about 12 pp, which pooling "
-        "finds less often: the more candidates did not change, the more it draws a lone harmed slice towards them.",
+        "with the candidate's other slices finds less often.",
         ALARM_COLUMNS,
         tuple(rows),
         tuple(bars),

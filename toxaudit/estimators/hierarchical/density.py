@@ -1,27 +1,31 @@
 """The log density of ``hier_paired``'s model and its gradient, written out for Numba.
 
-``hier_model`` states the model in PyMC; this is the same density up to a constant, and a test compares the two. It is
-written out because PyTensor's Numba code takes 20 to 50 seconds to compile for each number of candidates and strata,
-and this two or three for all, once. Import it only where it is needed: it imports Numba and nutpie.
+``model.py`` states the model in PyMC; this is the same density up to a constant, and a test compares the two. It is
+written out because PyTensor's Numba code takes 20 to 50 seconds to compile for each number of strata, and this two or
+three for all, once. Import it only where it is needed: it imports Numba and nutpie.
 
 Effects that the data know well are sampled as themselves, those they hardly know by their standard scores, and others
 in between (partial non-centring: Papaspiliopoulos, Roberts & Sköld 2007, Statistical Science 22(1), section 2.2). With
-mean mu, scale tau and a weight w in 0..1, an effect theta ~ N(mu, tau) is x ~ N(w mu, tau^w) in the vector below, its
-standard score z = (x - w mu) / tau^w. Standard scores alone take 30 times as many steps with a million prompts.
+mean mu, scale tau and a weight w in 0..1, an effect theta = mu + tau z is x = w mu + tau^w z in the vector below, where
+z is its standard score. Standard scores alone take 30 times as many steps with a million prompts.
 
-K is the number of candidates, S of strata. Two vectors are handed about:
+Chains are slow in heavy tails. So the Cauchy score of m is sinh(x), where x has the density 1 / cosh(x) up to a
+constant; and where the data hardly know it, a shift's score, which is Student's t with two degrees of freedom, is
+sqrt(2) sinh(x / 2), where x has the density 1 / cosh(x / 2)^2, that of the logistic distribution.
 
-    x: the parameters, scales as logs, in the model's order: a, sa, base (S), m, ts, by stratum (S), mu; and with K > 1
-        also tk, by candidate (K), tks, by both (K x S), s, odds (K)
-    data: K, S, the base's toxic completions (S), those that are not (S), the cells n11, n10, n01, n00 (4 x K x S), and
-        the weights of base (S), by stratum (S), by both (K x S) and odds (K); the effects by candidate have weight 0
+S is the number of strata. Two vectors are handed about:
+
+    x: the parameters, scales as logs, in the model's order: a, sa, middle (S), m (as such an x), ts, shift
+        (S), log_psi
+    data: S, the base's toxic completions (S), those that are not (S), the cells n11, n10, n01, n00 (4 x S), and the
+        weights of middle (S) and shift (S)
 """
 
 # Numba infers the types of what it compiles.
 # mypy: disable-error-code="no-untyped-def"
 
 import dataclasses
-from math import exp, expm1, isfinite, log, log1p, sqrt
+from math import cosh, exp, expm1, isfinite, log, log1p, sinh, sqrt, tanh
 from typing import Any
 
 import numba
@@ -30,10 +34,16 @@ from numba import types
 from numpy.typing import NDArray
 from nutpie.compile_pymc import CompiledPyMCModel
 
+from toxaudit.estimators.hierarchical import priors
 from toxaudit.estimators.hierarchical.compiling import compiled
 from toxaudit.estimators.hierarchical.start import known, starts
 
 DATA = ("base_has", "base_has_not", "n11", "n10", "n01", "n00")
+
+SQRT_2 = 2**0.5
+
+HARDLY = 0.5
+"""Weight below which the data hardly know a shift."""
 
 NUMBERS = types.CPointer(types.double)
 JIT = numba.njit(error_model="numpy")
@@ -41,14 +51,11 @@ JIT = numba.njit(error_model="numpy")
 
 
 @JIT
-def _normal(x, gradient, start, stop, mean, scale):
-    """Write the gradient of normal priors and return their log density."""
-    total = 0.0
-    for i in range(start, stop):
-        apart = (x[i] - mean) / scale
-        gradient[i] = -apart / scale
-        total -= 0.5 * apart * apart
-    return total
+def _normal(x, gradient, i, mean, scale):
+    """Write the gradient of a normal prior and return its log density."""
+    apart = (x[i] - mean) / scale
+    gradient[i] = -apart / scale
+    return -0.5 * apart * apart
 
 
 @JIT
@@ -60,32 +67,26 @@ def _half_normal(x, gradient, i, scale):
 
 
 @JIT
-def _places(candidates, strata):
-    """Where m, tk, tks and s stand in x."""
-    tk = 2 * strata + 5
-    tks = tk + 1 + candidates
-    return strata + 2, tk, tks, tks + 1 + candidates * strata
+def _log_cosh(x):
+    """The log of cosh(x), up to a constant, for any x."""
+    return abs(x) + log1p(exp(-2 * abs(x)))
 
 
 @JIT
-def _priors(x, gradient, candidates, strata):
+def _student(score):
+    """The log density of Student's t with two degrees of freedom and its derivative."""
+    return -1.5 * log1p(score * score / 2), -3 * score / (2 + score * score)
+
+
+@JIT
+def _priors(x, gradient, strata):
     """Write the gradient of the priors of all but the effects, and return their log density."""
-    m, tk, tks, spread = _places(candidates, strata)
+    m = strata + 2
     gradient[:] = 0.0
-    total = _normal(x, gradient, 0, 1, -3.0, 1.5) + _half_normal(x, gradient, 1, 1.0)
-    total += _normal(x, gradient, m, m + 1, 0.0, 0.7) + _half_normal(x, gradient, m + 1, 0.3)
-    total += _normal(x, gradient, tk - 1, tk, 2.0, 1.5)
-    if candidates > 1:
-        total += _half_normal(x, gradient, tk, 0.7) + _half_normal(x, gradient, tks, 0.3)
-        total += _half_normal(x, gradient, spread, 0.5)
-    return total
-
-
-@JIT
-def _weights(candidates, strata):
-    """Where the weights of base, by stratum, by both and odds begin in data."""
-    base = 2 + 2 * strata + 4 * candidates * strata
-    return base, base + strata, base + 2 * strata, base + 2 * strata + candidates * strata
+    total = _normal(x, gradient, 0, *priors.A) + _half_normal(x, gradient, 1, priors.SA)
+    total += _half_normal(x, gradient, m + 1, priors.TS) + _normal(x, gradient, 2 * strata + 4, *priors.LOG_PSI)
+    gradient[m] = -tanh(x[m])
+    return total - _log_cosh(x[m])
 
 
 @JIT
@@ -96,57 +97,55 @@ def _effect(x, mean, log_scale, weight):
 
 
 @JIT
-def _pull(x, gradient, i, scale_at, score, weight, slope):
+def _pull(x, gradient, i, scale_at, score, weight, slope, own):
     """Add the gradient of effect x[i] and of its log scale, by which the log density changes with the given slope.
 
+    ``own`` is the derivative of the log prior of its standard score.
+
     Returns:
-        The derivative by the effect's mean, and the log density of its prior.
+        The derivative by the effect's mean.
     """
-    by_score = slope * exp(x[scale_at]) - score
+    by_score = slope * exp(x[scale_at]) + own
     inside = exp(-weight * x[scale_at])
     gradient[i] += by_score * inside
     gradient[scale_at] += slope * exp(x[scale_at]) * score - weight * (by_score * score + 1)
-    return slope - weight * by_score * inside, -0.5 * score * score - weight * x[scale_at]
+    return slope - weight * by_score * inside
 
 
 @JIT
-def _odds(x, data, candidates, strata, k):
-    """The log odds ratio of candidate k and its standard score."""
-    _, tk, _, spread = _places(candidates, strata)
-    if candidates == 1:
-        return x[tk - 1], 0.0
-    return _effect(x[spread + 1 + k], x[tk - 1], x[spread], data[_weights(candidates, strata)[3] + k])
+def _middle(x, data, strata, s):
+    """The middle of both arms' logits in stratum s and its standard score."""
+    return _effect(x[2 + s], x[0], x[1], data[1 + 6 * strata + s])
 
 
 @JIT
-def _base(x, data, candidates, strata, s):
-    """The logit of the base's rate in stratum s and its standard score."""
-    return _effect(x[2 + s], x[0], x[1], data[_weights(candidates, strata)[0] + s])
+def _shift(x, data, strata, s):
+    """The shift of the logit in stratum s and its standard score."""
+    m, weight = strata + 2, data[1 + 7 * strata + s]
+    mean = priors.M * sinh(x[m])
+    if weight < HARDLY:
+        score = SQRT_2 * sinh(x[m + 2 + s] / 2)
+        return mean + exp(x[m + 1]) * score, score
+    return _effect(x[m + 2 + s], mean, x[m + 1], weight)
 
 
 @JIT
-def _by_stratum(x, data, candidates, strata, s):
-    """The shift of all candidates in stratum s and its standard score."""
-    m = strata + 2
-    return _effect(x[m + 2 + s], x[m], x[m + 1], data[_weights(candidates, strata)[1] + s])
-
-
-@JIT
-def _by_candidate(x, candidates, strata, k):
-    """The shift of candidate k in all strata, beyond that of all candidates, and its standard score."""
-    if candidates == 1:
-        return 0.0, 0.0
-    tk = _places(candidates, strata)[1]
-    return _effect(x[tk + 1 + k], 0.0, x[tk], 0.0)
-
-
-@JIT
-def _shift(x, data, candidates, strata, k, s, mean):
-    """The shift of candidate k in stratum s and its standard score, given its mean by candidate and by stratum."""
-    if candidates == 1:
-        return mean, 0.0
-    tks, at = _places(candidates, strata)[2], k * strata + s
-    return _effect(x[tks + 1 + at], mean, x[tks], data[_weights(candidates, strata)[2] + at])
+def _pull_shift(x, gradient, data, strata, s, score, slope):
+    """Add the gradient of the shift in stratum s, of its mean and of its log scale; return its prior's log density."""
+    m, weight = strata + 2, data[1 + 7 * strata + s]
+    at = m + 2 + s
+    by_mean = slope
+    if weight < HARDLY:
+        half = x[at] / 2
+        gradient[at] += slope * exp(x[m + 1]) * cosh(half) / SQRT_2 - tanh(half)
+        gradient[m + 1] += slope * exp(x[m + 1]) * score
+        prior = -2 * _log_cosh(half)
+    else:
+        value, own = _student(score)
+        by_mean = _pull(x, gradient, at, m + 1, score, weight, slope, own)
+        prior = value - weight * x[m + 1]
+    gradient[m] += by_mean * priors.M * cosh(x[m])
+    return prior
 
 
 @JIT
@@ -162,7 +161,7 @@ def _rate(logit):
 def _table(p, logit_candidate, log_psi, n11, n10, n01, n00):
     """One table's log likelihood and its derivatives by the base's logit, the candidate's logit and log_psi.
 
-    Terms as in ``hier_model.log_conditionals``; d11 to d00 are what stands beneath each cell's fraction there.
+    Terms as in ``model.log_conditionals``; d11 to d00 are what stands beneath each cell's fraction there.
     """
     c, log_c, log_not_c = _rate(logit_candidate)
     kappa = expm1(log_psi)
@@ -183,83 +182,40 @@ def _table(p, logit_candidate, log_psi, n11, n10, n01, n00):
 
 
 @JIT
-def _stratum(x, gradient, data, own, odds, slopes, candidates, strata, s):
-    """Add the gradient of one stratum's likelihood and effects, and return their log density.
-
-    ``own`` and ``odds`` are the candidates' shifts and log odds ratios; derivatives by these are added to ``slopes``,
-    shape (2, K).
-    """
-    m, _, tks, _ = _places(candidates, strata)
-    weights = _weights(candidates, strata)
-    logit_base, base_score = _base(x, data, candidates, strata, s)
-    shared, shared_score = _by_stratum(x, data, candidates, strata, s)
-    p, log_p, log_not_p = _rate(logit_base)
-    has, has_not = data[2 + s], data[2 + strata + s]
-    total = has * log_p + has_not * log_not_p
-    base_slope = has * (1 - p) - has_not * p
-    shared_slope = 0.0
-    size = candidates * strata
-    for k in range(candidates):
-        shift, score = _shift(x, data, candidates, strata, k, s, shared + own[k])
-        at = 2 + 2 * strata + k * strata + s
-        value, slope_b, slope_c, slope_psi = _table(
-            p, logit_base + shift, odds[k], data[at], data[at + size], data[at + 2 * size], data[at + 3 * size]
-        )
-        total += value
-        base_slope += slope_b + slope_c
-        if candidates > 1:
-            i = k * strata + s
-            slope_c, prior = _pull(x, gradient, tks + 1 + i, tks, score, data[weights[2] + i], slope_c)
-            total += prior
-        slopes[0, k] += slope_c
-        slopes[1, k] += slope_psi
-        shared_slope += slope_c
-    slope, prior = _pull(x, gradient, m + 2 + s, m + 1, shared_score, data[weights[1] + s], shared_slope)
-    gradient[m] += slope
-    total += prior
-    slope, prior = _pull(x, gradient, 2 + s, 1, base_score, data[weights[0] + s], base_slope)
-    gradient[0] += slope
-    return total + prior
-
-
-@JIT
-def _total(x, gradient, data, candidates, strata):
-    """Write the gradient and return the log density."""
-    _, tk, _, spread = _places(candidates, strata)
-    weights = _weights(candidates, strata)
-    total = _priors(x, gradient, candidates, strata)
-    effects, scores, slopes = np.empty((2, candidates)), np.empty((2, candidates)), np.zeros((2, candidates))
-    for k in range(candidates):
-        effects[0, k], scores[0, k] = _by_candidate(x, candidates, strata, k)
-        effects[1, k], scores[1, k] = _odds(x, data, candidates, strata, k)
-    for s in range(strata):
-        total += _stratum(x, gradient, data, effects[0], effects[1], slopes, candidates, strata, s)
-    for k in range(candidates):
-        slope = slopes[1, k]
-        if candidates > 1:
-            _, prior = _pull(x, gradient, tk + 1 + k, tk, scores[0, k], 0.0, slopes[0, k])
-            total += prior
-            slope, prior = _pull(x, gradient, spread + 1 + k, spread, scores[1, k], data[weights[3] + k], slope)
-            total += prior
-        gradient[tk - 1] += slope
-    return total
+def _stratum(x, gradient, data, strata, s):
+    """Add the gradient of one stratum's likelihood and effects, and return their log density."""
+    odds = 2 * strata + 4
+    middle, middle_score = _middle(x, data, strata, s)
+    shift, shift_score = _shift(x, data, strata, s)
+    p, log_p, log_not_p = _rate(middle - shift / 2)
+    has, has_not = data[1 + s], data[1 + strata + s]
+    n11, n10 = data[1 + 2 * strata + s], data[1 + 3 * strata + s]
+    n01, n00 = data[1 + 4 * strata + s], data[1 + 5 * strata + s]
+    value, base_slope, slope, odds_slope = _table(p, middle + shift / 2, x[odds], n11, n10, n01, n00)
+    base_slope += has * (1 - p) - has_not * p
+    gradient[odds] += odds_slope
+    prior = _pull_shift(x, gradient, data, strata, s, shift_score, (slope - base_slope) / 2)
+    weight = data[1 + 6 * strata + s]
+    gradient[0] += _pull(x, gradient, 2 + s, 1, middle_score, weight, slope + base_slope, -middle_score)
+    prior -= 0.5 * middle_score * middle_score + weight * x[1]
+    return value + has * log_p + has_not * log_not_p + prior
 
 
 @JIT
 def _numbers(data):
-    """K, S and the whole vector of data behind a pointer to it."""
-    head = numba.carray(data, 2, types.double)
-    candidates, strata = int(head[0]), int(head[1])
-    size = _weights(candidates, strata)[3] + candidates
-    return candidates, strata, numba.carray(data, size, types.double)
+    """S and the whole vector of data behind a pointer to it."""
+    strata = int(numba.carray(data, 1, types.double)[0])
+    return strata, numba.carray(data, 1 + 8 * strata, types.double)
 
 
 @compiled(types.int64(types.uint64, NUMBERS, NUMBERS, NUMBERS, types.voidptr))
 def log_density(size, x, gradient, value, data):
     """The log density and its gradient, as nutpie calls them: 0 is success, 1 a number that is not finite."""
-    candidates, strata, numbers = _numbers(data)
-    slopes = numba.carray(gradient, size)
-    total = _total(numba.carray(x, size), slopes, numbers, candidates, strata)
+    strata, numbers = _numbers(data)
+    point, slopes = numba.carray(x, size), numba.carray(gradient, size)
+    total = _priors(point, slopes, strata)
+    for s in range(strata):
+        total += _stratum(point, slopes, numbers, strata, s)
     value[0] = total
     for slope in slopes:
         total += slope
@@ -268,19 +224,14 @@ def log_density(size, x, gradient, value, data):
 
 @compiled(types.int64(types.uint64, types.uint64, NUMBERS, NUMBERS, types.voidptr))
 def rates(size, expanded, x, out, data):
-    """The base's rates (S), the candidates' (K x S) and the log odds ratios (K) of a point, as nutpie calls them."""
-    candidates, strata, numbers = _numbers(data)
+    """The base's rates (S), the candidate's (S) and the log odds ratio of a point, as nutpie calls them."""
+    strata, numbers = _numbers(data)
     point = numba.carray(x, size)
     for s in range(strata):
-        base = _base(point, numbers, candidates, strata, s)[0]
-        shared = _by_stratum(point, numbers, candidates, strata, s)[0]
-        out[s] = _rate(base)[0]
-        for k in range(candidates):
-            own = _by_candidate(point, candidates, strata, k)[0]
-            shift = _shift(point, numbers, candidates, strata, k, s, shared + own)[0]
-            out[strata + k * strata + s] = _rate(base + shift)[0]
-    for k in range(candidates):
-        out[strata + candidates * strata + k] = _odds(point, numbers, candidates, strata, k)[0]
+        middle, shift = _middle(point, numbers, strata, s)[0], _shift(point, numbers, strata, s)[0]
+        out[s] = _rate(middle - shift / 2)[0]
+        out[strata + s] = _rate(middle + shift / 2)[0]
+    out[2 * strata] = point[2 * strata + 4]
     return 0
 
 
@@ -291,12 +242,11 @@ def model(data: dict[str, NDArray[np.float64]]) -> Any:
     bring functions, ``from_pyfunc``, calls them through Python, whose lock the chains then wait for: five times slower.
 
     Args:
-        data: ``DATA`` -> counts, which may be fractional: the base's of shape (S,), the cells of shape (K, S).
+        data: ``DATA`` -> counts of each stratum, shape (S,), which may be fractional.
     """
-    candidates, strata = data["n11"].shape
-    shapes = {"base": (strata,), "candidate": (candidates, strata), "log_psi": (candidates,)}
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()]).tolist()
-    slices = [slice(*pair) for pair in zip([0, *ends[:-1]], ends, strict=True)]
+    strata = len(data["n11"])
+    shapes = {"base": (strata,), "candidate": (strata,), "log_psi": ()}
+    slices = [slice(0, strata), slice(strata, 2 * strata), slice(2 * strata, 2 * strata + 1)]
     estimates, weights = known(data)
     start = starts(estimates, weights)
     # Fields that only serve PyTensor's functions differ between versions of nutpie, and stay empty.
@@ -309,8 +259,8 @@ def model(data: dict[str, NDArray[np.float64]]) -> Any:
         "compiled_logp_func": log_density,
         "compiled_expand_func": rates,
         "initial_point_func": lambda seed: start + np.random.default_rng(seed).uniform(-1, 1, start.size),
-        "user_data": np.concatenate([[candidates, strata], *(np.ravel(data[name]) for name in DATA), *weights]),
-        "n_expanded": ends[-1],
+        "user_data": np.concatenate([[strata], *(data[name] for name in DATA), *weights]),
+        "n_expanded": 2 * strata + 1,
         "shape_info": (list(shapes), slices, list(shapes.values())),
     }
     return CompiledPyMCModel(**fields)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class FlipCheck:
-    """Two-sided posterior-predictive p-values, each of shape (K,). 0: no replicate was as far out as the data.
+    """Two-sided posterior-predictive p-values. 0: no replicate was as far out as the data.
 
     Replicates come from draws that saw the data, so that these p-values huddle about 0.5 rather than being uniform: a
-    small one means more than its size says. ``worst`` is the smallest of 2 S, so over K candidates compare it with
-    0.05 / (2 K S), and ``n01`` and ``n10`` with 0.05 / (2 K).
+    small one means more than its size says. ``worst`` is the smallest of 2 S, so compare it with 0.05 / (2 S), and
+    ``n01`` and ``n10`` with 0.05 / 2.
 
     Attributes:
         n01: of the newly toxic, all strata together.
@@ -20,9 +20,9 @@ class FlipCheck:
         worst: the smallest over strata and both directions.
     """
 
-    n01: NDArray[np.float64]
-    n10: NDArray[np.float64]
-    worst: NDArray[np.float64]
+    n01: float
+    n10: float
+    worst: float
 
 
 def flip_check(
@@ -36,20 +36,20 @@ def flip_check(
     """Whether the model replicates the observed flips: prompts newly toxic (n01) and repaired (n10).
 
     Like the likelihood, a replicate keeps the base's outcomes: n10 ~ Binomial(n11 + n10, P(0 | 1)) and
-    n01 ~ Binomial(n01 + n00, P(1 | 0)), with the probabilities of ``hier_model.log_conditionals``.
+    n01 ~ Binomial(n01 + n00, P(1 | 0)), with the probabilities of ``model.log_conditionals``.
 
     Args:
         base: shape (draws, S), posterior draws of the base's rates.
-        candidate: shape (draws, K, S), of the candidates' rates.
-        log_psi: shape (draws, K), of the log odds ratios.
-        tables: cell -> counts, shape (K, S). Fractional ones are compared as they are; the totals that are flipped are
+        candidate: shape (draws, S), of the candidate's rates.
+        log_psi: shape (draws,), of the log odds ratio.
+        tables: cell -> counts, shape (S,). Fractional ones are compared as they are; the totals that are flipped are
             rounded, as a binomial needs whole ones.
         seed: of the replicates.
         replicates: how many of the draws are used, evenly spaced.
     """
     random = np.random.default_rng(seed)
     chosen = np.unique(np.linspace(0, len(base) - 1, replicates).astype(int))
-    p, c, log_odds = base[chosen, None], candidate[chosen], log_psi[chosen, :, None]
+    p, c, log_odds = base[chosen], candidate[chosen], log_psi[chosen, None]
     kappa = np.expm1(log_odds)
     root = np.sqrt(1 + 2 * kappa * (p * (1 - c) + c * (1 - p)) + (kappa * (p - c)) ** 2)
     flips = {
@@ -59,12 +59,12 @@ def flip_check(
     totals, strata = {}, []
     for cell, (chance, trials) in flips.items():
         drawn = random.binomial(np.rint(trials).astype(int), np.clip(chance, 0, 1))
-        totals[cell] = _two_sided(drawn.sum(axis=2), tables[cell].sum(axis=1))
-        strata.append(_two_sided(drawn, tables[cell]).min(axis=1))
-    return FlipCheck(totals["n01"], totals["n10"], np.minimum(*strata))
+        totals[cell] = float(_two_sided(drawn.sum(axis=1), tables[cell].sum()))
+        strata.append(float(_two_sided(drawn, tables[cell]).min()))
+    return FlipCheck(totals["n01"], totals["n10"], min(strata))
 
 
-def _two_sided(drawn: NDArray[np.int64], observed: NDArray[np.float64]) -> NDArray[np.float64]:
+def _two_sided(drawn: NDArray[np.int64], observed: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Twice the smaller tail, the observed number included, over the first axis of ``drawn``."""
     below, above = (drawn <= observed).mean(axis=0), (drawn >= observed).mean(axis=0)
     return np.asarray(2 * np.minimum(below, above)).clip(max=1)

@@ -1,12 +1,14 @@
-"""The model of ``hier_paired``, stated in PyMC. ``hier_density`` is the same written out; a test compares the two."""
+"""The model of ``hier_paired``, stated in PyMC. ``density.py`` is the same written out; a test compares the two."""
 
 from typing import Any
 
 import numpy as np
 
+from toxaudit.estimators.hierarchical import priors
 
-def model(candidates: int, strata: int) -> Any:
-    """The PyMC model of K candidates and S strata, with counts of 1 in place of the data.
+
+def model(strata: int) -> Any:
+    """The PyMC model of one candidate and S strata, with counts of 1 in place of the data.
 
     Rates enter as logits and conditional probabilities as logs, so that neither a rate near 0 or 1 nor a table with
     empty cells meets log(0).
@@ -15,24 +17,20 @@ def model(candidates: int, strata: int) -> Any:
     import pytensor.tensor as pt
 
     with pm.Model() as model:
-        logit_base = pm.Normal("a", -3, 1.5) + pm.HalfNormal("sa", 1) * pm.Normal("z", shape=strata)
-        shift = pm.Normal("m", 0, 0.7) + pm.HalfNormal("ts", 0.3) * pm.Normal("z_s", shape=(1, strata))
-        log_psi = pm.Normal("mu", 2, 1.5)
-        if candidates > 1:
-            shift += pm.HalfNormal("tk", 0.7) * pm.Normal("z_k", shape=(candidates, 1))
-            shift += pm.HalfNormal("tks", 0.3) * pm.Normal("z_ks", shape=(candidates, strata))
-            log_psi += pm.HalfNormal("s", 0.5) * pm.Normal("z_psi", shape=(candidates, 1))
-        logit_candidate = logit_base + shift
+        middle = pm.Normal("a", *priors.A) + pm.HalfNormal("sa", priors.SA) * pm.Normal("z", shape=strata)
+        apart = pm.HalfNormal("ts", priors.TS) * pm.StudentT("z_s", nu=priors.FREEDOM, shape=strata)
+        shift = pm.Cauchy("m", 0, priors.M) + apart
+        logit_base, logit_candidate = middle - shift / 2, middle + shift / 2
         pm.Deterministic("base", pm.math.sigmoid(logit_base))
         pm.Deterministic("candidate", pm.math.sigmoid(logit_candidate))
-        pm.Deterministic("log_psi", log_psi * pt.ones((candidates, 1)))
+        log_psi = pm.Normal("log_psi", *priors.LOG_PSI)
 
         has = pm.Data("base_has", np.ones(strata))
         has_not = pm.Data("base_has_not", np.ones(strata))
         # n1_s ~ Binomial(n_s, p_s), without the constant
         pm.Potential("margin", -(has * pt.softplus(-logit_base) + has_not * pt.softplus(logit_base)).sum())
         for cell, log_probability in log_conditionals(logit_base, logit_candidate, log_psi).items():
-            count = pm.Data(cell, np.ones((candidates, strata)))
+            count = pm.Data(cell, np.ones(strata))
             pm.Potential(f"table_{cell}", (count * log_probability).sum())
     return model
 
@@ -49,11 +47,11 @@ def log_conditionals(logit_base: Any, logit_candidate: Any, log_psi: Any) -> dic
 
     Args:
         logit_base: shape (S,), logit of p.
-        logit_candidate: shape (K, S), logit of c.
-        log_psi: shape (K, 1) or scalar, log of the odds ratio.
+        logit_candidate: shape (S,), logit of c.
+        log_psi: scalar, log of the odds ratio.
 
     Returns:
-        Cell -> shape (K, S). The constant log(2) is left out, as a sampler does not need it.
+        Cell -> shape (S,). The constant log(2) is left out, as a sampler does not need it.
     """
     import pytensor.tensor as pt
 
