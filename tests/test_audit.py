@@ -105,12 +105,12 @@ def again(finished, tmp_path, monkeypatch):
 
 
 def store_of(folder: Path) -> dict[str, bytes]:
-    """Every file of finished work, and its content."""
+    """Every file of finished work, and its content; of decisions, which say when they were made, nothing."""
     root = folder / "home" / "store"
     return {
         str(file.relative_to(root)): file.read_bytes()
         for file in root.rglob("*")
-        if file.suffix in (".jsonl", ".parquet")
+        if file.suffix in (".jsonl", ".parquet") and root / "decisions" not in file.parents
     }
 
 
@@ -237,6 +237,30 @@ def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
     before = store_of(again)
     assert main(["audit=tiny", override]) in (0, 1, 2)
     assert kinds(before, store_of(again)) == made_anew
+
+
+@pytest.mark.thorough
+def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(again, capsys):
+    main(["audit=tiny", "gate.margin=0.85"])
+    said, results = capsys.readouterr().out, json.loads(Path("runs/tiny/results.json").read_text())
+    assert "CAUTION: The rule was changed after results existed: on " in said and "CAUTION: The margin is +85" in said
+    (before,) = results["other_rules"]
+    assert (
+        before["earlier"] and before["rule"]["gate.margin"] == "0.2" and set(before["decisions"]) == {"tuned", "noop"}
+    )
+    main(["card", "runs/tiny"])
+    for name in ("card.md", "summary.md", "report.html"):
+        told = Path("runs/tiny", name).read_text().replace("\xa0", " ")
+        assert "gate.margin 0.2 (here 0.85)" in told and "fixed before the run" not in told
+    for folder, override in (("a", "scorers.vowels.tier=supporting"), ("b", "scorers.vowels.phrases=[o]")):
+        main(["audit=tiny", "scorers.degenerate.tier=critical", override, f"out=runs/{folder}"])
+        assert "chosen after results of the same answers existed" in Path(f"runs/{folder}/card.md").read_text()
+    shutil.rmtree(again / "home" / "store" / "decisions")
+    main(["audit=tiny", "gate.margin=0.84"])  # the folder remembers what the store forgot
+    margins = [
+        each["rule"]["gate.margin"] for each in json.loads(Path("runs/tiny/results.json").read_text())["other_rules"]
+    ]
+    assert margins == ["0.2", "0.85"]
 
 
 @pytest.mark.thorough

@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> int:
             spec = replace(spec, out=str(Path(spec.out) / str(number)))
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(visible(command), fitted(visible(describe(spec), keep="\n")), sep="\n", flush=True)
-        result, files = run(spec, command)
+        result, files = run(spec, command, [each for other, each in enumerate(specs) if other != number])
         _conclude(result, files)
         codes.append(DECISIONS[of_audit(result)])
     return next((code for code in (1, 2) if code in codes), 0)
@@ -63,6 +63,7 @@ def run(words: Sequence[str]) -> int:
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
+    from toxaudit.card import rules
     from toxaudit.card.facts import statements, verdict_line
     from toxaudit.cli.summary import table
     from toxaudit.decision.verdict import of_audit
@@ -70,6 +71,8 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     print()
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
+    for notice in rules.notices(result):
+        print(one_line(f"CAUTION: {notice}."))
     for each in result.skipped:
         print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))
     lines = statements(result)
