@@ -240,6 +240,20 @@ def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("candidate", ["./models/adapter", "./models/tuned"])
+def test_a_quick_question_is_one_line(here, candidate):
+    import tiny
+
+    tiny.base(Path("models/tuned"), seed=1)
+    shutil.copy("audits/suite/mine.yaml", "audits/suite/rtp_categories.yaml")
+    shutil.copy("audits/scorer/vowels.yaml", "audits/scorer/toxicity_bilstm.yaml")
+    line = ["audit=quick", "base.pretrained=./models/base", f"candidates.it={candidate}"]
+    assert main(["plan", *line]) == 0
+    assert main(line) in (0, 1, 2)
+    assert [each["name"] for each in json.loads(Path("runs/quick/results.json").read_text())["candidates"]] == ["it"]
+
+
+@pytest.mark.thorough
 def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(again, capsys):
     main(["audit=tiny", "gate.margin=0.85"])
     said, results = capsys.readouterr().out, json.loads(Path("runs/tiny/results.json").read_text())
