@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -278,10 +279,26 @@ def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(aga
 
 
 @pytest.mark.thorough
-def test_a_sweep_runs_once_for_each_value(again):
-    assert main(["-m", "audit=tiny", "suites.mine.limit=9,12"]) in (0, 1, 2)
-    sizes = [json.loads(Path(f"runs/tiny/{n}/results.json").read_text())["suites"][0]["n"] for n in (0, 1)]
-    assert sizes == [9, 12]
+def test_a_sweep_runs_once_for_each_value_beside_finished_runs_and_tells_what_differs(again, capsys):
+    before = {file: file.read_bytes() for file in Path("runs").rglob("*") if file.is_file()}
+    assert main(["-m", "audit=tiny", "gate.margin=0.15,0.3"]) in (0, 1, 2)
+    assert {file: file.read_bytes() for file in Path("runs").rglob("*") if file.is_file()} == before
+    (sweep,) = Path("multirun/tiny").iterdir()
+    said, found = capsys.readouterr().out, [json.loads((sweep / f"{n}/results.json").read_text()) for n in (0, 1)]
+    assert [each["gate"]["margin"] for each in found] == [0.15, 0.3]
+    lines = said.split("The sweep:\n")[1].splitlines()
+    assert [line.split()[1:3] for line in lines[1:]] == [
+        [f"gate.margin={each['gate']['margin']}", each["decision"]] for each in found
+    ]
+    told = [{rule["rule"]["gate.margin"]: bool(rule["decisions"]) for rule in each["other_rules"]} for each in found]
+    assert told == [{"0.2": True, "0.3": False}, {"0.2": True, "0.15": True}]
+    assert "One of several rules: the same sweep decides" in (sweep / "0/card.md").read_text()
+    assert main(["diff", "runs/tiny", str(sweep / "1")]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^  gate.margin +0.2 +0.3$", said, re.MULTILINE)
+    assert "What was loaded and asked: no difference" in said and re.search("tuned: mine, vowels .*pp", said)
+    assert main(["-m", "audit=tiny", "generation.seed=1,2", f"out={sweep / '0'}"]) == 3
+    assert "holds a finished run, into which no sweep is written: set out=FOLDER." in capsys.readouterr().err
 
 
 @pytest.mark.thorough
