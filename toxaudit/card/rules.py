@@ -11,6 +11,9 @@ from toxaudit.records import AuditResult, OtherRule
 LONGEST_VALUE = 100
 """Characters of a part of a rule that a notice quotes; ``results.json`` has all of it."""
 
+MANY = 4
+"""Other rules beyond which a notice counts the rest; the first that ever decided always stands there."""
+
 FIXED = "fixed before the run"
 LATE = "chosen after results of the same answers existed"
 
@@ -21,9 +24,12 @@ def when(result: AuditResult) -> str:
 
 
 def notices(result: AuditResult) -> Iterator[str]:
-    """One phrase for each other rule, the earliest first, and one for a margin beyond sense."""
-    for other in result.other_rules:
+    """One phrase for each other rule, earlier ones first, and one for a margin beyond sense."""
+    others = sorted(result.other_rules, key=lambda each: (not each.earlier, not each.decisions))
+    for other in others[:MANY]:
         yield _told(other, result)
+    if (left := len(others) - MANY) > 0:
+        yield f"The same answers were or are decided by {left:,} more rules, which results.json lists"
     if wide := caution(result.gate):
         yield wide
 

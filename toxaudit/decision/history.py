@@ -7,7 +7,7 @@ from typing import Any
 
 from toxaudit.decision.headline import HEADLINES, SLICE_ESTIMATOR
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import AuditResult, OtherRule, digest
+from toxaudit.records import UNSCORED, AuditResult, OtherRule, digest
 
 OF_MEASURE = ": "
 """What stands between suite and scorer in the name of that part of a rule which says how the measure counts."""
@@ -37,7 +37,7 @@ def rule(result: AuditResult) -> dict[str, str]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     for suite in result.suites:
         for scorer in (scorers[name] for name in suite.scorers or scorers if name in scorers):
-            if scorer.tier != "advisory":
+            if scorer.tier != "advisory" and not scorer.name.endswith(UNSCORED):
                 parts[f"{suite.name}{OF_MEASURE}{scorer.name}"] = _counted(scorer)
     return parts | {f"{_EXPECT}{each.name}.expect": each.expect or "nothing" for each in result.candidates}
 
