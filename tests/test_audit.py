@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -105,12 +106,12 @@ def again(finished, tmp_path, monkeypatch):
 
 
 def store_of(folder: Path) -> dict[str, bytes]:
-    """Every file of finished work, and its content."""
+    """Every file of finished work, and its content; of decisions, which say when they were made, nothing."""
     root = folder / "home" / "store"
     return {
         str(file.relative_to(root)): file.read_bytes()
         for file in root.rglob("*")
-        if file.suffix in (".jsonl", ".parquet")
+        if file.suffix in (".jsonl", ".parquet") and root / "decisions" not in file.parents
     }
 
 
@@ -240,10 +241,64 @@ def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
 
 
 @pytest.mark.thorough
-def test_a_sweep_runs_once_for_each_value(again):
-    assert main(["-m", "audit=tiny", "suites.mine.limit=9,12"]) in (0, 1, 2)
-    sizes = [json.loads(Path(f"runs/tiny/{n}/results.json").read_text())["suites"][0]["n"] for n in (0, 1)]
-    assert sizes == [9, 12]
+@pytest.mark.parametrize("candidate", ["./models/adapter", "./models/tuned"])
+def test_a_quick_question_is_one_line(here, candidate):
+    import tiny
+
+    tiny.base(Path("models/tuned"), seed=1)
+    shutil.copy("audits/suite/mine.yaml", "audits/suite/rtp_categories.yaml")
+    shutil.copy("audits/scorer/vowels.yaml", "audits/scorer/toxicity_bilstm.yaml")
+    line = ["audit=quick", "base.pretrained=./models/base", f"candidates.it={candidate}"]
+    assert main(["plan", *line]) == 0
+    assert main(line) in (0, 1, 2)
+    assert [each["name"] for each in json.loads(Path("runs/quick/results.json").read_text())["candidates"]] == ["it"]
+
+
+@pytest.mark.thorough
+def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(again, capsys):
+    main(["audit=tiny", "gate.margin=0.85"])
+    said, results = capsys.readouterr().out, json.loads(Path("runs/tiny/results.json").read_text())
+    assert "CAUTION: The rule was changed after results existed: on " in said and "CAUTION: The margin is +85" in said
+    (before,) = results["other_rules"]
+    assert (
+        before["earlier"] and before["rule"]["gate.margin"] == "0.2" and set(before["decisions"]) == {"tuned", "noop"}
+    )
+    main(["card", "runs/tiny"])
+    for name in ("card.md", "summary.md", "report.html"):
+        told = Path("runs/tiny", name).read_text().replace("\xa0", " ")
+        assert "gate.margin 0.2 (here 0.85)" in told and "fixed before the run" not in told
+    for folder, override in (("a", "scorers.vowels.tier=supporting"), ("b", "scorers.vowels.phrases=[o]")):
+        main(["audit=tiny", "scorers.degenerate.tier=critical", override, f"out=runs/{folder}"])
+        assert "chosen after results of the same answers existed" in Path(f"runs/{folder}/card.md").read_text()
+    shutil.rmtree(again / "home" / "store" / "decisions")
+    main(["audit=tiny", "gate.margin=0.84"])  # the folder remembers what the store forgot
+    margins = [
+        each["rule"]["gate.margin"] for each in json.loads(Path("runs/tiny/results.json").read_text())["other_rules"]
+    ]
+    assert margins == ["0.2", "0.85"]
+
+
+@pytest.mark.thorough
+def test_a_sweep_runs_once_for_each_value_beside_finished_runs_and_tells_what_differs(again, capsys):
+    before = {file: file.read_bytes() for file in Path("runs").rglob("*") if file.is_file()}
+    assert main(["-m", "audit=tiny", "gate.margin=0.15,0.3"]) in (0, 1, 2)
+    assert {file: file.read_bytes() for file in Path("runs").rglob("*") if file.is_file()} == before
+    (sweep,) = Path("multirun/tiny").iterdir()
+    said, found = capsys.readouterr().out, [json.loads((sweep / f"{n}/results.json").read_text()) for n in (0, 1)]
+    assert [each["gate"]["margin"] for each in found] == [0.15, 0.3]
+    lines = said.split("The sweep:\n")[1].splitlines()
+    assert [line.split()[1:3] for line in lines[1:]] == [
+        [f"gate.margin={each['gate']['margin']}", each["decision"]] for each in found
+    ]
+    told = [{rule["rule"]["gate.margin"]: bool(rule["decisions"]) for rule in each["other_rules"]} for each in found]
+    assert told == [{"0.2": True, "0.3": False}, {"0.2": True, "0.15": True}]
+    assert "One of several rules: the same sweep decides" in (sweep / "0/card.md").read_text()
+    assert main(["diff", "runs/tiny", str(sweep / "1")]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^  gate.margin +0.2 +0.3$", said, re.MULTILINE)
+    assert "What was loaded and asked: no difference" in said and re.search("tuned: mine, vowels .*pp", said)
+    assert main(["-m", "audit=tiny", "generation.seed=1,2", f"out={sweep / '0'}"]) == 3
+    assert "holds a finished run, into which no sweep is written: set out=FOLDER." in capsys.readouterr().err
 
 
 @pytest.mark.thorough

@@ -165,7 +165,7 @@ class GenerationFacts:
 
 @dataclass(frozen=True)
 class GateFacts:
-    """The rule fixed before the run.
+    """The rule, which is to be fixed before the run.
 
     ``question`` is what an open change leaves open, as a phrase such as ``whether the rise exceeds 3 pp``.
     """

@@ -287,6 +287,23 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class OtherRule:
+    """Another rule than a result's own, by which the same answers were decided, or are to be in the same sweep.
+
+    Attributes:
+        rule: its parts, as ``decision/history.py`` names them.
+        date: when it first decided, in UTC; empty where it had not yet when the result was written.
+        decisions: candidate -> its decision by that rule; none where it had not decided yet.
+        earlier: whether it had decided before the result's own rule first did, so that this was chosen after a look.
+    """
+
+    rule: dict[str, str]
+    date: str
+    decisions: dict[str, Decision]
+    earlier: bool
+
+
+@dataclass(frozen=True)
 class Check:
     """One check that was done before anything was spent.
 
@@ -305,7 +322,11 @@ class Check:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """All that an audit found, and all that a card, a report or a sign-off may say of it."""
+    """All that an audit found, and all that a card, a report or a sign-off may say of it.
+
+    ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
+    are those by which the same answers were decided as well.
+    """
 
     audit: str
     title: str
@@ -325,6 +346,8 @@ class AuditResult:
     skipped: tuple[Skipped, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     checks: tuple[Check, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    other_rules: tuple[OtherRule, ...] = ()
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:
@@ -352,6 +375,11 @@ class AuditResult:
             agreements=tuple(each for each in self.agreements if each.model in {*names, self.base.name}),
             skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
             checks=tuple(check for check in self.checks if check.arm in {*names, self.base.name, ""}),
+            other_rules=tuple(
+                replace(each, decisions={name: found for name, found in each.decisions.items() if name in names})
+                for each in self.other_rules
+                if not each.decisions or names & set(each.decisions)
+            ),
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit import __version__
 from toxaudit.decision.gate import explained
+from toxaudit.decision.history import differences, rule
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Decision, ScorerFacts
@@ -202,6 +203,13 @@ def _unknown(result: AuditResult) -> str:
     for number, check in enumerate(result.checks):
         if check.arm not in checked:
             return f"'checks.{number}.arm' is '{check.arm}', of which it says nothing else"
+    for number, other in enumerate(result.other_rules):
+        if odd := sorted(set(other.decisions) - names):
+            return f"'other_rules.{number}.decisions' names '{odd[0]}', of which it says nothing else"
+        if not differences(other.rule, rule(result)):
+            return f"'other_rules.{number}.rule' is the result's own"
+        if bool(other.date) != bool(other.decisions):
+            return f"'other_rules.{number}' must have both a date and decisions, or neither"
     if sorted(verdict.candidate for verdict in result.verdicts) != sorted(names):
         return "'verdicts' must hold one for each of the candidates"
     return ""

@@ -14,6 +14,7 @@ from typing import Any
 
 from toxaudit import __version__
 from toxaudit.checks import Checklist
+from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
@@ -30,19 +31,20 @@ from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scor
 from toxaudit.results import DRAWS, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
-from toxaudit.stages import answering, arms, estimating, rendering, scoring
+from toxaudit.stages import answering, arms, estimating, recalling, rendering, scoring
 from toxaudit.stages.arms import Arms
 from toxaudit.store.shelves import Store
 from toxaudit.suites import design
 from toxaudit.suites.base import described
 
 
-def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
+def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple[AuditResult, list[Path]]:
     """Do the audit and write its results.
 
     Args:
         spec: composed and checked.
         command: what the user typed, for the card.
+        swept: the other specs of the same sweep.
 
     Returns:
         The result, and the files written, of which the first are ``card.md`` and ``report.html``.
@@ -52,6 +54,7 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
     """
     out = _writable(Path(spec.out).expanduser(), rendering.expected(spec))
     store = Store(Path(spec.store).expanduser())
+    swept = [each for each in swept if recalling.same_answers(spec, each)]
     with store.lock():
         pinned, pins = _pinned(spec)
         spec = pinned.spec
@@ -66,15 +69,17 @@ def run(spec: AuditSpec, command: str) -> tuple[AuditResult, list[Path]]:
         found = arms.assemble(pinned, loader, store, chats)
         found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
         pins = pins or lock.entries(pinned, found.skipped)
+        drawn = {name: asked.facts.digest for name, asked in suites.items()}
         suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
         loader.close()
         again = partial(answering.asked_again, spec, loader, store, suites, answers)
         found = arms.told_apart(found, pinned, answers, again)
         asked_of = _of(spec, found)
         posteriors = _estimate(asked_of, store, suites, scored)
+        estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
+        result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers))
+        result = recalling.recalled(result, drawn, store, out, swept)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
-    estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-    result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers))
     result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
     sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
     skipped = {name: each.reason for name, each in found.skipped.items()}
@@ -238,6 +243,7 @@ def _result(
         command=command,
         sampling=spec.sampling.sentence(),
         skipped=tuple(found.skipped.values()),
+        settings=history.settings(spec.sampling, list(spec.estimators.values())),
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
 

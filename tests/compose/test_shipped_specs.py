@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from toxaudit.compose.compose import compose
-from toxaudit.spec.schema import SKIP, CandidateSpec
+from toxaudit.errors import ToxauditError
+from toxaudit.spec.schema import SKIP, CandidateSpec, candidate_of
 from toxaudit.studies.decisions import p_above_of, verdicts
 
 SPECS = sorted(file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml"))
@@ -20,19 +21,50 @@ STUDY = {
     "microsoft/Phi-3.5-mini-instruct": "mlkro/Phi-3.5-mini-instruct-dolly-toxicity-study",
 }
 """Base -> the adapter that Hawkins et al. 2024 tuned over it and published."""
+OPEN = {"quick": ["base.pretrained=ORG/BASE", "candidates.it=ORG/TUNED"]}
+"""What a spec leaves open, as a user gives it."""
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 
 @pytest.fixture(scope="module")
 def specs():
     """Name -> audit, for every spec that needs the Hub."""
-    composed = {name: compose([f"audit={name}"]) for name in SPECS}
+    composed = {name: compose([f"audit={name}"]) for name in SPECS if name not in OPEN}
     return {name: spec for name, spec in composed.items() if not spec.base.pretrained.startswith("pkg:")}
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_every_spec_composes(name):
-    assert compose([f"audit={name}"]).name == name
+    assert compose([f"audit={name}", *OPEN.get(name, [])]).name == name
+
+
+@pytest.mark.parametrize("model", ["ORG/TUNED", "ORG/BASE:ORG/ADAPTER@v1", "./my adapter", "/models/tuned", "~/tuned"])
+def test_a_quick_question_takes_whatever_names_a_candidate(model):
+    spec = compose(["audit=quick", "base.pretrained=./base", f"candidates.it={model}"])
+    assert spec.candidates == {"it": CandidateSpec(**candidate_of(model))}
+
+
+@pytest.mark.parametrize(("given", "place"), [(1, "base.pretrained=MODEL"), (0, "candidates.NAME=MODEL")])
+def test_a_place_that_a_quick_question_leaves_open_is_named_with_the_way_to_give_it(given, place):
+    with pytest.raises(ToxauditError, match=f"on the command line by {place}, with MODEL a Hub id, a path"):
+        compose(["audit=quick", OPEN["quick"][given]])
+
+
+def test_a_quick_question_passes_most_candidates_that_did_not_change():
+    """As its comment says: of 420 prompts, 10 % or 15 % change sides by chance."""
+    spec = compose(["audit=quick", *OPEN["quick"]])
+    for changed, least in ((0.1, 0.92), (0.15, 0.82)):
+        shares = [0.1, changed / 2, changed / 2, 0.9 - changed]
+        tables = np.random.default_rng(0).multinomial(spec.suites["rtp_categories"].limit, shares, size=3000)
+        assert (verdicts(p_above_of(tables, spec.gate.margin)) == "GO").mean() > least
+
+
+def test_a_quick_question_needs_no_hub():
+    spec = compose(["audit=quick", *OPEN["quick"]])
+    parts = [suite.data for suite in spec.suites.values()] + [
+        scorer.pretrained for scorer in spec.scorers.values() if scorer.kind == "jigsaw_bilstm"
+    ]
+    assert len(parts) == 2 and all(part.startswith("pkg:pypi/") for part in parts)
 
 
 def test_the_study_s_six_models_are_each_audited_with_its_adapter(specs):

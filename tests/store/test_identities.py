@@ -75,6 +75,10 @@ def adapter(store, folder, monkeypatch):
     store.folder(training.identity(base, stages, "cpu"), lambda folder: None)
 
 
+def decisions(store, *_):
+    store.shelf(identities.Decisions(SHA, SHA, SHA, SHA))
+
+
 def converted(store, folder, monkeypatch):
     monkeypatch.setattr(gguf, "_convert", lambda *_: None)
     gguf.as_safetensors(Fetched("a/b", None, Path("/nowhere/a.gguf"), SHA, {"a.gguf": SHA}), store)
@@ -125,6 +129,7 @@ WORK = {
     "scores/18803cf110153b42ae51d996": lambda store, *_: scores(store),
     "scores/dd511a3a7877572a04e7b9b3": lambda store, *_: scores(store, **JUDGE),
     "posteriors/d99ea7b7f78ba1b04210fbae": lambda store, *_: posteriors(store),
+    "decisions/342aed9be5d4e33bb03e3b2b": decisions,
 }
 """What a store called work before this module stood, by the same inputs, and what makes that work now."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from toxaudit.card import methods, sensitivity, tables, words
+from toxaudit.card import methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
@@ -70,11 +70,11 @@ class CardFacts:
     """All that a card's template may place.
 
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
-    candidates. ``notices`` are what a reader must know before any number: failed controls, unscored
-    completions, diagnostics that failed or warn. ``about`` says what was compared with what, ``legend`` how numbers are
-    to be read, ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one
-    suite and measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on
-    exactly the same files.
+    candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
+    answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
+    with what, ``fixed`` when the rule was chosen, ``legend`` how numbers are to be read, ``resolution`` how small a
+    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says
+    what each plot shows (name -> words), ``replay`` how to run again on exactly the same files.
     """
 
     title: str
@@ -89,6 +89,7 @@ class CardFacts:
     controls: tuple[CandidateFacts, ...]
     skipped: tuple[SkippedLine, ...]
     rule: str
+    fixed: str
     margin: str
     legend: str
     results: tuple[ResultRow, ...]
@@ -127,6 +128,7 @@ def gather(result: AuditResult) -> CardFacts:
         controls=controls,
         skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
         rule=result.gate.rule.rstrip("."),
+        fixed=rules.when(result),
         margin=words.points(result.gate.margin),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),

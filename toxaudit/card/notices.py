@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from textwrap import shorten
 
-from toxaudit.card import words
+from toxaudit.card import rules, words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import REPLICATIONS
@@ -21,6 +21,7 @@ MANY = 4
 def notices(index: Index) -> Iterator[str]:
     """One phrase each, the gravest first."""
     result = index.result
+    yield from rules.notices(result)
     for name in failed_controls(result):
         control = index.candidates[name]
         yield (

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 from toxaudit.cli.card import listed
 from toxaudit.cli.exit_codes import DECISIONS, DONE
 from toxaudit.cli.options import Options
-from toxaudit.errors import one_line, visible
+from toxaudit.errors import ToxauditError, one_line, visible
 
 if TYPE_CHECKING:
     from toxaudit.records import AuditResult
+    from toxaudit.spec.schema import AuditSpec
 
 RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")
 RUN.flag("-m", "--multirun", help="run once for each value of an override such as generation.temperature=0,0.7")
@@ -45,24 +47,49 @@ def run(words: Sequence[str]) -> int:
 
     jobs = sweep(overrides) if sweeping else [overrides]
     specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
+    specs = _apart(specs) if sweeping else specs
     from toxaudit.decision.verdict import of_audit
     from toxaudit.planning.plan import describe
     from toxaudit.runner import run
 
-    codes = []
+    results = []
     for number, (job, spec) in enumerate(zip(jobs, specs, strict=True)):
-        if sweeping:
-            spec = replace(spec, out=str(Path(spec.out) / str(number)))
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(visible(command), fitted(visible(describe(spec), keep="\n")), sep="\n", flush=True)
-        result, files = run(spec, command)
+        result, files = run(spec, command, [each for other, each in enumerate(specs) if other != number])
         _conclude(result, files)
-        codes.append(DECISIONS[of_audit(result)])
+        results.append(result)
+    if sweeping:
+        from toxaudit.cli.summary import jobs as table
+
+        print("\nThe sweep:", *table(jobs, results), sep="\n")
+    codes = [DECISIONS[of_audit(result)] for result in results]
     return next((code for code in (1, 2) if code in codes), 0)
+
+
+def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
+    """The specs of a sweep, each with a folder of its own, none of them in a finished run's.
+
+    Where a spec names no other folder than an audit has by itself, a sweep's is ``multirun/NAME/TIME``, as Hydra's.
+
+    Raises:
+        ToxauditError: if ``out`` names a finished run, or lies in one.
+    """
+    from toxaudit.results import RESULTS
+
+    time, placed = f"{datetime.now():%Y-%m-%d_%H-%M-%S}", []
+    for number, spec in enumerate(specs):
+        own = Path(spec.out) != Path("runs") / spec.name
+        folder = Path(spec.out).expanduser() if own else Path("multirun") / spec.name / time
+        if run := next((each for each in (folder, *folder.parents) if (each / RESULTS).is_file()), None):
+            raise ToxauditError(f"{run} holds a finished run, into which no sweep is written: set out=FOLDER.")
+        placed.append(replace(spec, out=str(folder / str(number))))
+    return placed
 
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
+    from toxaudit.card import rules
     from toxaudit.card.facts import statements, verdict_line
     from toxaudit.cli.summary import table
     from toxaudit.decision.verdict import of_audit
@@ -70,6 +97,8 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     print()
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
+    for notice in rules.notices(result):
+        print(one_line(f"CAUTION: {notice}."))
     for each in result.skipped:
         print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))
     lines = statements(result)

@@ -5,6 +5,8 @@ toxaudit: is a fine-tuned language model less safe than its base, where, by how 
 
 Start here:
   toxaudit audit=quickstart            audit two real fine-tunes of a small model (about 5 minutes, no GPU)
+  toxaudit audit=quick base.pretrained=BASE candidates.it=CANDIDATE
+                                       a quick question about one fine-tune or adapter, without a file of your own
   toxaudit init my_audit               write audits/my_audit.yaml, a commented spec to fill in
 
 Commands:
@@ -13,6 +15,7 @@ Commands:
   toxaudit show audit=NAME             the whole spec, every default filled in
   toxaudit card RUN                    write card, plots and report of a finished run anew, without rerunning it
                                        (card.template=FILE, card.samples=5; RUN is a folder such as runs/quickstart)
+  toxaudit diff RUN RUN                what differs between two finished runs, in spec, files and results
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
   toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them
@@ -27,7 +30,7 @@ Commands:
 
 Overrides are Hydra's, the same for every command:
   suite=[a,b]  gate.margin=0.01  suites.rtp_categories.limit=70  generation.temperature=0.7
-  -m generation.temperature=0,0.7      run once for each value
+  -m generation.temperature=0,0.7      run once for each value, into multirun/NAME/TIME/0, 1, ...
 
 Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
 Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).

@@ -18,6 +18,7 @@ VERBS = {
     "plan": "audit.plan",
     "show": "audit.show",
     "card": "card.card",
+    "diff": "diff.diff",
     "ls": "listing.ls",
     "init": "listing.init",
     "discover": "hub.discover",

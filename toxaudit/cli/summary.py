@@ -1,6 +1,9 @@
-"""The table of a finished audit for a terminal: one line a measure, with its change and interval."""
+"""Tables for a terminal: of a finished audit, one line a measure; of a sweep, one line a job."""
+
+from collections.abc import Sequence
 
 from toxaudit.card import words
+from toxaudit.card.compared import headline
 from toxaudit.card.index import indexed
 from toxaudit.errors import visible
 from toxaudit.records import AuditResult
@@ -37,6 +40,30 @@ def table(result: AuditResult, columns: int) -> list[str]:
         left = columns - sum(widths[1:]) - len(GAP) * len(widths)
     widths[0] = min(widths[0], max(left, SHORTEST_LABEL))
     return [_line(row, widths) for row in rows]
+
+
+def jobs(overrides: Sequence[Sequence[str]], results: Sequence[AuditResult]) -> list[str]:
+    """The table of a sweep: what each job's overrides say that not all do, its decision and its headline's change.
+
+    Args:
+        overrides: those of each job.
+        results: what each found, in the same order.
+    """
+    shared = set.intersection(*map(set, overrides))
+    rows = [
+        (str(number), " ".join(word for word in job if word not in shared) or "as all", *headline(result))
+        for number, (job, result) in enumerate(zip(overrides, results, strict=True))
+    ]
+    return aligned([("job", "what differs", "decision", "change [95 % HDI]"), *rows])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns that are as wide as their widest cell."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return [
+        GAP + GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
+    ]
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -72,7 +72,8 @@ def problem(error: OmegaConfBaseException) -> str:
     message = (error.msg or str(error)).rstrip(".")
     if found := re.search(r"missing mandatory value: (\w+)", message):
         missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
-        return f"'{missing}' must be set: in YAML, or on the command line."
+        what = "MODEL, with MODEL a Hub id, a path or a package file" if missing == "base.pretrained" else "VALUE"
+        return f"'{missing}' must be set: in YAML, or on the command line by {missing}={what}."
     if "is not a ListConfig" in message:
         return f"'{key}' must be a list: write [NAME] for one."
     if "is incompatible with key type" in message or "is incompatible with (str)" in message:

@@ -7,6 +7,7 @@ from textwrap import shorten
 
 from toxaudit import training
 from toxaudit.checks import Checklist
+from toxaudit.decision.gate import caution
 from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
@@ -54,6 +55,7 @@ def describe(spec: AuditSpec) -> str:
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
+    lines += [f"  Caution: {wide}."] if (wide := caution(spec.gate.facts())) else []
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])

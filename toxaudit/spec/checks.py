@@ -28,7 +28,10 @@ def check(spec: AuditSpec) -> None:
     if spec.base.pretrained == MISSING:
         raise ToxauditError(f"{where} names no base model: set base.pretrained to a Hub id, a path or a package file.")
     if not spec.candidates:
-        raise ToxauditError(f"{where} has no candidates: name at least one fine-tune under 'candidates:'.")
+        raise ToxauditError(
+            f"{where} has no candidates: name at least one fine-tune under 'candidates:', or on the command "
+            "line by candidates.NAME=MODEL, with MODEL a Hub id, a path or a package file."
+        )
     for group, key in SEVERAL.items():
         if not getattr(spec, key):
             raise ToxauditError(f"{where} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")

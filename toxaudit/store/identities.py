@@ -197,7 +197,27 @@ class Posteriors(Identity):
     model: int | None = None
 
 
-KINDS: tuple[type[Identity], ...] = (View, Conversion, Adapter, Checks, Completions, Scores, Posteriors)
+@dataclass(frozen=True)
+class Decisions(Identity):
+    """By which rules one candidate's answers to one suite were decided, and how.
+
+    Attributes:
+        base: SHA-256 of the base.
+        candidate: SHA-256 of the candidate.
+        prompts: SHA-256 of the prompts that could be asked.
+        asked: SHA-256 of how: decoding settings and system prompts.
+    """
+
+    kind = "decisions"
+    record = "the rule: the gate's numbers, sampling, estimators, which measures count, and how"
+
+    base: str
+    candidate: str
+    prompts: str
+    asked: str
+
+
+KINDS: tuple[type[Identity], ...] = (View, Conversion, Adapter, Checks, Completions, Scores, Posteriors, Decisions)
 """Every kind of finished work, in the order in which an audit makes them."""
 
 

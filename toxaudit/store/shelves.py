@@ -71,6 +71,10 @@ class Shelf:
     def __getitem__(self, record: str) -> Any:
         return self._records[record]
 
+    def __iter__(self) -> Iterator[str]:
+        """The records' keys, in the order in which they were kept."""
+        return iter(self._records)
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -115,6 +119,11 @@ class Store:
         except OSError as error:
             raise ToxauditError(f"The store {root} can't be made: {error.strerror}. Set store=FOLDER.") from error
         self._writable = os.access(root, os.W_OK)
+
+    @property
+    def writable(self) -> bool:
+        """Whether more can be kept."""
+        return self._writable
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,0 +1,85 @@
+"""Two finished runs side by side: what differs in what was asked for, in what was loaded, and in what was found."""
+
+from collections.abc import Iterator, Mapping
+from textwrap import shorten
+from typing import Any
+
+from toxaudit.card import words
+from toxaudit.card.index import indexed
+from toxaudit.decision.verdict import of_audit
+from toxaudit.records import AuditResult
+
+ABSENT = "–"
+"""What stands where one run lacks what the other has."""
+
+LONGEST = 60
+"""Characters of a value that is shown; both runs' files hold all of it."""
+
+OWN = ("out", "store", "lock")
+"""Keys of a spec that say where files lie, which differ between any two runs."""
+
+Row = tuple[str, str, str]
+"""What it is, and what the first and the second run say of it."""
+
+
+def specs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
+    """The keys of two specs whose values differ; equal ones are left out, and so is where files lie."""
+    rows = _differing(dict(_flat(first)), dict(_flat(second)))
+    return [row for row in rows if row[0] not in OWN]
+
+
+def pins(first: AuditResult, second: AuditResult) -> list[Row]:
+    """What of models, prompts, scorers and versions differs, by the digests of what was read."""
+    return _differing(_pinned(first), _pinned(second))
+
+
+def found(first: AuditResult, second: AuditResult) -> list[Row]:
+    """Both verdicts, and every measure's change with its interval, whether these differ or not."""
+    one, other = _found(first), _found(second)
+    return [(name, one.get(name, ABSENT), other.get(name, ABSENT)) for name in {**one, **other}]
+
+
+def headline(result: AuditResult) -> tuple[str, str]:
+    """The decision of a run, and the change in short that weighs most among its real candidates' critical ones."""
+    index = indexed(result)
+    totals = [(each, scorer) for candidate in index.subjects for each, scorer in candidate.critical_totals]
+    if not totals:
+        return of_audit(result), ABSENT
+    most, scorer = max(totals, key=lambda pair: (pair[0].p_above_margin, pair[0].quantities["change"].mean))
+    change = words.rates(most)[2]
+    return of_audit(result), f"{most.candidate}: {index.label(most.suite, scorer.name)} {change}"
+
+
+def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
+    pairs = ((name, one.get(name, ABSENT), other.get(name, ABSENT)) for name in {**one, **other})
+    return [
+        (name, shorten(a, LONGEST, placeholder=" …"), shorten(b, LONGEST, placeholder=" …"))
+        for name, a, b in pairs
+        if a != b
+    ]
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every value at any depth with its key, as overrides name it; a list is one value."""
+    if isinstance(value, Mapping) and value:
+        for key, each in value.items():
+            yield from _flat(each, f"{place}.{key}" if place else str(key))
+    elif place:
+        yield place, "null" if value is None else str(value)
+
+
+def _pinned(result: AuditResult) -> dict[str, str]:
+    parts = {f"model {each.name}": each.revision or each.digest for each in (result.base, *result.candidates)}
+    parts |= {f"prompts {each.name}": f"{each.n:,}, {each.digest[:12]}" for each in result.suites}
+    parts |= {f"scorer {each.name}": each.identity for each in result.scorers}
+    return parts | {"toxaudit": result.version} | result.versions
+
+
+def _found(result: AuditResult) -> dict[str, str]:
+    index = indexed(result)
+    rows: dict[str, str] = {"the audit": of_audit(result)}
+    rows |= {verdict.candidate: verdict.decision for verdict in result.verdicts}
+    for name, candidate in index.candidates.items():
+        for estimate, scorer in candidate.totals:
+            rows[f"{name}: {estimate.suite}, {scorer.name}"] = str(words.rates(estimate)[2])
+    return rows

@@ -1,0 +1,53 @@
+"""By which other rules the same answers were decided, and whether a card may say that its rule was fixed before."""
+
+from collections.abc import Iterator
+from textwrap import shorten
+
+from toxaudit.card import words
+from toxaudit.decision.gate import caution
+from toxaudit.decision.history import chosen_late, differences, rule
+from toxaudit.records import AuditResult, OtherRule
+
+LONGEST_VALUE = 100
+"""Characters of a part of a rule that a notice quotes; ``results.json`` has all of it."""
+
+MANY = 4
+"""Other rules beyond which a notice counts the rest; the first that ever decided always stands there."""
+
+FIXED = "fixed before the run"
+LATE = "chosen after results of the same answers existed"
+
+
+def when(result: AuditResult) -> str:
+    """When the rule was chosen, as far as is known, as a phrase."""
+    return LATE if chosen_late(result) else FIXED
+
+
+def notices(result: AuditResult) -> Iterator[str]:
+    """One phrase for each other rule, earlier ones first, and one for a margin beyond sense."""
+    others = sorted(result.other_rules, key=lambda each: (not each.earlier, not each.decisions))
+    for other in others[:MANY]:
+        yield _told(other, result)
+    if (left := len(others) - MANY) > 0:
+        yield f"The same answers were or are decided by {left:,} more rules, which results.json lists"
+    if wide := caution(result.gate):
+        yield wide
+
+
+def _told(other: OtherRule, result: AuditResult) -> str:
+    parts = [
+        f"{name} {_short(its)} (here {_short(own)})"
+        for name, (its, own) in differences(other.rule, rule(result)).items()
+    ]
+    by = words.joined(parts)
+    if not other.decisions:
+        return f"One of several rules: the same sweep decides the same answers also by {by}"
+    found = words.joined([f"{name} was {decision}" for name, decision in other.decisions.items()])
+    day = other.date[:10]
+    if other.earlier:
+        return f"The rule was changed after results existed: on {day}, by {by}, {found}"
+    return f"Another rule was tried on the same answers: after this one, on {day}, by {by}, {found}"
+
+
+def _short(value: str) -> str:
+    return shorten(value, LONGEST_VALUE, placeholder=" …")

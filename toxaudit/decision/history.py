@@ -1,0 +1,84 @@
+"""Which rules decided the same answers: the one place that says what a rule is made of, and when it is another."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from toxaudit.decision.headline import HEADLINES, SLICE_ESTIMATOR
+from toxaudit.facts import ScorerFacts
+from toxaudit.records import UNSCORED, AuditResult, OtherRule, digest
+
+OF_MEASURE = ": "
+"""What stands between suite and scorer in the name of that part of a rule which says how the measure counts."""
+
+_SENTENCE = "gate.rule"
+_SAMPLING = "sampling"
+_SETTINGS = "settings."
+_EXPECT = "candidates."
+
+
+def settings(sampling: Any, estimators: Sequence[Any]) -> dict[str, str]:
+    """The settings of sampling and of those estimators that can decide, each as JSON."""
+    decide = [each for each in estimators if each.kind in (*HEADLINES, SLICE_ESTIMATOR)]
+    parts = {_SAMPLING: sampling} | {f"estimators.{each.kind}": each for each in decide}
+    return {name: json.dumps({"kind": part.kind} | asdict(part), sort_keys=True) for name, part in parts.items()}
+
+
+def rule(result: AuditResult) -> dict[str, str]:
+    """All that turned a result's answers into its verdicts: name -> value, in words or numbers.
+
+    The gate with its numbers, sampling, the estimators' settings, which measures count on which suite and how, and
+    which candidates are declared controls. An advisory measure decides nothing, and is no part of it.
+    """
+    gate = {f"gate.{name}": str(value) for name, value in asdict(result.gate).items() if name != "question"}
+    parts = gate | {_SAMPLING: result.sampling}
+    parts |= {f"{_SETTINGS}{name}": value for name, value in result.settings.items()}
+    scorers = {scorer.name: scorer for scorer in result.scorers}
+    for suite in result.suites:
+        for scorer in (scorers[name] for name in suite.scorers or scorers if name in scorers):
+            if scorer.tier != "advisory" and not scorer.name.endswith(UNSCORED):
+                parts[f"{suite.name}{OF_MEASURE}{scorer.name}"] = _counted(scorer)
+    return parts | {f"{_EXPECT}{each.name}.expect": each.expect or "nothing" for each in result.candidates}
+
+
+def _counted(scorer: ScorerFacts) -> str:
+    corrected = f", corrected by {digest(str(scorer.calibration))[:8]}" if scorer.calibration else ""
+    return f"{scorer.tier}, {scorer.outcome}, by {scorer.identity[:12]}{corrected}"
+
+
+def differences(other: Mapping[str, str], own: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The parts in which another rule differs: name -> its value and our own; ``none`` where there is none.
+
+    Nothing differs where our own only asks of more suites or candidates: that can forbid a GO, and make none.
+    """
+    asked = {name.split(OF_MEASURE)[0] for name in other if OF_MEASURE in name}
+    told = [any(name.startswith(_SETTINGS) for name in each) for each in (other, own)]
+    found = {}
+    for name in {**other, **own}:
+        beside = OF_MEASURE in name and name.split(OF_MEASURE)[0] not in asked
+        unknown = name.startswith(_SETTINGS) and not all(told)  # of before results told them
+        unknown |= name.startswith(_EXPECT) and not (name in other and name in own)
+        if other.get(name) != own.get(name) and not beside and not unknown:
+            found[name] = (other.get(name, "none"), own.get(name, "none"))
+    if any(name.startswith("gate.") and name != _SENTENCE for name in found):
+        found.pop(_SENTENCE, None)
+    if _SETTINGS + _SAMPLING in found:
+        found.pop(_SAMPLING, None)
+    return found
+
+
+def ordered(known: Sequence[OtherRule], own: Mapping[str, str]) -> tuple[OtherRule, ...]:
+    """Of all rules that decided the same answers, in the order in which they first did, the others than our own.
+
+    A rule that decided before our own first did is an earlier one; where ours never did yet, all are.
+    """
+    first = next((place for place, each in enumerate(known) if each.rule == own), len(known))
+    return tuple(
+        replace(each, earlier=place < first) for place, each in enumerate(known) if differences(each.rule, own)
+    )
+
+
+def chosen_late(result: AuditResult) -> bool:
+    """Whether a result's rule is not known to have been fixed before results of the same answers existed."""
+    return any(each.earlier for each in result.other_rules)
