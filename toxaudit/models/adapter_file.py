@@ -129,7 +129,7 @@ def _check_start(where: str, config: dict[str, Any]) -> None:
 def _gpu() -> bool:
     from torch import cuda
 
-    return cuda.is_available()
+    return bool(cuda.is_available())
 
 
 def _start(config: Mapping[str, Any]) -> str:
