@@ -114,6 +114,19 @@ def test_a_phone_never_scrolls_the_page_sideways(opened: Show, name: str, reques
     assert table.evaluate("region => region.scrollWidth > region.clientWidth")
 
 
+def test_a_phone_shows_verdict_and_findings_without_scrolling_sideways(opened: Show, several: str) -> None:
+    """A long notice leaves room for the verdict on the first screen, and a finding is as wide as the screen."""
+    page = opened(several, 390).page
+    page.evaluate(
+        "document.querySelector('.card > h2').insertAdjacentHTML('afterend',"
+        " `<blockquote><p>${'Many completions could not be scored. '.repeat(40)}</p></blockquote>`)"
+    )
+    verdict = page.locator(".card > blockquote + p").bounding_box()
+    assert verdict and verdict["y"] + 60 < 844
+    finding = page.get_by_role("cell", name="does not credibly change toxicity").first.bounding_box()
+    assert finding and finding["x"] >= 0 and finding["x"] + finding["width"] <= 390
+
+
 def test_only_what_decides_is_shown_until_the_rest_is_asked_for(opened: Show, several: str) -> None:
     page = opened(several).page
     status = page.get_by_role("status")

@@ -363,6 +363,17 @@ def test_names_fit_their_column_and_the_font() -> None:
     assert style.fitting("", 1) == "" and style.fitting("abc", 0) == "…"
 
 
+def test_a_long_name_is_broken_before_it_is_cut() -> None:
+    """At 600 pixels a measure's name of 50 characters is read in full, in two lines."""
+    figure, (axes,) = style.stacked([0.5])
+    long = "Could not be scored: Toxicity (Jigsaw BiLSTM, tuned)"
+    for text in (long, "short", "x" * 300):
+        style.name(axes, (0.1, 0.5), text, 2.0, style.NORMAL)
+    broken, whole, cut = (text.get_text() for text in axes.texts)
+    assert broken.split("\n") == ["Could not be scored: Toxicity (Jigsaw", "BiLSTM, tuned)"]
+    assert whole == "short" and cut.count("\n") == 1 and cut.endswith("…")
+
+
 def test_a_description_ends_where_it_becomes_too_long() -> None:
     alt = described(audit_of(9))["forest"]
     assert alt.count(" pp [") == 8 and alt.endswith("; and 19 more in the tables")

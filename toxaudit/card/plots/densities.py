@@ -143,8 +143,7 @@ def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
     axes.locator_params(axis="x", nbins=5)
     style.title(axes, title, f"P(increase > {words.points(margin)})")
     for y, row in enumerate(rows):
-        name = style.fitting(row.estimate.candidate, LEFT - EDGE - 0.08, NORMAL)
-        style.write(axes, EDGE, y + 0.1, name, color=INK, fontsize=NORMAL)
+        style.name(axes, (EDGE, y + 0.1), row.estimate.candidate, LEFT - EDGE - 0.08, NORMAL, color=INK)
         _curve(axes, y + BASELINE, row, 100 * margin)
         style.interval(axes, y + BASELINE, row.estimate.quantities["change"], SHAPES[row.decision])
         chance = words.probability(row.estimate.p_above_margin)

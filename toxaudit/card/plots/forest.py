@@ -128,13 +128,13 @@ def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
 
 
 def _name(axes: "Axes", y: int, row: Row) -> None:
-    """A row's name, as much of it as its column holds; a candidate's has a line above it."""
+    """A row's name; a candidate's has a line above it."""
     start = style.EDGE + INDENT * row.indent
     weight = "normal" if row.indent else "bold"
     quiet = _quiet(row)
     size = SMALL if quiet else NORMAL
-    label = style.fitting(row.label, LEFT - start - 0.08, size, weight)
-    style.write(axes, start, y, label, color=QUIET if quiet else INK, fontsize=size, fontweight=weight)
+    colour = QUIET if quiet else INK
+    style.name(axes, (start, y), row.label, LEFT - start - 0.08, size, color=colour, fontweight=weight)
     if y and not row.indent:
         style.rule(axes, y - 0.5)
 

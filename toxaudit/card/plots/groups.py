@@ -158,8 +158,10 @@ def _draw(axes: "Axes", panel: Panel, left: float) -> None:
 
 def _name(axes: "Axes", y: float, group: Group, room: float) -> None:
     """A group's value, and below it in short whose it is."""
-    up = 0.2 if group.whose else 0
-    style.write(axes, EDGE, y - up, style.fitting(group.value, room), color=INK, fontsize=SMALL)
+    if not group.whose:
+        style.name(axes, (EDGE, y), group.value, room, SMALL, color=INK)
+        return
+    style.write(axes, EDGE, y - 0.2, style.fitting(group.value, room), color=INK, fontsize=SMALL)
     share = room / max(1, len(group.whose)) - 0.03
     whose = ", ".join(style.fitting(name, share, TINY) for name in group.whose)
     style.write(axes, EDGE, y + 0.22, whose, color=QUIET, fontsize=TINY)

@@ -172,6 +172,21 @@ def fitting(text: str, room: float, fontsize: float = SMALL, fontweight: str = "
     return shown[: max(0, end)].rstrip() + "…"
 
 
+def name(axes: "Axes", place: tuple[float, float], text: str, room: float, fontsize: float, **font: Any) -> None:
+    """A name in its column, ``room`` in inches: in one line, or in two of small letters, before any is cut off."""
+    weight = font.get("fontweight", "normal")
+    shown, size = fitting(text, room, fontsize, weight), fontsize
+    if shown.endswith("…"):
+        size, whole = TINY, words.visible(text[:LONGEST]).strip()
+        shown = fitting(whole, room, TINY, weight)
+        if shown.endswith("…"):
+            first = len(shown) - 1
+            gap = whole.rfind(" ", 0, first + 1)
+            first = gap if gap > first // 2 else first
+            shown = f"{whole[:first].rstrip()}\n{fitting(whole[first:], room, TINY, weight)}"
+    write(axes, *place, shown, fontsize=size, linespacing=1.0, **font)
+
+
 def legend(figure: "Figure", handles: Sequence["Line2D | Patch"], notes: Sequence[str] = ()) -> None:
     """What the shapes in a figure mean, in one line at its foot, below its notes."""
     made: list[Artist] = [*handles]
