@@ -23,6 +23,7 @@ def test_keys_that_differ_are_named_as_overrides_name_them() -> None:
 def test_what_was_loaded_is_told_apart_by_its_digest() -> None:
     other = replace(GO, base=replace(GO.base, digest="another", revision=None), versions={"torch": "9"})
     names = [name for name, *_ in compared.pins(GO, other)]
+    assert compared.pins(GO, NO_GO)[0] == ("model benign", GO.candidates[0].digest[:12], "–")
     assert names[:2] == [f"model {GO.base.name}", "torch"] and compared.pins(GO, GO) == []
 
 

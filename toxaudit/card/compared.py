@@ -1,7 +1,6 @@
 """Two finished runs side by side: what differs in what was asked for, in what was loaded, and in what was found."""
 
 from collections.abc import Iterator, Mapping
-from textwrap import shorten
 from typing import Any
 
 from toxaudit.card import words
@@ -52,11 +51,11 @@ def headline(result: AuditResult) -> tuple[str, str]:
 
 def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
     pairs = ((name, one.get(name, ABSENT), other.get(name, ABSENT)) for name in {**one, **other})
-    return [
-        (name, shorten(a, LONGEST, placeholder=" …"), shorten(b, LONGEST, placeholder=" …"))
-        for name, a, b in pairs
-        if a != b
-    ]
+    return [(name, _short(a), _short(b)) for name, a, b in pairs if a != b]
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -69,9 +68,9 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _pinned(result: AuditResult) -> dict[str, str]:
-    parts = {f"model {each.name}": each.revision or each.digest for each in (result.base, *result.candidates)}
+    parts = {f"model {each.name}": (each.revision or each.digest)[:12] for each in (result.base, *result.candidates)}
     parts |= {f"prompts {each.name}": f"{each.n:,}, {each.digest[:12]}" for each in result.suites}
-    parts |= {f"scorer {each.name}": each.identity for each in result.scorers}
+    parts |= {f"scorer {each.name}": each.identity[:12] for each in result.scorers}
     return parts | {"toxaudit": result.version} | result.versions
 
 
