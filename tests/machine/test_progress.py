@@ -74,8 +74,7 @@ def test_bars_of_libraries_are_silent_and_ours_are_not():
     code = (
         "from toxaudit.machine import progress\n"
         "from tqdm.auto import tqdm\n"
-        "from huggingface_hub.utils import tqdm as of_the_hub\n"
-        "for _ in (*tqdm(range(3), desc='theirs'), *of_the_hub(range(3), desc='theirs')): pass\n"
+        "list(tqdm(range(3), desc='theirs'))\n"
         "progress.bar('ours', 3, 'step').close()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

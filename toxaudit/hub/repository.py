@@ -166,6 +166,9 @@ def benchmark(dataset: str) -> bytes | None:
 def _download(repository: str, name: str, commit: str | None = None, kind: str = "model") -> bytes | None:
     """A file's bytes; None where there is none. Nothing is taken from or left in the Hub cache."""
     from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
 
     with TemporaryDirectory() as folder:
         try:

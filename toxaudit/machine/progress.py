@@ -11,9 +11,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-# Bars of libraries, such as transformers' over a GGUF file or that of the Hub's client, would stand between ours.
+# Bars of libraries, such as transformers' over a GGUF file, would stand between ours. That of the Hub's client asks for
+# itself where there is a terminal: downloads have ours instead, and what pushes switches it off.
 os.environ.setdefault("TQDM_DISABLE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from tqdm import tqdm  # noqa: E402  (it reads its variable when it is imported)
 
