@@ -20,7 +20,11 @@ os.environ["SSL_CERT_DIR"] = tempfile.gettempdir()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-LONGEST = ("test_quickstart.py", "test_hub_audit.py", "test_sharing.py", "test_backend.py", "test_lock.py")
+LONGEST = (
+    *("test_quickstart.py", "test_studies.py", "test_hier_paired.py", "test_estimating.py", "test_paired_bb.py"),
+    *("test_audit.py", "test_push.py", "test_judge.py", "test_hostile_models.py", "test_best_replication.py"),
+    *("test_hub_audit.py", "test_sharing.py", "test_backend.py", "test_lock.py"),
+)
 """Files that are handed out first, lest one process be left with one of them while the other has nothing to do."""
 
 settings.register_profile("unhurried", deadline=None)

@@ -305,6 +305,21 @@ def test_weights_that_can_not_be_loaded_leave_a_loader_that_can_load_others(load
     assert torch.equal(logits(loader, arm()), before)
 
 
+def test_memory_is_looked_for_only_where_some_was_taken(loader, models, tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(LOAD.gc, "collect", lambda: looks.append("all of the memory"))
+    loader.close()
+    looks.clear()
+    loader.close()
+    assert not looks
+    spoilt = shutil.copytree(models / "full", tmp_path / "spoilt")
+    (spoilt / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ToxauditError), loader.open(tiny.resolved(spoilt)):
+        pytest.fail("it was opened")
+    loader.close()
+    assert looks  # of what can't be loaded, too, something may be left
+
+
 @pytest.fixture(scope="module")
 def polite(models):
     """The files of a tokenizer that reads and asks in another way."""

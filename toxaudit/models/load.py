@@ -98,7 +98,8 @@ class Loader:
         """The arm without its adapter, over the weights in memory where these are its own."""
         if self._held is None or self._holds != resolved.loaded_as:
             self.close()
-            self._held, self._holds = _weights(resolved, self.device), resolved.loaded_as
+            self._holds = resolved.loaded_as  # of weights that can't be loaded something may be left, too
+            self._held = _weights(resolved, self.device)
         return replace(self._held, name=resolved.name, tokenizer=self.tokenizer(resolved))
 
     def tokenizer(self, resolved: ResolvedModel) -> Any:
@@ -113,7 +114,9 @@ class Loader:
         return self._tokenizers[named]
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give the memory back, where any was taken: to look for it takes a third of a second."""
+        if not self._holds:
+            return
         self._held, self._holds = None, ""
         gc.collect()
         if self.device != "cpu":
