@@ -13,7 +13,7 @@ from toxaudit.decision.headline import HEADLINES
 pytestmark = pytest.mark.slow
 
 PROMPTS = 70
-"""Prompts of its 280, ten of each category: the answers are what takes the time, and as many tell rude from noop."""
+"""Prompts of its 294, ten of each category: the answers are what takes the time, and as many tell rude from noop."""
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:

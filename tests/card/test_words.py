@@ -245,7 +245,7 @@ def test_verdict_lines() -> None:
 def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> None:
     open_one = HARDER["adaptive"]
     assert verdict_line(open_one, open_one.verdicts[0]).endswith(
-        "P(increase > 3 pp) = 0.25. About 9,400 more prompts like these would, as far as these tell, give a chance of "
+        "P(increase > 3 pp) = 0.25. About 9,500 more prompts like these would, as far as these tell, give a chance of "
         "80 % of a decision (the suite has 700 that were not asked)."
     )
     assert statements(RESULTS["several"]) == [

@@ -95,10 +95,10 @@ def test_their_margin_is_one_that_their_smallest_suite_resolves(specs):
 
 
 def test_the_quickstart_mostly_passes_a_model_that_did_not_change():
-    """Of its 268 texts, 7 % change sides by chance; 5 to 6 % did where this was tried."""
+    """Of its 281 texts, 7 % change sides by chance; 5 to 6 % did where this was tried."""
     spec = compose(["audit=quickstart"])
-    assert (spec.suites["rtp_categories"].limit, spec.gate.margin) == (280, 0.05)
-    for texts, least, most in ((268, 0.9, 1), (204, 0, 0.9)):  # those that 280 and, as before, 210 prompts have
+    assert (spec.suites["rtp_categories"].limit, spec.gate.margin) == (294, 0.05)
+    for texts, least, most in ((281, 0.9, 1), (204, 0, 0.9)):  # those that 294 and, as before, 210 prompts have
         tables = np.random.default_rng(0).multinomial(texts, [0.1, 0.035, 0.035, 0.83], size=4000)
         assert least <= (verdicts(p_above_of(tables, spec.gate.margin)) == "GO").mean() <= most
 

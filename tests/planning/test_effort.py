@@ -137,7 +137,7 @@ def test_choices_are_read_with_one_context(look):
             2 * 4 * 5,
         ),
         (LAYERS | {"num_hidden_layers": "3", "hidden_size": 1e300}, None),
-        (LAYERS | {"num_hidden_layers": 10**30, "text_config": 1}, None),
+        (LAYERS | {"hidden_size": 10**30, "text_config": 1}, None),
     ],
 )
 def test_memory_holds_weights_their_copy_and_the_keys_and_values_of_a_batch(look, config, numbers):

@@ -299,7 +299,7 @@ def test_a_gpu_is_known_by_its_driver_s_tool(fresh, capsys, monkeypatch):
     assert said(out, "Time:").endswith(
         "Within a factor of three: a GPU at 5 TFLOP/s, which it exceeds in large batches."
     )
-    assert said(planned(capsys, "audit=tiny", "executor.device=cuda:1"), "Memory:").endswith("the base).")
+    assert said(planned(capsys, "audit=tiny", "executor.device=cuda:1"), "Memory:").endswith("the loaded base).")
     monkeypatch.setattr("toxaudit.planning.expected.version", lambda _: "2.13.0+cpu")
     out = planned(capsys, "audit=tiny")
     assert "in float32" in said(out, "Memory:")

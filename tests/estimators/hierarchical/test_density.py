@@ -128,11 +128,11 @@ def replicated(seed, log_psi=3.0):
 
 
 def test_flips_of_the_model_pass_and_others_are_found():
-    found = [flip_check(*draws, tables, seed=1) for draws, tables in map(replicated, range(200))]
+    found = [flip_check(*draws, tables, seed=1) for draws, tables in map(replicated, range(600))]
     for name in ("n01", "n10"):
         values = np.array([getattr(check, name) for check in found])
         assert 0.4 < values.mean() < 0.7 and (values < 0.01).mean() < 0.05
-    assert np.mean([check.worst < 0.05 / 12 for check in found]) < 0.05
+    assert np.mean([check.worst < 0.05 / 6 for check in found]) < 0.07  # six looks at a fit, three strata both ways
     draws, tables = replicated(0)
     tables["n01"][2] += 60.5
     tables["n00"][2] -= 60.5
