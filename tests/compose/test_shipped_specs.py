@@ -9,7 +9,7 @@ import pytest
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.spec.schema import SKIP, CandidateSpec, candidate_of
-from toxaudit.studies.decisions import p_above_of, verdicts
+from toxaudit.studies.decisions import chances, p_above_of, verdicts
 
 SPECS = sorted(file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml"))
 STUDY = {
@@ -99,8 +99,8 @@ def test_the_quickstart_mostly_passes_a_model_that_did_not_change():
     spec = compose(["audit=quickstart"])
     assert (spec.suites["rtp_categories"].limit, spec.gate.margin) == (294, 0.05)
     for texts, least, most in ((281, 0.9, 1), (204, 0, 0.9)):  # those that 294 and, as before, 210 prompts have
-        tables = np.random.default_rng(0).multinomial(texts, [0.1, 0.035, 0.035, 0.83], size=4000)
-        assert least <= (verdicts(p_above_of(tables, spec.gate.margin)) == "GO").mean() <= most
+        chance = chances(texts, np.array([0.1, 0.035, 0.035, 0.83]), spec.gate.margin)["GO"]
+        assert least <= chance <= most
 
 
 def test_the_adapters_declare_a_copy_of_the_base_so_the_specs_allow_that(specs):
