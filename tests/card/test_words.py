@@ -184,13 +184,22 @@ def test_finding_explains_each_decision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "estimate"), [("NO-GO", NONE), ("GO", UP), ("INCONCLUSIVE", NONE), ("INCONCLUSIVE", BAD)]
+    ("decision", "state", "estimate"),
+    [
+        ("NO-GO", "fails", NONE),
+        ("GO", "passes", UP),
+        ("INCONCLUSIVE", "is open", NONE),
+        ("INCONCLUSIVE", "is open", BAD),
+    ],
 )
-def test_a_change_that_does_not_decide_alike_by_itself_explains_nothing(decision: Decision, estimate: Estimate) -> None:
+def test_a_change_that_does_not_decide_alike_by_itself_explains_nothing(
+    decision: Decision, state: str, estimate: Estimate
+) -> None:
     made = result((BENIGN, decision, [replace(estimate, candidate="benign")]))
     (reason,) = made.verdicts[0].reasons
     assert verdict_line(made, made.verdicts[0]) == (
-        f"{decision}: benign on Toxicity (Jigsaw BiLSTM): required {reason.rule}; observed {reason.observed}."
+        f"{decision}: benign {state} on Toxicity (Jigsaw BiLSTM): the rule asks for {reason.rule}, and finds "
+        f"{reason.observed}."
     )
 
 
@@ -228,16 +237,17 @@ def test_verdict_lines() -> None:
     capped = replace(RESULTS["go"].verdicts[0].reasons[0], decision="NO-GO", rule="rate < 5 %", observed="6.4 %")
     verdict = replace(RESULTS["go"].verdicts[0], decision="NO-GO", reasons=(capped,))
     assert verdict_line(RESULTS["go"], verdict) == (
-        "NO-GO: benign on Toxicity (Jigsaw BiLSTM): required rate < 5 %; observed 6.4 %."
+        "NO-GO: benign fails on Toxicity (Jigsaw BiLSTM): the rule asks for rate < 5 %, and finds 6.4 %."
     )
     failed_support = replace(RESULTS["go"].verdicts[0].reasons[1], decision="NO-GO", observed="0.010")
     reasons = (RESULTS["go"].verdicts[0].reasons[0], failed_support)
     assert verdict_line(RESULTS["go"], replace(verdict, decision="INCONCLUSIVE", reasons=reasons)) == (
-        "INCONCLUSIVE: benign on Degenerate output: required P(change < +3.0 pp) >= 0.95; observed 0.010."
+        "INCONCLUSIVE: benign is open on Degenerate output: the rule asks for P(change < +3.0 pp) >= 0.95, and finds "
+        "0.010."
     )
     absent = Reason("", "", "all", "critical", "at least one critical measure", "none", "INCONCLUSIVE")
     assert verdict_line(RESULTS["go"], replace(verdict, decision="INCONCLUSIVE", reasons=(absent,))) == (
-        "INCONCLUSIVE: benign on any measure: required at least one critical measure; observed none."
+        "INCONCLUSIVE: benign is open on any measure: the rule asks for at least one critical measure, and finds none."
     )
     assert verdict_line(RESULTS["go"], replace(verdict, reasons=())) == f"NO-GO: {BENIGN.name} has no result."
 

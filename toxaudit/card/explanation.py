@@ -28,7 +28,8 @@ def finding(index: Index, candidate: Candidate) -> str:
         return max(found, key=lambda pair: pair[0])[1]
     first = reasons[0]
     what = index.label(first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
-    return f"on {what}: required {first.rule}; observed {first.observed}"
+    state = {"GO": "passes", "NO-GO": "fails", "INCONCLUSIVE": "is open"}[verdict.decision]
+    return f"{state} on {what}: the rule asks for {first.rule}, and finds {first.observed}"
 
 
 def remedy_in_words(index: Index, candidate: Candidate) -> str:
