@@ -199,6 +199,7 @@ def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(here, kind,
     assert len(records) == sum(len(c.splitlines()) for name, c in finished.items() if name.endswith(".jsonl"))
 
 
+@pytest.mark.thorough
 def test_a_repeated_run_makes_nothing_and_says_the_same(again, finished, monkeypatch):
     whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
     named, named_anew = (
@@ -309,6 +310,7 @@ def test_a_failed_control_makes_the_audit_inconclusive(again):
     assert "noop" in json.loads(Path("runs/tiny/results.json").read_text())["failed_controls"]
 
 
+@pytest.mark.thorough
 def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(again):
     spec = Path("audits/tiny.yaml")
     spec.write_text(spec.read_text().replace("    expect: GO\n", ""))
@@ -361,6 +363,7 @@ def test_ctrl_c_keeps_finished_work_and_says_so(here):
     assert any(name.startswith("completions") for name in store_of(here))
 
 
+@pytest.mark.thorough
 def test_the_hub_out_of_reach_is_one_sentence(tmp_path):
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
     environment["TOXAUDIT_HOME"] = str(tmp_path / "home")

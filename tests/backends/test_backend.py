@@ -118,6 +118,7 @@ def test_tokens_lengths_and_finish_are_those_of_generate_alone(answer, arm_and_s
     assert {completion.model for completion in found.values()} == {resolved.name}
 
 
+@pytest.mark.thorough
 def test_some_prompts_end_early_and_some_do_not(answer, early):
     found = answer(tiny.resolved(early)).values()
     stopped = [completion.tokens for completion in found if completion.finish == "stop"]
@@ -283,6 +284,7 @@ def test_one_new_token_may_be_asked_for(answer, early):
     assert [text for text, _, _ in found] == [text[:1] for text, _, _ in expected]
 
 
+@pytest.mark.thorough
 def test_a_tokenizer_without_end_or_padding_token_still_answers(answer, tiny_base, tmp_path):
     copy = shutil.copytree(tiny_base, tmp_path / "endless")
     tokenizer = tiny.tokenizer()

@@ -79,6 +79,7 @@ def assert_near(found, likelihoods):
         assert found[key].loglikelihoods == pytest.approx(values, abs=NEAR), key
 
 
+@pytest.mark.thorough
 def test_the_likelihoods_are_those_of_each_choice_read_alone(choose, tiny_base):
     found = choose(tiny.resolved(tiny_base))
     assert_near(found, expected(tiny.resolved(tiny_base)))
@@ -115,6 +116,7 @@ def test_any_architecture_gives_its_own_likelihoods(choose, tmp_path, architectu
     assert_near(choose(resolved, some), expected(resolved, some))
 
 
+@pytest.mark.thorough
 def test_batch_size_and_order_change_nothing_but_by_rounding(choose, tiny_base):
     resolved = tiny.resolved(tiny_base)
     whole = choose(resolved)

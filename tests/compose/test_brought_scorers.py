@@ -91,6 +91,7 @@ def test_so_it_is_whatever_is_overridden(audit, overrides):
     compare(words, brought)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

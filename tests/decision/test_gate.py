@@ -486,6 +486,7 @@ def test_facts_put_the_rule_in_words():
     assert "and its rate lies below 20 %" in capped and "or its rate above that" in capped
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("base, strata, size", [(0.01, 1, 400), (0.05, 1, 1000), (0.2, 1, 1000), (0.03, 7, 50)])
 def test_a_change_of_exactly_the_margin_seldom_passes(base, strata, size):
     """From counts to verdict, 300 simulated audits: a false pass at the margin in at most 8 %."""

@@ -81,6 +81,7 @@ def test_it_recovers_a_simulated_difference(simulated):
     assert worse.std() < 0.015
 
 
+@pytest.mark.thorough
 def test_it_reports_the_total_and_each_stratum_with_draws_that_fit_together(simulated):
     found = [posterior for posterior in simulated[2] if posterior.variant == OBSERVED]
     assert [p.slice for p in found] == ["all", "topic=s0", "topic=s1", "topic=s2"] * 2
@@ -220,6 +221,7 @@ def test_prompts_of_one_template_say_less_than_as_many_others():
     assert tied["x", "all"].counts == alone["x", "all"].counts and tied["x", "all"].n == 600
 
 
+@pytest.mark.thorough
 def test_several_samples_and_mean_scores_enter_as_fractions_of_a_prompt():
     random = np.random.default_rng(8)
     rate = np.repeat([0.1, 0.3, 0.5], 100)[:, None]
@@ -231,6 +233,7 @@ def test_several_samples_and_mean_scores_enter_as_fractions_of_a_prompt():
     assert sum(found["x", "topic=b"].counts.values()) == pytest.approx(100)
 
 
+@pytest.mark.thorough
 def test_the_scorers_errors_are_taken_out_of_the_slices(simulated):
     """The scorer overlooks a fifth of the outcomes, and flags 5 % of the others."""
     random = np.random.default_rng(9)
@@ -321,6 +324,7 @@ def test_settings_that_make_no_sense_are_refused(settings):
     HierPaired().check()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("log_psi", [-3.0, 0.0, 2.0, 12.0])
 def test_conditional_probabilities_are_those_of_plackett(log_psi):
     """Margins are kept and the odds ratio is psi, for rates from 1e-6 to 1 - 1e-6."""

@@ -276,6 +276,7 @@ def test_intervals_of_2400_prompts_with_several_samples_cover_the_truth(rate, ch
     assert found.min() >= 0.93, found
 
 
+@pytest.mark.thorough
 def test_thirty_templates_cover_the_truth_and_ignoring_them_does_not():
     world = {"n": 2400, "m": 1, "rate": 0.1, "change": 0.03, "spread": 1.0, "clusters": 30, "between": 1.0}
     honoured = coverage(200, **world)

@@ -54,6 +54,7 @@ def test_groups_are_corrected_by_their_own_errors_and_weighed():
     np.testing.assert_allclose(draws[2], 0.25 * 0.2 + 0.75 * 0.3, atol=0.003)
 
 
+@pytest.mark.thorough
 def test_many_groups_with_rare_outcomes_do_not_contradict_their_calibration():
     """Seven groups of 300, true rate 1 %, sensitivity 0.8, specificity 0.95, 300 labels in each, twenty audits."""
     random = np.random.default_rng(2)

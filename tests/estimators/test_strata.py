@@ -56,6 +56,7 @@ def test_joined_strata_have_prompts_enough_and_only_scored_ones_are_joined():
     assert (found.counting[:300] == 1).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strata, each", [(200, 1), (60, 3), (30, 5)])
 @pytest.mark.parametrize("unequal", [False, True])
 def test_totals_of_many_small_strata_with_stated_weights_cover_the_truth(strata, each, unequal):

@@ -57,6 +57,7 @@ def test_a_process_that_never_begins_is_given_up(script, monkeypatch):
         limited.run("render", 5.0)
 
 
+@pytest.mark.thorough
 def test_what_is_computed_before_the_work_begins_is_not_its_own(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import time\nwhile time.process_time() < 2.5: pass\n")
     limited.close()

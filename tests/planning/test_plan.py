@@ -339,6 +339,7 @@ def resolved(tmp_path_factory):
     return out, hub.url
 
 
+@pytest.mark.thorough
 def test_the_hub_s_models_are_told_with_commit_size_licence_and_gate(resolved):
     out, url = resolved
     commit = {

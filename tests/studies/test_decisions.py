@@ -38,6 +38,7 @@ def test_boundaries_are_where_the_verdict_turns():
         assert (found == "NO-GO").argmax() == no_go[repaired]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n, base, change", [(250, 0.01, 0.01), (1000, 0.05, 0.0), (2400, 0.01, 0.03)])
 def test_chances_are_those_of_simulated_tables(n, base, change):
     probabilities = cells(base, base + change)

@@ -644,6 +644,7 @@ LAYOUTS = [
 ]
 
 
+@pytest.mark.thorough
 def test_configs_and_splits_are_found_as_the_hub_lays_them_out(tmp_path):
     repository = Repository({"main": PUSHED, "converted": CONVERTED}, kind="datasets")
     suites = [settings for settings, _, _ in LAYOUTS]
