@@ -20,7 +20,7 @@ from toxaudit.recounting import recounted
 from toxaudit.results import write_results
 from toxaudit.spec.schema import AuditSpec
 
-COUNTED = ("n", "samples", "missing", "counts")
+COUNTED = ("n", "samples", "missing", "missing_in_both", "counts")
 """Of an estimate, what its samples tell."""
 
 __all__ = ["HARDER", "answered", "consistent", "consistent_run", "posterior", "rows", "run", "sealed"]
@@ -127,7 +127,7 @@ def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list
         rates = (base.mean + base.sd * rng.permutation(places)).clip(1e-6, 1)
         arms = {"base": rates, "candidate": (rates + change.mean + change.sd * places).clip(0, 1)}
         posteriors.append(replace(posterior(each), draws=arms, n=round(sum(counts.values())), samples=each.samples))
-        posteriors[-1] = replace(posteriors[-1], diagnostics=each.diagnostics)
+        posteriors[-1] = replace(posteriors[-1], diagnostics=each.diagnostics, missing_in_both=each.missing_in_both)
     estimates = tuple(summarise(each, gate.margin, gate.cap) for each in posteriors)
     tiers = {scorer.name: scorer.tier for scorer in result.scorers}
     measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None

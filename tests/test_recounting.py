@@ -62,8 +62,8 @@ def made(tmp_path_factory):
 def without_chains(patch):
 
     def sample(data, chains, draws, **_):
-        k, s, _ = (*data["n11"].shape, 0)
-        shapes = {"base": (chains, draws, s), "candidate": (chains, draws, k, s), "log_psi": (chains, draws, k)}
+        rates = (chains, draws, len(data["n11"]))
+        shapes = {"base": rates, "candidate": rates, "log_psi": (chains, draws)}
         chance = np.random.default_rng(1)
         values = {name: SimpleNamespace(values=chance.uniform(0.1, 0.2, shape)) for name, shape in shapes.items()}
         stats = {"diverging": SimpleNamespace(values=np.zeros((chains, draws)))}
