@@ -26,7 +26,7 @@ WORDS = {
     "suites.mine.limit=10%": "'suites.mine.limit' is wrong: '10%' is no whole number.",
     "gate.margin=3pp": "'gate.margin' is wrong: '3pp' is no number: write 0.03.",
     "gate.margin=2.5%": "'gate.margin' is wrong: '2.5%' is no number: write 0.025.",
-    "gate.margin=0,02": "'gate.margin=0,02': a number has a point in it: write gate.margin=0.02.",
+    "gate.margin=0,02": "'gate.margin=0,02': for one number write gate.margin=0.02, with a point; for a list ",
 }
 HEAD = "suite: [mine]\nscorer: [vowels]\n"
 BASE, TUNED = "base: {pretrained: ../models/base}\n", "candidates: {tuned: {peft: ../models/adapter}}\n"

@@ -223,7 +223,7 @@ def test_so_is_every_text_of_an_audit(made, line, said):
         ("generation.seed=1.5", "'generation.seed' is wrong: '1.5' is no whole number."),
         ("base.pretrained=null", "'base.pretrained' is null: write a text."),
         ("gate.margin=null", "'gate.margin' is wrong: it can't be null."),
-        ("base=x", "'base' is wrong: it must be a mapping of KEY: VALUE."),
+        ("base=x", "'base' is wrong: it must be a mapping of KEY: VALUE; write base.pretrained=MODEL."),
         ("suites.mine.weights=3", "'suites.mine.weights' is wrong: it must be a mapping of KEY: VALUE."),
         ("title=${nowhere}", "there is no key 'nowhere' to look up"),
         ("~candidates.tunde", "There is no key 'tunde' in 'candidates'. Did you mean 'tuned'?"),

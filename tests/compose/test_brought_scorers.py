@@ -76,7 +76,8 @@ def compare(overrides, brought):
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", [*SHIPPED, *AUDITS])
 def test_an_audit_is_as_if_its_suites_scorers_were_selected(name):
-    compare([f"audit={name}"], compose([f"audit={name}"]))
+    words = [f"audit={name}", *(["base.pretrained=org/base", "candidates.it=org/it"] if name == "quick" else [])]
+    compare(words, compose(words))
 
 
 @pytest.mark.thorough

@@ -53,7 +53,8 @@ def sentence(error: Exception, catalogue: Names, overrides: Sequence[str]) -> st
         return problem(cause)
     if found := re.search(r"Ambiguous value for argument '([\w.]+)=(-?\d+),(\d+)'", text):
         return (
-            f"'{found[1]}={found[2]},{found[3]}': a number has a point in it: write {found[1]}={found[2]}.{found[3]}."
+            f"'{found[1]}={found[2]},{found[3]}': for one number write {found[1]}={found[2]}.{found[3]}, with a point; "
+            "for a list write [a,b], or add -m to sweep over the values."
         )
     if isinstance(error, ConfigCompositionException) and "Ambiguous value" in text:
         return text.split("\n")[0] + ": write [a,b] for a list, or add -m to sweep over the values."

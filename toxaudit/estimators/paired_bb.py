@@ -261,9 +261,9 @@ def _few_clusters(outcomes: PairedOutcomes, base: Floats, other: Floats) -> Diag
     sentence = f"the scored prompts vary only {count} templates"
     if clusters < 0.95 * count:
         sentence += f", of such unequal size that they say no more than {clusters:.1f} of equal size"
-    if 0 < clusters < TOO_FEW_CLUSTERS:
+    if 0 < round(clusters) < TOO_FEW_CLUSTERS:
         return Diagnostics(values, failures=(f"{sentence}: what others would do can't be learnt from so few",))
-    if 0 < clusters < FEW_CLUSTERS:
+    if 0 < round(clusters) < FEW_CLUSTERS:
         return Diagnostics(
             values, warnings=(f"{sentence}: with fewer than {FEW_CLUSTERS}, intervals may be too narrow",)
         )

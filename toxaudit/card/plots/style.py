@@ -183,7 +183,8 @@ def name(axes: "Axes", place: tuple[float, float], text: str, room: float, fonts
             first = len(shown) - 1
             gap = whole.rfind(" ", 0, first + 1)
             first = gap if gap > first // 2 else first
-            shown = f"{whole[:first].rstrip()}\n{fitting(whole[first:], room, TINY, weight)}"
+            lines = whole[:first], whole[first:]
+            shown = "\n".join(fitting(line, room, TINY, weight) for line in lines)
     write(axes, *place, shown, fontsize=size, linespacing=1.0, **font)
 
 

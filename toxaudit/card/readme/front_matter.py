@@ -264,7 +264,7 @@ def _others(root: Node, edits: _Edits) -> Node:
 def _entries(index: Node) -> dict[int, Node]:
     """The numbered entries of a model index that have a list of results, as far as they are written in blocks."""
     blocks = index.value if is_a(index, "sequence") and not index.flow_style else []
-    found = {number: entry for number, entry in enumerate(blocks) if not entry.flow_style}
+    found = {number: entry for number, entry in enumerate(blocks) if is_a(entry, "mapping") and not entry.flow_style}
     return {number: entry for number, entry in found.items() if _is_list(value_of(entry, "results"))}
 
 
