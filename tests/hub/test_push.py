@@ -194,7 +194,7 @@ def test_completions_are_sent_only_when_asked_for_and_only_this_candidates(
     assert "Warning: --samples publishes prompts and completions, which may be offensive or harmful." in lines
     sent = model.revisions["main"]
     found = [json.loads(line) for line in sent["toxaudit/samples_rtp_categories.jsonl"].splitlines()]
-    assert [row["model"] for row in found] == ["base", "creeping"]
+    assert [row["model"] for row in found] == ["base"] * 350 + ["creeping"] * 350
     folder = several / "candidates" / "creeping"
     assert (folder / "card.md").read_bytes().rstrip() in sent["README.md"]
     assert sent["toxaudit/forest.png"] == (folder / "toxaudit" / "forest.png").read_bytes()
