@@ -7,7 +7,7 @@ where the samples do. What a sampler said of its chains is believed: nothing bes
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from math import isclose
 from pathlib import Path
@@ -87,6 +87,9 @@ def _check_together(run: Path, with_card: bool) -> None:
 SHOWN = (".md", ".html", ".png")
 """How the names of files end that ``toxaudit card`` makes of the others."""
 
+DRAWN = ("draws", "cautious")
+"""The fields of a posterior that no estimate has."""
+
 Contradiction = tuple[str, Any, Any, str]
 """Where in the file, what stands there, what should, and what makes it so."""
 
@@ -120,22 +123,8 @@ def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
 
 
 def _posterior(each: Estimate, base: Floats, candidate: Floats, cautious: Floats | None) -> Posterior:
-    return Posterior(
-        candidate=each.candidate,
-        suite=each.suite,
-        measure=each.measure,
-        slice=each.slice,
-        estimator=each.estimator,
-        n=each.n,
-        missing=each.missing,
-        counts=each.counts,
-        draws={"base": base, "candidate": candidate},
-        variant=each.variant,
-        diagnostics=each.diagnostics,
-        samples=each.samples,
-        missing_in_both=each.missing_in_both,
-        cautious=cautious,
-    )
+    told = {field.name: getattr(each, field.name) for field in fields(Posterior) if field.name not in DRAWN}
+    return Posterior(**told, draws={"base": base, "candidate": candidate}, cautious=cautious)
 
 
 def _agreement(said: Agreement) -> Agreement:

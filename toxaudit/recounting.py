@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
     Floats,
@@ -23,7 +24,7 @@ from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import unlearnt
 from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
-from toxaudit.records import BEST_CASE, OBSERVED, UNSCORED, WORST_CASE, Agreement, AuditResult, Estimate
+from toxaudit.records import BEST_CASE, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
 from toxaudit.results import rows_of, samples_file
 from toxaudit.scorers.base import OPERATORS
 
@@ -95,14 +96,8 @@ def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, An
         if pair.suite == suite.facts.name:
             one, other = (_outcomes(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
             if one is not None and other is not None:
-                yield f"agreements.{number}", pair, _agreement(pair, one.ravel(), other.ravel())
-
-
-def _agreement(pair: Agreement, one: Floats, other: Floats) -> Agreement:
-    both = ~np.isnan(one) & ~np.isnan(other)
-    one, other = one[both], other[both]
-    cells = (one * other, one * (1 - other), (1 - one) * other, (1 - one) * (1 - other))
-    return Agreement.of(pair.suite, pair.model, pair.first, pair.second, *(int(cell.sum()) for cell in cells))
+                names = pair.suite, pair.model, pair.first, pair.second
+                yield f"agreements.{number}", pair, agreement(*names, one.ravel(), other.ravel())
 
 
 def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:

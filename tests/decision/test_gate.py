@@ -379,6 +379,8 @@ def test_the_share_of_missing_scores_is_of_all_prompts_where_it_is_known_which_a
     apart = {"missing": {"base": 10, "candidate": 11}, "n": 190}
     assert decision(estimate(**apart, missing_in_both=10), max_missing=0.054) == "INCONCLUSIVE"  # 11 of 201
     assert decision(estimate(**apart, missing_in_both=0), max_missing=0.054) == "GO"  # 11 of 211
+    several = {"missing": {"base": 10, "candidate": 11}, "n": 95, "samples": 2}  # of which some lie in the 95 prompts
+    assert decision(estimate(**several, missing_in_both=0), max_missing=0.054) == "INCONCLUSIVE"
 
 
 def test_a_suite_that_was_asked_needs_a_total_of_every_measure_that_counts():

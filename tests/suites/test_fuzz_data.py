@@ -61,7 +61,7 @@ def columnar(chance: random.Random, rows: list[dict[str, Any]]) -> bytes:
         names.append(name if chance.random() < 0.98 else "prompt")
     try:
         parquet.write_table(pyarrow.Table.from_arrays(arrays, names=names), into)
-    except pyarrow.ArrowNotImplementedError:  # a mapping without a key: no writer of such a file
+    except pyarrow.ArrowNotImplementedError:  # Parquet holds no mapping without keys, so nobody has such a file
         into = io.BytesIO()
         parquet.write_table(pyarrow.table({"prompt": ["say"]}), into)
     return into.getvalue()

@@ -4,7 +4,7 @@ HELP = """\
 toxaudit: is a fine-tuned language model less safe than its base, where, by how much, and how sure are we?
 
 Start here:
-  toxaudit audit=quickstart            audit two real fine-tunes of a small model (about 5 minutes, no GPU)
+  toxaudit audit=quickstart            audit two real fine-tunes of a small model (5 to 10 minutes, no GPU)
   toxaudit audit=quick base.pretrained=BASE candidates.it=CANDIDATE
                                        a quick question about one fine-tune or adapter, without a file of your own
   toxaudit init my_audit               write audits/my_audit.yaml, a commented spec to fill in

@@ -211,11 +211,11 @@ class MarginGate:
     def _missing(self, estimate: Estimate, tier: Tier) -> list[Reason]:
         """A reason where too many scores are missing.
 
-        Where it isn't known how many completions both arms miss, the suite is taken as no larger than it must be: all
-        that the better arm misses the other misses, too.
+        The suite is taken as no larger than it must be, so that the share is never too small: all that the better arm
+        misses the other misses, too, unless each prompt has one sample and it is known how many are missing in both.
         """
         least, largest = sorted(estimate.missing.values())
-        both = least if estimate.missing_in_both is None else estimate.missing_in_both
+        both = least if estimate.missing_in_both is None or estimate.samples > 1 else estimate.missing_in_both
         share = largest / max(estimate.n * estimate.samples + largest + least - both, 1)
         if share <= self.max_missing:
             return []

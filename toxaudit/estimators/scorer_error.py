@@ -116,7 +116,7 @@ def corrected(
     return total, float(found.min() / tried)
 
 
-def blind(calibration: Calibration, values: Sequence[str], seed: int = 0) -> list[str]:
+def blind(calibration: Calibration, values: Sequence[str]) -> list[str]:
     """Failed diagnostics of a scorer that may not tell apart what it is to tell apart, in any of some groups.
 
     Youden's index, sensitivity + specificity - 1, is 0 for a coin (Youden 1950, Cancer 3(1)); dividing by one that may
@@ -126,9 +126,8 @@ def blind(calibration: Calibration, values: Sequence[str], seed: int = 0) -> lis
     Args:
         calibration: the labelled counts.
         values: G values of the calibration's slice, each of which has counts.
-        seed: of the draws whose quantile is taken.
     """
-    sensitivity, specificity = error_rates(calibration, values, 4000, np.random.default_rng(seed))
+    sensitivity, specificity = error_rates(calibration, values, 4000, np.random.default_rng(0))
     lowest = np.quantile(sensitivity + specificity - 1, 0.025, axis=0)
     return [
         f"the scorer can't tell outcomes apart{f' in {calibration.by} {value}' if value else ''}: by its labelled "

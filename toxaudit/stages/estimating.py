@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toxaudit.decision.headline import deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
+from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
 from toxaudit.extensions import Estimator
 from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Prompt, Score, Scored
@@ -104,14 +105,7 @@ def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> 
                         _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome).ravel()
                         for name in (first, second)
                     ]
-                    yield _agreement(suite, arm, first, second, *outcomes)
-
-
-def _agreement(suite: str, arm: str, first: str, second: str, one: Floats, other: Floats) -> Agreement:
-    both = ~np.isnan(one) & ~np.isnan(other)
-    one, other = one[both], other[both]
-    cells = (one * other, one * (1 - other), (1 - one) * other, (1 - one) * (1 - other))
-    return Agreement.of(suite, arm, first, second, *(int(cell.sum()) for cell in cells))
+                    yield agreement(suite, arm, first, second, *outcomes)
 
 
 def _arms_scores(spec: AuditSpec, asked: Asked, measure: str, scored: Scored) -> Iterator[dict[str, Floats]]:

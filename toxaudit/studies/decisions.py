@@ -120,7 +120,7 @@ def chances(n: int, cells: Floats, margin: float = MARGIN) -> dict[Decision, flo
 
     repaired, new = float(cells[1]), float(cells[2])
     most = _most_repaired(n, repaired)
-    # Cells of half as many repaired prompts and of all those between use the same boundaries.
+    # Rounded up to 50 times a power of two, so that calls with about as many share the cached boundaries.
     go, no_go = (
         each[: most + 1] for each in boundaries(n, min(n, 50 * 2 ** math.ceil(math.log2(most / 50 + 1))), margin)
     )
