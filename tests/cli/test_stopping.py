@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
+from time import sleep
 
 import pytest
 
@@ -23,7 +24,7 @@ def ending_early(number):
         with refusing("what strangers wrote"):
             try:
                 os.kill(os.getpid(), number)
-                signal.pause()
+                sleep(10)  # the signal ends it at once
             except KeyboardInterrupt:
                 pass
         return 0
@@ -31,8 +32,18 @@ def ending_early(number):
     return run
 
 
+@pytest.fixture
+def heeded():
+    """Signals as a terminal leaves them, also where the tests run under ``nohup``, which ignores one."""
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in CODES}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
 @pytest.mark.parametrize("number", CODES)
-def test_a_signal_stops_a_run_at_once_and_no_library_makes_a_verdict_of_it(monkeypatch, capsys, number):
+def test_a_signal_stops_a_run_at_once_and_no_library_makes_a_verdict_of_it(heeded, monkeypatch, capsys, number):
     before = {each: signal.getsignal(each) for each in CODES}
     monkeypatch.setattr("toxaudit.cli.audit.run", ending_early(number))
     assert main(["audit=x"]) == CODES[number]
@@ -60,10 +71,10 @@ def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():
     assert codes == [0]
 
 
-def test_the_process_ends_so_even_where_the_terminal_is_gone():
+def test_the_process_ends_so_even_where_the_terminal_is_gone(heeded):
     code = (
-        "import os, signal; from toxaudit.cli import main as m\n"
-        "def run(words):\n    os.kill(os.getpid(), signal.SIGHUP); signal.pause()\n"
+        "import os, signal, time; from toxaudit.cli import main as m\n"
+        "def run(words):\n    os.kill(os.getpid(), signal.SIGHUP); time.sleep(10)\n"
         "m._dispatch = run; m.script()"
     )
     done = subprocess.run(["bash", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, code])
