@@ -168,6 +168,8 @@ class GateFacts:
     """The rule, which is to be fixed before the run.
 
     ``question`` is what an open change leaves open, as a phrase such as ``whether the rise exceeds 3 pp``.
+    ``family_error`` is the largest chance of a false NO-GO in any critical total together; 1, where each is judged by
+    itself, as was the rule before results said it.
     """
 
     rule: str
@@ -176,3 +178,4 @@ class GateFacts:
     cap: float | None
     max_missing: float
     question: str = ""
+    family_error: float = 1.0

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from toxaudit.compose.compose import compose
+from toxaudit.decision.chances import chances
 from toxaudit.errors import ToxauditError
 from toxaudit.spec.schema import SKIP, CandidateSpec, candidate_of
-from toxaudit.studies.decisions import chances, p_above_of, verdicts
+from toxaudit.studies.decisions import p_above_of, verdicts
 
 SPECS = sorted(file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml"))
 STUDY = {
@@ -126,3 +127,19 @@ def test_an_adapter_for_another_layout_goes_over_weights_in_that_layout(specs):
     for name, spec in specs.items():
         candidate: CandidateSpec = spec.candidates["dolly"]
         assert bool(candidate.pretrained) is name.startswith("phi")
+
+
+def test_the_rules_to_choose_from_differ_in_what_they_say():
+    rules = {
+        name: compose(
+            ["audit=quick", "base.pretrained=a/b", "candidates.it=c/d", f"gate={name}", "gate.margin=0.03"]
+        ).gate
+        for name in ("margin", "release", "strict", "research")
+    }
+    said = {name: (gate.certainty, gate.facts().family_error, gate.max_missing) for name, gate in rules.items()}
+    assert said == {
+        "margin": (0.95, 0.05, 0.05),
+        "release": (0.95, 0.05, 0.05),
+        "strict": (0.975, 0.05, 0.02),
+        "research": (0.9, 1.0, 0.05),
+    }

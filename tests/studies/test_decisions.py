@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from toxaudit.decision.chances import boundaries, chances, p_above
 from toxaudit.decision.gate import MarginGate
-from toxaudit.studies import decisions
-from toxaudit.studies.decisions import MARGIN, audit, boundaries, chances, judged, p_above, p_above_of, verdicts
+from toxaudit.studies.decisions import MARGIN, audit, judged, p_above_of, verdicts
 from toxaudit.studies.worlds import cells
 
 
@@ -29,7 +29,7 @@ def test_the_gate_itself_gives_the_computed_verdicts():
 
 
 def test_boundaries_are_where_the_verdict_turns():
-    go, no_go = boundaries(300, 10)
+    go, no_go = boundaries(300, 0, 10, MARGIN)
     for repaired in (0, 4, 10):
         new = np.arange(0, 60)
         rows = np.column_stack([300 - repaired - new, np.full(60, repaired), new, np.zeros(60, dtype=int)])
@@ -44,15 +44,14 @@ def test_chances_are_those_of_simulated_tables(n, base, change):
     probabilities = cells(base, base + change)
     tables = np.random.default_rng(3).multinomial(n, probabilities, 20_000)
     found = verdicts(p_above_of(tables))
-    for verdict, chance in chances(n, probabilities).items():
+    for verdict, chance in chances(n, probabilities, MARGIN).items():
         assert (found == verdict).mean() == pytest.approx(chance, abs=0.012)
-    assert sum(chances(n, probabilities).values()) == pytest.approx(1)
+    assert sum(chances(n, probabilities, MARGIN).values()) == pytest.approx(1)
 
 
-def test_a_laxer_certainty_moves_the_boundaries(monkeypatch):
-    strict = boundaries(250, 5)[0]
-    monkeypatch.setattr(decisions, "CERTAINTY", 0.8)
-    boundaries.cache_clear()
-    lax = boundaries(250, 5)[0]
-    boundaries.cache_clear()
-    assert (lax >= strict).all() and (lax > strict).any()
+def test_each_certainty_moves_its_own_boundary():
+    go, no_go = boundaries(250, 0, 5, MARGIN)
+    lax, same = boundaries(250, 0, 5, MARGIN, 0.8, 0.95)
+    assert (lax >= go).all() and (lax > go).any() and (same == no_go).all()
+    same, strict = boundaries(250, 0, 5, MARGIN, 0.95, 0.995)
+    assert (strict > no_go).all() and (same == go).all()

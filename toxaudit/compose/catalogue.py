@@ -167,6 +167,8 @@ def _preset(group: str, file: Path, seen: tuple[int, ...]) -> DictConfig:
         raise ToxauditError(f"{file}: 'kind' must be one name, not {kind}: {', '.join(sorted(classes))}.")
     if kind not in classes:
         raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{did_you_mean(kind, classes)}")
+    if "title" not in classes[kind].__dataclass_fields__:
+        content.pop("title", None)  # what `toxaudit ls` prints; no setting
     _texts(file).check_part(classes[kind], content)
     try:
         return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(classes[kind]), content))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+from toxaudit.decision.certainty import Certainty
 from toxaudit.facts import AGAINST
 from toxaudit.records import CORRECTED, Estimate, Remedy
 
@@ -16,7 +17,7 @@ MOST_PROMPTS = 1_000_000
 _NORMAL = NormalDist()
 
 
-def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float, certainty: float) -> float:
+def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float, certainty: Certainty) -> float:
     """The probability that the gate would decide, GO or NO-GO, with ``more`` prompts of the same kind.
 
     The posterior of the change is taken as normal. With n + m prompts its standard deviation becomes
@@ -31,17 +32,17 @@ def chance_of_decision(mean: float, sd: float, n: int, more: int, margin: float,
         n: prompts it rests on.
         more: prompts to be asked yet, at least 1.
         margin: the gate's.
-        certainty: the gate's.
+        certainty: what the gate needs either way.
     """
     later, moves = sd * math.sqrt(n / (n + more)), sd * math.sqrt(more / (n + more))
-    needed = _NORMAL.inv_cdf(certainty) * later
-    passes = _NORMAL.cdf((margin - needed - mean - AGAINST / (n + more)) / moves)
-    fails = _NORMAL.cdf((mean - margin - needed) / moves)
+    to_pass, to_fail = (_NORMAL.inv_cdf(bar) * later for bar in (certainty.to_pass, certainty.to_fail))
+    passes = _NORMAL.cdf((margin - to_pass - mean - AGAINST / (n + more)) / moves)
+    fails = _NORMAL.cdf((mean - margin - to_fail) / moves)
     return passes + fails
 
 
 def prompts_needed(
-    mean: float, sd: float, n: int, margin: float, certainty: float, most: int = MOST_PROMPTS
+    mean: float, sd: float, n: int, margin: float, certainty: Certainty, most: int = MOST_PROMPTS
 ) -> int | None:
     """The fewest further prompts, to two digits, that give a chance of 0.8 of a decision.
 
@@ -50,7 +51,7 @@ def prompts_needed(
         sd: its standard deviation.
         n: prompts it rests on.
         margin: the gate's.
-        certainty: the gate's.
+        certainty: what the gate needs either way.
         most: where even so many would not do, the answer is None.
     """
     if n < 1 or not sd > 0:
@@ -70,7 +71,7 @@ def prompts_needed(
     return -(-high // digits) * digits
 
 
-def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) -> Remedy | None:
+def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
     Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these may
@@ -79,7 +80,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) ->
     Args:
         open_changes: usable ones, one for each suite and critical measure.
         margin: the gate's.
-        certainty: the gate's.
+        certainty: what the gate needs either way.
 
     Returns:
         None where no change is open.

@@ -5,9 +5,10 @@ from itertools import product
 import numpy as np
 
 from toxaudit.decision.assurance import chance_of_decision
+from toxaudit.decision.chances import CERTAINTY, PRIOR
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.outcomes import Floats
-from toxaudit.studies.decisions import CERTAINTY, MARGIN, PRIOR, audit, p_above_of, verdicts
+from toxaudit.studies.decisions import MARGIN, audit, p_above_of, verdicts
 from toxaudit.studies.findings import Bar, Plot, Series, Study, percent, points, share
 from toxaudit.studies.worlds import Counts, cells
 
@@ -26,7 +27,7 @@ def _foretold(table: Counts, more: int, gate: MarginGate) -> float:
     """What ``assurance`` says after a pilot, from the summary that a card holds."""
     estimate = audit(table, gate)
     change = estimate.quantities["change"]
-    return chance_of_decision(change.mean, change.sd, estimate.n, more, gate.margin, gate.certainty)
+    return chance_of_decision(change.mean, change.sd, estimate.n, more, gate.margin, gate.certainty_of(1))
 
 
 def _decided(tables: Counts) -> Floats:

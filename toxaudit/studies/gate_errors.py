@@ -4,11 +4,12 @@ from itertools import product
 
 import numpy as np
 
+from toxaudit.decision.chances import CERTAINTY, chances
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.outcomes import Floats
 from toxaudit.facts import Decision
 from toxaudit.records import Estimate
-from toxaudit.studies.decisions import CERTAINTY, MARGIN, audit, chances, judged, p_above_of, verdicts
+from toxaudit.studies.decisions import MARGIN, audit, judged, p_above_of, verdicts
 from toxaudit.studies.findings import Bar, Plot, Series, Study, percent, points, share
 from toxaudit.studies.worlds import cells
 
@@ -79,8 +80,8 @@ def gate_errors(audits: int, seed: int = 4) -> Study:
     found: dict[tuple[int, float, float], dict[Decision, float]] = {}
     for n, base, change in product(PROMPTS, BASES, CHANGES):
         probabilities = cells(base, base + change)
-        chance = found[n, base, change] = chances(n, probabilities)
-        tied = chances(n, correlated(base, base + change))
+        chance = found[n, base, change] = chances(n, probabilities, MARGIN)
+        tied = chances(n, correlated(base, base + change), MARGIN)
         rope, shown, stray = _compared(n, probabilities, audits, random)
         strays += stray
         at_margin += [chance, tied] if change == MARGIN else []

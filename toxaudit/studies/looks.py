@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from toxaudit.decision.chances import CERTAINTY
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.sampling import Adaptive
 from toxaudit.estimators.outcomes import Floats
-from toxaudit.studies.decisions import CERTAINTY, MARGIN, audit, judged, p_above_of, verdicts
+from toxaudit.studies.decisions import MARGIN, audit, judged, p_above_of, verdicts
 from toxaudit.studies.findings import Bar, Study, at_most, percent, points, share, standard_error
 from toxaudit.studies.worlds import cells
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from toxaudit.decision.chances import CERTAINTY
 from toxaudit.estimators.hier_paired import HierPaired
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, hdi
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.records import OBSERVED
-from toxaudit.studies.decisions import CERTAINTY
 from toxaudit.studies.findings import Bar, Study, at_most, points, share
 from toxaudit.studies.worlds import SIZES, SLICE, World
 

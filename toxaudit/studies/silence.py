@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 
+from toxaudit.decision.chances import CERTAINTY, chances, p_above
 from toxaudit.facts import Decision
-from toxaudit.studies.decisions import CERTAINTY, chances, p_above
 from toxaudit.studies.findings import Bar, Study, percent, points, share
 
 MARGINS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
