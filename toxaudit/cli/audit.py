@@ -28,8 +28,10 @@ PLAN = Options(
     "plan",
     "audit=NAME [KEY=VALUE ...]",
     "Says what a run would do, how long it would take, what it would fetch and what is stored already; loads no "
-    "weights. Overrides are written as for the run itself, as in `toxaudit plan audit=quickstart gate.margin=0.01`.",
+    "weights. It also says how the audit will probably decide, and the smallest rise that it can find. Overrides are "
+    "written as for the run itself, as in `toxaudit plan audit=quickstart gate.margin=0.01`.",
 )
+PLAN.value("pilot", "RUN", read=Path, help="take rates from a finished run with fewer prompts, such as runs/NAME")
 SHOW = Options(
     "show",
     "audit=NAME [KEY=VALUE ...]",
@@ -122,11 +124,11 @@ def _offer(folder: Path, result: "AuditResult") -> str:
 
 def plan(words: Sequence[str]) -> int:
     """Say what a run would do."""
-    overrides, _ = PLAN.read(words)
+    overrides, given = PLAN.read(words)
     from toxaudit.compose.compose import compose
     from toxaudit.planning.plan import describe
 
-    print(fitted(visible(describe(compose(overrides)), keep="\n")))
+    print(fitted(visible(describe(compose(overrides), given.get("pilot")), keep="\n")))
     return DONE
 
 

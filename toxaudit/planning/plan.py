@@ -13,7 +13,7 @@ from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.models.number_format import NumberFormat
 from toxaudit.pinning import lock
-from toxaudit.planning import forecast
+from toxaudit.planning import forecast, resolution
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.records import Asked
 from toxaudit.sources import HubSource, parse
@@ -25,13 +25,18 @@ LONGEST_SYSTEM = 200  # characters of a system prompt that are shown
 ABSENT = "can't be had: see below"
 
 
-def describe(spec: AuditSpec) -> str:
+def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     """The plan as text: models, suites, scorers, what is to be generated and fetched, memory, time and the rule.
 
     The Hub is asked for sizes, licences and gates; what it doesn't answer in time is named.
 
+    Args:
+        spec: the audit's.
+        pilot: the folder of a finished run, by whose rates it is told what this one can tell; None to assume rates.
+
     Raises:
-        ToxauditError: if a local file that the spec names is missing or broken, or the design doesn't fit the suites.
+        ToxauditError: if a local file that the spec names is missing or broken, the design doesn't fit the suites, or
+            the pilot is of another audit.
     """
     if spec.lock:
         pinned = lock.pin(spec, lock.read(spec.lock))
@@ -54,8 +59,11 @@ def describe(spec: AuditSpec) -> str:
         lines.append(f"  Computed in: {_computed(prospect.computed)}.")
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
-    lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
+    lines.append(f"  Rule: {spec.gate.facts().rule}")
     lines += [f"  Caution: {wide}."] if (wide := caution(spec.gate.facts())) else []
+    counts = {each.suite: each.prompts for each in ahead.asked}
+    lines += resolution.describe(spec, ahead.suites, counts, pilot)
+    lines += [f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
