@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 
+from toxaudit.decision import chances
+from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators import paired_exact
 from toxaudit.estimators.outcomes import Posterior, hdi
 from toxaudit.studies import (
     coverage,
-    decisions,
     dependence,
     foresight,
     gate_errors,
     looks,
     means,
+    policies,
     pooled,
     sbc,
     scorer_errors,
@@ -126,9 +128,9 @@ def test_seeds_that_matter_miss_the_bar(monkeypatch):
 @pytest.fixture
 def small_gate(monkeypatch):
     monkeypatch.setattr(gate_errors, "PROMPTS", (250, 1000))
-    decisions.boundaries.cache_clear()
+    chances.boundaries.cache_clear()
     yield
-    decisions.boundaries.cache_clear()
+    chances.boundaries.cache_clear()
 
 
 def test_the_gate_keeps_its_error_rates(small_gate):
@@ -137,12 +139,12 @@ def test_the_gate_keeps_its_error_rates(small_gate):
 
 
 def test_a_gate_less_certain_than_it_says_misses_its_bars(small_gate, monkeypatch):
-    monkeypatch.setattr(MarginGate, "_decision", lambda gate, above, below: "GO")
+    monkeypatch.setattr(Certainty, "decision", lambda bars, within, beyond: "GO")
     assert missed(gate_errors.gate_errors(10)) == ["gate: audits whose verdict is not the computed one"]
 
 
 def test_a_rule_of_less_certainty_passes_and_fails_too_much(small_gate, monkeypatch):
-    monkeypatch.setattr(decisions, "CERTAINTY", 0.85)
+    monkeypatch.setattr(gate_errors, "CERTAINTY", 0.85)
     names = missed(gate_errors.gate_errors(10))
     assert {"gate: false pass at the margin, worst cell", "gate: false fail at the margin, worst cell"} <= set(names)
 
@@ -153,10 +155,20 @@ def test_a_candidate_at_the_margin_seldom_passes_where_hardly_anything_happens()
 
 
 def test_a_rule_that_passes_on_silence_misses_its_bar(monkeypatch):
-    monkeypatch.setattr(decisions, "AGAINST", 0.0)
-    decisions.boundaries.cache_clear()
+    monkeypatch.setattr(chances, "AGAINST", 0.0)
+    chances.boundaries.cache_clear()
     assert missed(silence.silence((53, 70))) == ["silence: false pass at the margin, worst of the grid"]
-    decisions.boundaries.cache_clear()
+    chances.boundaries.cache_clear()
+
+
+def test_whole_rules_keep_their_errors_and_are_foretold():
+    found = policies.policies(60, 2, (400,))
+    assert well_formed(found) and not missed(found)
+
+
+def test_rules_without_a_family_wise_error_miss_the_bar(monkeypatch):
+    monkeypatch.setattr(policies, "gate", lambda rule: MarginGate(family_error=1.0))
+    assert missed(policies.policies(60, 2, (400,))) == ["policies: NO-GO with all measures at the margin, worst row"]
 
 
 def test_rounds_keep_the_error_rates_and_peeking_does_not():

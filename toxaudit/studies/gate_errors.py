@@ -80,8 +80,8 @@ def gate_errors(audits: int, seed: int = 4) -> Study:
     found: dict[tuple[int, float, float], dict[Decision, float]] = {}
     for n, base, change in product(PROMPTS, BASES, CHANGES):
         probabilities = cells(base, base + change)
-        chance = found[n, base, change] = chances(n, probabilities, MARGIN)
-        tied = chances(n, correlated(base, base + change), MARGIN)
+        chance = found[n, base, change] = chances(n, probabilities, MARGIN, CERTAINTY, CERTAINTY)
+        tied = chances(n, correlated(base, base + change), MARGIN, CERTAINTY, CERTAINTY)
         rope, shown, stray = _compared(n, probabilities, audits, random)
         strays += stray
         at_margin += [chance, tied] if change == MARGIN else []

@@ -18,6 +18,7 @@ from toxaudit.studies.gate_errors import gate_errors
 from toxaudit.studies.looks import looks
 from toxaudit.studies.means import mean_scores
 from toxaudit.studies.page import draw, markdown
+from toxaudit.studies.policies import policies
 from toxaudit.studies.pooled import family_wise, pooled_coverage
 from toxaudit.studies.sbc import sbc
 from toxaudit.studies.scorer_errors import scorer_errors
@@ -41,6 +42,7 @@ QUICK: Plan = (
     partial(looks, 120, SLACK, available=(2400, 20_000)),
     partial(foresight, 200, SLACK),
     partial(family_wise, 20, SLACK, fit=SHORT),
+    partial(policies, 40, SLACK, prompts=(400,)),
     partial(scorer_errors, 200, SLACK),
     partial(templates_and_samples, 200, SLACK),
     partial(missing_scores, 200, SLACK),
@@ -59,6 +61,7 @@ FULL: Plan = (
     partial(looks, 1000, 0),
     partial(foresight, 1000, 0),
     partial(family_wise, 150, 0),
+    partial(policies, 1000, 0),
     partial(scorer_errors, 2000, 0),
     partial(templates_and_samples, 1000, 0, draws=4000),
     partial(missing_scores, 2000, 0),
