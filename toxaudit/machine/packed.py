@@ -56,8 +56,10 @@ def _forward(weight: Any, bias: Any, in_blocks: bool) -> Callable[[Any], Any]:
 
     def multiply_blocks(inputs: Any) -> Any:
         rows = inputs.reshape(-1, inputs.shape[-1])
-        filled = torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % LAYOUT_ROWS))
-        blocks = [multiply(block) for block in filled.split(LAYOUT_ROWS)]
+        parts = list(rows.split(LAYOUT_ROWS))
+        if lacking := -len(rows) % LAYOUT_ROWS:  # only the last part is copied
+            parts[-1] = torch.nn.functional.pad(parts[-1], (0, 0, 0, lacking))
+        blocks = [multiply(part) for part in parts]
         outputs = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
         return outputs[: len(rows)].view(*inputs.shape[:-1], outputs.shape[-1])
 
