@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from toxaudit.card import methods, rules, sensitivity, tables, words
+from toxaudit.card import estimand, methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
@@ -72,9 +72,10 @@ class CardFacts:
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
-    with what, ``fixed`` when the rule was chosen, ``legend`` how numbers are to be read, ``resolution`` how small a
-    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says
-    what each plot shows (name -> words), ``replay`` how to run again on exactly the same files.
+    with what, ``fixed`` when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
+    that is true of all suites), ``legend`` how numbers are to be read, ``resolution`` how small a change can be told.
+    ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says what each plot shows
+    (name -> words), ``replay`` how to run again on exactly the same files.
     """
 
     title: str
@@ -91,6 +92,7 @@ class CardFacts:
     rule: str
     fixed: str
     margin: str
+    estimand: tuple[str, ...]
     legend: str
     results: tuple[ResultRow, ...]
     suites: tuple[SuiteLine, ...]
@@ -130,6 +132,7 @@ def gather(result: AuditResult) -> CardFacts:
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
         margin=words.points(result.gate.margin),
+        estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
         suites=tuple(methods.suites(result)),
