@@ -116,6 +116,7 @@ def sample_rows(
                     "prompt_sha256": sha256(prompt.text.encode()).hexdigest(),
                     "slices": prompt.slices,
                 }
+                | ({"cluster": prompt.cluster} if prompt.cluster else {})
                 | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
                 | {
                     "scores": {
@@ -203,6 +204,11 @@ def _unknown(result: AuditResult) -> str:
     for number, pair in enumerate(result.agreements):
         if pair.suite not in suites or pair.model not in arms or not {pair.first, pair.second} <= measures:
             return f"'agreements.{number}' names something of which it says nothing else"
+    for number, found in enumerate(result.variance):
+        if found.suite not in suites or found.candidate not in names or not {*found.scorers} <= measures:
+            return f"'variance.{number}' names something of which it says nothing else"
+        if not found.fits:
+            return f"'variance.{number}' must hold every change, component and standard deviation, or none"
     checked = {*arms, *(each.name for each in result.skipped), ""}
     for number, check in enumerate(result.checks):
         if check.arm not in checked:
@@ -264,6 +270,8 @@ def _row(row: Any) -> dict[str, Any]:
     slices, scores = row.get("slices"), row.get("scores")
     if not isinstance(slices, dict) or not all(isinstance(value, str) for value in slices.values()):
         raise ValueError("'slices' must map names to texts")
+    if not isinstance(row.get("cluster", ""), str):
+        raise ValueError("'cluster' must be a text")
     if not isinstance(scores, dict) or not all(map(_is_score, scores.values())):
         raise ValueError("'scores' must map scorers to a value, or to null and why it is missing")
     return row

@@ -10,6 +10,7 @@ from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerL
 from toxaudit.card.notices import notices
 from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
+from toxaudit.card.spread import SpreadLine, spread
 from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
@@ -100,6 +101,7 @@ class CardFacts:
     scorers: tuple[ScorerLine, ...]
     errors: tuple[ErrorRow, ...]
     agreements: tuple[AgreementRow, ...]
+    spread: tuple[SpreadLine, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
     resolution: str
@@ -140,6 +142,7 @@ def gather(result: AuditResult) -> CardFacts:
         scorers=tuple(methods.scorers(index)),
         errors=tuple(methods.error_rows(index)),
         agreements=tuple(methods.agreements(index)),
+        spread=tuple(spread(index)),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
         resolution=next(resolutions(index), ""),
