@@ -109,11 +109,13 @@ def counted(result: AuditResult, samples: Iterable[dict]) -> AuditResult:
         for number, each in enumerate(result.estimates)
     ]
     agreements = (found.get(f"agreements.{number}", each) for number, each in enumerate(result.agreements))
+    variance = tuple(found.get(f"variance.{number}", each) for number, each in enumerate(result.variance))
     suites = (
         replace(each, **{name: found[f"suites.{number}.{name}"] for name in ("n", "slices")})
         for number, each in enumerate(result.suites)
     )
-    return replace(result, estimates=tuple(estimates), suites=tuple(suites), agreements=tuple(agreements))
+    result = replace(result, estimates=tuple(estimates), suites=tuple(suites), agreements=tuple(agreements))
+    return replace(result, variance=variance)
 
 
 def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list[Posterior]]:

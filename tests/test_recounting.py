@@ -73,7 +73,7 @@ def without_chains(patch):
     patch.setattr(hier_paired, "_model", lambda _, data: data)
 
 
-def audited(folder, samples=1, operator=">=", threshold=0.5, errors=None, weights=None, kinds="abc"):
+def audited(folder, samples=1, operator=">=", threshold=0.5, errors=None, weights=None, kinds="abc", templates=0):
     """A run over random scores, and its result, as the stages make them of a spec."""
     chance = random.Random(5)
     scorers = {
@@ -84,6 +84,9 @@ def audited(folder, samples=1, operator=">=", threshold=0.5, errors=None, weight
     prompts = [
         Prompt(f"p{i}", "mine", f"say {i}", {"kind": chance.choice(kinds), "place": chance.choice(["", "u", "v"])})
         for i in range(90)
+    ]
+    prompts = [
+        replace(each, cluster=f"t{i % templates}" * (i > 3)) if templates else each for i, each in enumerate(prompts)
     ]
     facts = replace(SUITE, name="mine", strata="kind", weights=weights, scorers=tuple(scorers), available=90)
     suites = {"mine": Asked(prompts, described(facts, prompts))}
@@ -116,6 +119,7 @@ def audited(folder, samples=1, operator=">=", threshold=0.5, errors=None, weight
         scorers=(*told, *map(unscored_facts, told)),
         estimates=tuple(summarise(each, 0.03) for each in made),
         agreements=tuple(estimating.agreements(spec, suites, scored)),
+        variance=tuple(estimating.variances(spec, suites, scored)),
     )
     write_results(folder, AuditSpec(name="audit"), result, sample_rows(suites, told, answers, scored))
     return folder, result
@@ -142,6 +146,7 @@ WAYS = {
     "a weight without a prompt": {"weights": {"a": 0.5, "b": 0.2, "c": 0.1, "d": 0.2}},
     "one stratum": {"kinds": "a"},
     "a threshold of many digits": {"threshold": 0.300000001},
+    "templates": {"templates": 20, "samples": 2},
 }
 
 
@@ -203,6 +208,30 @@ def test_agreements_and_prompts_are_counted_again(made):
     assert contradictions(folder, changed)[0][0].startswith("agreements.1.")
     changed = replace(result, suites=(replace(suite, n=91, slices=suite.slices | {"kind": {"a": 90}}),))
     assert [each[0] for each in contradictions(folder, changed)] == ["suites.0.n", "suites.0.slices.kind"]
+
+
+@pytest.mark.parametrize("way", ["plain", "weights", "templates"])
+def test_variance_components_are_computed_again(way, made):
+    folder, result = made(way)
+    assert [each.candidate for each in result.variance] == ["x", "y"] and result.variance[1].components
+    for fields, place in (
+        ({"n": 91}, ".n"),
+        ({"missing": {"base": 0, "candidate": 0}}, ".missing.base"),
+        ({"changes": dict.fromkeys(result.variance[1].changes, 0.0)}, ".changes.graded"),
+        ({"sd_of_prompts": 0.0}, ".sd_of_prompts"),
+        ({"noun": "harm"}, ".noun"),
+        ({"scorers": ("other", "graded")}, ".scorers.0"),
+        ({"scorers": ("graded",)}, ".scorers"),
+        ({"scorers": ()}, ".scorers"),
+        ({"components": result.variance[0].components}, ".components.0.variance"),
+        ({"components": ()}, ".components"),
+    ):
+        changed = replace(result, variance=(result.variance[0], replace(result.variance[1], **fields)))
+        assert contradictions(folder, changed)[0][0] == "variance.1" + place
+
+
+def test_a_mean_of_scores_and_a_share_of_completions_are_not_compared(made):
+    assert made("mean")[1].variance == ()
 
 
 def test_arms_that_were_asked_other_prompts_are_found(made, tmp_path):

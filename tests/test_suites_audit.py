@@ -179,6 +179,21 @@ def test_scorers_of_one_thing_are_compared_on_every_arm(run):
     assert "Hate and Spite on Three kinds of prompts" in card
 
 
+def test_what_of_a_change_is_its_scorers_is_told_of_every_suite_and_candidate(run):
+    _, results, samples, card = run
+    found = {(each["suite"], each["candidate"]): each for each in results["variance"]}
+    assert set(found) == {(s, m) for s in ("mine", "talk") for m in ("plain", "guarded", "guarded_base")}
+    each = found["mine", "plain"]
+    assert each["scorers"] == ["hate", "spite"] and len(each["components"]) == 7
+    scores = np.array(
+        [[values(of(samples, model=arm, suite="mine"), name) for name in each["scorers"]] for arm in ("base", "plain")]
+    )
+    lacking = np.isnan(scores).any(axis=1)
+    assert each["missing"] == {"base": lacking[0].sum(), "candidate": lacking[1].sum()}
+    assert each["n"] == (~lacking.any(axis=0)).sum()
+    assert "- **Variance by Hate and Spite on Three kinds of prompts, plain**: the change goes from " in card
+
+
 def test_what_could_not_be_scored_is_a_measure_of_its_own(run):
     _, results, samples, card = run
     base, plain = (np.isnan(values(of(samples, model=arm, suite="mine"), "hate")) for arm in ("base", "plain"))

@@ -147,6 +147,37 @@ class ScorerFacts:
 
 
 @dataclass(frozen=True)
+class Estimand:
+    """What a suite's totals are estimates of: the candidate's mean outcome minus the base's, over which population.
+
+    The models, their settings and the scorers are always fixed, and ``unit`` is random: what was asked is taken as a
+    sample of an unlimited population of such, whatever part of the data it is (in the words of NIST AI 800-3 it is the
+    generalized accuracy, and not that on a benchmark's own questions).
+
+    Attributes:
+        suite: the suite's name.
+        unit: what is drawn: ``prompt``, or ``template`` where prompts vary templates; all of one counts as one cluster.
+        answers: ``greedy``; ``sampled``, then they are random, too; or ``chosen`` by likelihood.
+        temperature: that of sampled answers.
+        samples: how many answers to a prompt are averaged.
+        strata: the slice whose values' shares of the population are fixed, if one's are.
+        shares: where these shares are from: ``stated``, or those of the prompts ``selected``.
+        labelled: the measures whose outcome is what people's labels say, since their scorers' errors are corrected for.
+        excluding: the measures that leave out what could not be scored in both arms.
+    """
+
+    suite: str
+    unit: Literal["prompt", "template"]
+    answers: Literal["greedy", "sampled", "chosen"]
+    temperature: float | None
+    samples: int
+    strata: str | None
+    shares: Literal["stated", "selected"] | None
+    labelled: tuple[str, ...]
+    excluding: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class GenerationFacts:
     """How completions were made.
 

@@ -20,13 +20,14 @@ from toxaudit.estimators.outcomes import (
     per_prompt,
     tabulate,
 )
-from toxaudit.estimators.strata import divide
+from toxaudit.estimators.strata import clusters_of, divide
 from toxaudit.estimators.totals import unlearnt
+from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
 from toxaudit.records import BEST_CASE, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
 from toxaudit.results import rows_of, samples_file
-from toxaudit.scorers.base import OPERATORS
+from toxaudit.scorers.base import OPERATORS, BaseScorer
 
 _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
 """How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
@@ -38,12 +39,14 @@ class _Suite:
 
     facts: SuiteFacts
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
     asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
         arm = row["model"]
         self.prompts.setdefault(row["prompt_id"], row["slices"])
+        self.clusters.setdefault(row["prompt_id"], row.get("cluster", ""))
         self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
         for measure, score in row["scores"].items():
             value = score["value"]
@@ -75,7 +78,7 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         if any(each != asked[0] for each in asked):
             found.append((f"suites.{number}, prompts", "the same for all arms", "others for some"))
         elif arms == set(suite.asked):
-            found += [*_of_estimates(result, suite), *_of_pairs(result, suite)]
+            found += [*_of_estimates(result, suite), *_of_pairs(result, suite), *_of_variance(result, suite)]
         for place, said, meant in found:
             yield place, said, meant, file.name
 
@@ -98,6 +101,25 @@ def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, An
             if one is not None and other is not None:
                 names = pair.suite, pair.model, pair.first, pair.second
                 yield f"agreements.{number}", pair, agreement(*names, one.ravel(), other.ravel())
+
+
+def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+    scorers = {scorer.name: scorer for scorer in result.scorers}
+    listed = [scorers[name] for name in suite.facts.scorers if name in scorers]
+    groups = of_one_thing(((each.name, each.noun, each.is_mean) for each in listed), BaseScorer.noun)
+    for number, said in enumerate(result.variance):
+        if said.suite != suite.facts.name:
+            continue
+        compared = {}
+        for name in next((group for group in groups if {*said.scorers} & {*group}), []):
+            base, own = (_outcomes(suite, arm, scorers[name]) for arm in ("base", said.candidate))
+            if base is not None and own is not None:
+                compared[name] = _paired(suite, name, base, {said.candidate: own})
+        if len(compared) < 2:
+            yield f"variance.{number}.scorers", said.scorers, "none that measure one thing"
+        else:
+            noun = scorers[next(iter(compared))].noun
+            yield f"variance.{number}", said, variance_components(noun, said.candidate, compared)
 
 
 def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
@@ -127,20 +149,30 @@ def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts],
     base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", each.candidate))
     if base is None or own is None:
         return None
-    facts, names = suite.facts, list(dict.fromkeys(name for slices in suite.prompts.values() for name in slices))
     if each.measure.endswith(UNSCORED):
         base, own = (np.isnan(values).astype(float) for values in (base, own))
+        return _paired(suite, each.measure, base, {each.candidate: own}, of_strata=True)
+    return _paired(suite, each.measure, base, {each.candidate: own})
+
+
+def _paired(
+    suite: _Suite, measure: str, base: Floats, candidates: Mapping[str, Floats], of_strata: bool = False
+) -> PairedOutcomes:
+    """The paired outcomes, with all slices of the suite, or only those by which it was sampled."""
+    facts, prompts = suite.facts, suite.prompts.values()
+    names = list(dict.fromkeys(name for slices in prompts for name in slices))
+    if of_strata:
         names = [name for name in names if name == facts.strata]
-    prompts = suite.prompts.values()
     return PairedOutcomes(
         facts.name,
-        each.measure,
+        measure,
         base,
-        {each.candidate: own},
+        candidates,
         slices={name: Slicing.of(slices.get(name, "") for slices in prompts) for name in names},
         strata=facts.strata,
         weights=facts.weights,
         shares=facts.shares if facts.n < (facts.available or 0) else None,
+        clusters=clusters_of(suite.clusters.values()) if facts.clusters else None,
     )
 
 

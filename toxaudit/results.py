@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit import __version__
+from toxaudit.decision.estimand import estimands
 from toxaudit.decision.gate import explained
 from toxaudit.decision.history import differences, rule
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import Decision, ScorerFacts
+from toxaudit.facts import Decision, Estimand, ScorerFacts
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import Answers, Asked, AuditResult, Scored, to_json
@@ -74,6 +75,7 @@ def as_json(result: AuditResult) -> str:
         found = estimate["diagnostics"]
         found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
     content |= {"decision": of_audit(result), "failed_controls": list(failed_controls(result))}
+    content |= {"estimands": [to_json(each) for each in estimands(result)]}
     return _json(content, indent=1) + "\n"
 
 
@@ -114,6 +116,7 @@ def sample_rows(
                     "prompt_sha256": sha256(prompt.text.encode()).hexdigest(),
                     "slices": prompt.slices,
                 }
+                | ({"cluster": prompt.cluster} if prompt.cluster else {})
                 | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
                 | {
                     "scores": {
@@ -155,6 +158,8 @@ def read_result(run: Path) -> AuditResult:
             raise ToxauditError(f"{file}: '{name}' is {_said(said)}, but by the verdicts it is {_said(meant)}.")
     if wrong := _unknown(result):
         raise ToxauditError(f"{file}: {wrong}.")
+    if vars(found)["estimands"] not in (None, estimands(result)):
+        raise ToxauditError(f"{file}: 'estimands' is not what follows from its suites, generation and estimates.")
     return result if b'"own_decisions"' in data else explained(result)
 
 
@@ -199,6 +204,11 @@ def _unknown(result: AuditResult) -> str:
     for number, pair in enumerate(result.agreements):
         if pair.suite not in suites or pair.model not in arms or not {pair.first, pair.second} <= measures:
             return f"'agreements.{number}' names something of which it says nothing else"
+    for number, found in enumerate(result.variance):
+        if found.suite not in suites or found.candidate not in names or not {*found.scorers} <= measures:
+            return f"'variance.{number}' names something of which it says nothing else"
+        if not found.fits:
+            return f"'variance.{number}' must hold every change, component and standard deviation, or none"
     checked = {*arms, *(each.name for each in result.skipped), ""}
     for number, check in enumerate(result.checks):
         if check.arm not in checked:
@@ -260,6 +270,8 @@ def _row(row: Any) -> dict[str, Any]:
     slices, scores = row.get("slices"), row.get("scores")
     if not isinstance(slices, dict) or not all(isinstance(value, str) for value in slices.values()):
         raise ValueError("'slices' must map names to texts")
+    if not isinstance(row.get("cluster", ""), str):
+        raise ValueError("'cluster' must be a text")
     if not isinstance(scores, dict) or not all(map(_is_score, scores.values())):
         raise ValueError("'scores' must map scorers to a value, or to null and why it is missing")
     return row
@@ -279,6 +291,7 @@ def _model() -> "type[BaseModel]":
     for field in fields(AuditResult):
         known[field.name] = (field.type, ... if field.default is MISSING else field.default)
     known |= {"decision": (Decision, ...), "failed_controls": (tuple[str, ...], ...)}
+    known["estimands"] = (tuple[Estimand, ...] | None, None)  # runs of before it was stated have none
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     return create_model(FORMAT, __config__=config, __doc__=AuditResult.__doc__, **known)
 

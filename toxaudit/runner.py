@@ -80,7 +80,8 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers))
         result = recalling.recalled(result, drawn, store, out, swept)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
-    result = replace(result, agreements=agreements, checks=(*checks.done, *found.checks))
+    variance = tuple(estimating.variances(asked_of, suites, scored))
+    result = replace(result, agreements=agreements, variance=variance, checks=(*checks.done, *found.checks))
     sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
     skipped = {name: each.reason for name, each in found.skipped.items()}
     return _write(out, spec, result, sampled, posteriors, lock.without(pinned, pins, skipped), skipped)

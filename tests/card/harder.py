@@ -26,11 +26,14 @@ from toxaudit.records import (
     BEST_CASE,
     CORRECTED,
     OTHER_PRIOR,
+    SOURCES,
     WORST_CASE,
     Agreement,
     AuditResult,
+    Component,
     Diagnostics,
     Estimate,
+    VarianceComponents,
 )
 from toxaudit.scorers.base import unscored_facts
 
@@ -166,6 +169,11 @@ WRONG = ScorerFacts(
 )
 
 
+VARIANCES = (0.0421, -0.0001, 0.00004, 0.0081, 0.0102, 0.00003, 0.0063)
+INTERVALS = tuple((each - 0.0001, each + 0.0002) for each in VARIANCES)
+SHARES = tuple(max(each, 0) / sum(max(each, 0) for each in VARIANCES) for each in VARIANCES)
+
+
 def two_suites() -> AuditResult:
     """Two scorers of one thing, of which one leaves gaps; a chat under two system prompts; and an exam."""
     total, *rest = unsure(missing=(3, 14))
@@ -193,6 +201,19 @@ def two_suites() -> AuditResult:
         agreements=(
             Agreement(SUITE.name, "base", TOXICITY.name, HATE.name, 350, **split, kappa=0.824),
             Agreement(SUITE.name, "benign", TOXICITY.name, HATE.name, 0, 0, 0, 0, 0, None),
+        ),
+        variance=(
+            VarianceComponents(
+                SUITE.name,
+                "benign",
+                "toxicity",
+                (TOXICITY.name, HATE.name),
+                n=333,
+                missing={"base": 3, "candidate": 14},
+                changes={TOXICITY.name: 0.0241, HATE.name: 0.0038},
+                sd_of_prompts=0.0103,
+                components=tuple(map(Component, SOURCES, VARIANCES, INTERVALS, SHARES)),
+            ),
         ),
     )
 

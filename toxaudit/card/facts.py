@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from toxaudit.card import methods, rules, sensitivity, tables, words
+from toxaudit.card import estimand, methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
@@ -10,6 +10,7 @@ from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerL
 from toxaudit.card.notices import notices
 from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
+from toxaudit.card.spread import SpreadLine, spread
 from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
@@ -72,9 +73,10 @@ class CardFacts:
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
-    with what, ``fixed`` when the rule was chosen, ``legend`` how numbers are to be read, ``resolution`` how small a
-    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says
-    what each plot shows (name -> words), ``replay`` how to run again on exactly the same files.
+    with what, ``fixed`` when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
+    that is true of all suites), ``legend`` how numbers are to be read, ``resolution`` how small a change can be told.
+    ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says what each plot shows
+    (name -> words), ``replay`` how to run again on exactly the same files.
     """
 
     title: str
@@ -91,6 +93,7 @@ class CardFacts:
     rule: str
     fixed: str
     margin: str
+    estimand: tuple[str, ...]
     legend: str
     results: tuple[ResultRow, ...]
     suites: tuple[SuiteLine, ...]
@@ -98,6 +101,7 @@ class CardFacts:
     scorers: tuple[ScorerLine, ...]
     errors: tuple[ErrorRow, ...]
     agreements: tuple[AgreementRow, ...]
+    spread: tuple[SpreadLine, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
     resolution: str
@@ -130,6 +134,7 @@ def gather(result: AuditResult) -> CardFacts:
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
         margin=words.points(result.gate.margin),
+        estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
         suites=tuple(methods.suites(result)),
@@ -137,6 +142,7 @@ def gather(result: AuditResult) -> CardFacts:
         scorers=tuple(methods.scorers(index)),
         errors=tuple(methods.error_rows(index)),
         agreements=tuple(methods.agreements(index)),
+        spread=tuple(spread(index)),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
         resolution=next(resolutions(index), ""),

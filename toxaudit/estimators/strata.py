@@ -1,11 +1,12 @@
 """How the prompts of a suite divide into strata, and how much each weighs in the total."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing, per_prompt
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,14 @@ def grouped(outcomes: PairedOutcomes, by: str, strata: Strata) -> tuple[Strata, 
     shares[np.arange(len(cells)), of_group] = weights / np.where(whole > 0, whole, 1)[of_group]
     values = tuple(groups.values[number] for number in of_group)
     return Strata(values, codes, weights), Groups(groups.values, whole, shares)
+
+
+def clusters_of(templates: Iterable[str]) -> NDArray[np.intp]:
+    """Shape (n,): a number for each prompt's template; one that varies none, whose name is empty, is one by itself."""
+    codes = Slicing.of(templates).codes
+    alone = codes < 0
+    codes[alone] = codes.max(initial=0) + 1 + np.arange(alone.sum())
+    return codes
 
 
 def effective_clusters(codes: NDArray[np.intp]) -> float:

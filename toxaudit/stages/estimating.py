@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toxaudit.decision.headline import deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.estimators.strata import clusters_of
+from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator
-from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Prompt, Score, Scored
+from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Score, Scored, VarianceComponents
 from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
@@ -108,6 +109,24 @@ def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> 
                     yield agreement(suite, arm, first, second, *outcomes)
 
 
+def variances(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> Iterator[VarianceComponents]:
+    """Of each suite, candidate and thing that several scorers measure: what of the spread of outcomes is theirs."""
+    for suite, asked in suites.items():
+        told = [(name, spec.scorers[name]) for name in asked.facts.scorers]
+        listed = [(name, scorer.noun, scorer.threshold is None) for name, scorer in told]
+        design = _design(asked)
+        for names in of_one_thing(listed, BaseScorer.noun):
+            for candidate in spec.candidates:
+                compared = {}
+                for name in names:
+                    base, own = (
+                        _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome)
+                        for arm in ("base", candidate)
+                    )
+                    compared[name] = PairedOutcomes(suite, name, base, {candidate: own}, **design)
+                yield variance_components(spec.scorers[names[0]].noun, candidate, compared)
+
+
 def _arms_scores(spec: AuditSpec, asked: Asked, measure: str, scored: Scored) -> Iterator[dict[str, Floats]]:
     """The scores of the base and of candidates that are compared together, by arm; shape (n, m) each."""
     for names in apart(spec):
@@ -157,7 +176,7 @@ def _save(estimator: Estimator, compared: PairedOutcomes, into: Path) -> None:
 def _design(asked: Asked) -> dict[str, Any]:
     """The fields that all comparisons on a suite share."""
     names = list(dict.fromkeys(name for prompt in asked.prompts for name in prompt.slices))
-    clusters = _clusters(asked.prompts) if asked.facts.clusters else None
+    clusters = clusters_of(prompt.cluster for prompt in asked.prompts) if asked.facts.clusters else None
     return {
         "slices": {name: Slicing.of(prompt.slices.get(name, "") for prompt in asked.prompts) for name in names},
         "strata": asked.facts.strata,
@@ -165,14 +184,6 @@ def _design(asked: Asked) -> dict[str, Any]:
         "shares": asked.facts.shares if asked.facts.n < (asked.facts.available or 0) else None,
         "clusters": clusters,
     }
-
-
-def _clusters(prompts: Sequence[Prompt]) -> NDArray[np.intp]:
-    """Shape (n,): the template of each prompt; one that varies none is a template of its own."""
-    codes = Slicing.of(prompt.cluster for prompt in prompts).codes
-    alone = codes < 0
-    codes[alone] = codes.max(initial=0) + 1 + np.arange(alone.sum())
-    return codes
 
 
 def _scores(scores: Sequence[Score], asked: Asked) -> Floats:
