@@ -148,7 +148,8 @@ def test_extreme_tables_sample_soundly(rate, candidate):
     assert change == pytest.approx(np.mean(other) - base.mean(), abs=0.1)
 
 
-def test_too_little_sampling_is_a_failed_diagnostic_on_every_posterior(simulated):
+def test_too_little_sampling_is_a_failed_diagnostic_on_every_posterior(simulated, monkeypatch):
+    monkeypatch.setattr(hier_paired, "LONGER", 1)
     found = HierPaired(draws=100, tune=100, chains=2).estimate(simulated[0])
     for posterior in by_name(found).values():
         assert any("effective sample size" in failure for failure in posterior.diagnostics.failures)
