@@ -8,12 +8,13 @@ seconds makes ready for any number of strata, without PyTensor or a C compiler.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.chains import compiled, diagnose, drawn, nutpie, quiet
+from toxaudit.estimators.chains import MIN_ESS, compiled, diagnose, drawn, nutpie, quiet
 from toxaudit.estimators.hierarchical import model
 from toxaudit.estimators.hierarchical.flip_check import flip_check
 from toxaudit.estimators.outcomes import (
@@ -45,7 +46,7 @@ PRIOR = 0.5
 """Prior observations per cell of a slice's own table: Jeffreys'."""
 
 LONGER = 8
-"""By how much the chains of a fit are lengthened that was made with more care and still failed."""
+"""By how much the chains of a fit are lengthened at most: of one that was made with more care and still failed."""
 
 ALONE_DRAWS = 2000
 """Posterior draws of a slice's own table, which are shown: what decides of it is computed and not drawn."""
@@ -78,8 +79,8 @@ class HierPaired:
             to the last digit only where the compiled code is: another machine, or code fresh from the compiler rather
             than from PyTensor's cache, rounds otherwise, and draws then differ by Monte Carlo error.
         target_accept: acceptance rate the step size is adapted to. A candidate's fit whose diagnostics fail is made
-            again, with a tenth of the rejections and four times the tuning, and where they still fail, with eight
-            times as many draws, too. Other candidates' fits are not concerned.
+            again, with a tenth of the rejections, four times the tuning and as many more draws as were lacking; where
+            they still fail, with eight times as many draws. Other candidates' fits are not concerned.
         density: ``numba``, or ``pymc`` for the same density as PyTensor makes it of the model in PyMC: it compiles for
             20 to 50 seconds for each number of strata, and serves to check the other.
     """
@@ -137,9 +138,10 @@ class HierPaired:
     def _sound(
         self, outcomes: PairedOutcomes, strata: Strata, candidate: str, name: str, parts: dict[str, Floats]
     ) -> tuple["_Fit", dict[str, dict[str, Floats]], Diagnostics]:
-        """A fit, its rates by part, and its diagnostics: made with more care, then longer, where these fail."""
+        """A fit, its rates by part, and its diagnostics: made with more care, and longer, where these fail."""
         careful = replace(self, tune=4 * self.tune, target_accept=1 - (1 - self.target_accept) / 10)
-        for settings in (self, careful, replace(careful, draws=LONGER * self.draws)):
+        settings = self
+        for least in (1, LONGER, None):  # by how much chains are lengthened next, at least
             fit = settings._fit(outcomes, strata, candidate, name)
             rates = {
                 title: {"base": fit.base @ weight, "candidate": fit.candidate @ weight}
@@ -147,8 +149,9 @@ class HierPaired:
             }
             quantities = [chains for each in rates.values() for chains in _quantities(each)]
             found = diagnose(quantities, fit.divergences)
-            if found.passed:
+            if found.passed or least is None:
                 break
+            settings = replace(careful, draws=max(least, _shortfall(found)) * self.draws)
         return fit, rates, fit.check(found, candidate)
 
     def _alone(self, posterior: Posterior, table: Floats) -> Posterior:
@@ -243,6 +246,12 @@ def _model(density: str, data: dict[str, Floats]) -> Any:
 @lru_cache(maxsize=16)
 def _compiled(strata: int) -> Any:
     return compiled("hier_paired", lambda: model.model(strata), REPORTED)
+
+
+def _shortfall(found: Diagnostics) -> int:
+    """By how much too few draws were made, rounded up and with half as many to spare; at most ``LONGER``."""
+    ess = found.values["min_ess"]
+    return LONGER if not ess > 0 else min(LONGER, ceil(1.5 * MIN_ESS / ess)) if ess < MIN_ESS else 1
 
 
 def _quantities(rates: dict[str, Floats]) -> list[Floats]:
