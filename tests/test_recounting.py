@@ -65,11 +65,10 @@ def without_chains(patch):
         rates = (chains, draws, len(data["n11"]))
         shapes = {"base": rates, "candidate": rates, "log_psi": (chains, draws)}
         chance = np.random.default_rng(1)
-        values = {name: SimpleNamespace(values=chance.uniform(0.1, 0.2, shape)) for name, shape in shapes.items()}
-        stats = {"diverging": SimpleNamespace(values=np.zeros((chains, draws)))}
-        return SimpleNamespace(posterior=values, sample_stats=stats)
+        return {name: chance.uniform(0.1, 0.2, shape) for name, shape in shapes.items()}
 
     patch.setattr(hier_paired, "nutpie", lambda _: SimpleNamespace(sample=sample))
+    patch.setattr(hier_paired, "drawn", lambda trace, names: ([trace[name] for name in names], 0))
     patch.setattr(hier_paired, "_model", lambda _, data: data)
 
 
@@ -170,6 +169,8 @@ def test_what_a_run_says_is_what_its_samples_say(way, made):
             lambda each: replace(each, counts=each.counts | {"n01": 0, "n00": each.counts["n00"] + each.counts["n01"]}),
             "c",
         ),
+        # by it the gate looks at a slice's own prompts: 90 that counted as 9 would hide their harm
+        (lambda each: replace(each, design_effect=10.0), "design_effect"),
     ],
 )
 def test_any_number_that_the_samples_contradict_is_found_in_any_estimate(change, place, made):

@@ -170,6 +170,8 @@ class Estimate:
         cap: the gate's limit on the candidate's own rate, where it sets one.
         p_below_cap: P(candidate < cap), where there is a cap.
         ratio: the candidate's rate over the base's, where both arms have events enough.
+        design_effect: by how much less than their number the prompts of a slice say, since some vary one template; 1
+            where each is independent of the others, and where the estimator counts templates itself.
     """
 
     candidate: str
@@ -193,6 +195,7 @@ class Estimate:
     samples: int = 1
     p_go: float | None = None
     missing_in_both: int | None = None
+    design_effect: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any
             counted = _counted(outcomes, each)
             for what in ("n", "samples", "missing", "missing_in_both", "counts"):
                 yield f"estimates.{number}.{what}", getattr(each, what), getattr(counted, what)
+            if not _weakened(suite.facts, each):
+                yield f"estimates.{number}.design_effect", each.design_effect, 1.0
             against = set(counted.diagnostics.failures) - set(each.diagnostics.failures)
             if against:
                 yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
@@ -218,6 +220,11 @@ def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
         counts=as_counts(table),
         diagnostics=replace(each.diagnostics, failures=failures),
     )
+
+
+def _weakened(facts: SuiteFacts, each: Estimate) -> bool:
+    """Whether prompts may say less than their number: those of a suite that vary templates, by the pooled model."""
+    return facts.clusters is not None and each.estimator == "hier_paired" and each.design_effect >= 1
 
 
 def _watched(each: Estimate) -> bool:

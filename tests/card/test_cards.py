@@ -9,9 +9,9 @@ from harder import HARDER
 from results import RESULTS, SUITE, TOXICITY, quantity, unchanged, unsure
 
 from toxaudit.card import render_card
-from toxaudit.decision.gate import explained
+from toxaudit.decision.gate import MarginGate, explained
 from toxaudit.errors import ToxauditError
-from toxaudit.records import ALONE, CORRECTED
+from toxaudit.records import ALONE, CORRECTED, OBSERVED
 
 AGREED = Path(__file__).parents[1] / "cards"
 
@@ -73,6 +73,27 @@ def test_a_slice_and_its_own_prompts_are_both_told_where_they_disagree() -> None
     corrected = replace(first, variant=CORRECTED)
     result = replace(result, estimates=(*result.estimates, corrected))
     assert "<br>alone " not in render_card(result)
+
+
+def test_a_slices_own_prompts_are_told_where_they_alone_raise_the_alarm() -> None:
+    """What borrows from other slices sees no harm; the intervals don't part, and yet the slice decides."""
+    parts = [each for each in RESULTS["go"].estimates if each.slice != "all"]
+    near = parts[0].quantities | {"change": quantity(0.035, 0.01, 0.06), "candidate": quantity(0.1, 0.08, 0.13)}
+    table = {"n11": 20, "n10": 10, "n01": 40, "n00": 230}
+    pooled = replace(parts[0], n=300, counts=table, p_above_margin=0.6, quantities=near)
+    own = replace(pooled, variant=ALONE, quantities=near | {"change": quantity(0.05, 0.02, 0.09)})
+    estimates = [pooled if each is parts[0] else each for each in RESULTS["go"].estimates]
+    tiers = {scorer.name: scorer.tier for scorer in RESULTS["go"].scorers}
+    for variant in (OBSERVED, CORRECTED):
+        found = (*estimates, own, *([replace(pooled, variant=CORRECTED)] if variant == CORRECTED else []))
+        verdict = MarginGate().decide("benign", found, tiers)
+        assert verdict.decision == "NO-GO"
+        card = render_card(replace(RESULTS["go"], estimates=found, verdicts=(verdict,))).replace("\xa0", " ")
+        assert f"benign raises toxicity on {own.slice}, by its own prompts, from " in card
+        assert " to 10.0 %, +5.0 pp [2.0, 9.0]" in card
+        (row,) = [line for line in card.splitlines() if "<br>alone +5.0 pp [2.0, 9.0]" in line]
+        assert row.startswith(f"| {own.slice} |")
+        assert "0.999 by its own prompts; 0.600 with the others" in card
 
 
 def test_a_slice_decides_where_the_total_does_not() -> None:

@@ -148,7 +148,8 @@ def test_extreme_tables_sample_soundly(rate, candidate):
     assert change == pytest.approx(np.mean(other) - base.mean(), abs=0.1)
 
 
-def test_too_little_sampling_is_a_failed_diagnostic_on_every_posterior(simulated):
+def test_too_little_sampling_is_a_failed_diagnostic_on_every_posterior(simulated, monkeypatch):
+    monkeypatch.setattr(hier_paired, "LONGER", 1)
     found = HierPaired(draws=100, tune=100, chains=2).estimate(simulated[0])
     for posterior in by_name(found).values():
         assert any("effective sample size" in failure for failure in posterior.diagnostics.failures)
@@ -291,6 +292,52 @@ def test_one_candidates_harm_is_no_improvement_of_another(company):
         assert abs(100 * company[key].change.mean()) < 0.2
         # nothing of a candidate depends on its company: the draws are the same
         np.testing.assert_array_equal(posterior.change, company[key].change)
+
+
+@pytest.mark.parametrize(
+    ("rhat", "ess", "tried"),
+    [
+        (1.0, 1000.0, [(500, 1000)]),
+        (1.014, 1000.0, [(500, 1000), (2000, 1000), (2000, 8000)]),
+        (1.0, 210.0, [(500, 1000), (2000, 3000), (2000, 8000)]),
+        (NAN, NAN, [(500, 1000), (2000, 8000), (2000, 8000)]),
+    ],
+)
+def test_a_candidate_whose_chains_fail_gets_longer_ones_and_voids_none_of_thirty(monkeypatch, rhat, ess, tried):
+    """One fit's R-hat of 1.014 made all candidates inconclusive; thirty here, of which the last one's chains fail."""
+    random, fits = np.random.default_rng(3), {}
+
+    def fit(self, outcomes, strata, candidate, name):
+        fits.setdefault(candidate, []).append((self.tune, self.draws))
+        rates = random.uniform(0.1, 0.2, (2, 2, 50, 5))
+        ones = {cell: np.ones(5) for cell in ("n11", "n10", "n01", "n00")}
+        return hier_paired._Fit(*rates, np.zeros((2, 50)), 0, np.full((5, 4), 2.0), ones, 1.0, seed=1)
+
+    def diagnose(quantities, divergences):
+        failing = len(fits) == 30
+        failures = ("the chains disagree",) if failing and not (rhat <= 1.01 and ess >= 400) else ()
+        return Diagnostics({"max_rhat": rhat, "min_ess": ess if failing else 1000.0}, failures)
+
+    monkeypatch.setattr(HierPaired, "_fit", fit)
+    monkeypatch.setattr(hier_paired, "diagnose", diagnose)
+    arms = {"base": NONE} | {f"x{number:02}": ALL for number in range(30)}
+    found = by_name(HierPaired().estimate(paired(arms, FIVE)))
+    assert fits == {name: [(500, 1000)] for name in arms if name != "base"} | {"x29": tried}
+    failed = {name for (name, _), posterior in found.items() if not posterior.diagnostics.passed}
+    assert failed == ({"x29"} if len(tried) > 1 else set())
+
+
+@pytest.mark.thorough
+def test_one_bad_candidate_of_thirty_is_seen_in_slices_and_total():
+    """Pooling over candidates hid the total of one bad one among thirty in three fits of four."""
+    shifts = {f"x{number:02}": np.zeros(3) for number in range(30)} | {"x17": np.full(3, 1.0)}
+    outcomes, rates = world(5, SIZES, LOGITS, shifts)
+    found = by_name(HierPaired(draws=500, tune=300).estimate(outcomes))
+    assert all(posterior.diagnostics.passed for posterior in found.values())
+    exact = {each.candidate: each.change.mean() for each in PairedExact(other_prior=None).estimate(outcomes)}
+    for name, change in exact.items():
+        assert found[name, "all"].change.mean() == pytest.approx(change, abs=0.01)
+    assert (found["x17", "all"].change > 0.01).mean() > 0.95
 
 
 def test_a_base_without_the_outcome_stays_near_none_and_harm_near_what_was_seen(company):

@@ -8,6 +8,7 @@ from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators import paired_exact
 from toxaudit.estimators.outcomes import Posterior, hdi
+from toxaudit.records import Reason
 from toxaudit.studies import (
     coverage,
     dependence,
@@ -20,6 +21,7 @@ from toxaudit.studies import (
     sbc,
     scorer_errors,
     silence,
+    slice_rules,
     study,
 )
 from toxaudit.studies.worlds import SLICE
@@ -83,7 +85,7 @@ class Unpooled:
         for number, value in enumerate(slicing.values):
             for each in exact.estimate(outcomes.only(slicing.codes == number)):
                 draws = each.draws | {"candidate": each.draws["candidate"] + self.away}
-                found.append(Posterior(each.candidate, "", "", f"{SLICE}={value}", "", 1, {}, {}, draws))
+                found.append(Posterior(each.candidate, "", "", f"{SLICE}={value}", "", 1, {}, each.counts, draws))
         return found
 
 
@@ -215,9 +217,12 @@ def test_tables_from_the_prior_have_the_rates_and_the_odds_ratio_they_were_drawn
 def test_pooled_studies_run_and_count_alarms(monkeypatch):
     monkeypatch.setattr(pooled, "HierPaired", Unpooled)
     assert well_formed(pooled.pooled_coverage(4, 2, [2]))
-    assert well_formed(pooled.family_wise(4, 2, candidates=2))
+    monkeypatch.setattr(slice_rules, "HierPaired", Unpooled)
+    assert well_formed(slice_rules.slice_rules(4, 2, candidates=2))
     monkeypatch.setattr(Unpooled, "away", 0.1)
-    assert len(missed(pooled.family_wise(4, 2, candidates=2))) == 2
+    assert len(missed(slice_rules.slice_rules(4, 2, candidates=2))) == 2
+    monkeypatch.setattr(slice_rules, "weighed", lambda each, *_: Reason("", "", "", "critical", "", "", "GO"))
+    assert [name for name in missed(slice_rules.slice_rules(4, 1, candidates=2)) if "found" in name]
 
 
 def test_scorer_errors_are_corrected():

@@ -20,6 +20,8 @@ def finding(index: Index, candidate: Candidate) -> str:
     for reason in (reason for reason in reasons if (reason.suite, reason.measure, reason.slice) in weighed):
         estimate, scorer = weighed[reason.suite, reason.measure, reason.slice]
         where = "" if reason.slice == "all" else f" on {reason.slice}"
+        if verdict.decision == "NO-GO" and (own := candidate.alarm(estimate)):
+            estimate, where = own, f"{where}, by its own prompts,"
         where += f" in {index.suite_title(reason.suite)}" if several else ""
         if candidate.own_decision(estimate) == verdict.decision and usable(estimate):
             phrase = words.finding(verdict.decision, estimate, scorer, index.result.gate.question, where)

@@ -55,8 +55,11 @@ class Candidate:
     def apart(self, estimate: Estimate) -> Estimate | None:
         """The estimate of a slice's own prompts, where it and one that borrows from other slices disagree.
 
-        They do where one's mean lies outside the other's interval. One corrected for the scorer's errors is no match.
+        They do where one's mean lies outside the other's interval, and where the slice's own prompts alone raise an
+        alarm. One corrected for the scorer's errors is else no match.
         """
+        if own := self.alarm(estimate):
+            return own
         own = self.alone.get((estimate.suite, estimate.measure, estimate.slice))
         if own is None or estimate.variant != OBSERVED or not usable(own):
             return None
@@ -65,6 +68,12 @@ class Candidate:
             low <= each.mean <= high for each, (low, high) in zip(pair, (pair[1].hdi, pair[0].hdi), strict=True)
         )
         return None if inside else own
+
+    def alarm(self, estimate: Estimate) -> Estimate | None:
+        """The estimate of a slice's own prompts, where the gate finds harm by them and not by what borrows."""
+        own = self.alone.get((estimate.suite, estimate.measure, estimate.slice))
+        harmed = own is not None and self.own_decision(own) == "NO-GO" != self.own_decision(estimate)
+        return own if harmed else None
 
     def mark(self, estimate: Estimate) -> Decision | None:
         """The decision that stands beside an estimate."""

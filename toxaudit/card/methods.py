@@ -14,7 +14,7 @@ ESTIMATORS = {
     "paired_bb": "weighs whole prompts, or whole templates of them, at random (Bayesian bootstrap); it decides the "
     "totals where a prompt has several samples, a mean score or siblings of one template",
     "hier_paired": "a hierarchical model of each candidate, in which its small slices borrow strength from its others; "
-    "it decides the slices",
+    "beside each slice's own prompts it decides the slices",
     "unpaired_beta": "compares the two rates as if both models had answered different prompts; it never decides",
     "best_replication": "Kruschke's BEST, a Student-t model of mean scores, replicates the founding study's test; it "
     "never decides",

@@ -25,7 +25,7 @@ NODES = 16
 
 
 def p_above(
-    repaired: Floats | Counts, new: Floats | Counts, n: Counts | int, margin: float, against: float = 0.0
+    repaired: Floats | Counts, new: Floats | Counts, n: Floats | Counts | int, margin: float, against: float = 0.0
 ) -> Floats:
     """Posterior probability that the change exceeds the margin, under the Dirichlet posterior of ``paired_exact``.
 

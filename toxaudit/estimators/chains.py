@@ -64,6 +64,34 @@ def compiled(estimator: str, model: Callable[[], Any], reported: Sequence[str]) 
         return module.compile_pymc_model(model(), backend="numba", var_names=list(reported))
 
 
+def drawn(trace: Any, names: Sequence[str]) -> tuple[list[Floats], int]:
+    """The draws after tuning of some variables, and how many of these diverged.
+
+    Args:
+        trace: what ``nutpie.sample`` returns with ``return_raw_trace``: making ArviZ's object of it takes as long as
+            a third of the sampling.
+        names: of the variables.
+
+    Returns:
+        For each variable, shape (chains, draws) or (chains, draws, size); and the number of divergent draws.
+    """
+    chains, told = trace.get_arrow_trace()
+    kept = [~_column(stats, "tuning") for stats in told]
+    diverged = sum(int(_column(stats, "diverging")[keep].sum()) for stats, keep in zip(told, kept, strict=True))
+    found = [np.stack([_column(one, name)[keep] for one, keep in zip(chains, kept, strict=True)]) for name in names]
+    return found, diverged
+
+
+def _column(batch: Any, name: str) -> Any:
+    """One column of a batch of draws, shape (draws,) or, of lists of equal length, (draws, size)."""
+    import pyarrow as pa
+
+    column = pa.array(batch.column(name))
+    if not pa.types.is_large_list(column.type):
+        return column.to_numpy(zero_copy_only=False)
+    return column.flatten().to_numpy().reshape(batch.num_rows, -1)
+
+
 def diagnose(quantities: Sequence[Floats], divergences: int) -> Diagnostics:
     """Whether one fit may be used, over all quantities it reports, each of shape (chains, draws).
 

@@ -8,12 +8,13 @@ seconds makes ready for any number of strata, without PyTensor or a C compiler.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.chains import compiled, diagnose, nutpie, quiet
+from toxaudit.estimators.chains import MIN_ESS, compiled, diagnose, drawn, nutpie, quiet
 from toxaudit.estimators.hierarchical import model
 from toxaudit.estimators.hierarchical.flip_check import flip_check
 from toxaudit.estimators.outcomes import (
@@ -44,8 +45,11 @@ CHECK = 0.05
 PRIOR = 0.5
 """Prior observations per cell of a slice's own table: Jeffreys'."""
 
+LONGER = 8
+"""By how much the chains of a fit are lengthened at most: of one that was made with more care and still failed."""
+
 ALONE_DRAWS = 2000
-"""Posterior draws of a slice's own table, which is shown and decides nothing."""
+"""Posterior draws of a slice's own table, which are shown: what decides of it is computed and not drawn."""
 
 
 @register("estimator", "hier_paired")
@@ -64,7 +68,8 @@ class HierPaired:
     flip beside two very bad ones was estimated at -2.2 pp: one arm's harm read as another's improvement.
 
     The same slice is also given as variant ``alone``: its own table under a Dirichlet(1/2, 1/2, 1/2, 1/2) prior, which
-    shares nothing. It never decides.
+    shares nothing. Its draws are what a card shows beside the pooled estimate. The gate, which looks at both, computes
+    the probability of the slice's own table exactly (``decision/slices.py``).
 
     Attributes:
         draws: posterior draws per chain.
@@ -73,8 +78,9 @@ class HierPaired:
         seed: a fit's draws follow from it and from the names of suite, measure, candidate and slice. They are the same
             to the last digit only where the compiled code is: another machine, or code fresh from the compiler rather
             than from PyTensor's cache, rounds otherwise, and draws then differ by Monte Carlo error.
-        target_accept: acceptance rate the step size is adapted to. A fit whose diagnostics fail is made once more, with
-            a tenth of the rejections and four times the tuning.
+        target_accept: acceptance rate the step size is adapted to. A candidate's fit whose diagnostics fail is made
+            again, with a tenth of the rejections, four times the tuning and as many more draws as were lacking; where
+            they still fail, with eight times as many draws. Other candidates' fits are not concerned.
         density: ``numba``, or ``pymc`` for the same density as PyTensor makes it of the model in PyMC: it compiles for
             20 to 50 seconds for each number of strata, and serves to check the other.
     """
@@ -120,7 +126,7 @@ class HierPaired:
             fit, rates, found = self._sound(outcomes, strata, candidate, name, parts)
             for title, weight in parts.items():
                 table = fit.tables[weight > 0].sum(0)
-                posteriors.append(_posterior(outcomes, candidate, name, title, table, rates[title], found))
+                posteriors.append(_posterior(outcomes, candidate, name, title, table, rates[title], found, fit.effect))
                 observed = posteriors[-1]
                 if outcomes.calibration:
                     posteriors += self._corrected(observed, outcomes.calibration, name, title)
@@ -132,9 +138,10 @@ class HierPaired:
     def _sound(
         self, outcomes: PairedOutcomes, strata: Strata, candidate: str, name: str, parts: dict[str, Floats]
     ) -> tuple["_Fit", dict[str, dict[str, Floats]], Diagnostics]:
-        """A fit, its rates by part, and its diagnostics: made once more, with greater care, where these fail."""
+        """A fit, its rates by part, and its diagnostics: made with more care, and longer, where these fail."""
         careful = replace(self, tune=4 * self.tune, target_accept=1 - (1 - self.target_accept) / 10)
-        for settings in (self, careful):
+        settings = self
+        for least in (1, LONGER, None):  # by how much chains are lengthened next, at least
             fit = settings._fit(outcomes, strata, candidate, name)
             rates = {
                 title: {"base": fit.base @ weight, "candidate": fit.candidate @ weight}
@@ -142,8 +149,9 @@ class HierPaired:
             }
             quantities = [chains for each in rates.values() for chains in _quantities(each)]
             found = diagnose(quantities, fit.divergences)
-            if found.passed:
+            if found.passed or least is None:
                 break
+            settings = replace(careful, draws=max(least, _shortfall(found)) * self.draws)
         return fit, rates, fit.check(found, candidate)
 
     def _alone(self, posterior: Posterior, table: Floats) -> Posterior:
@@ -193,17 +201,18 @@ class HierPaired:
             target_accept=self.target_accept,
             save_warmup=False,
             progress_bar=False,
+            return_raw_trace=True,
         )
-        base_rates, candidate_rates, log_psi = (trace.posterior[each].values for each in REPORTED)
-        divergences = int(trace.sample_stats["diverging"].values.sum())
-        return _Fit(base_rates, candidate_rates, log_psi, divergences, tables, data, seed)
+        (base_rates, candidate_rates, log_psi), divergences = drawn(trace, REPORTED)
+        return _Fit(base_rates, candidate_rates, log_psi, divergences, tables, data, effect, seed)
 
 
 @dataclass(frozen=True)
 class _Fit:
     """Draws of one fit: base and candidate of shape (chains, draws, S), log_psi of shape (chains, draws).
 
-    ``tables``, of shape (S, 4), are those of the prompts; ``data`` is what of them the model was given.
+    ``tables``, of shape (S, 4), are those of the prompts; ``data`` is what of them the model was given: all over the
+    design ``effect``.
     """
 
     base: Floats
@@ -212,6 +221,7 @@ class _Fit:
     divergences: int
     tables: Floats
     data: dict[str, Floats]
+    effect: float
     seed: int
 
     def check(self, found: Diagnostics, candidate: str) -> Diagnostics:
@@ -238,6 +248,12 @@ def _compiled(strata: int) -> Any:
     return compiled("hier_paired", lambda: model.model(strata), REPORTED)
 
 
+def _shortfall(found: Diagnostics) -> int:
+    """By how much too few draws were made, rounded up and with half as many to spare; at most ``LONGER``."""
+    ess = found.values["min_ess"]
+    return LONGER if not ess > 0 else min(LONGER, ceil(1.5 * MIN_ESS / ess)) if ess < MIN_ESS else 1
+
+
 def _quantities(rates: dict[str, Floats]) -> list[Floats]:
     """The reported quantities, each of shape (chains, draws)."""
     return [rates["base"], rates["candidate"], rates["candidate"] - rates["base"]]
@@ -251,6 +267,7 @@ def _posterior(
     table: Floats,
     rates: dict[str, Floats],
     fit: Diagnostics,
+    effect: float,
 ) -> Posterior:
     base, other = outcomes.base, outcomes.candidates[candidate]
     where = f"suite '{outcomes.suite}'"
@@ -267,6 +284,7 @@ def _posterior(
         n=round(table.sum()),
         missing=missing(base, other),
         counts=as_counts(table),
+        design_effect=effect,
         draws={arm: chains.ravel() for arm, chains in rates.items()},
         diagnostics=replace(fit, failures=(*fit.failures, *(() if table.any() else unscored(base, other, where)))),
     )

@@ -135,6 +135,7 @@ class Posterior:
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     samples: int = 1
     missing_in_both: int | None = None
+    design_effect: float = 1.0
     cautious: Floats | None = None
 
     @property
@@ -306,6 +307,7 @@ def summarise(posterior: Posterior, margin: float, cap: float | None = None) -> 
         n=posterior.n,
         missing=posterior.missing,
         missing_in_both=posterior.missing_in_both,
+        design_effect=posterior.design_effect,
         counts=posterior.counts,
         quantities={name: _quantity(draws) for name, draws in {**posterior.draws, "change": change}.items()},
         ratio=_ratio(posterior),

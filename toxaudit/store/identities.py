@@ -173,8 +173,8 @@ class Scores(Identity):
     made_with: Mapping[str, str] | None = None
 
 
-MODELS = {"hier_paired": 2}
-"""Estimators whose model was changed -> which one it is; whoever changes a model raises its number."""
+MODELS = {"hier_paired": 3}
+"""Estimators whose model, or what they tell of it, was changed -> which one it is; whoever changes it raises this."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether pooled slices cover the truth, how much pooling gains, and how seldom it cries wolf."""
+"""Whether pooled slices cover the truth, and how much pooling gains."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit.decision.chances import CERTAINTY
 from toxaudit.estimators.hier_paired import HierPaired
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, hdi
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.records import OBSERVED
-from toxaudit.studies.findings import Bar, Study, at_most, points, share
+from toxaudit.studies.findings import Bar, Study, points, share
 from toxaudit.studies.worlds import SIZES, SLICE, World
 
 Fit = Mapping[str, Any]
@@ -20,15 +19,6 @@ FIT: Fit = {"draws": 500, "tune": 300, "chains": 4}
 """Settings of a fit: shorter than an audit's, whose intervals have less Monte Carlo error."""
 
 COVERAGE_COLUMNS = ("suite", "candidates", "estimate", "coverage", "SE", "mean width, pp", "RMSE, pp")
-ALARM_COLUMNS = (
-    "world",
-    "margin, pp",
-    "slices by",
-    "alarms per slice",
-    "audits with a false alarm",
-    "harmed slice found",
-)
-
 SMALL = (50,) * 5
 BARS: dict[tuple[int, ...], tuple[str, dict[str, float | None]]] = {
     SIZES: ("5 strata, 2,400 prompts", {"total": 0.93, "slices": 0.93, "slices, each alone": None}),
@@ -147,51 +137,3 @@ def pooled_coverage(
         tuple(rows),
         tuple(bars),
     )
-
-
-def family_wise(audits: int, slack: float, candidates: int = 10, fit: Fit = FIT, seed: int = 8) -> Study:
-    """False alarms of slices where nothing changed, and how often one slice that did get worse is found.
-
-    Args:
-        audits: simulated audits per row.
-        slack: standard errors granted on the bars.
-        candidates: in each audit.
-        fit: settings of ``hier_paired``.
-        seed: of the audits.
-    """
-    random = np.random.default_rng(seed)
-    rows, bars = [], []
-    harmed = np.zeros((candidates, 5))
-    harmed[0, 0] = 1.0
-    for title, shifts in (("no change", np.zeros_like(harmed)), ("one slice of one candidate harmed", harmed)):
-        world = World(shifts)
-        drawn = [world.draw(random) for _ in range(audits)]
-        estimates = [(pooled_changes(each, seed, fit), unpooled_changes(each, seed)) for seed, each in enumerate(drawn)]
-        target = {(world.names[0], f"{SLICE}=s0")} if shifts.any() else set()
-        for margin in (0.01, 0.03):
-            for number, name in enumerate(("hier_paired", "each slice alone")):
-                alarms = [_alarms(found[number], margin) for found in estimates]
-                any_false = float(np.mean([bool(each - target) for each in alarms]))
-                per_slice = float(np.mean([len(each) for each in alarms])) / (5 * candidates)
-                detected = share(float(np.mean([target <= each for each in alarms]))) if target else ""
-                rows.append((title, points(margin), name, share(per_slice), share(any_false), detected))
-                if not number and not target:
-                    bar = f"hier_paired: audits with a false slice alarm, margin {points(margin)} pp"
-                    bars.append(at_most(bar, 0.05, any_false, audits, slack))
-    return Study(
-        "family",
-        "False alarms among many slices",
-        f"With {candidates} candidates and 5 slices each, how often does an audit raise any false alarm on a slice?",
-        f"{audits:,} simulated audits per world, 2,400 prompts. A slice raises an alarm where P(change > margin) is "
-        f"{CERTAINTY:g} or more. In the second world one slice of one candidate rises by about 12 pp, which pooling "
-        "with the candidate's other slices finds less often.",
-        ALARM_COLUMNS,
-        tuple(rows),
-        tuple(bars),
-    )
-
-
-def _alarms(changes: dict[tuple[str, str], Floats], margin: float) -> set[tuple[str, str]]:
-    """The candidates and slices on which the gate's slice rule says NO-GO."""
-    found = {key: float((change > margin).mean()) for key, change in changes.items() if key[1] != "all"}
-    return {key for key, probability in found.items() if probability >= CERTAINTY}

@@ -19,10 +19,11 @@ from toxaudit.studies.looks import looks
 from toxaudit.studies.means import mean_scores
 from toxaudit.studies.page import draw, markdown
 from toxaudit.studies.policies import policies
-from toxaudit.studies.pooled import family_wise, pooled_coverage
+from toxaudit.studies.pooled import pooled_coverage
 from toxaudit.studies.sbc import sbc
 from toxaudit.studies.scorer_errors import scorer_errors
 from toxaudit.studies.silence import FEWER_PROMPTS, silence
+from toxaudit.studies.slice_rules import slice_rules
 
 Plan = Sequence[Callable[[], Study]]
 
@@ -41,7 +42,7 @@ QUICK: Plan = (
     partial(silence, FEWER_PROMPTS),
     partial(looks, 120, SLACK, available=(2400, 20_000)),
     partial(foresight, 200, SLACK),
-    partial(family_wise, 20, SLACK, fit=SHORT),
+    partial(slice_rules, 10, SLACK, fit=SHORT),
     partial(policies, 40, SLACK, prompts=(400,)),
     partial(scorer_errors, 200, SLACK),
     partial(templates_and_samples, 200, SLACK),
@@ -60,7 +61,7 @@ FULL: Plan = (
     silence,
     partial(looks, 1000, 0),
     partial(foresight, 1000, 0),
-    partial(family_wise, 150, 0),
+    partial(slice_rules, 150, 0),
     partial(policies, 1000, 0),
     partial(scorer_errors, 2000, 0),
     partial(templates_and_samples, 1000, 0, draws=4000),
