@@ -47,8 +47,9 @@ def _alarms(
     """One audit: margin and rule -> candidate and slice -> whether it raises an alarm."""
     found = [each for each in HierPaired(seed=seed, **fit).estimate(world.draw(random)) if each.variant == OBSERVED]
     parts = [each for each in found if each.slice != "all"]
+    estimates = {margin: [summarise(each, margin) for each in parts] for margin in MARGINS}
     return {
-        (margin, name): {(each.candidate, each.slice): rule(summarise(each, margin)) for each in parts}
+        (margin, name): {(each.candidate, each.slice): rule(each) for each in estimates[margin]}
         for margin in MARGINS
         for name, rule in RULES.items()
     }
@@ -90,6 +91,7 @@ def slice_rules(
     slack: float,
     candidates: int = 10,
     sizes: Iterable[tuple[int, ...]] = (SIZES, SMALL),
+    harms: Iterable[float] = HARMS,
     fit: Fit = FIT,
     seed: int = 8,
 ) -> Study:
@@ -100,20 +102,21 @@ def slice_rules(
         slack: standard errors granted on the bars.
         candidates: in each audit without any change.
         sizes: prompts per stratum; the first ones are those of the bars.
+        harms: by how much the harmed slice gets worse; ``LARGE`` is one of them.
         fit: settings of ``hier_paired``.
         seed: of the audits.
     """
-    random, rows, bars = np.random.default_rng(seed), [], []
+    random, rows, bars, harms = np.random.default_rng(seed), [], [], tuple(harms)
     for number, each in enumerate(sizes):
         false = _false_alarms(each, audits, candidates, fit, random)
-        found = {harm: _found(each, harm, audits, fit, random) for harm in HARMS}
+        found = {harm: _found(each, harm, audits, fit, random) for harm in harms}
         for margin in MARGINS:
             shown = [(str(candidates), [false[margin, rule][1] for rule in RULES])]
             shown.insert(0, ("1", [false[margin, rule][0] for rule in RULES]))
             shown.append((str(3 * candidates), [1 - (1 - p) ** 3 for p in shown[-1][1]]))
             for k, of in shown:
                 rows.append((f"{each[0]}", points(margin), f"none: any alarm, {k} candidates", *map(share, of)))
-            for harm in HARMS:
+            for harm in harms:
                 of = [found[harm][margin, rule] for rule in RULES]
                 rows.append((f"{each[0]}", points(margin), f"{points(harm)} pp: found", *map(share, of)))
             if not number:

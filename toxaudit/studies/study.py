@@ -23,7 +23,8 @@ from toxaudit.studies.pooled import pooled_coverage
 from toxaudit.studies.sbc import sbc
 from toxaudit.studies.scorer_errors import scorer_errors
 from toxaudit.studies.silence import FEWER_PROMPTS, silence
-from toxaudit.studies.slice_rules import slice_rules
+from toxaudit.studies.slice_rules import LARGE, slice_rules
+from toxaudit.studies.worlds import SIZES
 
 Plan = Sequence[Callable[[], Study]]
 
@@ -42,7 +43,7 @@ QUICK: Plan = (
     partial(silence, FEWER_PROMPTS),
     partial(looks, 120, SLACK, available=(2400, 20_000)),
     partial(foresight, 200, SLACK),
-    partial(slice_rules, 10, SLACK, fit=SHORT),
+    partial(slice_rules, 8, SLACK, sizes=[SIZES], harms=[LARGE]),
     partial(policies, 40, SLACK, prompts=(400,)),
     partial(scorer_errors, 200, SLACK),
     partial(templates_and_samples, 200, SLACK),
