@@ -176,3 +176,26 @@ class GateFacts:
     cap: float | None
     max_missing: float
     question: str = ""
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What people said of answers of this audit: of one measure on one suite, base's and one candidate's.
+
+    ``drawn`` answers were drawn, ``labelled`` of which at least one of ``raters`` judged; ``skipped`` ones nobody could
+    judge. Of ``prompts`` both answers are labelled. ``twice`` answers were judged by two raters or more, who are
+    ``agreed`` on that share of them, with Cohen's ``kappa``. ``digest`` is that of all labels.
+    """
+
+    suite: str
+    measure: str
+    candidate: str
+    drawn: int
+    labelled: int
+    skipped: int
+    prompts: int
+    raters: int
+    twice: int
+    agreed: float | None
+    kappa: float | None
+    digest: str

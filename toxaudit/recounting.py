@@ -1,17 +1,19 @@
 """What a run's samples say of its numbers: prompts, missing scores and tables, counted again from each score."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toxaudit import labels, thoughts
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
     Floats,
+    Labelled,
     PairedOutcomes,
     Slicing,
     as_counts,
@@ -22,9 +24,10 @@ from toxaudit.estimators.outcomes import (
 )
 from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import unlearnt
-from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.estimators.two_phase import cells_of, soundness
+from toxaudit.facts import MEAN_SCORE, LabelFacts, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
-from toxaudit.records import BEST_CASE, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
+from toxaudit.records import BEST_CASE, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
 from toxaudit.results import rows_of, samples_file
 from toxaudit.scorers.base import OPERATORS
 
@@ -33,21 +36,33 @@ _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
 
 
 @dataclass
-class _Suite:
-    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing."""
+class SuiteSamples:
+    """A suite's samples in the order of prompts: each arm's scores by measure, NaN where missing, and what it said."""
 
     facts: SuiteFacts
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    said: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
+        """Take in one row."""
         arm = row["model"]
+        self.said.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
         self.prompts.setdefault(row["prompt_id"], row["slices"])
         self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
         for measure, score in row["scores"].items():
             value = score["value"]
             self.scores.setdefault((arm, measure), []).append(np.nan if value is None else value)
+
+    def pairs(self, candidate: str) -> list[labels.Pair]:
+        """Of each prompt, in its order: its text, what the base said, and what a candidate said."""
+        both = zip(self.said["base"], self.said[candidate], strict=True)
+        return [(prompt, base, own) for (prompt, base, _), (_, own, _) in both]
+
+    def answers(self, arm: str) -> list[str]:
+        """What an arm answered to each prompt, without its thoughts."""
+        return [each.answer for each in thoughts.parted([(text, finish) for _, text, finish in self.said[arm]])]
 
 
 def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:
@@ -67,20 +82,65 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         if not file.is_file():
             progress.say(f"{file} is not there: numbers of prompts and of missing scores could not be counted again.")
             continue
-        suite = _Suite(facts)
-        for row in rows_of(file):
-            suite.add(row)
+        suite = samples_of(run, facts)
         arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
         found = [*_of_suite(number, suite), (f"suites.{number}, arms", arms, set(suite.asked))]
         if any(each != asked[0] for each in asked):
             found.append((f"suites.{number}, prompts", "the same for all arms", "others for some"))
         elif arms == set(suite.asked):
-            found += [*_of_estimates(result, suite), *_of_pairs(result, suite)]
+            found += [*_of_estimates(result, suite), *_of_pairs(result, suite), *_of_labels(run, result, suite)]
         for place, said, meant in found:
             yield place, said, meant, file.name
 
 
-def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def samples_of(run: Path, facts: SuiteFacts) -> SuiteSamples:
+    """What a run's file of samples holds of a suite.
+
+    Raises:
+        ToxauditError: if the file is of no use.
+    """
+    suite = SuiteSamples(facts)
+    for row in rows_of(run / samples_file(facts.name)):
+        suite.add(row)
+    return suite
+
+
+def _of_labels(run: Path, result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
+    """What people said, beside the run's own copy of their labels; an estimate by labels has some, and the reverse."""
+    name, file = suite.facts.name, run / labels.COPY
+    said = labels.read(file) if file.is_file() else labels.LabelFile()
+    mine = {(each.measure, each.candidate): number for number, each in enumerate(result.labels) if each.suite == name}
+    made = {(e.measure, e.candidate): e for e in result.estimates if (e.suite, e.variant) == (name, LABELLED)}
+    for measure, candidate in {**mine, **made}:
+        about, estimate = (measure, candidate), made.get((measure, candidate))
+        place = f"labels.{mine[about]}" if about in mine else f"labels of {candidate} and '{measure}'"
+        found = _labelled(suite, said, about, result.scorers, file)
+        if found is None or about not in mine or estimate is None:
+            yield place, about in mine and estimate is not None, f"not so, by {labels.COPY}"
+            continue
+        told, facts = found
+        yield place, result.labels[mine[about]], facts
+        against = set(soundness(told, ()).failures) - set(estimate.diagnostics.failures)
+        yield f"{place}, failures left out", set(), against
+
+
+def _labelled(
+    suite: SuiteSamples, said: labels.LabelFile, about: tuple[str, str], scorers: Sequence[ScorerFacts], file: Path
+) -> tuple[Labelled, LabelFacts] | None:
+    """What people said of a change, as the run's samples and its copy of their labels make it; None for nothing."""
+    measure, candidate = about
+    draw = next((draw for draw in said.draws if draw.about == (suite.facts.name, measure, candidate)), None)
+    scorer = next((scorer for scorer in scorers if scorer.name == measure), None)
+    if draw is None or scorer is None or candidate not in suite.asked:
+        return None
+    base, own = (outcomes_of(suite, arm, scorer) for arm in ("base", candidate))
+    if base is None or own is None or base.shape[1] > 1:
+        return None
+    cells = cells_of(per_prompt(base), per_prompt(own)).tolist()
+    return labels.matched(str(file), said, draw, scorer.outcome, suite.pairs(candidate), cells)
+
+
+def _of_suite(number: int, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.n", suite.facts.n, len(suite.prompts)
     counted: dict[str, dict[str, int]] = {}
     for slices in suite.prompts.values():
@@ -90,17 +150,17 @@ def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.slices", suite.facts.slices, counted
 
 
-def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_pairs(result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     for number, pair in enumerate(result.agreements):
         if pair.suite == suite.facts.name:
-            one, other = (_outcomes(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
+            one, other = (outcomes_of(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
             if one is not None and other is not None:
                 names = pair.suite, pair.model, pair.first, pair.second
                 yield f"agreements.{number}", pair, agreement(*names, one.ravel(), other.ravel())
 
 
-def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_estimates(result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
     for number, each in enumerate(result.estimates):
@@ -121,10 +181,12 @@ def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any
                 yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
 
 
-def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str) -> PairedOutcomes | None:
+def _compared(
+    suite: SuiteSamples, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
+) -> PairedOutcomes | None:
     """The paired outcomes that an estimate was made of; None where they can't be told."""
     scorer = scorers[each.measure.removesuffix(UNSCORED)]
-    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", each.candidate))
+    base, own = (outcomes_of(suite, arm, scorer, variant) for arm in ("base", each.candidate))
     if base is None or own is None:
         return None
     facts, names = suite.facts, list(dict.fromkeys(name for slices in suite.prompts.values() for name in slices))
@@ -144,7 +206,7 @@ def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts],
     )
 
 
-def _outcomes(suite: _Suite, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
+def outcomes_of(suite: SuiteSamples, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
     """Shape (n, m): the outcomes of n prompts' m samples; None where they can't be told."""
     found = suite.scores.get((arm, scorer.name), [])
     if len(found) != len(suite.asked[arm]) or len(found) % len(suite.prompts):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from toxaudit.card import methods, rules, sensitivity, tables, words
+from toxaudit.card import labels, methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.limitations import limitations, resolutions
@@ -73,8 +73,9 @@ class CardFacts:
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
     with what, ``fixed`` when the rule was chosen, ``legend`` how numbers are to be read, ``resolution`` how small a
-    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says
-    what each plot shows (name -> words), ``replay`` how to run again on exactly the same files.
+    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``labels`` say
+    what people said of some answers. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again
+    on exactly the same files.
     """
 
     title: str
@@ -98,6 +99,7 @@ class CardFacts:
     scorers: tuple[ScorerLine, ...]
     errors: tuple[ErrorRow, ...]
     agreements: tuple[AgreementRow, ...]
+    labels: tuple[str, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
     resolution: str
@@ -137,6 +139,7 @@ def gather(result: AuditResult) -> CardFacts:
         scorers=tuple(methods.scorers(index)),
         errors=tuple(methods.error_rows(index)),
         agreements=tuple(methods.agreements(index)),
+        labels=tuple(labels.sentences(index)),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
         resolution=next(resolutions(index), ""),
@@ -217,6 +220,10 @@ def _legend(index: Index) -> str:
     )
     if any(scorer.name in index.corrected for scorer in index.scorers):
         rates += ", corrected for the scorer's errors where these are known (seen, new and repaired ones are as scored)"
+    if index.labelled:
+        rates += (
+            ", made of all scores and people's labels where there are some (seen, new and repaired ones are as scored)"
+        )
     if any(scorer.is_mean for scorer in index.scorers):
         rates += "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"
     return rates

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 from toxaudit.facts import AGAINST
-from toxaudit.records import CORRECTED, Estimate, Remedy
+from toxaudit.records import CORRECTED, LABELLED, Estimate, Remedy
 
 WANTED_CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""
@@ -73,8 +73,8 @@ def prompts_needed(
 def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
-    Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these may
-    need more labels.
+    Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these, or
+    rests on labels of this audit's answers, may need more labels.
 
     Args:
         open_changes: usable ones, one for each suite and critical measure.
@@ -86,7 +86,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) ->
     """
     if not open_changes:
         return None
-    if any(each.variant == CORRECTED for each in open_changes):
+    if any(each.variant in (CORRECTED, LABELLED) for each in open_changes):
         return Remedy("labels")
     needs: list[tuple[float, Estimate]] = []
     for each in open_changes:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
-from toxaudit import training
+from toxaudit import labels, training
 from toxaudit.checks import Checklist
 from toxaudit.decision.gate import caution
 from toxaudit.extensions import Scorer, Suite
@@ -33,6 +33,7 @@ def describe(spec: AuditSpec) -> str:
     Raises:
         ToxauditError: if a local file that the spec names is missing or broken, or the design doesn't fit the suites.
     """
+    said = labels.of_spec(spec)
     if spec.lock:
         pinned = lock.pin(spec, lock.read(spec.lock))
         audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
@@ -55,6 +56,9 @@ def describe(spec: AuditSpec) -> str:
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
+    if said:
+        told = sum(map(bool, said.answers.values()))
+        lines.append(f"  Labels: {spec.labels}, of {told:,} of {len(said.answers):,} answers that were drawn")
     lines += [f"  Caution: {wide}."] if (wide := caution(spec.gate.facts())) else []
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
