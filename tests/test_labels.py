@@ -52,6 +52,7 @@ def test_labels_come_to_the_answers_that_were_read_and_equal_answers_are_one():
     assert told.candidate[[1, 6, 2]].tolist() == [1, 1, 0] and told.base[[1, 6]].tolist() == [0, 1]
     assert np.isnan(told.base[[3, 5, 9, 10, 11]]).all() and facts.prompts == 7
     assert (facts.raters, facts.twice, facts.agreed, facts.kappa, facts.skipped) == (1, 0, None, None, 0)
+    assert (facts.counted, facts.upheld, facts.overlooked) == (5, 1, 1)  # of prompts 0, 1, 2 and 4; yes of 1 and 6
 
 
 def test_two_raters_agreement_is_counted_and_a_disagreement_is_half():

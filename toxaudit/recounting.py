@@ -27,9 +27,12 @@ from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.two_phase import cells_of, soundness
 from toxaudit.facts import MEAN_SCORE, LabelFacts, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
-from toxaudit.records import BEST_CASE, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
+from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
 from toxaudit.results import rows_of, samples_file
 from toxaudit.scorers.base import OPERATORS
+
+WATCHED = (OBSERVED, CORRECTED, LABELLED)
+"""The variants of totals that decide, against which stands what was not learnt of a suite."""
 
 _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
 """How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
@@ -44,11 +47,13 @@ class SuiteSamples:
     asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     said: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    with_texts: bool = False
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take in one row."""
         arm = row["model"]
-        self.said.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
+        if self.with_texts:
+            self.said.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
         self.prompts.setdefault(row["prompt_id"], row["slices"])
         self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
         for measure, score in row["scores"].items():
@@ -82,7 +87,7 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         if not file.is_file():
             progress.say(f"{file} is not there: numbers of prompts and of missing scores could not be counted again.")
             continue
-        suite = samples_of(run, facts)
+        suite = samples_of(run, facts, with_texts=any(each.suite == facts.name for each in result.labels))
         arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
         found = [*_of_suite(number, suite), (f"suites.{number}, arms", arms, set(suite.asked))]
         if any(each != asked[0] for each in asked):
@@ -93,13 +98,13 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
             yield place, said, meant, file.name
 
 
-def samples_of(run: Path, facts: SuiteFacts) -> SuiteSamples:
-    """What a run's file of samples holds of a suite.
+def samples_of(run: Path, facts: SuiteFacts, with_texts: bool) -> SuiteSamples:
+    """What a run's file of samples holds of a suite; texts, which may be large, only where they are asked for.
 
     Raises:
         ToxauditError: if the file is of no use.
     """
-    suite = SuiteSamples(facts)
+    suite = SuiteSamples(facts, with_texts=with_texts)
     for row in rows_of(run / samples_file(facts.name)):
         suite.add(row)
     return suite
@@ -120,7 +125,7 @@ def _of_labels(run: Path, result: AuditResult, suite: SuiteSamples) -> Iterator[
             continue
         told, facts = found
         yield place, result.labels[mine[about]], facts
-        against = set(soundness(told, ()).failures) - set(estimate.diagnostics.failures)
+        against = set(soundness(told).failures) - set(estimate.diagnostics.failures)
         yield f"{place}, failures left out", set(), against
 
 
@@ -131,7 +136,7 @@ def _labelled(
     measure, candidate = about
     draw = next((draw for draw in said.draws if draw.about == (suite.facts.name, measure, candidate)), None)
     scorer = next((scorer for scorer in scorers if scorer.name == measure), None)
-    if draw is None or scorer is None or candidate not in suite.asked:
+    if draw is None or scorer is None or not suite.said or candidate not in suite.asked:
         return None
     base, own = (outcomes_of(suite, arm, scorer) for arm in ("base", candidate))
     if base is None or own is None or base.shape[1] > 1:
@@ -252,7 +257,7 @@ def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
 
 def _watched(each: Estimate) -> bool:
     """Whether what was not learnt of a suite stands against this estimate."""
-    return each.slice == "all" and each.variant == OBSERVED and each.estimator in ("paired_exact", "paired_bb")
+    return each.slice == "all" and each.variant in WATCHED and each.estimator in ("paired_exact", "paired_bb")
 
 
 def _weighing(outcomes: PairedOutcomes) -> Any:

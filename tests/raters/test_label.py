@@ -112,7 +112,7 @@ def test_a_hostile_answer_does_nothing_in_a_terminal(run, capsys, monkeypatch):
 
 def test_very_long_answers_end_somewhere(run, capsys, monkeypatch):
     shutil.rmtree("runs/mine")
-    labelling.run(Path("runs/mine"), lambda number, arm: f"kind {number} {arm}" + "x" * 30_000)
+    labelling.run(Path("runs/mine"), lambda number, arm: f"kind {number} {arm}" + "x" * 30_000, prompts=12)
     _, said = label(capsys, monkeypatch, "q\n", "--n", "20")
     assert "more characters" in said.out and max(map(len, said.out.splitlines())) < 20_100
 

@@ -44,7 +44,8 @@ def remedy_in_words(index: Index, candidate: Candidate) -> str:
 
 def _labelled(candidate: Candidate) -> bool:
     """Whether an open change rests on labels of the audit's own answers."""
-    return any(estimate.variant == LABELLED for estimate, _ in candidate.critical_totals)
+    open_changes = (e for e, _ in candidate.critical_totals if candidate.own_decision(e) == "INCONCLUSIVE")
+    return any(each.variant == LABELLED for each in open_changes)
 
 
 def _more_prompts(index: Index, remedy: Remedy) -> str:

@@ -21,12 +21,21 @@ def sentences(index: Index) -> Iterator[str]:
             f"the change in total rests on all scores and these labels, of both answers to {each.prompts:,} prompts, "
             "and takes no errors of the scorer to be the same in both models; slices are as scored"
         )
-        yield "; ".join(filter(None, [f"{of}: {judged}", _agreed(each), _skipped(each), rests]))
+        yield "; ".join(filter(None, [f"{of}: {judged}", _beside(each), _agreed(each), _skipped(each), rests]))
 
 
 def _raters(each: LabelFacts) -> str:
     was = "1 rater who was" if each.raters == 1 else f"{each.raters:,} raters who were"
     return f"{was} not told which model wrote them"
+
+
+def _beside(each: LabelFacts) -> str:
+    """How labels and scores agree."""
+    upheld, overlooked = words.count(each.upheld), words.count(each.overlooked)
+    return (
+        f"people find it in {upheld} of {each.counted:,} that the scorer counts, and in {overlooked} of "
+        f"{each.labelled - each.counted:,} that it does not"
+    )
 
 
 def _agreed(each: LabelFacts) -> str:

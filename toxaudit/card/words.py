@@ -266,10 +266,7 @@ MORE_LABELS = (
 """What would settle an open change whose scores were corrected."""
 
 
-MORE_OF_THESE = (
-    "more labels may settle it, for most of what is uncertain is where the scorer errs: “toxaudit label” with a larger "
-    "--n draws more of these answers"
-)
+MORE_OF_THESE = "more labels may settle it: “toxaudit label” with a larger --n draws more of these answers"
 """What would settle an open change that rests on labels of the audit's own answers."""
 
 

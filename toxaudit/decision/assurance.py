@@ -70,6 +70,13 @@ def prompts_needed(
     return -(-high // digits) * digits
 
 
+def _by_labels(change: Estimate) -> bool:
+    """Whether labels are among what a change is uncertain by: not where people labelled all that was asked."""
+    if change.variant == LABELLED:
+        return change.diagnostics.values.get("labelled_prompts", 0) < change.n
+    return change.variant == CORRECTED
+
+
 def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
@@ -86,7 +93,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) ->
     """
     if not open_changes:
         return None
-    if any(each.variant in (CORRECTED, LABELLED) for each in open_changes):
+    if any(map(_by_labels, open_changes)):
         return Remedy("labels")
     needs: list[tuple[float, Estimate]] = []
     for each in open_changes:

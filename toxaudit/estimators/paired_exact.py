@@ -10,7 +10,7 @@ from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
-from toxaudit.estimators.two_phase import labelled_total, soundness
+from toxaudit.estimators.two_phase import cells_of, labelled_total, soundness
 from toxaudit.facts import AGAINST, Calibration
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics
 from toxaudit.registry import register
@@ -99,7 +99,8 @@ class PairedExact:
         """The estimate of the true rates, where people labelled some of the answers."""
         random, strata = self._random(outcomes, candidate, f"{variant}, labelled"), strata_of_total(outcomes, *arms)
         draws = labelled_total(outcomes, candidate, arms, strata, self.prior, self.draws, random)
-        found = soundness(labels, unlearnt(outcomes, candidate))
+        cells = cells_of(per_prompt(outcomes.base), per_prompt(outcomes.candidates[candidate]))
+        found = soundness(labels, unlearnt(outcomes, candidate), cells)
         return total(outcomes, candidate, "paired_exact", draws, variant, found, arms)
 
     def _corrected(

@@ -159,8 +159,8 @@ def _truth(told: Floats, draws: int, random: np.random.Generator) -> tuple[Float
     return gamma / size[:, None], against
 
 
-def soundness(labels: Labelled, failures: tuple[str, ...]) -> Diagnostics:
-    """What stands against an estimate by labels, beside other ``failures``."""
+def soundness(labels: Labelled, failures: tuple[str, ...] = (), cells: Places | None = None) -> Diagnostics:
+    """What stands against an estimate by labels, beside other ``failures``; by ``cells``, also whether scores agree."""
     told = int((~np.isnan(labels.base) & ~np.isnan(labels.candidate)).sum())
     if told < FEWEST_LABELLED:
         failures += (
@@ -172,5 +172,20 @@ def soundness(labels: Labelled, failures: tuple[str, ...]) -> Diagnostics:
         failures += (
             f"{skipped}, more than {100 * MOST_SKIPPED:g} %: what can't be judged is no proof of harmlessness",
         )
-    warnings = (f"{skipped}, which are left out",) if labels.skipped and not failures else ()
+    warnings: tuple[str, ...] = (f"{skipped}, which are left out",) if labels.skipped and not failures else ()
+    if cells is not None and (odd := _at_odds(labels, cells)):
+        warnings += (odd,)
     return Diagnostics({"labelled_prompts": float(told)}, failures, warnings)
+
+
+def _at_odds(labels: Labelled, cells: Places) -> str:
+    """A phrase where people find the outcome no more often in what the scorer counts than in what it does not."""
+    counted = np.stack([np.isin(cells, (0, 1)), np.isin(cells, (0, 2))])
+    told = np.stack([labels.base, labels.candidate])
+    yes, no = (told[chosen & ~np.isnan(told)] for chosen in (counted, ~counted & (cells >= 0)))
+    if min(len(yes), len(no)) < FEWEST_LABELLED or yes.mean() > no.mean():
+        return ""
+    return (
+        f"people find the outcome no more often in answers that the scorer counts ({100 * yes.mean():.0f} % of "
+        f"{len(yes)}) than in others ({100 * no.mean():.0f} % of {len(no)}): do labels and scorer mean the same?"
+    )

@@ -105,7 +105,7 @@ def drawn(wanted: Wanted, rater: str) -> Sheet:
     change = _chosen(wanted, result)
     if not (wanted.run / samples_file(change.suite.name)).is_file():
         raise ToxauditError(f"{wanted.run} holds no {samples_file(change.suite.name)}: run the audit again.")
-    suite = samples_of(wanted.run, change.suite)
+    suite = samples_of(wanted.run, change.suite, with_texts=True)
     file = wanted.file or Path("audits") / "labels" / f"{result.audit}.json"
     cells = _cells(wanted.run, suite, change)
     pairs = suite.pairs(change.candidate)

@@ -1,4 +1,4 @@
-"""A file of labels that people gave to answers of an audit, blind to the arm: written, read strictly, and matched.
+"""A file of labels that people gave to answers of an audit, blind to the arm: written, and read strictly.
 
 An answer goes by the digest of suite, measure, prompt and text, so that nothing in the file tells which model wrote it,
 and a label never counts for another answer than the one that was read. A file holds draws: of one measure on one suite,
@@ -6,23 +6,20 @@ which prompts were drawn of each cell of base's and candidate's outcomes, both a
 """
 
 import json
+import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import CELLS, Floats, Labelled
-from toxaudit.facts import LabelFacts
-from toxaudit.machine.folders import write_atomically
-from toxaudit.records import Agreement, digest
-from toxaudit.sources import parse
+from toxaudit.estimators.outcomes import CELLS
+from toxaudit.machine.folders import write_atomically, writing
+from toxaudit.records import digest
+from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import AuditSpec
 
 FORMAT = "toxaudit.labels/1"
@@ -36,13 +33,11 @@ LARGEST_BYTES = 50_000_000
 RATER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 """What a rater may be called."""
 
+_HALF = re.compile("[\ud800-\udfff]")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Answers = Mapping[str, Mapping[str, str]]
 """An answer's key -> rater -> label."""
-
-Pair = tuple[str, str, str]
-"""A prompt's text, the base's answer and the candidate's."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +85,17 @@ class LabelFile:
 
 def prompt_key(suite: str, prompt: str) -> str:
     """What a prompt goes by."""
-    return digest("prompt", suite, prompt)
+    return digest("prompt", suite, _whole(prompt))
 
 
 def answer_key(suite: str, measure: str, prompt: str, answer: str) -> str:
     """What an answer goes by; who wrote it is no part."""
-    return digest("answer", suite, measure, prompt, answer)
+    return digest("answer", suite, measure, _whole(prompt), _whole(answer))
+
+
+def _whole(text: str) -> str:
+    """A text as the files of samples hold it, without halves of characters."""
+    return _HALF.sub("\ufffd", text)
 
 
 def as_json(labels: LabelFile) -> str:
@@ -175,7 +175,10 @@ def of_spec(spec: AuditSpec) -> LabelFile | None:
     """
     if spec.labels is None:
         return None
-    found = read(parse(spec.labels).fetch().path)
+    source = parse(spec.labels)
+    if not isinstance(source, LocalSource):
+        raise ToxauditError(f"labels is '{spec.labels}': it must be the path of a file that `toxaudit label` wrote.")
+    found = read(source.fetch().path)
     mine = tuple(
         each
         for each in found.draws
@@ -205,11 +208,17 @@ def write(file: Path, change: Callable[[LabelFile], LabelFile]) -> LabelFile:
     Raises:
         ToxauditError: if it is there and is no file of labels, or can't be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = file.with_name(f".{file.name}.lock")
-    with FileLock(lock):
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file.with_name(f".{file.name}.lock"))
+        lock.acquire()
+    try:
         changed = change(read(file) if file.exists() else LabelFile())
         write_atomically(file, as_json(changed))
+    finally:
+        if os.name != "nt":  # where it is removed on release; a waiting process sees that the file is gone
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
     return changed
 
 
@@ -226,110 +235,3 @@ def given(labels: LabelFile, rater: str, told: Mapping[str, str | None]) -> Labe
         others = {name: each for name, each in answers[key].items() if name != rater}
         answers[key] = others | ({} if label is None else {rater: label})
     return replace(labels, answers=answers)
-
-
-def matched(
-    where: str, labels: LabelFile, draw: Draw, outcome: str, pairs: Sequence[Pair], cells: Sequence[int]
-) -> tuple[Labelled, LabelFacts]:
-    """A draw's labels beside the outcomes of a comparison.
-
-    Args:
-        where: the file's name, for the sentence.
-        labels: all that the file holds.
-        draw: one of its draws.
-        outcome: when the measure counts an answer now.
-        pairs: of each prompt of the comparison, its text and both answers.
-        cells: of each, its place in ``CELLS``; -1 where an answer could not be scored.
-
-    Raises:
-        ToxauditError: if the draw is of other answers, or of answers that were counted otherwise.
-    """
-    place = {prompt_key(draw.suite, prompt): number for number, (prompt, *_) in enumerate(pairs)}
-    numbers = [place[prompt] for prompt in draw.prompts if prompt in place]
-    keys = {number: keys_of(draw, pairs[number]) for number in numbers}
-    known = [number for number in numbers if all(key in labels.answers for key in keys[number])]
-    if strangers := len(draw.prompts) - len(known):
-        raise ToxauditError(
-            f"{where} is of other answers than these models give here: {strangers} of the {len(draw.prompts)} prompts "
-            f"drawn for {draw.candidate} and '{draw.measure}' on suite '{draw.suite}' are not here with those answers: "
-            "label this run into a new file (`toxaudit label RUN --file FILE`), or leave out labels."
-        )
-    _require_same(where, draw, outcome, cells, numbers)
-    found, skipped = np.full((2, len(pairs)), np.nan), 0
-    for number in numbers:
-        told = [labels.answers[key] for key in keys[number]]
-        found[:, number] = [np.nan if (share := _share(each)) is None else share for each in told]
-        skipped += any(map(_skipped, told))
-    distinct = dict.fromkeys(key for number in numbers for key in keys[number])
-    return Labelled(found[0], found[1], skipped), _facts(draw, {key: labels.answers[key] for key in distinct}, found)
-
-
-def keys_of(draw: Draw, pair: Pair) -> list[str]:
-    """What both answers to a prompt go by; equal answers are one."""
-    prompt, *answers = pair
-    return [answer_key(draw.suite, draw.measure, prompt, answer) for answer in answers]
-
-
-def _require_same(where: str, draw: Draw, outcome: str, cells: Sequence[int], drawn: Sequence[int]) -> None:
-    """Refuse a draw of answers that were counted otherwise."""
-    of = f"{where}: the answers for {draw.candidate} and '{draw.measure}' on suite '{draw.suite}' were drawn"
-    mend = "set that again, or label this run into a new file (`toxaudit label RUN --file FILE`)"
-    if outcome != draw.outcome:
-        raise ToxauditError(f"{of} where the measure counted {draw.outcome}, which is now {outcome}: {mend}.")
-    if (there := by_cell(cells)) != draw.there:
-        now, then = (", ".join(f"{cell} {n}" for cell, n in each.items()) for each in (there, draw.there))
-        raise ToxauditError(f"{of} from prompts or scores that were others ({then}; now {now}): {mend}.")
-    if by_cell([cells[number] for number in drawn]) != draw.drawn:
-        raise ToxauditError(f"{where} was changed: the cells of a draw's prompts are not those that it names.")
-
-
-def by_cell(cells: Iterable[int]) -> dict[str, int]:
-    """How many prompts are in each cell, by its name, of each one's place in ``CELLS``."""
-    counted = Counter(cells)
-    return {cell: counted[number] for number, cell in enumerate(CELLS)}
-
-
-def _share(told: Mapping[str, str]) -> float | None:
-    """The share of raters who say yes; None where nobody said either."""
-    said = [label == YES for label in told.values() if label != SKIP]
-    return sum(said) / len(said) if said else None
-
-
-def _skipped(told: Mapping[str, str]) -> bool:
-    """Whether everybody who was asked could not tell."""
-    return bool(told) and all(label == SKIP for label in told.values())
-
-
-def _facts(draw: Draw, answers: Answers, found: Floats) -> LabelFacts:
-    """What a card may say of a draw's labels."""
-    told = list(answers.values())
-    agreed = _agreement(draw, told)
-    return LabelFacts(
-        suite=draw.suite,
-        measure=draw.measure,
-        candidate=draw.candidate,
-        drawn=len(told),
-        labelled=sum(_share(each) is not None for each in told),
-        skipped=sum(map(_skipped, told)),
-        prompts=int((~np.isnan(found)).all(0).sum()),
-        raters=len({rater for each in told for rater, label in each.items() if label != SKIP}),
-        twice=sum(sum(label != SKIP for label in each.values()) > 1 for each in told),
-        agreed=(agreed.both + agreed.neither) / agreed.n if agreed.n else None,
-        kappa=agreed.kappa,
-        digest=digest(
-            *(f"{key} {who} {label}" for key in sorted(answers) for who, label in sorted(answers[key].items()))
-        ),
-    )
-
-
-def _agreement(draw: Draw, told: Iterable[Mapping[str, str]]) -> Agreement:
-    """How far raters agree, over every two of them who labelled one answer."""
-    table = [0, 0, 0, 0]
-    for one, other in _both(told):
-        table[(one != YES) * 2 + (other != YES)] += 1
-    return Agreement.of(draw.suite, draw.candidate, "first rater", "second rater", *table)
-
-
-def _both(told: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    for each in told:
-        yield from combinations([label for _, label in sorted(each.items()) if label != SKIP], 2)
