@@ -14,7 +14,9 @@ from toxaudit.errors import ToxauditError
 from toxaudit.labels import COPY, Draw, LabelFile, answer_key, given, matched, prompt_key
 
 PAIRS = [(f"Say {i}", f"base {i}" if i % 3 else "alike", f"own {i}" if i % 3 else "alike") for i in range(12)]
-CELLS = [0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 3, -1]
+NAN = float("nan")
+SCORED = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, NAN], [1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
+"""Outcomes of base and candidate; prompts 0, 6 and 9 got the same answer and score from both."""
 OUTCOME = "score >= 0.5"
 CHOSEN = (0, 1, 2, 4, 6, 7, 8)
 
@@ -26,8 +28,8 @@ def keys(number):
 
 DRAW = Draw(
     *("one", "toxic", "x", OUTCOME, 7),
-    there={"n11": 2, "n10": 2, "n01": 2, "n00": 5},
-    drawn={"n11": 2, "n10": 1, "n01": 1, "n00": 3},
+    there={"n11": 1, "n10": 2, "n01": 2, "n00": 3, "same11": 1, "same00": 2},
+    drawn={"n11": 1, "n10": 1, "n01": 1, "n00": 2, "same11": 1, "same00": 1},
     prompts=tuple(prompt_key("one", PAIRS[i][0]) for i in CHOSEN),
 )
 FILE = LabelFile((DRAW,), {key: {} for i in CHOSEN for key in keys(i)})
@@ -42,8 +44,8 @@ def said(**raters):
     return made
 
 
-def match(found=FILE, draw=DRAW, outcome=OUTCOME, pairs=PAIRS, cells=CELLS):
-    return matched("labels.json", found, draw, outcome, pairs, cells)
+def match(found=FILE, draw=DRAW, outcome=OUTCOME, pairs=PAIRS, scored=SCORED):
+    return matched("labels.json", found, draw, outcome, pairs, *np.array(scored))
 
 
 def test_labels_come_to_the_answers_that_were_read_and_equal_answers_are_one():
@@ -91,8 +93,11 @@ def test_nothing_in_the_file_tells_who_wrote_an_answer():
             "7 of the 7 prompts drawn for x and 'toxic' on suite 'one'",
         ),
         ({"outcome": "score >= 0.9"}, "drawn where the measure counted score >= 0.5, which is now score >= 0.9"),
-        ({"cells": [3, *CELLS[1:]]}, "(n11 2, n10 2, n01 2, n00 5; now n11 1, n10 2, n01 2, n00 6)"),
-        ({"draw": replace(DRAW, drawn={"n11": 1, "n10": 1, "n01": 1, "n00": 4})}, "was changed: the cells"),
+        (
+            {"scored": ([1, 0, *SCORED[0][2:]], SCORED[1])},
+            "(n11 1, n10 2, n01 2, n00 3, same11 1, same00 2; now n11 0, n10 2",
+        ),
+        ({"draw": replace(DRAW, drawn=DRAW.drawn | {"n11": 0, "n00": 3})}, "was changed: the cells"),
     ],
 )
 def test_labels_of_other_answers_are_refused_in_one_sentence(change, what):

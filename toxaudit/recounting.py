@@ -24,7 +24,7 @@ from toxaudit.estimators.outcomes import (
 )
 from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import unlearnt
-from toxaudit.estimators.two_phase import cells_of, soundness
+from toxaudit.estimators.two_phase import soundness
 from toxaudit.facts import MEAN_SCORE, LabelFacts, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
@@ -141,8 +141,8 @@ def _labelled(
     base, own = (outcomes_of(suite, arm, scorer) for arm in ("base", candidate))
     if base is None or own is None or base.shape[1] > 1:
         return None
-    cells = cells_of(per_prompt(base), per_prompt(own)).tolist()
-    return labels.matched(str(file), said, draw, scorer.outcome, suite.pairs(candidate), cells)
+    scored = per_prompt(base), per_prompt(own)
+    return labels.matched(str(file), said, draw, scorer.outcome, suite.pairs(candidate), *scored)
 
 
 def _of_suite(number: int, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:

@@ -116,11 +116,12 @@ CHANGES = {
 
 
 def test_a_label_and_what_was_skipped_change_the_digest():
+    same = replace(told(1.0), same=np.ones(4, dtype=bool))
     digests = {
         archive.outcomes_digest(replace(full(), labels={"x": labels}))
-        for labels in (told(1.0), told(0.5), told(1.0, 1))
+        for labels in (told(1.0), told(0.5), told(1.0, 1), same)
     }
-    assert len(digests) == 3
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -8,7 +8,7 @@ from paired import NAN, calibration, from_table, paired
 
 from toxaudit.estimators.outcomes import Labelled, hdi, summarise
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.estimators.two_phase import TRUE_PRIOR, allocation, cells_of, soundness
+from toxaudit.estimators.two_phase import COST, TRUE_PRIOR, allocation, cells_of, soundness
 
 EXACT = PairedExact(draws=5000, other_prior=None)
 
@@ -25,19 +25,24 @@ def estimated(base, other, labels, **more):
 
 
 def test_cells_are_those_of_the_table_and_none_where_a_score_is_missing():
-    assert cells_of(np.array([1, 1, 0, 0, NAN, 1]), np.array([1, 0, 1, 0, 1, NAN])).tolist() == [0, 1, 2, 3, -1, -1]
+    arms = np.array([1, 1, 0, 0, NAN, 1, 1, 0]), np.array([1, 0, 1, 0, 1, NAN, 1, 0])
+    assert cells_of(*arms).tolist() == [0, 1, 2, 3, -1, -1, 0, 3]
+    same = np.array([False, True, False, False, True, False, True, True])
+    assert cells_of(*arms, same).tolist() == [0, 1, 2, 3, -1, -1, 4, 5]
 
 
-@pytest.mark.parametrize("there", [[15, 59, 81, 845], [0, 0, 3, 10], [0, 0, 0, 40]])
+@pytest.mark.parametrize("there", [[15, 59, 81, 845, 0, 0], [0, 0, 3, 10, 5, 9], [0, 0, 0, 0, 0, 40]])
 def test_every_draw_is_the_beginning_of_a_larger_one_and_takes_no_prompt_twice(there):
-    whole = allocation(np.array(there), sum(there) + 10)
-    assert [whole.count(cell) for cell in range(4)] == there
-    assert all(allocation(np.array(there), n) == whole[:n] for n in (1, 7, 20))
+    whole = allocation(np.array(there), 2 * sum(there) + 10)
+    assert [whole.count(cell) for cell in range(6)] == there
+    for answers in (1, 7, 20):
+        part = allocation(np.array(there), answers)
+        assert part == whole[: len(part)] and answers - 1 <= COST[part].sum() <= answers
 
 
 def test_cells_with_the_outcome_are_labelled_twice_as_densely():
-    found = allocation(np.array([0, 100, 100, 800]), 120)
-    assert [found.count(cell) for cell in range(4)] == [0, 20, 20, 80]
+    found = allocation(np.array([0, 100, 100, 800, 0, 400]), 260)
+    assert [found.count(cell) for cell in range(6)] == [0, 20, 20, 80, 0, 20]
 
 
 def test_the_mean_is_the_sum_over_cells_of_share_and_change():
@@ -50,7 +55,7 @@ def test_the_mean_is_the_sum_over_cells_of_share_and_change():
     for cell in range(4):
         mine = chosen[cells[chosen] == cell]
         share = ((cells == cell).sum() + 0.5) / 402
-        size = len(mine) + 4 * TRUE_PRIOR
+        size = len(mine) + TRUE_PRIOR[cell].sum()
         mean += share * (true_other[mine] - true_base[mine]).sum() / size
     assert made.change.mean() == pytest.approx(mean, abs=2e-3)
     assert made.n == 400 and made.counts == {"n11": 20, "n10": 30, "n01": 50, "n00": 300}
@@ -66,7 +71,7 @@ def test_errors_that_differ_between_arms_are_set_right_where_nothing_else_does()
             for t, (se, sp) in zip(true, ((0.9, 0.97), (0.4, 0.98)), strict=True)
         )
         cells = cells_of(base, other)
-        order = allocation(np.bincount(cells, minlength=4), 150)
+        order = allocation(np.bincount(cells, minlength=6), 300)
         chosen = np.concatenate(
             [random.choice(np.flatnonzero(cells == c), order.count(c), replace=False) for c in range(4)]
         )
@@ -143,6 +148,27 @@ def test_what_was_not_scored_at_all_still_stands_against_it():
     kind = ["a"] * 30 + ["b"] * 30
     made = estimated(zeros, other, told(60, np.arange(30, 60), zeros, zeros), strata="kind", kind=kind)["labelled"]
     assert any("has no scored completion" in each for each in made.diagnostics.failures)
+
+
+def test_equal_answers_are_no_change_whatever_people_say_of_them():
+    """A candidate that answers 900 of 1,000 prompts as the base does: few labels suffice, and rates are right."""
+    base = np.zeros(1000)
+    true_base, same = np.zeros(1000), np.arange(1000) >= 100
+    true_base[np.r_[0:10, 200:380]] = 1
+    chosen = np.r_[0:30, 100:1000:20]
+    labels = replace(told(1000, chosen, true_base, true_base), same=same)
+    made = estimated(base, base, labels)["labelled"]
+    apart = estimated(base, base, told(1000, chosen, true_base, true_base))["labelled"]
+    assert made.change.std() < 0.5 * apart.change.std() and abs(made.change.mean()) < 0.002
+    assert made.draws["base"].mean() == pytest.approx(0.1 / 3 + 0.9 * 0.2, abs=0.02)
+    assert summarise(made, 0.03).p_go > 0.95 > summarise(apart, 0.03).p_go
+
+
+def test_raters_who_differ_on_one_answer_of_both_arms_make_no_change():
+    half = np.full(100, 0.5)
+    labels = replace(told(100, np.arange(100), half, half), same=np.ones(100, dtype=bool))
+    made = estimated(np.zeros(100), np.zeros(100), labels)["labelled"]
+    assert made.change.std() < 0.01 and made.draws["base"].mean() == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize(("yes", "odd"), [([0, 1], False), ([], True), ([40, 41], True)])

@@ -49,8 +49,9 @@ def file():
 def test_a_draw_takes_both_answers_of_prompts_from_each_cell(run):
     sheet = drawn(Wanted(run, 40), "1")
     draw = file().draws[0]
-    assert draw.there == {"n11": 6, "n10": 0, "n01": 6, "n00": 48} and sum(draw.drawn.values()) == 20
-    assert draw.drawn["n01"] == draw.drawn["n11"] == 3 and len(sheet.items) == len(file().answers) < 40
+    assert draw.there == {"n11": 0, "n10": 0, "n01": 6, "n00": 42, "same11": 6, "same00": 6}
+    assert draw.drawn == {"n11": 0, "n10": 0, "n01": 4, "n00": 15, "same11": 1, "same00": 1}
+    assert len(sheet.items) == len(file().answers) == 40
     prompts = [item.prompt for item in sheet.items]
     assert all(prompts.count(each) == (1 if int(each[4:]) % 5 == 0 else 2) for each in prompts)
 
@@ -90,9 +91,7 @@ def test_a_person_labels_stops_goes_back_and_goes_on(run, capsys, monkeypatch):
     assert all(file().answers.values()) and f"{len(items)} of {len(items)} answers are labelled by rater 1." in said.out
     assert said.out.splitlines()[-1] == "Next: toxaudit audit=mine gate.margin=0.2 labels=audits/labels/mine.json"
     code, said = label(capsys, monkeypatch, "y\ny\n", "--rater", "ann")
-    assert (
-        "2 of 20" not in said.out and "1 more rater has labelled some" in said.out and "go on from here" not in said.out
-    )
+    assert "1 more rater has labelled some" in said.out and "the same command goes on from here" in said.out
     assert sum("ann" in told for told in file().answers.values()) == 2
 
 
@@ -177,7 +176,7 @@ def test_a_file_of_another_runs_labels_is_refused_and_kept(run, capsys, monkeypa
     shutil.rmtree("runs/mine")
     labelling.run(Path("runs/mine"), lambda number, arm: labelling.told(number, arm) + " again")
     code, said = label(capsys, monkeypatch, "y\n")
-    assert code == 3 and "is of other answers than these models give here: 50 of the 50 prompts" in said.err
+    assert code == 3 and "is of other answers than these models give here: 53 of the 53 prompts" in said.err
     assert FILE.read_bytes() == before
     assert label(capsys, monkeypatch, "y\n", "--file", "other.json")[0] == 0
 
@@ -255,7 +254,7 @@ def test_a_run_with_labels_is_read_only_where_they_bear_it_out(run, tmp_path):
     drawn(Wanted(run, 60), "1")
     judged = labelling.judged(file(), {key: False for key in file().answers})
     folder, result = labelling.run(tmp_path / "with", labels=judged)
-    assert read_checked(folder) == result and result.labels[0].prompts == 30
+    assert read_checked(folder) == result and result.labels[0].prompts == 32
     variants = [each.variant for each in result.estimates]
     assert variants == ["observed", "other prior", "labelled"]
 

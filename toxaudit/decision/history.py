@@ -44,7 +44,7 @@ def rule(result: AuditResult) -> dict[str, str]:
                 parts[f"{suite.name}{OF_MEASURE}{scorer.name}"] = _counted(scorer)
     for each in result.labels:
         where = f"{each.suite}{OF_MEASURE}{each.measure}{OF_LABELS}{each.candidate}"
-        parts[where] = f"{each.labelled} answers by {each.raters} raters, {each.digest[:8]}"
+        parts[where] = f"{each.labelled} answers by {each.raters} rater{'s' * (each.raters != 1)}, {each.digest[:8]}"
     return parts | {f"{_EXPECT}{each.name}.expect": each.expect or "nothing" for each in result.candidates}
 
 

@@ -47,11 +47,13 @@ class Labelled:
         base: shape (n,), the share of raters who say that the base's answer has the outcome, NaN where nobody does.
         candidate: the same of the candidate's answer.
         skipped: prompts with an answer that everybody who was asked could not judge.
+        same: shape (n,), whether both arms gave the very same answer; None where none did.
     """
 
     base: Floats
     candidate: Floats
     skipped: int = 0
+    same: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class PairedExact:
         """The estimate of the true rates, where people labelled some of the answers."""
         random, strata = self._random(outcomes, candidate, f"{variant}, labelled"), strata_of_total(outcomes, *arms)
         draws = labelled_total(outcomes, candidate, arms, strata, self.prior, self.draws, random)
-        cells = cells_of(per_prompt(outcomes.base), per_prompt(outcomes.candidates[candidate]))
+        cells = cells_of(per_prompt(outcomes.base), per_prompt(outcomes.candidates[candidate]), labels.same)
         found = soundness(labels, unlearnt(outcomes, candidate), cells)
         return total(outcomes, candidate, "paired_exact", draws, variant, found, arms)
 

@@ -17,7 +17,7 @@ from toxaudit.labels.file import (
     read,
     write,
 )
-from toxaudit.labels.matching import Pair, by_cell, keys_of, matched
+from toxaudit.labels.matching import Pair, by_cell, keys_of, matched, same_answers
 
 __all__ = [
     "COPY",
@@ -38,5 +38,6 @@ __all__ = [
     "of_spec",
     "prompt_key",
     "read",
+    "same_answers",
     "write",
 ]

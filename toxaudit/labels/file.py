@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import CELLS
+from toxaudit.estimators.two_phase import PLACES
 from toxaudit.machine.folders import write_atomically, writing
 from toxaudit.records import digest
 from toxaudit.sources import LocalSource, parse
@@ -50,7 +50,7 @@ class Draw:
         candidate: whose answers, beside the base's.
         outcome: when the measure counted an answer, in words.
         seed: what prompts were drawn by.
-        there: cell of base's and candidate's outcomes -> its prompts in the run.
+        there: cell of base's and candidate's outcomes, apart where both answers are the same -> its prompts in the run.
         drawn: cell -> how many of these were drawn, each with the same probability.
         prompts: the digest of each prompt drawn, in the order of drawing: those before any place are a smaller draw.
     """
@@ -154,8 +154,8 @@ def _draw(content: Any) -> Draw:
     if not all(isinstance(content[name], str) for name in ("suite", "measure", "candidate", "outcome")):
         raise ValueError("suite, measure, candidate and outcome of a draw must be texts")
     for name in ("there", "drawn"):
-        if not isinstance(content[name], dict) or set(content[name]) != set(CELLS):
-            raise ValueError(f"'{name}' of a draw must hold {', '.join(CELLS)}")
+        if not isinstance(content[name], dict) or set(content[name]) != set(PLACES):
+            raise ValueError(f"'{name}' of a draw must hold {', '.join(PLACES)}")
     numbers = [content["seed"], *content["there"].values(), *content["drawn"].values()]
     if not all(type(each) is int and each >= 0 for each in numbers):
         raise ValueError("seed and sizes of a draw must be whole numbers")

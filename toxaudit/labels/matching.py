@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import CELLS, Floats, Labelled
+from toxaudit.estimators.outcomes import Floats, Labelled
+from toxaudit.estimators.two_phase import COUNTED, PLACES, cells_of
 from toxaudit.facts import LabelFacts
 from toxaudit.labels.file import SKIP, YES, Answers, Draw, LabelFile, answer_key, prompt_key
 from toxaudit.records import Agreement, digest
@@ -15,12 +17,15 @@ from toxaudit.records import Agreement, digest
 Pair = tuple[str, str, str]
 """A prompt's text, the base's answer and the candidate's."""
 
-COUNTED = ({0, 1}, {0, 2})
-"""Of base and candidate, the places in ``CELLS`` where the scorer counts the arm's answer."""
-
 
 def matched(
-    where: str, labels: LabelFile, draw: Draw, outcome: str, pairs: Sequence[Pair], cells: Sequence[int]
+    where: str,
+    labels: LabelFile,
+    draw: Draw,
+    outcome: str,
+    pairs: Sequence[Pair],
+    base: Floats,
+    candidate: Floats,
 ) -> tuple[Labelled, LabelFacts]:
     """A draw's labels beside the outcomes of a comparison.
 
@@ -30,7 +35,8 @@ def matched(
         draw: one of its draws.
         outcome: when the measure counts an answer now.
         pairs: of each prompt of the comparison, its text and both answers.
-        cells: of each, its place in ``CELLS``; -1 where an answer could not be scored.
+        base: shape (n,), the base's outcomes, NaN where an answer could not be scored.
+        candidate: the candidate's.
 
     Raises:
         ToxauditError: if the draw is of other answers, or of answers that were counted otherwise.
@@ -45,6 +51,8 @@ def matched(
             f"drawn for {draw.candidate} and '{draw.measure}' on suite '{draw.suite}' are not here with those answers: "
             "label this run into a new file (`toxaudit label RUN --file FILE`), or leave out labels."
         )
+    same = same_answers(pairs)
+    cells = cells_of(base, candidate, same).tolist()
     _require_same(where, draw, outcome, cells, numbers)
     found, skipped = np.full((2, len(pairs)), np.nan), 0
     for number in numbers:
@@ -52,7 +60,12 @@ def matched(
         found[:, number] = [np.nan if (share := _share(each)) is None else share for each in told]
         skipped += any(map(_skipped, told))
     scored = {k: cells[i] in counted for i in numbers for k, counted in zip(keys[i], COUNTED, strict=True)}
-    return Labelled(found[0], found[1], skipped), _facts(draw, labels.answers, scored, found)
+    return Labelled(found[0], found[1], skipped, same), _facts(draw, labels.answers, scored, found)
+
+
+def same_answers(pairs: Sequence[Pair]) -> NDArray[np.bool_]:
+    """Shape (n,): whether both arms gave the very same answer to a prompt."""
+    return np.array([base == candidate for _, base, candidate in pairs], dtype=bool)
 
 
 def keys_of(draw: Draw, pair: Pair) -> list[str]:
@@ -75,9 +88,9 @@ def _require_same(where: str, draw: Draw, outcome: str, cells: Sequence[int], dr
 
 
 def by_cell(cells: Iterable[int]) -> dict[str, int]:
-    """How many prompts are in each cell, by its name, of each one's place in ``CELLS``."""
+    """How many prompts are in each cell, by its name, of each one's place in ``PLACES``."""
     counted = Counter(cells)
-    return {cell: counted[number] for number, cell in enumerate(CELLS)}
+    return {cell: counted[number] for number, cell in enumerate(PLACES)}
 
 
 def _share(told: Mapping[str, str]) -> float | None:

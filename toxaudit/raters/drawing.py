@@ -11,8 +11,8 @@ import numpy as np
 
 from toxaudit import labels
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.estimators.outcomes import CELLS, per_prompt, seed_of
-from toxaudit.estimators.two_phase import FEWEST_LABELLED, Places, allocation, cells_of
+from toxaudit.estimators.outcomes import Floats, per_prompt, seed_of
+from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, allocation, cells_of
 from toxaudit.facts import ScorerFacts, SuiteFacts
 from toxaudit.labels import Draw, LabelFile
 from toxaudit.recomputation import read_checked
@@ -107,15 +107,15 @@ def drawn(wanted: Wanted, rater: str) -> Sheet:
         raise ToxauditError(f"{wanted.run} holds no {samples_file(change.suite.name)}: run the audit again.")
     suite = samples_of(wanted.run, change.suite, with_texts=True)
     file = wanted.file or Path("audits") / "labels" / f"{result.audit}.json"
-    cells = _cells(wanted.run, suite, change)
-    pairs = suite.pairs(change.candidate)
+    scored, pairs = _scored(wanted.run, suite, change), suite.pairs(change.candidate)
+    cells = cells_of(*scored, labels.same_answers(pairs))
     made: list[Draw] = []
 
     def with_draw(said: LabelFile) -> LabelFile:
         about = change.suite.name, change.scorer.name, change.candidate
         before = next((draw for draw in said.draws if draw.about == about), None)
         if before:
-            labels.matched(str(file), said, before, change.scorer.outcome, pairs, cells.tolist())
+            labels.matched(str(file), said, before, change.scorer.outcome, pairs, *scored)
         made[:] = [_draw(wanted, file, before, change, cells, [prompt for prompt, *_ in pairs])]
         place = {labels.prompt_key(change.suite.name, prompt): number for number, (prompt, *_) in enumerate(pairs)}
         keys = [key for each in made[0].prompts for key in labels.keys_of(made[0], pairs[place[each]])]
@@ -172,23 +172,23 @@ def _unfit(change: _Change, result: AuditResult) -> str:
     return ""
 
 
-def _cells(run: Path, suite: SuiteSamples, change: _Change) -> Places:
-    """Shape (n,): each prompt's cell."""
+def _scored(run: Path, suite: SuiteSamples, change: _Change) -> tuple[Floats, Floats]:
+    """Both arms' outcomes, each of shape (n,)."""
     base, own = (outcomes_of(suite, arm, change.scorer) for arm in ("base", change.candidate))
     if base is None or own is None:
         raise ToxauditError(f"{run}: '{change.scorer.name}' has no scores on suite '{suite.facts.name}' to draw by.")
-    cells = cells_of(per_prompt(base), per_prompt(own))
-    if (cells >= 0).sum() < FEWEST_LABELLED:
+    scored = per_prompt(base), per_prompt(own)
+    if (both := int((~np.isnan(scored)).all(0).sum())) < FEWEST_LABELLED:
         raise ToxauditError(
-            f"{run}: too few prompts of suite '{suite.facts.name}' were scored for both models to label any: "
-            f"{(cells >= 0).sum()}, and {FEWEST_LABELLED} are the fewest."
+            f"{run}: too few prompts of suite '{suite.facts.name}' were scored for both models to label any: {both}, "
+            f"and {FEWEST_LABELLED} are the fewest."
         )
-    return cells
+    return scored
 
 
 def _draw(wanted: Wanted, file: Path, before: Draw | None, change: _Change, cells: Places, prompts: list[str]) -> Draw:
     """A new draw, or an earlier one as large as it is wanted."""
-    size = 2 * len(before.prompts) if before else ANSWERS
+    size = int(COST @ [before.drawn[cell] for cell in PLACES]) if before else ANSWERS
     answers = wanted.answers or size
     if before and answers < size:
         raise ToxauditError(
@@ -198,9 +198,9 @@ def _draw(wanted: Wanted, file: Path, before: Draw | None, change: _Change, cell
     about = change.suite.name, change.scorer.name, change.candidate
     seed = before.seed if before else seed_of(0, "labels", *about) >> 16
     chance = np.random.default_rng(seed)
-    waiting = [iter(chance.permutation(np.flatnonzero(cells == cell)).tolist()) for cell in range(len(CELLS))]
+    waiting = [iter(chance.permutation(np.flatnonzero(cells == cell)).tolist()) for cell in range(len(PLACES))]
     there = labels.by_cell(cells.tolist())
-    order = allocation(np.array(list(there.values())), answers // 2)
+    order = allocation(np.array(list(there.values())), answers)
     numbers = [next(waiting[cell]) for cell in order]
     keys = tuple(labels.prompt_key(change.suite.name, prompts[number]) for number in numbers)
     return Draw(*about, change.scorer.outcome, seed, there, labels.by_cell(order), keys)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from toxaudit import labels
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import PairedOutcomes, per_prompt
-from toxaudit.estimators.two_phase import cells_of
 from toxaudit.facts import LabelFacts
 from toxaudit.labels import Draw, LabelFile
 from toxaudit.records import Answers, Asked
@@ -45,9 +44,9 @@ def attached(
                 arms = (answers[arm, draw.suite] for arm in ("base", draw.candidate))
                 texts = ([completion.text for completion in arm] for arm in arms)
                 pairs = list(zip((prompt.text for prompt in suites[draw.suite].prompts), *texts, strict=True))
-                cells = cells_of(per_prompt(each.base), per_prompt(each.candidates[draw.candidate])).tolist()
+                scored = per_prompt(each.base), per_prompt(each.candidates[draw.candidate])
                 outcome = spec.scorers[draw.measure].facts(draw.measure, "", "").outcome
-                told[draw.candidate], fact = labels.matched(str(spec.labels), said, draw, outcome, pairs, cells)
+                told[draw.candidate], fact = labels.matched(str(spec.labels), said, draw, outcome, pairs, *scored)
                 facts.append(fact)
         found.append(replace(each, labels=told))
     return found, tuple(facts)

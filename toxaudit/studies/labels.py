@@ -8,7 +8,7 @@ import numpy as np
 
 from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, hdi, summarise
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.estimators.two_phase import Places, allocation, cells_of
+from toxaudit.estimators.two_phase import PLACES, Places, allocation, cells_of
 from toxaudit.records import CORRECTED, LABELLED, OBSERVED
 from toxaudit.studies.decisions import CERTAINTY
 from toxaudit.studies.findings import Bar, Study, at_least, at_most, percent, points, share
@@ -43,9 +43,9 @@ def _scored(truth: Floats, errors: tuple[float, float], random: np.random.Genera
     return np.where(truth > 0, chance < sensitivity, chance >= specificity).astype(float)
 
 
-def _drawn(cells: Places, wanted: int, random: np.random.Generator) -> Places:
+def _drawn(cells: Places, answers: int, random: np.random.Generator) -> Places:
     """The places of prompts to be labelled, by the design of ``toxaudit label``."""
-    order = allocation(np.bincount(cells, minlength=4), wanted)
+    order = allocation(np.bincount(cells, minlength=len(PLACES)), answers)
     parts = [random.choice(np.flatnonzero(cells == cell), order.count(cell), replace=False) for cell in range(4)]
     return np.concatenate(parts)
 
@@ -61,7 +61,7 @@ def _audit(
     pair = random.choice(4, p=world, size=PROMPTS)
     true = [np.isin(pair, (0, arm)).astype(float) for arm in (1, 2)]
     base, other = (_scored(truth, each, random) for truth, each in zip(true, errors, strict=True))
-    chosen = _drawn(cells_of(base, other), labels // 2, random)
+    chosen = _drawn(cells_of(base, other), labels, random)
     told = [np.full(PROMPTS, np.nan), np.full(PROMPTS, np.nan)]
     for arm, truth in zip(told, true, strict=True):
         arm[chosen] = truth[chosen]
