@@ -13,12 +13,15 @@ from toxaudit import labels
 from toxaudit.errors import ToxauditError
 from toxaudit.labels import COPY, Draw, LabelFile, answer_key, given, matched, prompt_key
 
-PAIRS = [(f"Say {i}", f"base {i}" if i % 3 else "alike", f"own {i}" if i % 3 else "alike") for i in range(12)]
+ALIKE = (0, 6, 9)
+PAIRS = [(f"Say {i}", *(["alike"] * 2 if i in ALIKE else [f"base {i}", f"own {i}"])) for i in range(12)]
 NAN = float("nan")
 SCORED = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, NAN], [1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
-"""Outcomes of base and candidate; prompts 0, 6 and 9 got the same answer and score from both."""
+"""Outcomes of base and candidate."""
+
+CELLS = [4, 0, 1, 1, 2, 2, 5, 3, 3, 5, 3, -1]
 OUTCOME = "score >= 0.5"
-CHOSEN = (0, 1, 2, 4, 6, 7, 8)
+ABOUT = ("one", "toxic", "x")
 
 
 def keys(number):
@@ -26,12 +29,14 @@ def keys(number):
     return [answer_key("one", "toxic", prompt, each) for each in answers]
 
 
-DRAW = Draw(
-    *("one", "toxic", "x", OUTCOME, 7),
-    there={"n11": 1, "n10": 2, "n01": 2, "n00": 3, "same11": 1, "same00": 2},
-    drawn={"n11": 1, "n10": 1, "n01": 1, "n00": 2, "same11": 1, "same00": 1},
-    prompts=tuple(prompt_key("one", PAIRS[i][0]) for i in CHOSEN),
-)
+def draw_of(numbers):
+    there, drawn = (labels.by_cell(each) for each in (CELLS, [CELLS[number] for number in numbers]))
+    return Draw(*ABOUT, OUTCOME, there, drawn, tuple(prompt_key("one", PAIRS[i][0]) for i in numbers))
+
+
+CHOSEN = labels.chosen(ABOUT, [prompt for prompt, *_ in PAIRS], CELLS, 100)
+SILENT = [number for number in CHOSEN if CELLS[number] == 3]
+DRAW = draw_of(CHOSEN)
 FILE = LabelFile((DRAW,), {key: {} for i in CHOSEN for key in keys(i)})
 
 
@@ -50,28 +55,28 @@ def match(found=FILE, draw=DRAW, outcome=OUTCOME, pairs=PAIRS, scored=SCORED):
 
 def test_labels_come_to_the_answers_that_were_read_and_equal_answers_are_one():
     told, facts = match(said(a=[1, 6]))
-    assert len(FILE.answers) == 12 == facts.drawn == facts.labelled  # of prompts 0 and 6 both answers are alike
+    assert len(FILE.answers) == 19 == facts.drawn == facts.labelled  # of prompts 0 and 6 both answers are alike
     assert told.candidate[[1, 6, 2]].tolist() == [1, 1, 0] and told.base[[1, 6]].tolist() == [0, 1]
-    assert np.isnan(told.base[[3, 5, 9, 10, 11]]).all() and facts.prompts == 7
+    assert np.isnan(told.base[11]) and facts.prompts == 11 and told.same.nonzero()[0].tolist() == list(ALIKE)
     assert (facts.raters, facts.twice, facts.agreed, facts.kappa, facts.skipped) == (1, 0, None, None, 0)
-    assert (facts.counted, facts.upheld, facts.overlooked) == (5, 1, 1)  # of prompts 0, 1, 2 and 4; yes of 1 and 6
+    assert (facts.counted, facts.upheld, facts.overlooked) == (7, 1, 1)  # of prompts 0 to 5; yes of 1 and 6
 
 
 def test_two_raters_agreement_is_counted_and_a_disagreement_is_half():
     told, facts = match(said(a=[1, 2, 6], b=[1, 6, 8]))
     assert told.candidate[[1, 2, 8, 4]].tolist() == [1, 0.5, 0.5, 0]
-    assert (facts.raters, facts.twice, facts.agreed) == (2, 12, 10 / 12)
-    both, first, second, n = 2, 1, 1, 12  # Cohen 1960, by hand
+    assert (facts.raters, facts.twice, facts.agreed) == (2, 19, 17 / 19)
+    both, first, second, n = 2, 1, 1, 19  # Cohen 1960, by hand
     expected = ((both + first) * (both + second) + (n - both - first) * (n - both - second)) / n**2
-    assert facts.kappa == pytest.approx((10 / 12 - expected) / (1 - expected))
+    assert facts.kappa == pytest.approx((17 / 19 - expected) / (1 - expected))
 
 
 def test_what_nobody_could_judge_is_counted_and_left_out():
     made = given(said(a=[1]), "a", {keys(2)[0]: "skip", keys(4)[1]: "skip"})
     told, facts = match(made)
-    assert told.skipped == 2 and np.isnan(told.base[2]) and facts.skipped == 2 and facts.prompts == 5
+    assert told.skipped == 2 and np.isnan(told.base[2]) and facts.skipped == 2 and facts.prompts == 9
     told, facts = match(given(made, "b", {keys(2)[0]: "yes"}))
-    assert told.skipped == 1 and told.base[2] == 1 and facts.labelled == 11
+    assert told.skipped == 1 and told.base[2] == 1 and facts.labelled == 18
 
 
 def test_nothing_in_the_file_tells_who_wrote_an_answer():
@@ -90,14 +95,17 @@ def test_nothing_in_the_file_tells_who_wrote_an_answer():
         ),
         (
             {"pairs": [(f"{p}!", b, c) for p, b, c in PAIRS]},
-            "7 of the 7 prompts drawn for x and 'toxic' on suite 'one'",
+            "11 of the 11 prompts drawn for x and 'toxic' on suite 'one'",
         ),
         ({"outcome": "score >= 0.9"}, "drawn where the measure counted score >= 0.5, which is now score >= 0.9"),
         (
             {"scored": ([1, 0, *SCORED[0][2:]], SCORED[1])},
             "(n11 1, n10 2, n01 2, n00 3, same11 1, same00 2; now n11 0, n10 2",
         ),
-        ({"draw": replace(DRAW, drawn=DRAW.drawn | {"n11": 0, "n00": 3})}, "was changed: the cells"),
+        ({"draw": replace(DRAW, drawn=DRAW.drawn | {"n11": 0})}, "was changed: the prompts of a draw are not those"),
+        ({"draw": draw_of(CHOSEN[1:])}, "are not those that are drawn by design"),
+        ({"draw": draw_of([*CHOSEN[: CHOSEN.index(SILENT[0])], SILENT[-1]])}, "that are drawn by design"),
+        ({"draw": draw_of(CHOSEN[::-1])}, "are not those that are drawn by design"),
     ],
 )
 def test_labels_of_other_answers_are_refused_in_one_sentence(change, what):
@@ -149,7 +157,7 @@ def broken(**change):
             broken(answers={"a" * 64: {"a": "maybe"}}),
             broken(answers={"a" * 64: {"": "yes"}}),
         ),
-        *(broken(answers={"a" * 64: {"a/../b": "yes"}}), broken(answers={"a" * 64: {"a": True}}), broken(seed=True)),
+        *(broken(answers={"a" * 64: {"a/../b": "yes"}}), broken(answers={"a" * 64: {"a": True}}), broken(there={})),
         *(
             broken(seed=-1),
             broken(suite=1),

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from toxaudit import labels
 from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.raters import page, table
-from toxaudit.raters.drawing import Wanted, drawn
+from toxaudit.raters.drawing import Wanted, _command, drawn
 from toxaudit.raters.terminal import ask
 from toxaudit.recomputation import read_checked
 
@@ -168,6 +169,25 @@ def test_several_changes_are_told_apart_by_name(run, capsys, monkeypatch):
         and "2 changes that can be labelled: name one, as by --measure toxic --suite one --candidate x; " in said.err
     )
     assert content["audit"] == "mine"
+
+
+def test_a_run_whose_audit_has_a_name_that_leads_elsewhere_needs_a_file(run, capsys, monkeypatch):
+    odd = replace(read_checked(run), audit="../../../mine")
+    monkeypatch.setattr("toxaudit.raters.drawing.read_checked", lambda folder: odd)
+    code, said = label(capsys, monkeypatch, "")
+    assert code == 3 and "so name a file of labels: --file FILE.json." in said.err
+    assert label(capsys, monkeypatch, "", "--file", "own.json")[0] == 0
+
+
+def test_the_next_command_is_what_was_typed_and_nothing_else(run):
+    for typed, meant in (
+        ("toxaudit audit=mine labels=old.json out=x", "toxaudit audit=mine out=x labels='l b.json'"),
+        ("toxaudit audit=mine; rm -rf x", "toxaudit 'audit=mine;' rm -rf x labels='l b.json'"),
+        ("rm -rf x", "toxaudit audit=mine labels='l b.json'"),
+        ("toxaudit 'audit=mine", "toxaudit audit=mine labels='l b.json'"),
+    ):
+        found = _command(replace(read_checked(run), command=typed), Path("l b.json"))
+        assert shlex.split(found) == [*shlex.split(meant)[:-1], "labels='l b.json'"]
 
 
 def test_a_file_of_another_runs_labels_is_refused_and_kept(run, capsys, monkeypatch):

@@ -17,7 +17,7 @@ from toxaudit.labels.file import (
     read,
     write,
 )
-from toxaudit.labels.matching import Pair, by_cell, keys_of, matched, same_answers
+from toxaudit.labels.matching import Pair, by_cell, chosen, keys_of, matched, same_answers
 
 __all__ = [
     "COPY",
@@ -31,6 +31,7 @@ __all__ = [
     "answer_key",
     "as_json",
     "by_cell",
+    "chosen",
     "copied",
     "given",
     "keys_of",

@@ -49,7 +49,6 @@ class Draw:
         measure: the measure's name.
         candidate: whose answers, beside the base's.
         outcome: when the measure counted an answer, in words.
-        seed: what prompts were drawn by.
         there: cell of base's and candidate's outcomes, apart where both answers are the same -> its prompts in the run.
         drawn: cell -> how many of these were drawn, each with the same probability.
         prompts: the digest of each prompt drawn, in the order of drawing: those before any place are a smaller draw.
@@ -59,7 +58,6 @@ class Draw:
     measure: str
     candidate: str
     outcome: str
-    seed: int
     there: dict[str, int]
     drawn: dict[str, int]
     prompts: tuple[str, ...]
@@ -156,9 +154,9 @@ def _draw(content: Any) -> Draw:
     for name in ("there", "drawn"):
         if not isinstance(content[name], dict) or set(content[name]) != set(PLACES):
             raise ValueError(f"'{name}' of a draw must hold {', '.join(PLACES)}")
-    numbers = [content["seed"], *content["there"].values(), *content["drawn"].values()]
+    numbers = [*content["there"].values(), *content["drawn"].values()]
     if not all(type(each) is int and each >= 0 for each in numbers):
-        raise ValueError("seed and sizes of a draw must be whole numbers")
+        raise ValueError("sizes of a draw must be whole numbers")
     prompts = content["prompts"]
     if not isinstance(prompts, list) or not all(isinstance(p, str) and _DIGEST.fullmatch(p) for p in prompts):
         raise ValueError("'prompts' of a draw must be digests")

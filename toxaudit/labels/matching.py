@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, Labelled
-from toxaudit.estimators.two_phase import COUNTED, PLACES, cells_of
+from toxaudit.estimators.two_phase import COST, COUNTED, PLACES, allocation, cells_of
 from toxaudit.facts import LabelFacts
 from toxaudit.labels.file import SKIP, YES, Answers, Draw, LabelFile, answer_key, prompt_key
 from toxaudit.records import Agreement, digest
@@ -53,7 +53,7 @@ def matched(
         )
     same = same_answers(pairs)
     cells = cells_of(base, candidate, same).tolist()
-    _require_same(where, draw, outcome, cells, numbers)
+    _require_same(where, draw, outcome, [prompt for prompt, *_ in pairs], cells, numbers)
     found, skipped = np.full((2, len(pairs)), np.nan), 0
     for number in numbers:
         told = [labels.answers[key] for key in keys[number]]
@@ -61,6 +61,24 @@ def matched(
         skipped += any(map(_skipped, told))
     scored = {k: cells[i] in counted for i in numbers for k, counted in zip(keys[i], COUNTED, strict=True)}
     return Labelled(found[0], found[1], skipped, same), _facts(draw, labels.answers, scored, found)
+
+
+def chosen(about: tuple[str, str, str], prompts: Sequence[str], cells: Sequence[int], answers: int) -> list[int]:
+    """The places of the prompts that are drawn, in the order of drawing: by design, which anybody can repeat.
+
+    Of each cell they come in the order of digests, which is random to all that is measured.
+
+    Args:
+        about: suite, measure and candidate.
+        prompts: the texts of all of the suite's prompts.
+        cells: of each, its place in ``PLACES``.
+        answers: how many are to be labelled.
+    """
+    ordered = sorted(
+        range(len(prompts)), key=lambda number: digest("draw", *about, prompt_key(about[0], prompts[number]))
+    )
+    waiting = [iter([number for number in ordered if cells[number] == cell]) for cell in range(len(PLACES))]
+    return [next(waiting[cell]) for cell in allocation(np.array(list(by_cell(cells).values())), answers)]
 
 
 def same_answers(pairs: Sequence[Pair]) -> NDArray[np.bool_]:
@@ -74,7 +92,9 @@ def keys_of(draw: Draw, pair: Pair) -> list[str]:
     return [answer_key(draw.suite, draw.measure, prompt, answer) for answer in answers]
 
 
-def _require_same(where: str, draw: Draw, outcome: str, cells: Sequence[int], drawn: Sequence[int]) -> None:
+def _require_same(
+    where: str, draw: Draw, outcome: str, prompts: Sequence[str], cells: Sequence[int], drawn: Sequence[int]
+) -> None:
     """Refuse a draw of answers that were counted otherwise."""
     of = f"{where}: the answers for {draw.candidate} and '{draw.measure}' on suite '{draw.suite}' were drawn"
     mend = "set that again, or label this run into a new file (`toxaudit label RUN --file FILE`)"
@@ -83,8 +103,9 @@ def _require_same(where: str, draw: Draw, outcome: str, cells: Sequence[int], dr
     if (there := by_cell(cells)) != draw.there:
         now, then = (", ".join(f"{cell} {n}" for cell, n in each.items()) for each in (there, draw.there))
         raise ToxauditError(f"{of} from prompts or scores that were others ({then}; now {now}): {mend}.")
-    if by_cell([cells[number] for number in drawn]) != draw.drawn:
-        raise ToxauditError(f"{where} was changed: the cells of a draw's prompts are not those that it names.")
+    meant = chosen(draw.about, prompts, cells, int(COST @ [draw.drawn[cell] for cell in PLACES]))
+    if by_cell(cells[number] for number in drawn) != draw.drawn or list(drawn) != meant:
+        raise ToxauditError(f"{where} was changed: the prompts of a draw are not those that are drawn by design.")
 
 
 def by_cell(cells: Iterable[int]) -> dict[str, int]:

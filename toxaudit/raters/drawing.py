@@ -11,10 +11,11 @@ import numpy as np
 
 from toxaudit import labels
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.estimators.outcomes import Floats, per_prompt, seed_of
-from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, allocation, cells_of
+from toxaudit.estimators.outcomes import Floats, per_prompt
+from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, cells_of
 from toxaudit.facts import ScorerFacts, SuiteFacts
 from toxaudit.labels import Draw, LabelFile
+from toxaudit.machine.folders import NAME
 from toxaudit.recomputation import read_checked
 from toxaudit.records import UNSCORED, AuditResult
 from toxaudit.recounting import SuiteSamples, outcomes_of, samples_of
@@ -91,7 +92,8 @@ class _Change:
 
     @property
     def named(self) -> str:
-        return f"--measure {self.scorer.name} --suite {self.suite.name} --candidate {self.candidate}"
+        words = ("--measure", self.scorer.name, "--suite", self.suite.name, "--candidate", self.candidate)
+        return shlex.join(words)
 
 
 def drawn(wanted: Wanted, rater: str) -> Sheet:
@@ -106,7 +108,7 @@ def drawn(wanted: Wanted, rater: str) -> Sheet:
     if not (wanted.run / samples_file(change.suite.name)).is_file():
         raise ToxauditError(f"{wanted.run} holds no {samples_file(change.suite.name)}: run the audit again.")
     suite = samples_of(wanted.run, change.suite, with_texts=True)
-    file = wanted.file or Path("audits") / "labels" / f"{result.audit}.json"
+    file = wanted.file or _file_of(result)
     scored, pairs = _scored(wanted.run, suite, change), suite.pairs(change.candidate)
     cells = cells_of(*scored, labels.same_answers(pairs))
     made: list[Draw] = []
@@ -125,6 +127,13 @@ def drawn(wanted: Wanted, rater: str) -> Sheet:
     labels.write(file, with_draw)
     items = tuple(_items(made[0], suite, change, rater))
     return Sheet(file, rater, change.scorer.title, change.scorer.noun, items, _command(result, file))
+
+
+def _file_of(result: AuditResult) -> Path:
+    """Where an audit's labels are kept."""
+    if not re.fullmatch(NAME, result.audit):
+        raise ToxauditError(f"An audit can't be called '{result.audit}', so name a file of labels: --file FILE.json.")
+    return Path("audits") / "labels" / f"{result.audit}.json"
 
 
 def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
@@ -196,14 +205,10 @@ def _draw(wanted: Wanted, file: Path, before: Draw | None, change: _Change, cell
             "another file (--file FILE)."
         )
     about = change.suite.name, change.scorer.name, change.candidate
-    seed = before.seed if before else seed_of(0, "labels", *about) >> 16
-    chance = np.random.default_rng(seed)
-    waiting = [iter(chance.permutation(np.flatnonzero(cells == cell)).tolist()) for cell in range(len(PLACES))]
-    there = labels.by_cell(cells.tolist())
-    order = allocation(np.array(list(there.values())), answers)
-    numbers = [next(waiting[cell]) for cell in order]
+    numbers = labels.chosen(about, prompts, cells.tolist(), answers)
     keys = tuple(labels.prompt_key(change.suite.name, prompts[number]) for number in numbers)
-    return Draw(*about, change.scorer.outcome, seed, there, labels.by_cell(order), keys)
+    there, drawn = (labels.by_cell(each) for each in (cells.tolist(), cells[numbers].tolist()))
+    return Draw(*about, change.scorer.outcome, there, drawn, keys)
 
 
 def _items(draw: Draw, suite: SuiteSamples, change: _Change, rater: str) -> Iterator[Item]:
@@ -211,7 +216,7 @@ def _items(draw: Draw, suite: SuiteSamples, change: _Change, rater: str) -> Iter
     pairs = suite.pairs(change.candidate)
     shown = list(zip(*(suite.answers(arm) for arm in ("base", change.candidate)), strict=True))
     place = {labels.prompt_key(draw.suite, prompt): number for number, (prompt, *_) in enumerate(pairs)}
-    chance = random.Random(f"{draw.seed} {rater}")  # noqa: S311  (an order, no secret)
+    chance = random.Random(f"{rater} {draw.prompts[0]}")  # noqa: S311  (an order, no secret)
     seen: set[str] = set()
     for start in range(0, len(draw.prompts), BLOCK):
         block: dict[str, Item] = {}
