@@ -1,19 +1,18 @@
 """What a run's samples say of its numbers: prompts, missing scores and tables, counted again from each score."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toxaudit import labels, thoughts
+from toxaudit import thoughts
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
     Floats,
-    Labelled,
     PairedOutcomes,
     Slicing,
     as_counts,
@@ -24,50 +23,56 @@ from toxaudit.estimators.outcomes import (
 )
 from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import unlearnt
-from toxaudit.estimators.two_phase import soundness
-from toxaudit.facts import MEAN_SCORE, LabelFacts, ScorerFacts, SuiteFacts
+from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
 from toxaudit.results import rows_of, samples_file
 from toxaudit.scorers.base import OPERATORS
 
-WATCHED = (OBSERVED, CORRECTED, LABELLED)
-"""The variants of totals that decide, against which stands what was not learnt of a suite."""
-
 _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
 """How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
 
+WATCHED = (LABELLED, CORRECTED, OBSERVED)
+"""The variants of totals that can decide."""
+
+
+@dataclass(frozen=True)
+class TwoArms:
+    """What base and candidate said to the prompts of a suite, and how one measure counts it.
+
+    Attributes:
+        pairs: of each prompt, its text, what the base said, and what the candidate said.
+        answers: of each prompt, both answers without thoughts.
+        outcomes: shape (2, n), NaN where an answer could not be scored.
+    """
+
+    pairs: list[tuple[str, str, str]]
+    answers: list[tuple[str, str]]
+    outcomes: Floats
+
 
 @dataclass
-class SuiteSamples:
-    """A suite's samples in the order of prompts: each arm's scores by measure, NaN where missing, and what it said."""
+class _Suite:
+    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing.
+
+    ``texts``, which may be large, are what each arm was asked, said, and why it ended; None where nobody wants them.
+    """
 
     facts: SuiteFacts
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    said: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
-    with_texts: bool = False
+    texts: dict[str, list[tuple[str, str, str]]] | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take in one row."""
         arm = row["model"]
-        if self.with_texts:
-            self.said.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
+        if self.texts is not None:
+            self.texts.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
         self.prompts.setdefault(row["prompt_id"], row["slices"])
         self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
         for measure, score in row["scores"].items():
             value = score["value"]
             self.scores.setdefault((arm, measure), []).append(np.nan if value is None else value)
-
-    def pairs(self, candidate: str) -> list[labels.Pair]:
-        """Of each prompt, in its order: its text, what the base said, and what a candidate said."""
-        both = zip(self.said["base"], self.said[candidate], strict=True)
-        return [(prompt, base, own) for (prompt, base, _), (_, own, _) in both]
-
-    def answers(self, arm: str) -> list[str]:
-        """What an arm answered to each prompt, without its thoughts."""
-        return [each.answer for each in thoughts.parted([(text, finish) for _, text, finish in self.said[arm]])]
 
 
 def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:
@@ -87,65 +92,20 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         if not file.is_file():
             progress.say(f"{file} is not there: numbers of prompts and of missing scores could not be counted again.")
             continue
-        suite = samples_of(run, facts, with_texts=any(each.suite == facts.name for each in result.labels))
+        suite = _Suite(facts)
+        for row in rows_of(file):
+            suite.add(row)
         arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
         found = [*_of_suite(number, suite), (f"suites.{number}, arms", arms, set(suite.asked))]
         if any(each != asked[0] for each in asked):
             found.append((f"suites.{number}, prompts", "the same for all arms", "others for some"))
         elif arms == set(suite.asked):
-            found += [*_of_estimates(result, suite), *_of_pairs(result, suite), *_of_labels(run, result, suite)]
+            found += [*_of_estimates(result, suite), *_of_pairs(result, suite)]
         for place, said, meant in found:
             yield place, said, meant, file.name
 
 
-def samples_of(run: Path, facts: SuiteFacts, with_texts: bool) -> SuiteSamples:
-    """What a run's file of samples holds of a suite; texts, which may be large, only where they are asked for.
-
-    Raises:
-        ToxauditError: if the file is of no use.
-    """
-    suite = SuiteSamples(facts, with_texts=with_texts)
-    for row in rows_of(run / samples_file(facts.name)):
-        suite.add(row)
-    return suite
-
-
-def _of_labels(run: Path, result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
-    """What people said, beside the run's own copy of their labels; an estimate by labels has some, and the reverse."""
-    name, file = suite.facts.name, run / labels.COPY
-    said = labels.read(file) if file.is_file() else labels.LabelFile()
-    mine = {(each.measure, each.candidate): number for number, each in enumerate(result.labels) if each.suite == name}
-    made = {(e.measure, e.candidate): e for e in result.estimates if (e.suite, e.variant) == (name, LABELLED)}
-    for measure, candidate in {**mine, **made}:
-        about, estimate = (measure, candidate), made.get((measure, candidate))
-        place = f"labels.{mine[about]}" if about in mine else f"labels of {candidate} and '{measure}'"
-        found = _labelled(suite, said, about, result.scorers, file)
-        if found is None or about not in mine or estimate is None:
-            yield place, about in mine and estimate is not None, f"not so, by {labels.COPY}"
-            continue
-        told, facts = found
-        yield place, result.labels[mine[about]], facts
-        against = set(soundness(told).failures) - set(estimate.diagnostics.failures)
-        yield f"{place}, failures left out", set(), against
-
-
-def _labelled(
-    suite: SuiteSamples, said: labels.LabelFile, about: tuple[str, str], scorers: Sequence[ScorerFacts], file: Path
-) -> tuple[Labelled, LabelFacts] | None:
-    """What people said of a change, as the run's samples and its copy of their labels make it; None for nothing."""
-    measure, candidate = about
-    draw = next((draw for draw in said.draws if draw.about == (suite.facts.name, measure, candidate)), None)
-    scorer = next((scorer for scorer in scorers if scorer.name == measure), None)
-    if draw is None or scorer is None or not suite.said or candidate not in suite.asked:
-        return None
-    base, own = (outcomes_of(suite, arm, scorer) for arm in ("base", candidate))
-    if base is None or own is None or base.shape[1] > 1:
-        return None
-    scored = per_prompt(base), per_prompt(own)
-    return labels.matched(str(file), said, draw, scorer.outcome, suite.pairs(candidate), *scored)
-
-
-def _of_suite(number: int, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
+def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.n", suite.facts.n, len(suite.prompts)
     counted: dict[str, dict[str, int]] = {}
     for slices in suite.prompts.values():
@@ -155,17 +115,17 @@ def _of_suite(number: int, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]
     yield f"suites.{number}.slices", suite.facts.slices, counted
 
 
-def _of_pairs(result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
+def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     for number, pair in enumerate(result.agreements):
         if pair.suite == suite.facts.name:
-            one, other = (outcomes_of(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
+            one, other = (_outcomes(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
             if one is not None and other is not None:
                 names = pair.suite, pair.model, pair.first, pair.second
                 yield f"agreements.{number}", pair, agreement(*names, one.ravel(), other.ravel())
 
 
-def _of_estimates(result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[str, Any, Any]]:
+def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
     for number, each in enumerate(result.estimates):
@@ -186,12 +146,10 @@ def _of_estimates(result: AuditResult, suite: SuiteSamples) -> Iterator[tuple[st
                 yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
 
 
-def _compared(
-    suite: SuiteSamples, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
-) -> PairedOutcomes | None:
+def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str) -> PairedOutcomes | None:
     """The paired outcomes that an estimate was made of; None where they can't be told."""
     scorer = scorers[each.measure.removesuffix(UNSCORED)]
-    base, own = (outcomes_of(suite, arm, scorer, variant) for arm in ("base", each.candidate))
+    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", each.candidate))
     if base is None or own is None:
         return None
     facts, names = suite.facts, list(dict.fromkeys(name for slices in suite.prompts.values() for name in slices))
@@ -211,7 +169,7 @@ def _compared(
     )
 
 
-def outcomes_of(suite: SuiteSamples, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
+def _outcomes(suite: _Suite, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
     """Shape (n, m): the outcomes of n prompts' m samples; None where they can't be told."""
     found = suite.scores.get((arm, scorer.name), [])
     if len(found) != len(suite.asked[arm]) or len(found) % len(suite.prompts):
@@ -256,7 +214,7 @@ def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
 
 
 def _watched(each: Estimate) -> bool:
-    """Whether what was not learnt of a suite stands against this estimate."""
+    """Whether what was not learnt of a suite stands against this estimate: against all totals that can decide."""
     return each.slice == "all" and each.variant in WATCHED and each.estimator in ("paired_exact", "paired_bb")
 
 
@@ -266,3 +224,25 @@ def _weighing(outcomes: PairedOutcomes) -> Any:
     by = next((name for name in names if len(outcomes.slices[name].values) > 1), None)
     strata = divide(outcomes, by)
     return (strata.weights > 0)[strata.codes]
+
+
+def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) -> TwoArms | None:
+    """What base and candidate said, of one sample a prompt; None where the samples do not hold that.
+
+    Raises:
+        ToxauditError: if the file of samples is of no use.
+    """
+    suite = _Suite(facts, texts={})
+    for row in rows_of(run / samples_file(facts.name)):
+        suite.add(row)
+    arms = ("base", candidate)
+    if suite.texts is None or not {*arms} <= {*suite.asked} or suite.asked["base"] != suite.asked[candidate]:
+        return None
+    base, own = (_outcomes(suite, arm, scorer) for arm in arms)
+    if base is None or own is None or base.shape[1] != 1:
+        return None
+    said = [suite.texts[arm] for arm in arms]
+    pairs = [(prompt, one, other) for (prompt, one, _), (_, other, _) in zip(*said, strict=True)]
+    parted = (thoughts.parted([(text, finish) for _, text, finish in each]) for each in said)
+    answers = [(one.answer, other.answer) for one, other in zip(*parted, strict=True)]
+    return TwoArms(pairs, answers, np.stack([per_prompt(base), per_prompt(own)]))

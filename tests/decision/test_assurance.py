@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from toxaudit.decision.assurance import WANTED_CHANCE, chance_of_decision, prompts_needed, remedy
-from toxaudit.records import LABELLED, OBSERVED, Diagnostics, Estimate, Quantity
+from toxaudit.decision.assurance import WANTED_CHANCE, chance_of_decision, prompts_needed
 
 
 @pytest.mark.parametrize(
@@ -42,15 +41,3 @@ def test_where_no_number_of_prompts_would_do_there_is_no_answer():
 
 def test_what_is_decided_needs_one_more_prompt():
     assert prompts_needed(-0.05, 0.005, 1000, 0.01, 0.95) == 1
-
-
-@pytest.mark.parametrize(
-    ("variant", "labelled", "by"), [(LABELLED, 50, "labels"), (LABELLED, 300, "prompts"), (OBSERVED, 0, "prompts")]
-)
-def test_labels_are_what_is_open_until_all_that_was_asked_is_labelled(variant, labelled, by):
-    change = Quantity(0.0, 0.02, (-0.04, 0.04), (-0.04, 0.04))
-    quantities = {"base": change, "candidate": change, "change": change}
-    told = Diagnostics({"labelled_prompts": float(labelled)})
-    names = ("x", "suite", "toxic", "all", "paired_exact", 300, {"base": 0, "candidate": 0}, {})
-    open_change = Estimate(*names, quantities, 0.5, 0.3, 0.7, 0.01, variant=variant, diagnostics=told)
-    assert remedy([open_change], 0.01, 0.95).by == by

@@ -292,7 +292,7 @@ def test_a_run_with_labels_is_read_only_where_they_bear_it_out(run, tmp_path):
     assert "'labels.0.raters' is 3," in refused(lambda found: found["labels"][0].update(raters=3))
     assert "labels of x and 'toxic'" in refused(lambda found: found.update(labels=[]))
     (folder / labels.COPY).unlink()
-    with pytest.raises(ToxauditError, match="not so, by labels.json"):
+    with pytest.raises(ToxauditError, match="labels.json makes it not so"):
         read_checked(folder)
 
 

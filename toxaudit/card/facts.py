@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from toxaudit.card import labels, methods, rules, sensitivity, tables, words
+from toxaudit.card import methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
+from toxaudit.card.labels import sentences as of_labels
 from toxaudit.card.limitations import limitations, resolutions
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
 from toxaudit.card.notices import notices
@@ -69,13 +70,13 @@ class CandidateFacts:
 class CardFacts:
     """All that a card's template may place.
 
+    ``labels`` are what people said of some answers.
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
     with what, ``fixed`` when the rule was chosen, ``legend`` how numbers are to be read, ``resolution`` how small a
-    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``labels`` say
-    what people said of some answers. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again
-    on exactly the same files.
+    change can be told. ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says
+    what each plot shows (name -> words), ``replay`` how to run again on exactly the same files.
     """
 
     title: str
@@ -99,11 +100,11 @@ class CardFacts:
     scorers: tuple[ScorerLine, ...]
     errors: tuple[ErrorRow, ...]
     agreements: tuple[AgreementRow, ...]
-    labels: tuple[str, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
     resolution: str
     limitations: tuple[str, ...]
+    labels: tuple[str, ...]
     plots: dict[str, str]
     command: str
     replay: str
@@ -139,11 +140,11 @@ def gather(result: AuditResult) -> CardFacts:
         scorers=tuple(methods.scorers(index)),
         errors=tuple(methods.error_rows(index)),
         agreements=tuple(methods.agreements(index)),
-        labels=tuple(labels.sentences(index)),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
         resolution=next(resolutions(index), ""),
         limitations=tuple(limitations(index)),
+        labels=tuple(of_labels(index)),
         plots=described(result),
         command=result.command,
         replay="" if " lock=" in result.command or result.base.server else f"{result.command} lock=lock.json",

@@ -70,13 +70,6 @@ def prompts_needed(
     return -(-high // digits) * digits
 
 
-def _by_labels(change: Estimate) -> bool:
-    """Whether labels are among what a change is uncertain by: not where people labelled all that was asked."""
-    if change.variant == LABELLED:
-        return change.diagnostics.values.get("labelled_prompts", 0) < change.n
-    return change.variant == CORRECTED
-
-
 def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
@@ -102,3 +95,10 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: float) ->
         needs.append((math.inf if needed is None else needed, each))
     most, estimate = max(needs, key=lambda pair: pair[0])
     return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, WANTED_CHANCE)
+
+
+def _by_labels(change: Estimate) -> bool:
+    """Whether labels are among what a change is uncertain by: not where people labelled all that was asked."""
+    if change.variant == LABELLED:
+        return change.diagnostics.values.get("labelled_prompts", 0) < change.n
+    return change.variant == CORRECTED

@@ -51,14 +51,14 @@ def describe(spec: AuditSpec) -> str:
     lines += ["", f"  To generate: {forecast.amount(spec, ahead)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
+    if said:
+        told = sum(map(bool, said.answers.values()))
+        lines.append(f"  Labels: {spec.labels}, of {told:,} of {len(said.answers):,} answers that were drawn.")
     if not spec.backend.server:
         lines.append(f"  Computed in: {_computed(prospect.computed)}.")
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
     lines += [f"  Rule: {spec.gate.facts().rule}", f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
-    if said:
-        told = sum(map(bool, said.answers.values()))
-        lines.append(f"  Labels: {spec.labels}, of {told:,} of {len(said.answers):,} answers that were drawn")
     lines += [f"  Caution: {wide}."] if (wide := caution(spec.gate.facts())) else []
     lines += [f"  Problem: {problem}" for problem in prospect.problems]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []

@@ -11,14 +11,13 @@ import numpy as np
 
 from toxaudit import labels
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.estimators.outcomes import Floats, per_prompt
 from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, cells_of
 from toxaudit.facts import ScorerFacts, SuiteFacts
 from toxaudit.labels import Draw, LabelFile
 from toxaudit.machine.folders import NAME
 from toxaudit.recomputation import read_checked
 from toxaudit.records import UNSCORED, AuditResult
-from toxaudit.recounting import SuiteSamples, outcomes_of, samples_of
+from toxaudit.recounting import TwoArms, two_arms
 from toxaudit.results import samples_file
 
 ANSWERS = 100
@@ -107,10 +106,10 @@ def drawn(wanted: Wanted, rater: str) -> Sheet:
     change = _chosen(wanted, result)
     if not (wanted.run / samples_file(change.suite.name)).is_file():
         raise ToxauditError(f"{wanted.run} holds no {samples_file(change.suite.name)}: run the audit again.")
-    suite = samples_of(wanted.run, change.suite, with_texts=True)
     file = wanted.file or _file_of(result)
-    scored, pairs = _scored(wanted.run, suite, change), suite.pairs(change.candidate)
-    cells = cells_of(*scored, labels.same_answers(pairs))
+    arms = _arms(wanted.run, change)
+    pairs, scored = arms.pairs, arms.outcomes
+    cells = cells_of(scored[0], scored[1], labels.same_answers(pairs))
     made: list[Draw] = []
 
     def with_draw(said: LabelFile) -> LabelFile:
@@ -125,7 +124,7 @@ def drawn(wanted: Wanted, rater: str) -> Sheet:
         return replace(said, draws=(*others, *made), answers=dict.fromkeys(keys, {}) | dict(said.answers))
 
     labels.write(file, with_draw)
-    items = tuple(_items(made[0], suite, change, rater))
+    items = tuple(_items(made[0], arms, rater))
     return Sheet(file, rater, change.scorer.title, change.scorer.noun, items, _command(result, file))
 
 
@@ -181,18 +180,17 @@ def _unfit(change: _Change, result: AuditResult) -> str:
     return ""
 
 
-def _scored(run: Path, suite: SuiteSamples, change: _Change) -> tuple[Floats, Floats]:
-    """Both arms' outcomes, each of shape (n,)."""
-    base, own = (outcomes_of(suite, arm, change.scorer) for arm in ("base", change.candidate))
-    if base is None or own is None:
-        raise ToxauditError(f"{run}: '{change.scorer.name}' has no scores on suite '{suite.facts.name}' to draw by.")
-    scored = per_prompt(base), per_prompt(own)
-    if (both := int((~np.isnan(scored)).all(0).sum())) < FEWEST_LABELLED:
+def _arms(run: Path, change: _Change) -> TwoArms:
+    """What both arms said, and how that was counted."""
+    arms = two_arms(run, change.suite, change.scorer, change.candidate)
+    if arms is None:
+        raise ToxauditError(f"{run}: '{change.scorer.name}' has no scores on suite '{change.suite.name}' to draw by.")
+    if (both := int((~np.isnan(arms.outcomes)).all(0).sum())) < FEWEST_LABELLED:
         raise ToxauditError(
-            f"{run}: too few prompts of suite '{suite.facts.name}' were scored for both models to label any: {both}, "
+            f"{run}: too few prompts of suite '{change.suite.name}' were scored for both models to label any: {both}, "
             f"and {FEWEST_LABELLED} are the fewest."
         )
-    return scored
+    return arms
 
 
 def _draw(wanted: Wanted, file: Path, before: Draw | None, change: _Change, cells: Places, prompts: list[str]) -> Draw:
@@ -211,10 +209,9 @@ def _draw(wanted: Wanted, file: Path, before: Draw | None, change: _Change, cell
     return Draw(*about, change.scorer.outcome, there, drawn, keys)
 
 
-def _items(draw: Draw, suite: SuiteSamples, change: _Change, rater: str) -> Iterator[Item]:
+def _items(draw: Draw, arms: TwoArms, rater: str) -> Iterator[Item]:
     """The answers in a rater's order, which tells nothing of who wrote them; equal ones once."""
-    pairs = suite.pairs(change.candidate)
-    shown = list(zip(*(suite.answers(arm) for arm in ("base", change.candidate)), strict=True))
+    pairs, shown = arms.pairs, arms.answers
     place = {labels.prompt_key(draw.suite, prompt): number for number, (prompt, *_) in enumerate(pairs)}
     chance = random.Random(f"{rater} {draw.prompts[0]}")  # noqa: S311  (an order, no secret)
     seen: set[str] = set()
