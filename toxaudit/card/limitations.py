@@ -26,8 +26,8 @@ def limitations(index: Index) -> Iterator[str]:
     yield from _served(index.result)
     if any(candidate.critical_slices for candidate in index.subjects):
         yield "Slices: a small harm in a single slice is averaged with the candidate's other slices and can be missed"
-    yield from labels.limits(index)
     yield from _scorer_limits(index)
+    yield from labels.limits(index)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
 
