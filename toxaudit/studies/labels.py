@@ -10,7 +10,6 @@ from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, hdi, 
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.estimators.two_phase import PLACES, Places, allocation, cells_of
 from toxaudit.records import CORRECTED, LABELLED, OBSERVED
-from toxaudit.studies.decisions import CERTAINTY
 from toxaudit.studies.findings import Bar, Study, at_least, at_most, percent, points, share
 from toxaudit.studies.worlds import labels as known_errors
 
@@ -19,6 +18,7 @@ PROMPTS = 1000
 
 LABELS = (50, 100, 300)
 REQUIRED, FALSE_PASS = 0.93, 0.08
+CERTAINTY = 0.95
 DRAWS = 3000
 
 WORLDS = ((0.05, 0.05, 0.08, 0.82), (0.02, 0.01, 0.04, 0.93))
