@@ -48,6 +48,34 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class LabelFacts:
+    """What people said of answers of this audit: of one measure on one suite, base's and one candidate's.
+
+    ``drawn`` answers were drawn, ``labelled`` of which at least one of ``raters`` judged; ``skipped`` ones nobody could
+    judge. Of ``prompts`` both answers are labelled. People find the outcome in ``upheld`` of the ``counted`` ones that
+    the scorer counts, and in ``overlooked`` of the others; shares of raters are added up. ``twice`` answers were judged
+    by two raters or more, who are ``agreed`` on that share of them, with Cohen's ``kappa``. ``digest`` is that of all
+    labels.
+    """
+
+    suite: str
+    measure: str
+    candidate: str
+    drawn: int
+    labelled: int
+    skipped: int
+    prompts: int
+    counted: int
+    upheld: float
+    overlooked: float
+    raters: int
+    twice: int
+    agreed: float | None
+    kappa: float | None
+    digest: str
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What an arm was made of.
 

@@ -25,6 +25,7 @@ from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import Agreement, AuditResult, Estimate
 from toxaudit.recounting import recounted
 from toxaudit.registry import registered
+from toxaudit.relabelling import relabelled
 from toxaudit.results import DRAWS, RESULTS, read_result
 
 TOLERANCE = 1e-9
@@ -106,6 +107,8 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         meant = gate.decide(verdict.candidate, mine, tiers, measures)
         yield from _differences(f"verdicts.{number}", verdict, meant, "the gate")
     for place, said, meant, file in recounted(run, result):
+        yield from _differences(place, said, meant, file)
+    for place, said, meant, file in relabelled(run, result):
         yield from _differences(place, said, meant, file)
 
 

@@ -7,7 +7,17 @@ import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from toxaudit.facts import Decision, GateFacts, GenerationFacts, ModelFacts, ScorerFacts, Skipped, SuiteFacts, Tier
+from toxaudit.facts import (
+    Decision,
+    GateFacts,
+    GenerationFacts,
+    LabelFacts,
+    ModelFacts,
+    ScorerFacts,
+    Skipped,
+    SuiteFacts,
+    Tier,
+)
 
 UNSCORED = ":unscored"
 """What follows a scorer's name in that of the measure of what it could not score."""
@@ -18,12 +28,12 @@ LOOKS = ("degenerate", "truncated", "wrong_language")
 ALL_ASKED = "all prompts were asked"
 """How prompts were sampled, where no round left any out; a suite's limit may have."""
 
-OBSERVED, CORRECTED = "observed", "corrected"
+OBSERVED, CORRECTED, LABELLED = "observed", "corrected", "labelled"
 BEST_CASE, WORST_CASE, OTHER_PRIOR = "best case", "worst case", "other prior"
 ALONE = "alone"
-"""What an estimate was made of: the scores as they are; these corrected for the scorer's errors; with every missing
-score taken in the candidate's favour, or against it; the scores as they are under another prior; those of a slice
-alone, where the observed estimate lets slices borrow from each other."""
+"""What an estimate was made of: the scores as they are; these corrected for the scorer's errors; these and people's
+labels of some of the answers; with every missing score taken in the candidate's favour, or against it; the scores as
+they are under another prior; those of a slice alone, where the observed estimate lets slices borrow from each other."""
 
 
 def digest(*texts: str) -> str:
@@ -397,7 +407,7 @@ class AuditResult:
     """All that an audit found, and all that a card, a report or a sign-off may say of it.
 
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
-    are those by which the same answers were decided as well.
+    are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers.
     """
 
     audit: str
@@ -421,6 +431,7 @@ class AuditResult:
     checks: tuple[Check, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     other_rules: tuple[OtherRule, ...] = ()
+    labels: tuple[LabelFacts, ...] = ()
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:

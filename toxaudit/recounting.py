@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toxaudit import thoughts
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
@@ -25,26 +26,50 @@ from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
 from toxaudit.machine import progress
-from toxaudit.records import BEST_CASE, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
+from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
 from toxaudit.results import rows_of, samples_file
 from toxaudit.scorers.base import OPERATORS, BaseScorer
 
 _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
 """How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
 
+WATCHED = (LABELLED, CORRECTED, OBSERVED)
+"""The variants of totals that can decide."""
+
+
+@dataclass(frozen=True)
+class TwoArms:
+    """What base and candidate said to the prompts of a suite, and how one measure counts it.
+
+    Attributes:
+        pairs: of each prompt, its text, what the base said, and what the candidate said.
+        answers: of each prompt, both answers without thoughts.
+        outcomes: shape (2, n), NaN where an answer could not be scored.
+    """
+
+    pairs: list[tuple[str, str, str]]
+    answers: list[tuple[str, str]]
+    outcomes: Floats
+
 
 @dataclass
 class _Suite:
-    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing."""
+    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing.
+
+    ``texts``, which may be large, are what each arm was asked, said, and why it ended; None where nobody wants them.
+    """
 
     facts: SuiteFacts
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
     clusters: dict[str, str] = field(default_factory=dict)
     asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    texts: dict[str, list[tuple[str, str, str]]] | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
         arm = row["model"]
+        if self.texts is not None:
+            self.texts.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
         self.prompts.setdefault(row["prompt_id"], row["slices"])
         self.clusters.setdefault(row["prompt_id"], row.get("cluster", ""))
         self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
@@ -228,8 +253,8 @@ def _weakened(facts: SuiteFacts, each: Estimate) -> bool:
 
 
 def _watched(each: Estimate) -> bool:
-    """Whether what was not learnt of a suite stands against this estimate."""
-    return each.slice == "all" and each.variant == OBSERVED and each.estimator in ("paired_exact", "paired_bb")
+    """Whether what was not learnt of a suite stands against this estimate: against all totals that can decide."""
+    return each.slice == "all" and each.variant in WATCHED and each.estimator in ("paired_exact", "paired_bb")
 
 
 def _weighing(outcomes: PairedOutcomes) -> Any:
@@ -238,3 +263,25 @@ def _weighing(outcomes: PairedOutcomes) -> Any:
     by = next((name for name in names if len(outcomes.slices[name].values) > 1), None)
     strata = divide(outcomes, by)
     return (strata.weights > 0)[strata.codes]
+
+
+def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) -> TwoArms | None:
+    """What base and candidate said, of one sample a prompt; None where the samples do not hold that.
+
+    Raises:
+        ToxauditError: if the file of samples is of no use.
+    """
+    suite = _Suite(facts, texts={})
+    for row in rows_of(run / samples_file(facts.name)):
+        suite.add(row)
+    arms = ("base", candidate)
+    if suite.texts is None or not {*arms} <= {*suite.asked} or suite.asked["base"] != suite.asked[candidate]:
+        return None
+    base, own = (_outcomes(suite, arm, scorer) for arm in arms)
+    if base is None or own is None or base.shape[1] != 1:
+        return None
+    said = [suite.texts[arm] for arm in arms]
+    pairs = [(prompt, one, other) for (prompt, one, _), (_, other, _) in zip(*said, strict=True)]
+    parted = (thoughts.parted([(text, finish) for _, text, finish in each]) for each in said)
+    answers = [(one.answer, other.answer) for one, other in zip(*parted, strict=True)]
+    return TwoArms(pairs, answers, np.stack([per_prompt(base), per_prompt(own)]))

@@ -12,16 +12,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from toxaudit import __version__
+from toxaudit import __version__, labels
 from toxaudit.checks import Checklist
 from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, summarise
 from toxaudit.extensions import Card, Suite
-from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
+from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
+from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
@@ -31,7 +32,7 @@ from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scor
 from toxaudit.results import DRAWS, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
-from toxaudit.stages import answering, arms, estimating, recalling, rendering, scoring
+from toxaudit.stages import answering, arms, estimating, labelling, recalling, rendering, scoring
 from toxaudit.stages.arms import Arms
 from toxaudit.store.shelves import Store
 from toxaudit.suites import design
@@ -54,6 +55,7 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
     """
     out = _writable(Path(spec.out).expanduser(), rendering.expected(spec))
     store = Store(Path(spec.store).expanduser())
+    said = labels.of_spec(spec)
     swept = [each for each in swept if recalling.same_answers(spec, each)]
     with store.lock():
         pinned, pins = _pinned(spec)
@@ -75,16 +77,18 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         again = partial(answering.asked_again, spec, loader, store, suites, answers)
         found = arms.told_apart(found, pinned, answers, again)
         asked_of = _of(spec, found)
-        posteriors = _estimate(asked_of, store, suites, scored)
+        compared = list(estimating.outcomes(asked_of, suites, scored))
+        compared, told = labelling.attached(asked_of, said, compared, suites, answers)
+        posteriors = _estimate(asked_of, store, suites, scored, compared)
         estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-        result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers))
+        result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers), told)
         result = recalling.recalled(result, drawn, store, out, swept)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     variance = tuple(estimating.variances(asked_of, suites, scored))
     result = replace(result, agreements=agreements, variance=variance, checks=(*checks.done, *found.checks))
     sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
     skipped = {name: each.reason for name, each in found.skipped.items()}
-    return _write(out, spec, result, sampled, posteriors, lock.without(pinned, pins, skipped), skipped)
+    return _write(out, spec, result, sampled, posteriors, lock.without(pinned, pins, skipped), skipped, said)
 
 
 def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
@@ -105,6 +109,7 @@ def _write(
     posteriors: list[Posterior],
     pins: Mapping[str, lock.Entry],
     skipped: Mapping[str, str],
+    said: LabelFile | None,
 ) -> tuple[AuditResult, list[Path]]:
     """Put all files of the run in the place of an earlier one's, at once; what is returned is read from them."""
     with replaced(out, rendering.of_before(out)) as new:
@@ -113,6 +118,8 @@ def _write(
         files.append(cyclonedx.write(result, new))
         files.append(archive.write_draws(posteriors, new / DRAWS))
         files.append(lock.write(new, spec.name, pins, skipped))
+        if said:
+            files.append(labels.copied(said, new))
         cards, failed = _rendered(new, spec.card)
     if failed:
         raise ToxauditError(
@@ -188,9 +195,10 @@ def _ask(name: str, suite: Suite) -> Asked:
     return Asked(drawn.prompts, suite.facts(name, drawn))
 
 
-def _estimate(spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored) -> list[Posterior]:
+def _estimate(
+    spec: AuditSpec, store: Store, suites: dict[str, Asked], scored: Scored, compared: Sequence[PairedOutcomes]
+) -> list[Posterior]:
     """The posterior of every change, and of every change at other thresholds."""
-    compared = list(estimating.outcomes(spec, suites, scored))
     elsewhere = list(estimating.at_other_thresholds(spec, suites, scored))
     found = []
     with progress.bar("estimating", len(compared) * len(spec.estimators) + len(elsewhere), "posterior") as bar:
@@ -211,8 +219,9 @@ def _result(
     suites: dict[str, Asked],
     estimates: list[Estimate],
     notes: Mapping[str, str],
+    told: tuple[LabelFacts, ...],
 ) -> AuditResult:
-    """All that was found; ``notes`` say of arms what their completions showed."""
+    """All that was found; ``notes`` say of arms what their completions showed, ``told`` what people said of some."""
     scorers = _scorers(spec, estimates)
     base, *candidates = (_noted(arm.facts(), notes.get(arm.name)) for arm in found.audited)
     tiers = {scorer.name: scorer.tier for scorer in scorers}
@@ -245,6 +254,7 @@ def _result(
         sampling=spec.sampling.sentence(),
         skipped=tuple(found.skipped.values()),
         settings=history.settings(spec.sampling, list(spec.estimators.values())),
+        labels=told,
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
 

@@ -8,7 +8,7 @@ import pytest
 from paired import NAN, calibration, paired
 
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import CELLS, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.estimators.outcomes import CELLS, Labelled, PairedOutcomes, Posterior, Slicing, summarise
 from toxaudit.facts import Confusion
 from toxaudit.records import OTHER_PRIOR, Diagnostics
 
@@ -81,6 +81,10 @@ def bumped(values, place=0, by=0.125):
     return changed
 
 
+def told(of_base: float, skipped: int = 0) -> Labelled:
+    return Labelled(np.array([of_base, np.nan, np.nan, np.nan]), np.full(4, np.nan), skipped)
+
+
 CHANGES = {
     "suite": {"suite": "other"},
     "measure": {"measure": "other"},
@@ -107,7 +111,17 @@ CHANGES = {
     "no calibration": {"calibration": None},
     "a score": {"scores": {**full().scores, "x": bumped(full().scores["x"])}},
     "no scores": {"scores": None},
+    "labels": {"labels": {"x": told(1.0)}},
 }
+
+
+def test_a_label_and_what_was_skipped_change_the_digest():
+    same = replace(told(1.0), same=np.ones(4, dtype=bool))
+    digests = {
+        archive.outcomes_digest(replace(full(), labels={"x": labels}))
+        for labels in (told(1.0), told(0.5), told(1.0, 1), same)
+    }
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize("change", CHANGES)

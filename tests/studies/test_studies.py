@@ -14,6 +14,7 @@ from toxaudit.studies import (
     dependence,
     foresight,
     gate_errors,
+    labels,
     looks,
     means,
     policies,
@@ -228,6 +229,20 @@ def test_pooled_studies_run_and_count_alarms(monkeypatch):
 def test_scorer_errors_are_corrected():
     found = scorer_errors.scorer_errors(60, 2)
     assert well_formed(found) and not missed(found)
+
+
+def test_labels_of_the_answers_set_right_what_any_scorer_does(monkeypatch):
+    found = labels.labels_of_answers(20, 2, labels.WORLDS[:1], (100, 300))
+    assert well_formed(found) and not missed(found)
+    monkeypatch.setattr(labels, "hdi", half_as_wide)
+    found = labels.labels_of_answers(20, 2, labels.WORLDS[:1], (300,))
+    assert len([name for name in missed(found) if "coverage" in name]) == 3
+
+
+def test_labels_of_whom_one_likes_miss_their_bars(monkeypatch):
+    """Drawn among the prompts of which the candidate alone is counted, they say nothing of the others."""
+    monkeypatch.setattr(labels, "allocation", lambda there, wanted: [2] * min(wanted, int(there[2])))
+    assert missed(labels.labels_of_answers(20, 2, labels.WORLDS[:1], (300,)))
 
 
 def test_templates_samples_and_missing_scores():

@@ -4,7 +4,7 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import decisive
-from toxaudit.records import Remedy
+from toxaudit.records import LABELLED, Remedy
 
 
 def finding(index: Index, candidate: Candidate) -> str:
@@ -39,7 +39,15 @@ def remedy_in_words(index: Index, candidate: Candidate) -> str:
     remedy = candidate.verdict.remedy
     if remedy is None:
         return ""
-    return words.MORE_LABELS if remedy.by == "labels" else _more_prompts(index, remedy)
+    if remedy.by == "labels":
+        return words.MORE_OF_THESE if _labelled(candidate) else words.MORE_LABELS
+    return _more_prompts(index, remedy)
+
+
+def _labelled(candidate: Candidate) -> bool:
+    """Whether an open change rests on labels of the audit's own answers."""
+    open_changes = (e for e, _ in candidate.critical_totals if candidate.own_decision(e) == "INCONCLUSIVE")
+    return any(each.variant == LABELLED for each in open_changes)
 
 
 def _more_prompts(index: Index, remedy: Remedy) -> str:

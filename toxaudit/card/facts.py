@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from toxaudit.card import estimand, methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.index import Candidate, Index, indexed
+from toxaudit.card.labels import sentences as of_labels
 from toxaudit.card.limitations import limitations, resolutions
 from toxaudit.card.methods import AgreementRow, ErrorRow, EstimatorLine, ScorerLine, SuiteLine
 from toxaudit.card.notices import notices
@@ -70,6 +71,7 @@ class CandidateFacts:
 class CardFacts:
     """All that a card's template may place.
 
+    ``labels`` are what people said of some answers.
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
@@ -106,6 +108,7 @@ class CardFacts:
     estimators: tuple[EstimatorLine, ...]
     resolution: str
     limitations: tuple[str, ...]
+    labels: tuple[str, ...]
     plots: dict[str, str]
     command: str
     replay: str
@@ -147,6 +150,7 @@ def gather(result: AuditResult) -> CardFacts:
         estimators=tuple(methods.estimators(result)),
         resolution=next(resolutions(index), ""),
         limitations=tuple(limitations(index)),
+        labels=tuple(of_labels(index)),
         plots=described(result),
         command=result.command,
         replay="" if " lock=" in result.command or result.base.server else f"{result.command} lock=lock.json",
@@ -223,6 +227,10 @@ def _legend(index: Index) -> str:
     )
     if any(scorer.name in index.corrected for scorer in index.scorers):
         rates += ", corrected for the scorer's errors where these are known (seen, new and repaired ones are as scored)"
+    if index.labelled:
+        rates += (
+            ", made of all scores and people's labels where there are some (seen, new and repaired ones are as scored)"
+        )
     if any(scorer.is_mean for scorer in index.scorers):
         rates += "; mean scores, which are neither new nor repaired, are percent of the scorer's scale"
     return rates

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.verdict import TIERS, marks
 from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
-from toxaudit.records import ALONE, CORRECTED, LOOKS, OBSERVED, UNSCORED, AuditResult, Estimate, OwnDecision, Verdict
+from toxaudit.records import (
+    ALONE,
+    CORRECTED,
+    LABELLED,
+    LOOKS,
+    OBSERVED,
+    UNSCORED,
+    AuditResult,
+    Estimate,
+    OwnDecision,
+    Verdict,
+)
 
 Pair = tuple[Estimate, ScorerFacts]
 
@@ -86,12 +97,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Index:
-    """A result, its candidates by name, its scorers, critical ones first, and the measures corrected for errors."""
+    """A result, its candidates by name, its scorers, critical ones first, and what was corrected, by labels or else."""
 
     result: AuditResult
     candidates: dict[str, Candidate]
     scorers: tuple[ScorerFacts, ...]
     corrected: frozenset[str]
+    labelled: frozenset[str]
     suite_titles: dict[str, str]
     measure_titles: dict[str, str]
 
@@ -143,6 +155,7 @@ def indexed(result: AuditResult) -> Index:
         candidates=candidates,
         scorers=scorers,
         corrected=frozenset(each.measure for each in deciding.values() if each.variant == CORRECTED),
+        labelled=frozenset(each.measure for each in deciding.values() if each.variant == LABELLED),
         suite_titles={suite.name: suite.title for suite in result.suites},
         measure_titles={scorer.name: scorer.title for scorer in result.scorers},
     )

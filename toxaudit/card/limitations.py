@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from toxaudit.card import words
+from toxaudit.card import labels, words
 from toxaudit.card.index import Index, Pair
 from toxaudit.decision.headline import usable
 from toxaudit.records import UNSCORED, AuditResult
@@ -30,6 +30,7 @@ def limitations(index: Index) -> Iterator[str]:
             "prompts, which are looked at besides, may be too few to show it"
         )
     yield from _scorer_limits(index)
+    yield from labels.limits(index)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
 
@@ -51,8 +52,10 @@ def _scorer_limits(index: Index) -> Iterator[str]:
     unknown = [
         scorer.title
         for scorer in index.result.scorers
-        if scorer.name not in index.corrected and not scorer.name.endswith(UNSCORED)
+        if scorer.name not in index.corrected | index.labelled and not scorer.name.endswith(UNSCORED)
     ]
+    if not known and not unknown:
+        return
     if not known:
         yield "Scorers are classifiers or rules with errors of their own, and the same error counts in both models"
         return

@@ -206,7 +206,7 @@ def scorers(index: Index) -> Iterator[ScorerLine]:
             outcome=scorer.outcome,
             tier=scorer.tier,
             caveat=scorer.caveat,
-            errors=_errors(scorer, scorer.name in index.corrected),
+            errors=_errors(scorer, scorer.name in index.corrected, scorer.name in index.labelled),
         )
 
 
@@ -234,7 +234,7 @@ def error_rows(index: Index) -> Iterator[ErrorRow]:
                 yield ErrorRow(scorer.title, group, _share(*_found(counts)), _share(*_cleared(counts)))
 
 
-def _errors(scorer: ScorerFacts, corrected: bool) -> str:
+def _errors(scorer: ScorerFacts, corrected: bool, labelled: bool) -> str:
     """A scorer's errors on labelled completions, and whether the numbers that decide are corrected for them."""
     calibration = scorer.calibration
     if calibration is None or not calibration.counts:
@@ -244,6 +244,7 @@ def _errors(scorer: ScorerFacts, corrected: bool) -> str:
     cleared = (sum(right for right, _ in map(_cleared, counts)), sum(n for _, n in map(_cleared, counts)))
     groups = f" (by {calibration.by} below)" if calibration.by else ""
     use = "corrected for these errors, whose uncertainty they carry" if corrected else "not corrected"
+    use = "corrected by labels of these very answers instead" if labelled and not corrected else use
     return (
         f"finds {scorer.noun} in {_share(*found)} completions labelled with it, clears {_share(*cleared)} labelled "
         f"without it{groups}; its results are {use}. Labels: {calibration.source.rstrip('.')}"

@@ -1,11 +1,11 @@
 """By which other rules the same answers were decided, and whether a card may say that its rule was fixed before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from textwrap import shorten
 
 from toxaudit.card import words
 from toxaudit.decision.gate import caution
-from toxaudit.decision.history import chosen_late, differences, rule
+from toxaudit.decision.history import OF_LABELS, chosen_late, differences, only_labels, rule
 from toxaudit.records import AuditResult, OtherRule
 
 LONGEST_VALUE = 100
@@ -35,18 +35,27 @@ def notices(result: AuditResult) -> Iterator[str]:
 
 
 def _told(other: OtherRule, result: AuditResult) -> str:
-    parts = [
-        f"{name} {_short(its)} (here {_short(own)})"
-        for name, (its, own) in differences(other.rule, rule(result)).items()
-    ]
+    differing = differences(other.rule, rule(result))
+    parts = [f"{name} {_short(its)} (here {_short(own)})" for name, (its, own) in differing.items()]
     by = words.joined(parts)
     if not other.decisions:
         return f"One of several rules: the same sweep decides the same answers also by {by}"
     found = words.joined([f"{name} was {decision}" for name, decision in other.decisions.items()])
     day = other.date[:10]
+    if other.earlier and only_labels(differing):
+        return f"Labels were added after results existed: on {day}, {_with_labels(differing)}, {found}"
     if other.earlier:
         return f"The rule was changed after results existed: on {day}, by {by}, {found}"
     return f"Another rule was tried on the same answers: after this one, on {day}, by {by}, {found}"
+
+
+def _with_labels(differing: Mapping[str, tuple[str, str]]) -> str:
+    """By which labels it was decided before, as a phrase: ``without labels of mine (rtp: toxicity)``."""
+    parts = []
+    for name, (its, _) in differing.items():
+        change, _, candidate = name.rpartition(OF_LABELS)
+        parts.append(f"with{'out labels' if its == 'none' else f' labels of {_short(its)}'} of {candidate} ({change})")
+    return words.joined(parts)
 
 
 def _short(value: str) -> str:

@@ -8,12 +8,13 @@ from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
 from toxaudit.decision.headline import usable
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import ALONE, BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Estimate
+from toxaudit.records import ALONE, BEST_CASE, CORRECTED, LABELLED, OBSERVED, OTHER_PRIOR, WORST_CASE, Estimate
 
 REPLICATED = {"unpaired_beta": "unpaired", "best_replication": "Student's t"}
 """What estimators do that repeat other studies: what they warn of belongs to their own rows only."""
 
 VARIANTS = {
+    LABELLED: "all scores, and people's labels of some of these answers",
     CORRECTED: "scores corrected for the scorer's errors",
     OBSERVED: "scores as they are",
     BEST_CASE: "unscored answers counted in the candidate's favour",
@@ -124,7 +125,8 @@ def _assumption(estimate: Estimate, deciding: Estimate) -> str:
     if estimate.estimator in REPLICATED:
         said = "; ".join(warning.rstrip(".") for warning in estimate.diagnostics.warnings)
         return f"{REPLICATED[estimate.estimator]}: {said or 'it never decides'}"
-    as_they_are = deciding.variant == CORRECTED and estimate.variant not in (CORRECTED, BEST_CASE, WORST_CASE)
+    corrects = deciding.variant in (CORRECTED, LABELLED)
+    as_they_are = corrects and estimate.variant not in (CORRECTED, BEST_CASE, WORST_CASE)
     raw = "; scores not corrected" if as_they_are else ""
     if estimate.estimator == deciding.estimator:
         return f"{variant}, not corrected" if raw and estimate.variant == OBSERVED else f"{variant}{raw}"

@@ -266,6 +266,10 @@ MORE_LABELS = (
 """What would settle an open change whose scores were corrected."""
 
 
+MORE_OF_THESE = "more labels may settle it: “toxaudit label” with a larger --n draws more of these answers"
+"""What would settle an open change that rests on labels of the audit's own answers."""
+
+
 def capital(phrase: str) -> str:
     """A phrase with a capital letter."""
     return phrase[:1].upper() + phrase[1:]

@@ -23,6 +23,9 @@ Commands:
   toxaudit push RUN --repo ORG/NAME    send a run's card, plots and results to the model's repository on the Hub, as a
                                        pull request (--dry-run: show it; --direct: commit; --samples: completions, too;
                                        --candidate NAME, where the run has several)
+  toxaudit label RUN                   draw answers of a run and label them, blind to the model: with these labels a
+                                       rerun corrects the scorer (--n 100; --page FILE.html, --read FILE.csv: in a
+                                       browser; --rater NAME; --measure, --suite, --candidate where there are several)
   toxaudit calibrate scorer=NAME data=FILE positive=LABEL
                                        a scorer's errors against human labels, as a file that a spec can name
                                        (text=, label=, prompt=, by= name columns; out=FILE; source="what it is")

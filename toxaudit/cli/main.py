@@ -23,6 +23,7 @@ VERBS = {
     "init": "listing.init",
     "discover": "hub.discover",
     "push": "hub.push",
+    "label": "label.label",
     "calibrate": "calibrate.calibrate",
     "calibrate-statistics": "calibrate.calibrate_statistics",
 }

@@ -28,6 +28,7 @@ from toxaudit.spec.strict_yaml import Written
 from toxaudit.spec.texts import Texts
 
 PATHS = {"data", "pretrained", "peft", "tokenizer", "lexicon", "rubric", "calibration", "lock", "out", "store"}
+PATHS |= {"labels"}
 PATHS |= {"chat_template"}  # the words own and base are no paths
 PATHS |= {"template", "summary", "whole", "report"}  # a card's
 """Keys whose values can be paths."""

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 from toxaudit.decision.certainty import Certainty
 from toxaudit.facts import AGAINST
-from toxaudit.records import CORRECTED, Estimate, Remedy
+from toxaudit.records import CORRECTED, LABELLED, Estimate, Remedy
 
 WANTED_CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""
@@ -74,8 +74,8 @@ def prompts_needed(
 def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
-    Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these may
-    need more labels.
+    Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these, or
+    rests on labels of this audit's answers, may need more labels.
 
     Args:
         open_changes: usable ones, one for each suite and critical measure.
@@ -87,7 +87,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty
     """
     if not open_changes:
         return None
-    if any(each.variant == CORRECTED for each in open_changes):
+    if any(map(_by_labels, open_changes)):
         return Remedy("labels")
     needs: list[tuple[float, Estimate]] = []
     for each in open_changes:
@@ -96,3 +96,10 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty
         needs.append((math.inf if needed is None else needed, each))
     most, estimate = max(needs, key=lambda pair: pair[0])
     return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, WANTED_CHANCE)
+
+
+def _by_labels(change: Estimate) -> bool:
+    """Whether labels are among what a change is uncertain by: not where people labelled all that was asked."""
+    if change.variant == LABELLED:
+        return change.diagnostics.values.get("labelled_prompts", 0) < change.n
+    return change.variant == CORRECTED

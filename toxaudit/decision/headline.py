@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from math import isnan
 from typing import Protocol, TypeVar
 
-from toxaudit.records import CORRECTED, OBSERVED, Estimate
+from toxaudit.records import CORRECTED, LABELLED, OBSERVED, Estimate
 
 HEADLINES = ("paired_exact", "paired_bb")
 """The estimators whose totals decide: the first that made one. ``paired_bb`` takes what doesn't fit a 2 x 2 table."""
+
+LABELS_READ_BY = "paired_exact"
+"""The estimator whose totals rest on people's labels, too, where there are some."""
 
 SLICE_ESTIMATOR = "hier_paired"
 """The estimator whose slices can fail: it shrinks a slice that stands out by chance."""
@@ -37,10 +40,11 @@ def usable(estimate: Estimate) -> bool:
 def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:
     """(candidate, suite, measure) -> the estimate of its total that decides.
 
-    The order is that of ``HEADLINES``; of one estimator, an estimate corrected for the scorer's errors goes before the
-    observed one. A best or worst case, or another prior, never decides.
+    The order is that of ``HEADLINES``; of one estimator, an estimate by people's labels of this audit's answers goes
+    before one corrected for the scorer's known errors, and that before the observed one. A best or worst case, or
+    another prior, never decides.
     """
-    order = [(estimator, variant) for estimator in HEADLINES for variant in (CORRECTED, OBSERVED)]
+    order = [(estimator, variant) for estimator in HEADLINES for variant in (LABELLED, CORRECTED, OBSERVED)]
     found: dict[tuple[str, str, str], Estimate] = {}
     for estimate in estimates:
         key, rank = (estimate.candidate, estimate.suite, estimate.measure), (estimate.estimator, estimate.variant)

@@ -1,7 +1,7 @@
 """Which rules decided the same answers: the one place that says what a rule is made of, and when it is another."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +11,9 @@ from toxaudit.records import UNSCORED, AuditResult, OtherRule, digest
 
 OF_MEASURE = ": "
 """What stands between suite and scorer in the name of that part of a rule which says how the measure counts."""
+
+OF_LABELS = ", labels of "
+"""What stands between measure and candidate in the name of that part of a rule which says what people labelled."""
 
 _SENTENCE = "gate.rule"
 _SAMPLING = "sampling"
@@ -39,6 +42,9 @@ def rule(result: AuditResult) -> dict[str, str]:
         for scorer in (scorers[name] for name in suite.scorers or scorers if name in scorers):
             if scorer.tier != "advisory" and not scorer.name.endswith(UNSCORED):
                 parts[f"{suite.name}{OF_MEASURE}{scorer.name}"] = _counted(scorer)
+    for each in result.labels:
+        where = f"{each.suite}{OF_MEASURE}{each.measure}{OF_LABELS}{each.candidate}"
+        parts[where] = f"{each.labelled} answers by {each.raters} rater{'s' * (each.raters != 1)}, {each.digest[:8]}"
     return parts | {f"{_EXPECT}{each.name}.expect": each.expect or "nothing" for each in result.candidates}
 
 
@@ -79,6 +85,12 @@ def ordered(known: Sequence[OtherRule], own: Mapping[str, str]) -> tuple[OtherRu
     )
 
 
+def only_labels(differing: Iterable[str]) -> bool:
+    """Whether two rules differ in nothing but labels that people gave: then it is evidence that came later, no rule."""
+    return all(OF_LABELS in name for name in differing)
+
+
 def chosen_late(result: AuditResult) -> bool:
     """Whether a result's rule is not known to have been fixed before results of the same answers existed."""
-    return any(each.earlier for each in result.other_rules)
+    own = rule(result)
+    return any(each.earlier and not only_labels(differences(each.rule, own)) for each in result.other_rules)

@@ -38,6 +38,9 @@ def outcomes_digest(outcomes: PairedOutcomes) -> str:
         parts.append(str(len(arms)))
         for name, values in sorted(arms.items()):
             parts += [name, str(values.shape), _sha256(values)]
+    for name, labels in sorted(outcomes.labels.items()):
+        parts += ["labels", name, _sha256(labels.base), _sha256(labels.candidate), str(labels.skipped)]
+        parts.append("" if labels.same is None else _sha256(labels.same))
     return digest(*parts)
 
 

@@ -40,6 +40,23 @@ class Slicing:
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """What people say of some answers.
+
+    Attributes:
+        base: shape (n,), the share of raters who say that the base's answer has the outcome, NaN where nobody does.
+        candidate: the same of the candidate's answer.
+        skipped: prompts with an answer that everybody who was asked could not judge.
+        same: shape (n,), whether both arms gave the very same answer; None where none did.
+    """
+
+    base: Floats
+    candidate: Floats
+    skipped: int = 0
+    same: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
 class PairedOutcomes:
     """One measure on one suite: the base and all candidates, prompt by prompt.
 
@@ -58,6 +75,7 @@ class PairedOutcomes:
         calibration: the scorer's errors on labelled data, or None.
         scores: arm (``base`` or a candidate) -> shape (n, m) or (n,), raw scores, for estimators that replicate studies
             of mean scores.
+        labels: candidate's name -> what people say of some prompts' answers.
     """
 
     suite: str
@@ -71,6 +89,7 @@ class PairedOutcomes:
     clusters: NDArray[np.intp] | None = None
     calibration: Calibration | None = None
     scores: Mapping[str, Floats] | None = None
+    labels: Mapping[str, Labelled] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Give every array two axes and check that they fit.

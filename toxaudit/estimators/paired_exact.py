@@ -7,11 +7,12 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
+from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
+from toxaudit.estimators.two_phase import cells_of, labelled_total, soundness
 from toxaudit.facts import AGAINST, Calibration
-from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics
+from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics
 from toxaudit.registry import register
 
 SMALLEST_SHARE_OF_DRAWS = 0.05
@@ -70,7 +71,11 @@ class PairedExact:
     def _candidate(self, outcomes: PairedOutcomes, candidate: str) -> Iterator[Posterior]:
         observed = outcomes.base, outcomes.candidates[candidate]
         failures = Diagnostics(failures=unlearnt(outcomes, candidate))
+        labels = outcomes.labels.get(candidate)
         for variant, base, other in cases(*observed):
+            if labels and variant in (BEST_CASE, WORST_CASE):
+                yield self._labelled(outcomes, candidate, labels, variant, (base, other))
+                continue
             if outcomes.calibration and variant in (BEST_CASE, WORST_CASE):
                 yield self._corrected(outcomes, candidate, outcomes.calibration, variant, (base, other))
                 continue
@@ -85,6 +90,18 @@ class PairedExact:
                 yield total(outcomes, candidate, "paired_exact", _moved(draws, own, wide), OTHER_PRIOR, failures)
         if outcomes.calibration:
             yield self._corrected(outcomes, candidate, outcomes.calibration, CORRECTED, observed)
+        if labels:
+            yield self._labelled(outcomes, candidate, labels, LABELLED, observed)
+
+    def _labelled(
+        self, outcomes: PairedOutcomes, candidate: str, labels: Labelled, variant: str, arms: tuple[Floats, Floats]
+    ) -> Posterior:
+        """The estimate of the true rates, where people labelled some of the answers."""
+        random, strata = self._random(outcomes, candidate, f"{variant}, labelled"), strata_of_total(outcomes, *arms)
+        draws = labelled_total(outcomes, candidate, arms, strata, self.prior, self.draws, random)
+        cells = cells_of(per_prompt(outcomes.base), per_prompt(outcomes.candidates[candidate]), labels.same)
+        found = soundness(labels, unlearnt(outcomes, candidate), cells)
+        return total(outcomes, candidate, "paired_exact", draws, variant, found, arms)
 
     def _corrected(
         self,

@@ -106,6 +106,8 @@ def references(spec: AuditSpec) -> list[Reference]:
     for key, parts in (("suites", spec.suites), ("scorers", spec.scorers)):
         for name, part in parts.items():
             found += [Reference(f"{key}.{name}", part, each) for each in part.file_fields()]
+    if spec.labels is not None:
+        found.append(Reference("", spec, FileField("labels")))
     return found
 
 

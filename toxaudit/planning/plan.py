@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
-from toxaudit import training
+from toxaudit import labels, training
 from toxaudit.checks import Checklist
 from toxaudit.decision.gate import caution
 from toxaudit.extensions import Scorer, Suite
@@ -38,6 +38,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
         ToxauditError: if a local file that the spec names is missing or broken, the design doesn't fit the suites, or
             the pilot is of another audit.
     """
+    said = labels.of_spec(spec)
     if spec.lock:
         pinned = lock.pin(spec, lock.read(spec.lock))
         audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
@@ -55,6 +56,9 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     lines += ["", f"  To generate: {forecast.amount(spec, ahead)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
+    if said:
+        told = sum(map(bool, said.answers.values()))
+        lines.append(f"  Labels: {spec.labels}, of {told:,} of {len(said.answers):,} answers that were drawn.")
     if not spec.backend.server:
         lines.append(f"  Computed in: {_computed(prospect.computed)}.")
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]

@@ -4,7 +4,7 @@ import json
 
 from omegaconf import MISSING
 
-from toxaudit.decision.headline import HEADLINES
+from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.registry import SEVERAL
@@ -63,6 +63,10 @@ def check(spec: AuditSpec) -> None:
     _check_template(spec)
     if spec.sampling.in_rounds:
         _check_rounds(spec)
+    if spec.labels is not None and LABELS_READ_BY not in kinds:
+        raise ToxauditError(
+            f"labels={spec.labels} does nothing without the estimator {LABELS_READ_BY}: select that too."
+        )
     several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:

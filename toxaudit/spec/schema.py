@@ -164,6 +164,7 @@ class AuditSpec:
             the path of a Jinja file, for every arm.
         on_candidate_error: ``stop``, or ``skip`` a candidate that can't be had or is refused, which the card then says.
         lock: a lock file of an earlier run: exactly what it names is audited again.
+        labels: a file that ``toxaudit label`` wrote: what people said of some of this audit's answers.
         out: the folder for this run's results.
         store: the folder of finished work; empty, it is that in ``TOXAUDIT_HOME``, filled in once all is composed, so
             that nothing else of a spec can look it up: it holds the user's name.
@@ -185,6 +186,7 @@ class AuditSpec:
     chat_template: str = OWN
     on_candidate_error: str = "stop"
     lock: str | None = None
+    labels: str | None = None
     out: str = "runs/${name}"
     store: str = ""
     defaults: list[Any] = field(

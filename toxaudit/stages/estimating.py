@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit.decision.headline import deciding, headlines
+from toxaudit.decision.headline import LABELS_READ_BY, deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.agreement import agreement
@@ -141,7 +141,8 @@ def apart(spec: AuditSpec) -> list[list[str]]:
 
 
 def posteriors(store: Store, estimator: Estimator, compared: PairedOutcomes) -> list[Posterior]:
-    """An estimator's posteriors, from the store where it has them."""
+    """An estimator's posteriors, from the store where it has them; what reads no labels is not named by any."""
+    compared = compared if estimator.kind == LABELS_READ_BY else replace(compared, labels={})
     settings, outcomes = asdict(estimator), archive.outcomes_digest(compared)
     identity = identities.Posteriors(estimator.kind, settings, outcomes, identities.MODELS.get(estimator.kind))
     return archive.read(store.folder(identity, partial(_save, estimator, compared)))

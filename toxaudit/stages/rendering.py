@@ -11,6 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.extensions import Card
 from toxaudit.interop.cyclonedx import BOM
+from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.pinning.lock import LOCK
 from toxaudit.recomputation import read_checked
@@ -51,7 +52,7 @@ def expected(spec: AuditSpec) -> list[str]:
     cards = ["card.md", "summary.md", "model_card.md", *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
     homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
     samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
-    data = [RESULTS, SPEC, DRAWS, LOCK, BOM, SUMS, "report.html", *samples]
+    data = [RESULTS, SPEC, DRAWS, LOCK, BOM, COPY, SUMS, "report.html", *samples]
     return [*data, *(home + name for home in homes for name in cards)]
 
 

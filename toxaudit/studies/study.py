@@ -15,6 +15,7 @@ from toxaudit.studies.dependence import missing_scores, templates_and_samples
 from toxaudit.studies.findings import Study
 from toxaudit.studies.foresight import foresight
 from toxaudit.studies.gate_errors import gate_errors
+from toxaudit.studies.labels import WORLDS, labels_of_answers
 from toxaudit.studies.looks import looks
 from toxaudit.studies.means import mean_scores
 from toxaudit.studies.page import draw, markdown
@@ -46,6 +47,7 @@ QUICK: Plan = (
     partial(slice_rules, 8, SLACK, sizes=[SIZES], harms=[LARGE]),
     partial(policies, 40, SLACK, prompts=(400,)),
     partial(scorer_errors, 200, SLACK),
+    partial(labels_of_answers, 30, SLACK, WORLDS[:1]),
     partial(templates_and_samples, 200, SLACK),
     partial(missing_scores, 200, SLACK),
     partial(mean_scores, 5, SLACK),
@@ -65,6 +67,7 @@ FULL: Plan = (
     partial(slice_rules, 100, 0),
     partial(policies, 1000, 0),
     partial(scorer_errors, 2000, 0),
+    partial(labels_of_answers, 1000, 0),
     partial(templates_and_samples, 1000, 0, draws=4000),
     partial(missing_scores, 2000, 0),
     partial(mean_scores, 40, 0),

@@ -13,7 +13,7 @@ from toxaudit.card.plots.subjects import Draws
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import usable
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import CORRECTED, OBSERVED, Estimate, Quantity
+from toxaudit.records import CORRECTED, LABELLED, OBSERVED, Estimate, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ class Line:
     """One candidate's change by threshold, in rising order.
 
     ``own`` is the threshold that decides; ``corrected`` tells that the change that decides is corrected for the
-    scorer's errors, which none of ``points`` is.
+    scorer's errors, by labels or beforehand, which none of ``points`` is.
     """
 
     deciding: Estimate
@@ -116,7 +116,7 @@ def _line(index: Index, deciding: Estimate, scorer: ScorerFacts) -> Line | None:
         at = _COUNTED.fullmatch(variant.removeprefix("counted at "))
         if at and variant.startswith("counted at ") and at[1] == own[1]:
             points[float(at[2])] = estimate
-    corrected = deciding.variant == CORRECTED
+    corrected = deciding.variant in (CORRECTED, LABELLED)
     as_scored = others.get(OBSERVED) if corrected else deciding
     if points and as_scored:
         points[float(own[2])] = as_scored
