@@ -254,7 +254,7 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(again, finished, monkeyp
         pytest.param("base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}),
     ],
 )
-def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
+def test_only_what_a_setting_changes_is_made_anew(again, without_plots, override, made_anew):
     before = store_of(again)
     assert main(["audit=tiny", override]) in (0, 1, 2)
     assert kinds(before, store_of(again)) == made_anew
