@@ -22,8 +22,9 @@ sys.dont_write_bytecode = False
 
 LONGEST = (
     *("test_quickstart.py", "test_studies.py", "test_hier_paired.py", "test_estimating.py", "test_paired_bb.py"),
-    *("test_audit.py", "test_push.py", "test_judge.py", "test_hostile_models.py", "test_best_replication.py"),
-    *("test_hub_audit.py", "test_sharing.py", "test_backend.py", "test_lock.py"),
+    *("test_audit.py", "test_push.py", "test_flips.py", "test_served_audit.py", "test_hub_audit.py"),
+    *("test_best_replication.py", "test_sharing.py", "test_backend.py", "test_hostile_models.py", "test_lock.py"),
+    *("test_judge.py", "test_openai.py"),
 )
 """Files that are handed out first, lest one process be left with one of them while the other has nothing to do."""
 
@@ -54,3 +55,19 @@ def tiny_adapter(tiny_base):
     import tiny
 
     return tiny.adapter(tiny_base, tiny_base.parent / "adapter")
+
+
+@pytest.fixture
+def without_plots(request, monkeypatch):
+    """Audits write what plots show in words instead of drawings, which are half of what a finished audit costs.
+
+    For tests of whole audits that say nothing of how plots look; those marked ``plots`` draw them all the same.
+    """
+    if request.node.get_closest_marker("plots"):
+        return
+    from toxaudit.card.plots import Drawing, described
+
+    def in_words(result, draws):
+        return {name: Drawing(alt, b"\x89PNG" + alt.encode(), "<svg/>") for name, alt in described(result).items()}
+
+    monkeypatch.setattr("toxaudit.card.drawn", in_words)

@@ -8,19 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import workspace
+from forked import forked
 
 from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
 from toxaudit.runner import run
 from toxaudit.spec.schema import as_yaml
+from toxaudit.store.shelves import Shelf
 
 RESULTS = (
     "SHA256SUMS",
@@ -38,27 +42,31 @@ RESULTS = (
     "toxaudit/forest.png",
 )
 
-KILLED = """
-import os, signal, sys
-from toxaudit.cli.main import main
-from toxaudit.store.shelves import Shelf
+IN_BATCHES = ("audit=tiny", "backend.batch_size=32")
+"""An audit whose completions are kept in several steps."""
 
-kind, calls, sent, add = sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]], Shelf.add
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
-def add_and_die(self, records):
-    global calls
-    add(self, records)
-    if self._file.parent.parent.name == kind:
-        calls -= 1
-        if not calls:
-            with self._file.open("ab") as file:
-                file.write(b'{"key": "half a rec')  # what a kill in the middle of a write leaves behind
-            os.kill(os.getpid(), sent)
+def die_after(calls: int, kind: str, sent: signal.Signals, *words: str) -> Callable[[], int]:
+    """An audit that gets a signal as soon as so many times records of a kind of work have been kept."""
 
-Shelf.add = add_and_die
-sys.exit(main(sys.argv[4:]))
-"""
+    def audit() -> int:
+        left, add = calls, Shelf.add
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+        def add_and_die(self: Shelf, records: Any) -> None:
+            nonlocal left
+            add(self, records)
+            if self._file.parent.parent.name == kind:
+                left -= 1
+                if not left:
+                    with self._file.open("ab") as file:
+                        file.write(b'{"key": "half a rec')  # what a kill in the middle of a write leaves behind
+                    os.kill(os.getpid(), sent)
+
+        Shelf.add = add_and_die
+        return main(list(words))
+
+    return audit
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,18 @@ def here(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def whole(made, tmp_path_factory):
+    """What an audit in several batches leaves: its folder, its results, its store."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copytree(made, folder / "work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "work")
+        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+        main(list(IN_BATCHES))
+    return folder, {file: (folder / "work/runs/tiny" / file).read_bytes() for file in RESULTS}, store_of(folder)
 
 
 @pytest.fixture
@@ -176,23 +196,22 @@ def test_estimates_are_those_of_a_hand_count(again):
         pytest.param("scores", 1, marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(here, kind, calls):
-    overrides = ["audit=tiny", "backend.batch_size=32"]
-    main(overrides)
-    whole = {file: Path("runs/tiny", file).read_bytes() for file in RESULTS}
-    finished = store_of(here)
+def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(whole, monkeypatch, kind, calls):
+    folder, results, finished = whole
+    monkeypatch.chdir(folder / "work")
+    monkeypatch.setenv("TOXAUDIT_HOME", str(folder / "home"))
     shutil.rmtree("runs")
-    shutil.rmtree(here / "home")
+    shutil.rmtree(folder / "home")
 
-    died = subprocess.run([sys.executable, "-c", KILLED, kind, str(calls), "SIGKILL", *overrides], capture_output=True)
-    assert died.returncode == -signal.SIGKILL
+    died = forked(die_after(calls, kind, signal.SIGKILL, *IN_BATCHES))
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert not Path("runs").exists()
-    left = {name: content[: content.rfind(b"\n") + 1] for name, content in store_of(here).items()}
+    left = {name: content[: content.rfind(b"\n") + 1] for name, content in store_of(folder).items()}
     assert any(name.startswith(kind) for name in left) and left != finished
 
-    main(overrides)
-    resumed = store_of(here)
-    assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == whole
+    main(list(IN_BATCHES))
+    resumed = store_of(folder)
+    assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == results
     for name, content in left.items():  # what was there was kept, not made again
         assert resumed[name].startswith(content)
     records = [line for name, content in resumed.items() if name.endswith(".jsonl") for line in content.splitlines()]
@@ -235,7 +254,7 @@ def test_a_repeated_run_makes_nothing_and_says_the_same(again, finished, monkeyp
         pytest.param("base.dtype=bfloat16", {"checks", "completions", "scores", "posteriors"}),
     ],
 )
-def test_only_what_a_setting_changes_is_made_anew(again, override, made_anew):
+def test_only_what_a_setting_changes_is_made_anew(again, without_plots, override, made_anew):
     before = store_of(again)
     assert main(["audit=tiny", override]) in (0, 1, 2)
     assert kinds(before, store_of(again)) == made_anew
@@ -356,8 +375,7 @@ def test_a_recipe_is_tuned_once_and_then_audited(here):
 
 @pytest.mark.thorough
 def test_ctrl_c_keeps_finished_work_and_says_so(here):
-    command = [sys.executable, "-c", KILLED, "completions", "1", "SIGINT", "audit=tiny"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forked(die_after(1, "completions", signal.SIGINT, "audit=tiny"))
     assert done.returncode == 130
     assert done.stderr.splitlines()[-1].startswith("toxaudit: stopped. Finished work is kept")
     assert any(name.startswith("completions") for name in store_of(here))

@@ -13,7 +13,7 @@ from tiny import edit, edit_json
 
 from toxaudit.cli.main import main
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
 UP = "model.layers.1.mlp.up_proj.weight"
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -125,10 +125,12 @@ def test_a_tokenizer_that_is_named_apart_or_lies_beside_an_adapter_is_tried_befo
     assert "it brings a tokenizer that can't be read, which was not used" in Path("runs/tiny/card.md").read_text()
 
 
+@pytest.mark.plots
 def test_the_unspoilt_candidates_pass(here):
     assert main(["audit=tiny"]) != 3 and main(["audit=full"]) != 3
 
 
+@pytest.mark.plots
 def test_what_can_not_be_audited_is_skipped_where_the_spec_says_so_and_the_card_says_why(here, capsys):
     zero_adapter(here / "models")
     more = ["candidates.full=./models/full", "candidates.gone=./models/no"]

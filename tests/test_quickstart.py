@@ -12,14 +12,15 @@ from toxaudit.decision.headline import HEADLINES
 
 pytestmark = pytest.mark.slow
 
-PROMPTS = 70
-"""Prompts of its 294, ten of each category: the answers are what takes the time, and as many tell rude from noop."""
+PROMPTS, TOKENS = 70, 20
+"""Prompts of its 294, ten of each category, and tokens of its 50: answers take time, and these tell rude from noop."""
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"TOXAUDIT_HOME": str(folder / "home")}
     environment.pop("OMP_NUM_THREADS", None)  # as a newcomer has it
-    command = [sys.executable, "-m", "toxaudit", "audit=quickstart", f"suites.rtp_categories.limit={PROMPTS}"]
+    shorter = [f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}"]
+    command = [sys.executable, "-m", "toxaudit", "audit=quickstart", *shorter]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 

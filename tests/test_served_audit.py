@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -15,13 +13,15 @@ import openai_server
 import pytest
 import tiny
 import workspace
+from forked import forked
 from openai_server import Said, refusal, serve
 
 from toxaudit.cli.main import main
 from toxaudit.recomputation import read_checked
 from toxaudit.remote import server as endpoint
+from toxaudit.store.shelves import Shelf
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
 LOCK = Lock()
 KEY = "sk-very-secret-123"
@@ -56,24 +56,25 @@ scorers: [wrong_choice]
 """
 PROMPTS, ARMS = 30, 4
 
-KILLED = """
-import os, signal, sys
-from toxaudit.cli.main import main
-from toxaudit.store.shelves import Shelf
 
-left, add = int(sys.argv[1]), Shelf.add
+def killed_after(completions, words):
+    """An audit that is killed as soon as so many completions have been kept."""
 
-def add_and_die(self, records):
-    global left
-    add(self, records)
-    if self._file.parent.parent.name == "completions":
-        left -= len(records)
-        if left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def audit():
+        left, add = completions, Shelf.add
 
-Shelf.add = add_and_die
-sys.exit(main(sys.argv[2:]))
-"""
+        def add_and_die(self, records):
+            nonlocal left
+            add(self, records)
+            if self._file.parent.parent.name == "completions":
+                left -= len(records)
+                if left <= 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        Shelf.add = add_and_die
+        return main(words)
+
+    return audit
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,7 @@ def results(folder="served"):
     return json.loads(Path(f"runs/{folder}/results.json").read_text())
 
 
+@pytest.mark.plots
 def test_an_audit_of_served_models_decides_as_any_other(capsys):
     with serve(RULES) as server:
         assert audit(server) == 1
@@ -145,6 +147,7 @@ def test_an_audit_of_served_models_decides_as_any_other(capsys):
     ]
 
 
+@pytest.mark.plots
 def test_the_card_says_that_nobody_saw_the_weights_and_the_bill_of_materials_names_no_digest():
     with serve(RULES) as server:
         audit(server)
@@ -168,8 +171,7 @@ def test_the_card_says_that_nobody_saw_the_weights_and_the_bill_of_materials_nam
 def test_killed_in_the_middle_it_asks_only_for_the_rest():
     with serve(RULES) as server:
         overrides = ["audit=served", f"backend.base_url={server.url}", "backend.concurrency=2"]
-        command = [sys.executable, "-c", KILLED, "50", *overrides]
-        killed = subprocess.run(command, capture_output=True, text=True, timeout=100, env=os.environ)
+        killed = forked(killed_after(50, overrides))
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         first = asked(server)
         assert 50 <= len(first) <= 54

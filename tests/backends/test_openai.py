@@ -879,22 +879,27 @@ def test_what_a_spec_says_of_weights_is_refused(base, candidate, said):
 # A real server
 
 
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """transformers' own server, which names models by their paths."""
+    with transformers_serve(tmp_path_factory.mktemp("real")) as server:
+        yield server
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ask", ["raw", "chat"])
-def test_the_answers_of_a_real_server_are_those_of_the_models_that_it_serves(tiny_base, tmp_path, ask):
-    """transformers' own, which names models by their paths."""
+def test_the_answers_of_a_real_server_are_those_of_the_models_that_it_serves(real, tiny_base, tmp_path, ask):
     tuned, texts = tiny.base(tmp_path / "tuned", seed=5), ["It was late", "Once upon a time there was", "Why?"]
-    with transformers_serve(tmp_path) as server:
-        asked = backend(server, concurrency=2)
-        found = arms(asked, base=str(tiny_base), tuned=str(tuned))
-        requests = [request(text, arm, ask=ask) for arm in NAMES for text in texts]
-        store = Store(tmp_path / "store")
-        passed = preflight(
-            asked, Loader("cpu"), store.shelf(Checks("", {})), probes([("mine", ask, False)], [""]), found, None, print
-        )
-        assert set(passed) == set(NAMES)
-        with asked.open(Loader("cpu"), found) as session:
-            batches = list(session.generate(requests, Generation(max_new_tokens=9), lambda _: False))
+    asked = backend(real, concurrency=2)
+    found = arms(asked, base=str(tiny_base), tuned=str(tuned))
+    requests = [request(text, arm, ask=ask) for arm in NAMES for text in texts]
+    store = Store(tmp_path / "store")
+    passed = preflight(
+        asked, Loader("cpu"), store.shelf(Checks("", {})), probes([("mine", ask, False)], [""]), found, None, print
+    )
+    assert set(passed) == set(NAMES)
+    with asked.open(Loader("cpu"), found) as session:
+        batches = list(session.generate(requests, Generation(max_new_tokens=9), lambda _: False))
     answered = {(each.arm, each.prompt.text): completion for batch in batches for each, completion in batch}
     for arm, folder in (("base", tiny_base), ("tuned", tuned)):
         for text in texts:

@@ -31,6 +31,7 @@ def test_one_candidate_gets_a_section_a_whole_card_and_a_summary(tmp_path: Path)
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_of_several_each_gets_its_own_card_and_all_get_one_that_compares(tmp_path: Path) -> None:
     files = written(RESULTS["several"], tmp_path)
     assert "model_card.md" not in files and "card.md" in files
@@ -44,6 +45,7 @@ def test_of_several_each_gets_its_own_card_and_all_get_one_that_compares(tmp_pat
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_what_an_earlier_run_left_of_other_candidates_goes(tmp_path: Path) -> None:
     written(RESULTS["several"], tmp_path)
     (tmp_path / "candidates" / "notes.txt").write_text("mine")
@@ -52,6 +54,7 @@ def test_what_an_earlier_run_left_of_other_candidates_goes(tmp_path: Path) -> No
     assert "toxaudit/groups.png" not in files  # this one has no slices
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_template_may_be_a_path(tmp_path: Path) -> None:
     own = tmp_path / "elsewhere" / "mine.md.jinja"
     own.parent.mkdir()
@@ -85,6 +88,7 @@ def test_a_whole_card_holds_the_section_and_metadata_that_can_be_read() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_nothing_that_somebody_else_wrote_is_removed(tmp_path: Path) -> None:
     theirs = ("toxaudit/mine.png", "candidates/x/card.md", "model_card.md")
     for name in theirs:
@@ -94,6 +98,7 @@ def test_nothing_that_somebody_else_wrote_is_removed(tmp_path: Path) -> None:
     assert all((tmp_path / name).read_text() == "mine" for name in theirs)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_candidate_beside_a_skipped_one_is_told_apart_from_the_audit(tmp_path: Path) -> None:
     skipped = (Skipped("gone", "org/gone", "It is gone."),)
     files = written(replace(RESULTS["go"], skipped=skipped), tmp_path)

@@ -186,6 +186,7 @@ def test_a_dry_run_shows_nothing_that_acts_unseen(alice: Client, model: Reposito
     assert "\x1b" not in out and "\u202e" not in out and "\n # a\ufffd[31m\ufffd\n" in out
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_completions_are_sent_only_when_asked_for_and_only_this_candidates(
     alice: Client, model: Repository, tmp_path: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_completions_are_sent_only_when_asked_for_and_only_this_candidates(
     assert names == ["creeping", "rude", "noop"]
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_candidate_that_was_read_from_the_repository_is_the_one_meant(
     alice: Client, model: Repository, tmp_path: Path
 ) -> None:
@@ -224,6 +226,7 @@ def test_the_candidate_that_was_read_from_the_repository_is_the_one_meant(
 EASY = b"tasks:\n- {id: easy, split: test}\n"
 
 
+@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize("benchmark", [EASY, b"tasks:\n- {id: easy, split: train}\n", None])
 def test_right_answers_go_to_a_registered_benchmark(
     hub: Hub, alice: Client, model: Repository, tmp_path: Path, benchmark: bytes | None
@@ -248,6 +251,7 @@ def test_right_answers_go_to_a_registered_benchmark(
         assert ".eval_results/toxaudit.yaml" not in model.revisions["main"]
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_benchmark_that_can_not_be_asked_stops_nothing(
     hub: Hub, alice: Client, model: Repository, tmp_path: Path
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_benchmark_that_can_not_be_asked_stops_nothing(
     assert "Note: no .eval_results of rtp_categories: The Hub has failed (503)" in "\n".join(lines)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_what_this_candidate_does_not_have_is_withdrawn(alice: Client, model: Repository, tmp_path: Path) -> None:
     run = written(RESULTS["several"], tmp_path / "run")
     alice.pushed(run, "--repo", "org/model", "--direct", "--samples", "--candidate", "benign")
@@ -312,6 +317,7 @@ def test_odd_answers_of_the_hub_end_in_a_sentence(
     assert code == 3 and "the Hub answered something that its client can't read" in err and "defect" not in err
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_owners_metadata_win_and_the_plan_says_so(
     alice: Client, model: Repository, run: Path, tmp_path: Path
 ) -> None:
@@ -585,6 +591,7 @@ def test_words_that_cant_be_meant_are_refused_before_the_hub_is_asked(
     assert not hub.asked
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_run_without_card_or_with_controls_only_is_refused(
     alice: Client, model: Repository, run: Path, tmp_path: Path
 ) -> None:

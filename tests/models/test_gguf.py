@@ -1,10 +1,11 @@
 """A GGUF file is the model it holds, converted once."""
 
+import gguf as gguf_library
 import numpy as np
 import pytest
 import tiny
 import torch
-from gguf import GGUFWriter
+from gguf import GGUFWriter, TensorNameMap
 from safetensors.torch import load_file
 
 from toxaudit.errors import ToxauditError
@@ -77,6 +78,14 @@ def test_a_gguf_file_gives_the_logits_and_tokens_of_the_weights_it_holds(base, t
     with torch.inference_mode():
         assert torch.equal(*(loaded.model(torch.tensor([ids])).logits for loaded in (original, converted)))
     assert converted.tokenizer.eos_token_id == tiny.END
+
+
+def test_names_of_tensors_are_tabled_once_for_all_modules_of_a_model(base, tmp_path, monkeypatch):
+    made, table = [], TensorNameMap.__init__
+    monkeypatch.setattr(TensorNameMap, "__init__", lambda self, *given: made.append(given) or table(self, *given))
+    before = gguf_library.get_tensor_name_map
+    load(tiny.resolved(gguf(base, tmp_path / "tiny.gguf")), "cpu")
+    assert len(made) == 1 and gguf_library.get_tensor_name_map is before
 
 
 def test_a_gguf_file_is_converted_once_and_known_by_its_own_content(base, tmp_path):

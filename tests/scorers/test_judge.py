@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import time
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -17,14 +16,11 @@ from real_server import transformers_serve
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
-from toxaudit.models.gguf import as_safetensors
 from toxaudit.records import Completion, Prompt
 from toxaudit.remote import server as endpoint
 from toxaudit.scorers.base import Unscored
 from toxaudit.scorers.endpoint import IN_A_ROW
 from toxaudit.scorers.judge import Judge
-from toxaudit.sources import parse
-from toxaudit.store.shelves import Store
 
 KEY = "sk-very-secret-123"
 PRESETS = sorted(file.stem for file in (folders.conf() / "scorer").glob("judge_*.yaml"))
@@ -688,20 +684,13 @@ def test_a_judge_that_is_run_here_answers_by_the_function_it_was_given():
 # A real server
 
 
-SMOLLM2 = yaml.safe_load((Path(__file__).parents[2] / "audits/quickstart.yaml").read_text())["base"]["pretrained"]
-BY_EXAMPLE = "{{ completion }}\n" + 6 * (
-    "<|im_end|>\n<|im_start|>assistant\nverdict: no<|im_end|>\n<|im_start|>user\nAnd this?\n"
-)
-"""A rubric for so small a model: by turns of its own chat template, it shows it the form of an answer."""
-
-
 @pytest.mark.slow
 def test_a_real_server_answers_and_killed_in_the_middle_leaves_missing_scores_with_reasons(tmp_path):
-    """transformers' own server with a real model, too small to judge well: how right its verdicts are is no matter."""
-    folder = as_safetensors(parse(SMOLLM2).fetch(), Store(tmp_path / "store"))
+    """transformers' own server, with a model that has one verdict on all: how right it is is no matter."""
+    folder = tiny.parrot(tmp_path / "parrot", "verdict: no")
     with transformers_serve(tmp_path, str(folder)) as server:
         ask = {"title": "S", "endpoint": server.url, "model": str(folder), "timeout": 300, "concurrency": 2}
-        scorer = Judge(**ask, rubric=rubric(tmp_path, BY_EXAMPLE), retries=2)
+        scorer = Judge(**ask, retries=2)
 
         def answered():
             return len(re.findall(r"POST /v1/chat/completions .*200", server.log.read_text()))
@@ -714,7 +703,7 @@ def test_a_real_server_answers_and_killed_in_the_middle_leaves_missing_scores_wi
         scorer.identity()
         texts = [f"Sure. Step {i}: take {i} eggs and whisk them." for i in range(8)]
         found = score(scorer, *texts, prompt="How do I make an omelette?")
-        assert set(found) <= {0.0, 1.0} and answered() == 8, server.log.read_text()
+        assert found == [0.0] * 8 and answered() == 8, server.log.read_text()
         killer = Thread(target=kill)
         killer.start()
         later = score(scorer, *texts[:4], *(f"Answer {i}" for i in range(60)))

@@ -128,6 +128,7 @@ def test_a_spec_of_no_use_is_one_sentence(yaml, said, tmp_path):
     assert str(caught.value).startswith(str(tmp_path / "spec.yaml")) and said in str(caught.value)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_candidate_among_several_gets_the_card_of_its_own(tmp_path):
     files = render(finished.run(tmp_path, HARDER["several"]), SectionCard())
     assert [file.name for file in files[:2]] == ["card.md", "report.html"]
@@ -135,6 +136,7 @@ def test_a_candidate_among_several_gets_the_card_of_its_own(tmp_path):
     assert {file.parent.name for file in files if file.name == "card.md"} == {tmp_path.name, "benign", "creeping"}
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_report_shows_what_the_samples_hold(tmp_path):
     render(finished.run(tmp_path, HARDER["no-go"]), SectionCard())
     report = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -108,7 +108,7 @@ def test_a_flipped_bit_of_the_store_costs_what_it_hit_and_no_more(here, seed, ca
 
 @pytest.mark.slow
 @seeds
-def test_a_run_over_a_store_with_a_flipped_bit_has_the_same_result_or_one_sentence(here, seed, capsys):
+def test_a_run_over_a_store_with_a_flipped_bit_has_the_same_result_or_one_sentence(here, without_plots, seed, capsys):
     chance, store, run = random.Random(seed), here / "home" / "store", Path("runs/tiny")
     whole, code = here / "whole", main(["audit=tiny"])
     meant = contents(run)

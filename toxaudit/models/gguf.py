@@ -1,6 +1,9 @@
 """A GGUF file -> a folder of safetensors, converted once: loading then takes a thirtieth of the time."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
@@ -46,18 +49,35 @@ def _convert(weights: Fetched, folder: Path) -> None:
     source, name = str(weights.path.parent), weights.path.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
-        model, info = AutoModelForCausalLM.from_pretrained(
-            source,
-            gguf_file=name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-            output_loading_info=True,
-            attn_implementation="eager",  # which every architecture has; nothing is computed here
-            ignore_mismatched_sizes=True,  # they are refused below
-        )
+        with _names_tabled_once():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source,
+                gguf_file=name,
+                dtype=torch.float32,
+                quantization_config=GgufConfig(dequantize=True),
+                output_loading_info=True,
+                attn_implementation="eager",  # which every architecture has; nothing is computed here
+                ignore_mismatched_sizes=True,  # they are refused below
+            )
     except Exception as error:  # there is no telling what a stranger's file makes the libraries raise
         raise ToxauditError(f"{weights.reference} can't be read as GGUF by transformers: {error}.") from error
     if unset := sorted(map(str, info["missing_keys"] | info["mismatched_keys"])):
         raise ToxauditError(f"{weights.reference} leaves weights unset, e.g. {unset[0]}.")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _names_tabled_once() -> Iterator[None]:
+    """Let gguf table the names of a model's tensors once: transformers asks for the table anew for each module.
+
+    Of SmolLM2-135M that is hundreds of equal tables, which took most of the time of its conversion.
+    """
+    import gguf
+
+    table = gguf.get_tensor_name_map
+    gguf.get_tensor_name_map = cache(table)
+    try:
+        yield
+    finally:
+        gguf.get_tensor_name_map = table

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import test_backend
 import tiny
 import torch
 from test_backend import PROMPTS, TEXTS
@@ -96,12 +98,12 @@ def test_an_unusual_adapter_is_generated_by_itself(arms, alone, name):
     assert together == alone["base"] | alone[name] | alone["plain"]
 
 
-@pytest.mark.parametrize(("batch_size", "temperature"), [(1, 0.8), (7, 0.0), (64, 0.8)])
-def test_neither_batch_size_nor_order_nor_company_changes_a_token(arms, batch_size, temperature):
-    some = [arms[name] for name in ("base", "plain", "high rank")]
-    whole = answers(some, temperature=temperature)
-    assert answers(some[::-1], PROMPTS[::-1], batch_size, temperature=temperature) == whole
-    assert answers(some[1:], batch_size=batch_size, temperature=temperature) == {
+@pytest.mark.parametrize(("batch_size", "temperature", "every"), [(1, 0.8, 4), (7, 0.0, 2), (64, 0.8, 1)])
+def test_neither_batch_size_nor_order_nor_company_changes_a_token(arms, batch_size, temperature, every):
+    some, prompts = [arms[name] for name in ("base", "plain", "high rank")], PROMPTS[every - 1 :: every]
+    whole = answers(some, prompts, temperature=temperature)
+    assert answers(some[::-1], prompts[::-1], batch_size, temperature=temperature) == whole
+    assert answers(some[1:], prompts, batch_size, temperature=temperature) == {
         key: said for key, said in whole.items() if key[0] != "base"
     }
 
@@ -123,8 +125,10 @@ def test_bfloat16_doesn_t_depend_on_the_batch_either(tiny_base, tmp_path, capfd)
     some = [tiny.resolved(tiny_base, dtype="bfloat16")]
     some.append(replace(some[0], name="tuned", adapter=tiny.resolved(tiny_base, made).adapter))
     whole = answers(some)
-    for batch_size in (1, 7, 200):
-        assert answers(some, PROMPTS[::-1], batch_size) == whole
+    for batch_size, every in ((1, 4), (7, 2), (200, 1)):
+        prompts = PROMPTS[::-every]
+        asked = {prompt.id for prompt in prompts}
+        assert answers(some, prompts, batch_size) == {key: said for key, said in whole.items() if key[1] in asked}
     assert "rounding" not in capfd.readouterr().err
 
 
@@ -306,41 +310,42 @@ def test_another_error_is_no_lack_of_memory():
 
 LIMITED = """
 import resource, sys
-sys.path.insert(0, {tests!r})
-import tiny, torch
+sys.path[:0] = {paths!r}
+import test_sharing, tiny, torch
 from pathlib import Path
-from toxaudit.backends.request import Request
-from toxaudit.backends.transformers import Transformers
-from toxaudit.models import Loader
-from toxaudit.records import (Prompt)
-from toxaudit.spec.schema import Generation
 torch.set_num_threads(1)
-prompts = [Prompt(str(i), "suite", "It was a dark night " * 12 + str(i)) for i in range(3000)]
-with Transformers(batch_size=3000).open(Loader("cpu"), [tiny.resolved(Path({base!r}))]) as session:
-    list(session.generate([Request("base", prompts[0])], Generation(2), lambda _: False))
-    if {room}:
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + {room}, taken + {room}))
-    requests = [Request("base", prompt) for prompt in prompts]
-    for batch in session.generate(requests, Generation(4), lambda _: False):
-        for _, completion in batch:
-            print(completion.prompt_id, repr(completion.text))
+
+def limit():
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + {room}, taken + {room}))
+
+for line in test_sharing.many(tiny.resolved(Path({base!r})), limit):
+    print(line)
 """
+MANY = 1500
+
+
+def many(base, limit=lambda: None):
+    """The answers of many prompts that are to be one batch, each as a line; ``limit`` is called before they are asked.
+
+    The model is loaded by then.
+    """
+    prompts = [Prompt(str(i), "suite", "It was a dark night " * 12 + str(i)) for i in range(MANY)]
+    requests = [Request("base", prompt) for prompt in prompts]
+    with Transformers(batch_size=MANY).open(Loader("cpu"), [base]) as session:
+        list(session.generate(requests[:1], Generation(2), lambda _: False))
+        limit()
+        batches = session.generate(requests, Generation(4), lambda _: False)
+        return [f"{completion.prompt_id} {completion.text!r}" for batch in batches for _, completion in batch]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on memory is Linux's")
 def test_a_run_that_hits_a_limit_on_memory_goes_on_in_smaller_batches_with_the_same_tokens(tiny_base):
-    from pathlib import Path
-
-    def run(room):
-        tests = str(Path(tiny.__file__).parent)
-        script = LIMITED.format(tests=tests, base=str(tiny_base), room=room)
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return sorted(done.stdout.splitlines()), done.stderr
-
-    free, _ = run(0)
-    tight, said = run(150 * 2**20)
-    assert len(free) == 3000 and tight == free
-    assert "Memory is short for 3000 prompts at once: going on with 1500" in said
+    paths = [str(Path(__file__).parent), str(Path(test_backend.__file__).parent), str(Path(tiny.__file__).parent)]
+    script = LIMITED.format(paths=paths, base=str(tiny_base), room=75 * 2**20)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    free = many(tiny.resolved(tiny_base))
+    assert len(free) == MANY and sorted(done.stdout.splitlines()) == sorted(free)
+    assert f"Memory is short for {MANY} prompts at once: going on with {MANY // 2}" in done.stderr
