@@ -12,7 +12,7 @@ from toxaudit.card import render_card
 from toxaudit.decision.estimand import estimands
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Estimand
-from toxaudit.records import AuditResult
+from toxaudit.records import CORRECTED, LABELLED, AuditResult
 from toxaudit.results import read_result
 
 GO = HARDER["go"]
@@ -86,6 +86,9 @@ def test_the_facts_of_it_stand_in_the_results() -> None:
     )
     (corrected,) = estimands(HARDER["corrected-scorer"])
     assert corrected.labelled == ("toxicity_bilstm",) and corrected.temperature is None
+    changed = HARDER["corrected-scorer"]
+    totals = tuple(replace(e, variant=LABELLED) if e.variant == CORRECTED else e for e in changed.estimates)
+    assert estimands(replace(changed, estimates=totals)) == (corrected,)  # of this very audit's answers, too
 
 
 def test_results_that_say_another_estimand_are_refused_and_older_ones_that_say_none_are_read(tmp_path) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from toxaudit.decision.headline import headlines
 from toxaudit.facts import Estimand, SuiteFacts
-from toxaudit.records import CORRECTED, AuditResult, Estimate
+from toxaudit.records import CORRECTED, LABELLED, AuditResult, Estimate
 
 
 def estimands(result: AuditResult) -> tuple[Estimand, ...]:
@@ -26,7 +26,7 @@ def _of_suite(result: AuditResult, suite: SuiteFacts, deciding: list[Estimate]) 
         samples=1 if suite.choices else made.samples,
         strata=suite.strata,
         shares=shares if suite.strata else None,
-        labelled=_measures(each for each in deciding if each.variant == CORRECTED),
+        labelled=_measures(each for each in deciding if each.variant in (CORRECTED, LABELLED)),
         excluding=_measures(each for each in deciding if each.n < suite.n or any(each.missing.values())),
     )
 
