@@ -122,6 +122,7 @@ def release(content: dict[str, Any]) -> None:
         (lambda c: c["estimates"][0].update(n=3500), "'estimates.0.n' is 3500, but the sum of its counts makes it"),
         (lambda c: c["estimates"][0]["counts"].update(n01=55), "'estimates.0.n' is 350, but the sum of its counts "),
         (lambda c: c["estimates"][0].update(p_above_margin=0.5), "'estimates.0.p_above_margin' is 0.5, but"),
+        (lambda c: c["estimates"][0].update(design_effect=0.0), "'estimates.0.design_effect' is 0.0, but"),
         (lambda c: c["estimates"].pop(3), "draws.parquet holds draws of something else, benign"),
         (lambda c: c["estimates"].append(c["estimates"][0]), "'estimates' is 42, but draws.parquet makes it 41."),
         (lambda c: c["estimates"][0].update(variant="best case"), "draws.parquet holds no draws of benign, rtp"),

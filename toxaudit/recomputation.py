@@ -120,6 +120,8 @@ def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
     for number, each in enumerate(result.estimates):
         place = f"estimates.{number}"
         yield from _differences(f"{place}.n", each.n, sum(each.counts.values()), "the sum of its counts")
+        if not 1 <= each.design_effect < float("inf"):
+            yield f"{place}.design_effect", each.design_effect, "1 or more", "what prompts of one template can say"
         with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
             meant = summarise(_posterior(each, *rates[archive.name_of(each)]), result.gate.margin, result.gate.cap)
         yield from _differences(place, each, meant, file.name)
