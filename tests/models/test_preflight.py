@@ -193,25 +193,13 @@ def test_every_check_is_a_record_that_a_finished_check_keeps(checks, models, tmp
     assert (checks.run(*all_kinds(checks), odd), checks.records) == first
 
 
-def test_finished_checks_of_which_only_notes_were_kept_are_understood(checks, rendered):
-    """As before checks were records."""
-    told, fine = checks.candidate("told", pretrained="full"), checks.candidate("fine", peft="adapter")
+def test_an_arm_of_which_only_notes_are_left_is_checked_anew(checks, rendered):
+    """As before checks were records, or where the line of the records was damaged: they would be lost silently."""
+    fine = checks.candidate("fine", peft="adapter")
     shelf = checks.store.shelf(identities.Checks(checks.base.identity, {}))
-    shelf.add({checks.base.identity: [], told.identity: ["its stop tokens differ", "and more"], fine.identity: []})
-    assert checks.run(told, fine) == {"base": (), "told": ("its stop tokens differ", "and more"), "fine": ()}
-    assert not checks.loaded
-    name = "checks of an earlier version"
-    assert checks.records["fine"] == (Check("fine", name, "passed"),)
-    assert checks.records["told"] == tuple(
-        Check("told", name, "passed", note) for note in ("its stop tokens differ", "and more")
-    )
-
-
-def test_what_earlier_versions_read_of_a_finished_check_is_still_its_notes(checks, models, tmp_path, rendered):
-    odd = checks.candidate("odd", pretrained=variant(models, "full", tmp_path / "odd", template=OTHER_TEMPLATE))
-    notes = checks.run(odd)["odd"]
-    shelf = checks.store.shelf(identities.Checks(checks.base.identity, {}))
-    assert (shelf[checks.base.identity], shelf[odd.identity]) == ([], list(notes))
+    shelf.add({checks.base.identity: [], fine.identity: []})
+    checks.run(fine)
+    assert checks.loaded and len(checks.records["fine"]) > 3
 
 
 def test_only_new_arms_are_looked_at_and_their_base(checks, rendered):

@@ -426,3 +426,11 @@ def test_a_file_written_anew_is_whole_and_alone(tmp_path):
         write_atomically(tmp_path / "file", written)
         assert (tmp_path / "file").read_bytes() == written.encode("utf-8", "surrogatepass")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_store_named_by_a_relative_path_hands_out_absolute_ones(tmp_path, monkeypatch):
+    """transformers takes a relative path such as ``store/views`` for a repository of the Hub."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert Store(Path("../store")).root.is_absolute()
+    assert Store(Path("../store")).root.samefile(tmp_path / "store")

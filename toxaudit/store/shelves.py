@@ -108,11 +108,12 @@ class Store:
     """All finished work under ``root``; one that may not be written serves what it holds."""
 
     def __init__(self, root: Path) -> None:
-        """Make the folder if need be.
+        """Make the folder if need be; ``root`` may be relative to the working folder.
 
         Raises:
             ToxauditError: if it can't be made.
         """
+        root = root.absolute()  # a relative path with one / in it is a Hub id to transformers
         self.root = root
         try:
             root.mkdir(parents=True, exist_ok=True)
