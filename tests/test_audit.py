@@ -216,6 +216,7 @@ def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(whole, monk
         assert resumed[name].startswith(content)
     records = [line for name, content in resumed.items() if name.endswith(".jsonl") for line in content.splitlines()]
     assert len(records) == sum(len(c.splitlines()) for name, c in finished.items() if name.endswith(".jsonl"))
+    assert all(map(json.loads, records))  # none was written behind the half of one
 
 
 @pytest.mark.thorough

@@ -13,7 +13,7 @@ import yaml
 from toxaudit.cli.main import main
 from toxaudit.estimators.outcomes import hdi
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
 ERRORS = {"true_positive": 450, "false_negative": 50, "false_positive": 10, "true_negative": 490}
 
@@ -65,6 +65,7 @@ def calibration(**settings):
     Path("audits/scorer/vowels.yaml").write_text(workspace.SCORER + "calibration: ./errors.yaml\n")
 
 
+@pytest.mark.plots
 def test_every_number_of_the_card_can_be_computed_again_from_the_stored_draws(here):
     main(["audit=tiny", "estimator=[paired_exact,paired_bb]"])
     names = ["candidate", "suite", "measure", "slice", "estimator", "variant"]
