@@ -15,7 +15,6 @@ from tokenizers import pre_tokenizers
 from toxaudit.checks import notes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, effect, load, resolve_base, resolve_candidate
-from toxaudit.records import Check
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
