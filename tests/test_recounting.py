@@ -158,6 +158,18 @@ def test_what_a_run_says_is_what_its_samples_say(way, made):
     assert contradictions(folder, result) == []
 
 
+def test_what_prompts_of_one_template_say_is_counted_again(made):
+    """A slice's own look divides its counts by it: one that is too large would hide harm."""
+    folder, result = made("templates")
+    pooled = [number for number, each in enumerate(result.estimates) if each.estimator == "hier_paired"]
+    assert any(result.estimates[number].design_effect > 1 for number in pooled)
+    for number in pooled[::5]:
+        estimates = list(result.estimates)
+        estimates[number] = replace(estimates[number], design_effect=2 * estimates[number].design_effect)
+        found = contradictions(folder, replace(result, estimates=tuple(estimates)))
+        assert [place for place, *_ in found] == [f"estimates.{number}.design_effect"]
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from toxaudit.estimators.outcomes import (
     per_prompt,
     tabulate,
 )
-from toxaudit.estimators.strata import clusters_of, divide
+from toxaudit.estimators.strata import clusters_of, design_effect, divide
 from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
@@ -32,6 +33,9 @@ from toxaudit.scorers.base import OPERATORS, BaseScorer
 
 _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
 """How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
+
+ROUNDING = 1e-9
+"""Relative difference of a computed number that another order of sums, or version of NumPy, may make."""
 
 WATCHED = (LABELLED, CORRECTED, OBSERVED)
 """The variants of totals that can decide."""
@@ -163,8 +167,9 @@ def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any
             counted = _counted(outcomes, each)
             for what in ("n", "samples", "missing", "missing_in_both", "counts"):
                 yield f"estimates.{number}.{what}", getattr(each, what), getattr(counted, what)
-            if not _weakened(suite.facts, each):
-                yield f"estimates.{number}.design_effect", each.design_effect, 1.0
+            effect = _design_effect(outcomes, each)
+            if not isclose(each.design_effect, effect, rel_tol=ROUNDING):
+                yield f"estimates.{number}.design_effect", each.design_effect, effect
             against = set(counted.diagnostics.failures) - set(each.diagnostics.failures)
             if against:
                 yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
@@ -247,9 +252,13 @@ def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
     )
 
 
-def _weakened(facts: SuiteFacts, each: Estimate) -> bool:
-    """Whether prompts may say less than their number: those of a suite that vary templates, by the pooled model."""
-    return facts.clusters is not None and each.estimator == "hier_paired" and each.design_effect >= 1
+def _design_effect(outcomes: PairedOutcomes, each: Estimate) -> float:
+    """By how much less than their number prompts say, as the hierarchical estimate counts them; 1 of every other."""
+    if each.estimator != "hier_paired":
+        return 1.0
+    by = _pooled_by(outcomes) if each.slice == "all" else each.slice.partition("=")[0]
+    one = replace(outcomes, candidates={each.candidate: outcomes.candidates[each.candidate]})
+    return design_effect(one, divide(one, by if by in outcomes.slices else None))
 
 
 def _watched(each: Estimate) -> bool:
@@ -259,10 +268,14 @@ def _watched(each: Estimate) -> bool:
 
 def _weighing(outcomes: PairedOutcomes) -> Any:
     """Shape (n,): the prompts of strata that weigh in the total of the hierarchical estimate."""
-    names = sorted(outcomes.slices, key=lambda name: name != outcomes.strata)
-    by = next((name for name in names if len(outcomes.slices[name].values) > 1), None)
-    strata = divide(outcomes, by)
+    strata = divide(outcomes, _pooled_by(outcomes))
     return (strata.weights > 0)[strata.codes]
+
+
+def _pooled_by(outcomes: PairedOutcomes) -> str | None:
+    """The slices over which the hierarchical estimate takes its total."""
+    names = sorted(outcomes.slices, key=lambda name: name != outcomes.strata)
+    return next((name for name in names if len(outcomes.slices[name].values) > 1), None)
 
 
 def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) -> TwoArms | None:

@@ -199,7 +199,7 @@ def test_weights_and_templates_of_a_suite() -> None:
     many = replace(SUITE, strata=None, weights={f"g{i}": 2.0 for i in range(13)}, clusters=1200)
     (line,) = methods.suites(replace(RESULTS["go"], suites=(many,)))
     assert line.about.startswith(
-        "they vary 1,200 templates, so that prompts of one template count as dependent; weight"
+        "they vary 1,200 templates (equal texts are one), so that prompts of one template count as dependent; weight"
     )
     assert "population's shares (g0 7.7 %, " in line.about and line.about.endswith("g10 7.7 % and 2 more)")
     (plain,) = methods.suites(RESULTS["go"])

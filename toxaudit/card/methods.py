@@ -127,7 +127,8 @@ def _about(suite: SuiteFacts) -> str:
             f"prompts of the data that equal another one, and so are no more evidence, left out: {suite.merged:,}"
         )
     if suite.clusters is not None:
-        found.append(f"they vary {suite.clusters:,} templates, so that prompts of one template count as dependent")
+        templates = f"they vary {suite.clusters:,} templates (equal texts are one)"
+        found.append(f"{templates}, so that prompts of one template count as dependent")
     if suite.weights:
         whole = sum(suite.weights.values())
         shares = [f"{value} {words.percent(weight / whole)}" for value, weight in suite.weights.items()]
