@@ -38,7 +38,7 @@ SHORT = {"draws": 400, "tune": 300, "chains": 2}
 QUICK: Plan = (
     partial(single_stratum, 200, SLACK, draws=4000, prompts=(50, 250, 1000)),
     partial(five_strata, 300, SLACK),
-    partial(pooled_coverage, 12, SLACK, candidates=[4], fit=SHORT),
+    partial(pooled_coverage, 12, SLACK, candidates=[2], fit=SHORT),
     partial(sbc, 60, SHORT),
     partial(gate_errors, 40),
     partial(silence, FEWER_PROMPTS),
