@@ -11,6 +11,7 @@ from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.outcomes import summarise
+from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums
@@ -26,6 +27,8 @@ HOSTILE = (
     "=cmd|' /C calc'!A0 {{ 7*7 }}"
 )
 """An answer that would run in a page, a terminal, a spreadsheet or a template."""
+
+ESTIMATORS = (PairedExact(draws=1000), PairedBB(draws=1000))
 
 
 class Toxic(Keywords):
@@ -47,16 +50,23 @@ def run(
     say: Callable[[int, str], str] = told,
     labels: LabelFile | None = None,
     prompts: int = 60,
+    copies: int = 1,
     **facts: object,
 ) -> tuple[Path, AuditResult]:
-    """The folder of a run whose candidate is ``x``, and its result; ``facts`` are those of the suite."""
+    """The folder of a run whose candidate is ``x``, and its result; ``facts`` are those of the suite.
+
+    Each text stands in the suite as often as ``copies`` says, in two slices by turns, and so is one template then.
+    """
     scorer = Toxic(title="Toxicity", phrases=["rude"], noun="toxicity", tier="critical")
     spec = AuditSpec(name="mine", candidates={"x": CandidateSpec()}, scorers={"toxic": scorer}, labels="labels.json")
-    asked = [Prompt(f"p{i}", "one", f"Say {i}", {"kind": "ab"[i % 2]}) for i in range(prompts)]
+    asked = [
+        Prompt(f"p{i}", "one", f"Say {i // copies}", {"kind": "ab"[i % 2]}, cluster=f"t{i // copies}" * (copies > 1))
+        for i in range(prompts)
+    ]
     suite = replace(SUITE, name="one", strata=None, slices={}, scorers=("toxic",), available=prompts, weights=None)
     suites = {"one": Asked(asked, replace(described(suite, asked), **facts))}
     answers = {
-        (arm, "one"): [Completion(arm, f"p{i}", 0, say(i, arm), 5, "stop") for i in range(prompts)]
+        (arm, "one"): [Completion(arm, f"p{i}", 0, say(i // copies, arm), 5, "stop") for i in range(prompts)]
         for arm in ("base", "x")
     }
     scored = {
@@ -66,7 +76,7 @@ def run(
     compared = list(estimating.outcomes(spec, suites, scored))
     compared, people = labelling.attached(spec, labels, compared, suites, answers)
     gate = MarginGate(margin=0.2)
-    posteriors = [each for one in compared for each in PairedExact(draws=1000).estimate(one)]
+    posteriors = [each for one in compared for by in ESTIMATORS for each in by.estimate(one)]
     estimates = tuple(summarise(each, gate.margin) for each in posteriors)
     result = replace(
         HARDER["go"],

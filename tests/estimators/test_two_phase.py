@@ -180,3 +180,51 @@ def test_labels_that_scores_do_not_bear_out_are_warned_of(yes, odd):
     found = estimated(base, base, told(100, np.arange(60), truth, truth))["labelled"].diagnostics
     assert found.passed and (found.warnings != ()) == odd
     assert not odd or "no more often in answers that the scorer counts" in found.warnings[0]
+
+
+def test_prompts_that_vary_templates_count_as_so_many_as_say_as_much():
+    """Ten copies of each prompt, all of them labelled, say what the prompts say once."""
+    base, other = map(np.array, from_table(6, 10, 20, 84))
+    chosen = np.r_[0:6, 6:12, 16:30, 36:76]
+    once = estimated(base, other, told(120, chosen, base, other))["labelled"]
+    tenfold = np.repeat(base, 10), np.repeat(other, 10)
+    labels = told(1200, (10 * chosen[:, None] + np.arange(10)).ravel(), *tenfold)
+    clusters = np.repeat(np.arange(120), 10)
+    outcomes = replace(paired(*tenfold, more={"clusters": clusters}), labels={"tuned": labels})
+    made = {each.variant: each for each in EXACT.estimate(outcomes)}
+    assert set(made) == {"labelled"}  # the rest is paired_bb's
+    assert made["labelled"].change.mean() == pytest.approx(once.change.mean(), abs=0.01)
+    assert made["labelled"].change.std() == pytest.approx(once.change.std(), rel=0.15)
+    assert made["labelled"].diagnostics.values["clusters"] == 120
+
+
+def test_a_few_templates_can_not_be_learnt_from():
+    base, other = map(np.array, from_table(20, 30, 50, 300))
+    labels = told(400, np.r_[0:10, 20:30, 50:70, 100:180], base, other)
+    outcomes = replace(paired(base, other, more={"clusters": np.arange(400) % 4}), labels={"tuned": labels})
+    (made,) = EXACT.estimate(outcomes)
+    assert not made.diagnostics.passed and "vary only 4 templates" in made.diagnostics.failures[0]
+
+
+@pytest.mark.thorough
+def test_intervals_cover_the_truth_where_prompts_vary_templates():
+    """Rates of 10 % and 15 % that differ from template to template, a poor scorer, and 150 labelled prompts."""
+    covered, audits = 0, 150
+    for audit in range(audits):
+        random = np.random.default_rng(audit)
+        templates = np.repeat(random.beta(0.5, 3.5, 60), 5), np.repeat(random.beta(0.5, 2.8, 60), 5)
+        true = [(random.random(300) < rates).astype(float) for rates in templates]
+        base, other = (np.where(random.random(300) < np.where(arm > 0, 0.7, 0.04), 1.0, 0.0) for arm in true)
+        cells = cells_of(base, other)
+        order = allocation(np.bincount(cells, minlength=6), 300)
+        chosen = np.concatenate(
+            [random.choice(np.flatnonzero(cells == c), order.count(c), replace=False) for c in range(4)]
+        )
+        outcomes = replace(
+            paired(base, other, more={"clusters": np.repeat(np.arange(60), 5)}),
+            labels={"tuned": told(300, chosen, *true)},
+        )
+        (made,) = (each for each in EXACT.estimate(outcomes) if each.variant == "labelled")
+        low, high = hdi(made.change)
+        covered += low <= 0.5 / 3.3 - 0.5 / 4 <= high
+    assert covered / audits > 0.9

@@ -127,7 +127,6 @@ def test_thoughts_are_not_shown_for_they_are_not_scored(run):
     ("facts", "why"),
     [
         ({"choices": True}, "on suite 'one' models chose among given answers"),
-        ({"clusters": 12}, "the prompts of suite 'one' vary templates"),
     ],
 )
 def test_what_can_not_be_labelled_is_said(facts, why, run, capsys, monkeypatch):
@@ -268,6 +267,21 @@ def test_a_table_that_is_none_is_one_sentence(text, why, tmp_path):
     with pytest.raises(ToxauditError) as caught:
         table.read(tmp_path / "x.csv", {KEY})
     assert why in str(caught.value)
+
+
+def test_a_text_that_stands_twice_is_labelled_once_and_for_both(run, tmp_path):
+    """As in the quickstart, where some texts belong to two categories."""
+    twice = {"prompts": 120, "copies": 2}
+    shutil.rmtree("runs/mine")
+    labelling.run(Path("runs/mine"), **twice)
+    sheet = drawn(Wanted(run, 40), "1")
+    assert sum(file().draws[0].there.values()) == 60 and len(file().answers) == len(sheet.items) == 40
+    judged = labelling.judged(file(), {item.key: "rude" in item.answer for item in sheet.items})
+    folder, result = labelling.run(tmp_path / "with", labels=judged, **twice)
+    (told,) = (each for each in result.estimates if each.variant == "labelled")
+    assert (result.labels[0].labelled, result.labels[0].prompts) == (40, 21)
+    assert told.diagnostics.values == {"clusters": 60, "effective_clusters": 60, "labelled_prompts": 42}
+    assert read_checked(folder) == result
 
 
 def test_a_run_with_labels_is_read_only_where_they_bear_it_out(run, tmp_path):

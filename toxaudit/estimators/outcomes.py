@@ -113,9 +113,12 @@ class PairedOutcomes:
     @property
     def tabular(self) -> bool:
         """Whether each prompt is one independent pair of yes-or-no outcomes, which a 2 x 2 table holds without loss."""
-        if self.clusters is not None or self.base.shape[1] > 1:
-            return False
-        return all(
+        return self.clusters is None and self.yes_or_no
+
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether each prompt has one yes or no in each arm, whether prompts are independent or not."""
+        return self.base.shape[1] == 1 and all(
             np.all(np.isnan(each) | (each == 0) | (each == 1)) for each in (self.base, *self.candidates.values())
         )
 

@@ -11,16 +11,10 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
 from toxaudit.estimators.strata import Strata, design_effect, effective_clusters
-from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt, weighted
+from toxaudit.estimators.totals import Rates, corrected_total, few_clusters, strata_of_total, total, unlearnt, weighted
 from toxaudit.facts import AGAINST, Calibration
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE, Diagnostics
 from toxaudit.registry import register
-
-FEW_CLUSTERS = 30
-"""Clusters below which a total is given with a warning."""
-
-TOO_FEW_CLUSTERS = 5
-"""Clusters below which a total may not be used: how clusters differ can't be learnt from four."""
 
 CORNERS = np.array([(1.0, 0.0, 0.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, 1.0)])
 """Pseudo-observations: a number of prompts, the base's outcomes, the candidate's."""
@@ -79,7 +73,7 @@ class PairedBB:
 
     def _candidate(self, outcomes: PairedOutcomes, candidate: str) -> Iterator[Posterior]:
         observed = outcomes.base, outcomes.candidates[candidate]
-        few = _few_clusters(outcomes, *observed)
+        few = few_clusters(outcomes, *observed)
         for variant, base, other in cases(*observed):
             if outcomes.calibration and variant in (BEST_CASE, WORST_CASE):
                 yield self._corrected(outcomes, candidate, outcomes.calibration, few, variant, (base, other))
@@ -249,22 +243,3 @@ def _agreement(base: Floats, other: Floats, strata: Strata) -> float:
         if (independent := float(np.sum(off**2))) > 0:
             effects.append(float(np.sum(off.sum(1) ** 2)) / independent)
     return min(max(effects), float(base.shape[1]))
-
-
-def _few_clusters(outcomes: PairedOutcomes, base: Floats, other: Floats) -> Diagnostics:
-    """Where prompts vary templates, whether these are enough to say how templates differ."""
-    if outcomes.clusters is None:
-        return Diagnostics()
-    codes = outcomes.clusters[~np.isnan(base).all(1) & ~np.isnan(other).all(1)]
-    count, clusters = len(np.unique(codes)), effective_clusters(codes)
-    values = {"clusters": float(count), "effective_clusters": clusters}
-    sentence = f"the scored prompts vary only {count} templates"
-    if clusters < 0.95 * count:
-        sentence += f", of such unequal size that they say no more than {clusters:.1f} of equal size"
-    if 0 < round(clusters) < TOO_FEW_CLUSTERS:
-        return Diagnostics(values, failures=(f"{sentence}: what others would do can't be learnt from so few",))
-    if 0 < round(clusters) < FEW_CLUSTERS:
-        return Diagnostics(
-            values, warnings=(f"{sentence}: with fewer than {FEW_CLUSTERS}, intervals may be too narrow",)
-        )
-    return Diagnostics(values)

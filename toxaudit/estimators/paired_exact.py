@@ -1,6 +1,7 @@
 """The exact paired estimate: a Dirichlet posterior over each stratum's 2 x 2 table, without sampling chains."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
 from toxaudit.estimators.strata import Strata
-from toxaudit.estimators.totals import Rates, corrected_total, strata_of_total, total, unlearnt
+from toxaudit.estimators.totals import Rates, corrected_total, few_clusters, strata_of_total, total, unlearnt
 from toxaudit.estimators.two_phase import cells_of, labelled_total, soundness
 from toxaudit.facts import AGAINST, Calibration
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, OTHER_PRIOR, WORST_CASE, Diagnostics
@@ -38,7 +39,8 @@ class PairedExact:
     time in 20.
 
     Only outcomes that a table holds without loss are estimated: one yes or no per prompt, prompts independent of each
-    other. ``paired_bb`` takes the others.
+    other. ``paired_bb`` takes the others, but for what people's labels say of prompts that vary templates: these count
+    as so many as say as much (``design_effect``).
 
     Attributes:
         draws: posterior draws of the total of one stratum; that of several has twice as many.
@@ -64,9 +66,18 @@ class PairedExact:
 
     def estimate(self, outcomes: PairedOutcomes) -> list[Posterior]:
         """Posteriors of slice ``all`` for each candidate, in every variant that applies; none for what is no table."""
-        if not outcomes.tabular:
-            return []
-        return [posterior for candidate in outcomes.candidates for posterior in self._candidate(outcomes, candidate)]
+        if outcomes.tabular:
+            return [made for candidate in outcomes.candidates for made in self._candidate(outcomes, candidate)]
+        if outcomes.yes_or_no:  # of prompts that vary templates, only what people's labels say
+            return [made for candidate in outcomes.labels for made in self._by_labels(outcomes, candidate)]
+        return []
+
+    def _by_labels(self, outcomes: PairedOutcomes, candidate: str) -> Iterator[Posterior]:
+        labels, observed = outcomes.labels[candidate], (outcomes.base, outcomes.candidates[candidate])
+        for variant, base, other in cases(*observed):
+            if variant in (BEST_CASE, WORST_CASE):
+                yield self._labelled(outcomes, candidate, labels, variant, (base, other))
+        yield self._labelled(outcomes, candidate, labels, LABELLED, observed)
 
     def _candidate(self, outcomes: PairedOutcomes, candidate: str) -> Iterator[Posterior]:
         observed = outcomes.base, outcomes.candidates[candidate]
@@ -100,7 +111,9 @@ class PairedExact:
         random, strata = self._random(outcomes, candidate, f"{variant}, labelled"), strata_of_total(outcomes, *arms)
         draws = labelled_total(outcomes, candidate, arms, strata, self.prior, self.draws, random)
         cells = cells_of(per_prompt(outcomes.base), per_prompt(outcomes.candidates[candidate]), labels.same)
-        found = soundness(labels, unlearnt(outcomes, candidate), cells)
+        few = few_clusters(outcomes, *arms)
+        found = soundness(labels, unlearnt(outcomes, candidate) + few.failures, cells)
+        found = replace(found, values=found.values | few.values, warnings=few.warnings + found.warnings)
         return total(outcomes, candidate, "paired_exact", draws, variant, found, arms)
 
     def _corrected(

@@ -16,7 +16,7 @@ from toxaudit.estimators.outcomes import (
     tabulate,
     unscored,
 )
-from toxaudit.estimators.strata import Strata, divide, grouped
+from toxaudit.estimators.strata import Strata, divide, effective_clusters, grouped
 from toxaudit.facts import Calibration
 from toxaudit.records import OBSERVED, Diagnostics
 
@@ -24,6 +24,12 @@ Rates = Callable[[int], Floats]
 """Number -> that many fresh draws by stratum, shape (number, 3, strata): the base's rate, the candidate's, and the
 change under the prior of a GO."""
 
+
+FEW_CLUSTERS = 30
+"""Clusters below which a total is given with a warning."""
+
+TOO_FEW_CLUSTERS = 5
+"""Clusters below which a total may not be used: how clusters differ can't be learnt from four."""
 
 SMALLEST_STRATUM = 50
 """Strata with fewer scored pairs are joined into one: below it, 95 % intervals begin to cover less than 93 %.
@@ -143,3 +149,22 @@ def corrected_total(
         if found.size:
             return found, failures
     return weighted(rates(strata)(draws), strata.weights), failures
+
+
+def few_clusters(outcomes: PairedOutcomes, base: Floats, other: Floats) -> Diagnostics:
+    """Where prompts vary templates, whether these are enough to say how templates differ."""
+    if outcomes.clusters is None:
+        return Diagnostics()
+    codes = outcomes.clusters[~np.isnan(base).all(1) & ~np.isnan(other).all(1)]
+    count, clusters = len(np.unique(codes)), effective_clusters(codes)
+    values = {"clusters": float(count), "effective_clusters": clusters}
+    sentence = f"the scored prompts vary only {count} templates"
+    if clusters < 0.95 * count:
+        sentence += f", of such unequal size that they say no more than {clusters:.1f} of equal size"
+    if 0 < round(clusters) < TOO_FEW_CLUSTERS:
+        return Diagnostics(values, failures=(f"{sentence}: what others would do can't be learnt from so few",))
+    if 0 < round(clusters) < FEW_CLUSTERS:
+        return Diagnostics(
+            values, warnings=(f"{sentence}: with fewer than {FEW_CLUSTERS}, intervals may be too narrow",)
+        )
+    return Diagnostics(values)

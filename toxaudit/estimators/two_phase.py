@@ -10,14 +10,17 @@ a cell the four true outcomes of a pair have one of their own,
     true change = sum over cells c of share_c (P(candidate's alone | c) - P(base's alone | c)).
 
 Prompts to which both arms gave the very same answer are cells of their own: whatever people say of it, it is no change.
-Nothing is assumed of the scorer: its errors may differ between arms, and depend on the prompt in any way.
+Nothing is assumed of the scorer: its errors may differ between arms, and depend on the prompt in any way. Where prompts
+vary templates, counts of both phases are divided by the design effect (Rao & Scott 1992, Biometrics 48).
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.estimators.outcomes import CELLS, Floats, Labelled, PairedOutcomes, per_prompt, tabulate
-from toxaudit.estimators.strata import Strata
+from toxaudit.estimators.strata import Strata, design_effect
 from toxaudit.facts import AGAINST
 from toxaudit.records import Diagnostics
 
@@ -103,14 +106,15 @@ def labelled_total(
     base, other = map(per_prompt, arms)
     labels, k = outcomes.labels[candidate], len(PLACES)
     cells = cells_of(per_prompt(outcomes.base), per_prompt(outcomes.candidates[candidate]), labels.same)
-    told = _told(labels, cells, _weight(base, other, strata))
+    effect = design_effect(replace(outcomes, base=base, candidates={"": other}), strata)
+    told = _told(labels, cells, _weight(base, other, strata)) / effect
     assumed = np.where(cells < 0, cells_of(base, other), -1)  # of missing scores, taken for the truth
     codes = np.where(cells < 0, k + assumed, cells)
     used = ~np.isnan(base) & ~np.isnan(other)
     whole = k + len(CELLS)
     places = strata.codes[used] * whole + codes[used]
     counting = None if strata.counting is None else strata.counting[used]
-    table = np.bincount(places, counting, strata.n * whole).reshape(strata.n, -1).astype(np.float64)
+    table = np.bincount(places, counting, strata.n * whole).reshape(strata.n, -1) / effect
     share, cautious, new = _shares(table, _prior(prior, labels), strata.weights, draws, random)
     truth, against = _truth(told, draws, random)
     missing = share[k:]

@@ -17,7 +17,7 @@ from toxaudit.labels.file import (
     read,
     write,
 )
-from toxaudit.labels.matching import Pair, by_cell, chosen, keys_of, matched, same_answers
+from toxaudit.labels.matching import Pair, by_cell, chosen, keys_of, matched, once, same_answers
 
 __all__ = [
     "COPY",
@@ -36,6 +36,7 @@ __all__ = [
     "given",
     "keys_of",
     "matched",
+    "once",
     "of_spec",
     "prompt_key",
     "read",

@@ -41,8 +41,10 @@ def matched(
     Raises:
         ToxauditError: if the draw is of other answers, or of answers that were counted otherwise.
     """
-    place = {prompt_key(draw.suite, prompt): number for number, (prompt, *_) in enumerate(pairs)}
-    numbers = [place[prompt] for prompt in draw.prompts if prompt in place]
+    copies: dict[str, list[int]] = {}
+    for number, (prompt, *_) in enumerate(pairs):
+        copies.setdefault(prompt_key(draw.suite, prompt), []).append(number)
+    numbers = [copies[prompt][0] for prompt in draw.prompts if prompt in copies]
     keys = {number: keys_of(draw, pairs[number]) for number in numbers}
     known = [number for number in numbers if all(key in labels.answers for key in keys[number])]
     if strangers := len(draw.prompts) - len(known):
@@ -52,15 +54,17 @@ def matched(
             "label this run into a new file (`toxaudit label RUN --file FILE`), or leave out labels."
         )
     same = same_answers(pairs)
-    cells = cells_of(base, candidate, same).tolist()
-    _require_same(where, draw, outcome, [prompt for prompt, *_ in pairs], cells, numbers)
+    cells, texts = cells_of(base, candidate, same).tolist(), [prompt for prompt, *_ in pairs]
+    _require_same(where, draw, outcome, texts, once(texts, cells), numbers)
     found, skipped = np.full((2, len(pairs)), np.nan), 0
-    for number in numbers:
+    for prompt, number in zip(draw.prompts, numbers, strict=True):
         told = [labels.answers[key] for key in keys[number]]
-        found[:, number] = [np.nan if (share := _share(each)) is None else share for each in told]
+        shares = [np.nan if (share := _share(each)) is None else share for each in told]
+        for copy in (each for each in copies[prompt] if cells[each] == cells[number]):
+            found[:, copy] = shares
         skipped += any(map(_skipped, told))
     scored = {k: cells[i] in counted for i in numbers for k, counted in zip(keys[i], COUNTED, strict=True)}
-    return Labelled(found[0], found[1], skipped, same), _facts(draw, labels.answers, scored, found)
+    return Labelled(found[0], found[1], skipped, same), _facts(draw, labels.answers, scored, found[:, numbers])
 
 
 def chosen(about: tuple[str, str, str], prompts: Sequence[str], cells: Sequence[int], answers: int) -> list[int]:
@@ -71,7 +75,7 @@ def chosen(about: tuple[str, str, str], prompts: Sequence[str], cells: Sequence[
     Args:
         about: suite, measure and candidate.
         prompts: the texts of all of the suite's prompts.
-        cells: of each, its place in ``PLACES``.
+        cells: of each, its place in ``PLACES``, as ``once`` gives it.
         answers: how many are to be labelled.
     """
     ordered = sorted(
@@ -79,6 +83,14 @@ def chosen(about: tuple[str, str, str], prompts: Sequence[str], cells: Sequence[
     )
     waiting = [iter([number for number in ordered if cells[number] == cell]) for cell in range(len(PLACES))]
     return [next(waiting[cell]) for cell in allocation(np.array(list(by_cell(cells).values())), answers)]
+
+
+def once(prompts: Sequence[str], cells: Sequence[int]) -> list[int]:
+    """The prompts' places in ``PLACES``, -1 for a text that stands further up: a label is for all its copies."""
+    first: dict[str, int] = {}
+    for number, prompt in enumerate(prompts):
+        first.setdefault(prompt, number)
+    return [cell if first[prompts[number]] == number else -1 for number, cell in enumerate(cells)]
 
 
 def same_answers(pairs: Sequence[Pair]) -> NDArray[np.bool_]:

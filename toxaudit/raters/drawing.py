@@ -175,8 +175,6 @@ def _unfit(change: _Change, result: AuditResult) -> str:
         return f"'{scorer.name}' is {scorer.outcome}, and no yes or no that people could say"
     if result.generation.samples > 1:
         return "each prompt has several samples, of which the estimate by labels takes one"
-    if suite.clusters is not None:
-        return f"the prompts of suite '{suite.name}' vary templates, and the estimate by labels takes independent ones"
     return ""
 
 
@@ -203,9 +201,10 @@ def _draw(wanted: Wanted, file: Path, before: Draw | None, change: _Change, cell
             "another file (--file FILE)."
         )
     about = change.suite.name, change.scorer.name, change.candidate
-    numbers = labels.chosen(about, prompts, cells.tolist(), answers)
+    once = labels.once(prompts, cells.tolist())
+    numbers = labels.chosen(about, prompts, once, answers)
     keys = tuple(labels.prompt_key(change.suite.name, prompts[number]) for number in numbers)
-    there, drawn = (labels.by_cell(each) for each in (cells.tolist(), cells[numbers].tolist()))
+    there, drawn = (labels.by_cell(each) for each in (once, cells[numbers].tolist()))
     return Draw(*about, change.scorer.outcome, there, drawn, keys)
 
 

@@ -53,8 +53,8 @@ def attached(
 
 
 def _require_fit(spec: AuditSpec, draw: Draw, compared: PairedOutcomes) -> None:
-    if not compared.tabular:
+    if not compared.yes_or_no:
         raise ToxauditError(
-            f"labels={spec.labels} can't be used for '{draw.measure}' on suite '{draw.suite}': that takes one "
-            "independent yes or no for each prompt, so no several samples, templates or mean scores: leave it out."
+            f"labels={spec.labels} can't be used for '{draw.measure}' on suite '{draw.suite}': that takes one yes or "
+            "no for each prompt, so no several samples or mean scores: leave it out."
         )
