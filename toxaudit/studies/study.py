@@ -80,7 +80,7 @@ def run(folder: Path, quick: bool) -> bool:
 
     Args:
         folder: made where it does not exist.
-        quick: whether to run the short study, of a minute or two, rather than the full one, of half an hour.
+        quick: whether to run the short study, of a minute or two, rather than the full one, of an hour of one core.
 
     Returns:
         Whether every bar was met.
