@@ -6,12 +6,13 @@ import pytest
 from toxaudit.decision import chances
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
-from toxaudit.estimators import paired_exact
+from toxaudit.estimators import paired_exact, scorer_error, totals
 from toxaudit.estimators.outcomes import Posterior, hdi
 from toxaudit.records import Reason
 from toxaudit.studies import (
     coverage,
     dependence,
+    edges,
     foresight,
     gate_errors,
     labels,
@@ -162,6 +163,19 @@ def test_a_rule_that_passes_on_silence_misses_its_bar(monkeypatch):
     chances.boundaries.cache_clear()
     assert missed(silence.silence((53, 70))) == ["silence: false pass at the margin, worst of the grid"]
     chances.boundaries.cache_clear()
+
+
+def test_what_lies_at_the_edges_is_joined_or_refused(monkeypatch):
+    found = edges.edges(40, 2)
+    assert well_formed(found) and not missed(found)
+    monkeypatch.setattr(totals, "SMALLEST_STRATUM", 1)
+    monkeypatch.setattr(totals, "TOO_FEW_CLUSTERS", 1)
+    monkeypatch.setattr(scorer_error, "LEAST_YOUDEN", -1.0)
+    assert missed(edges.edges(40, 2)) == [
+        "edges: coverage, 200 strata of 1 with stated shares",
+        "edges: used, templates 1 of 600 and 59 of 10",
+        "edges: used, sensitivity 0.1, specificity 0.9, 50 labels of each kind",
+    ]
 
 
 def test_whole_rules_keep_their_errors_and_are_foretold():

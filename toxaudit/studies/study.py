@@ -12,6 +12,7 @@ from pathlib import Path
 from toxaudit import __version__
 from toxaudit.studies.coverage import five_strata, seeds, single_stratum
 from toxaudit.studies.dependence import missing_scores, templates_and_samples
+from toxaudit.studies.edges import edges
 from toxaudit.studies.findings import Study
 from toxaudit.studies.foresight import foresight
 from toxaudit.studies.gate_errors import gate_errors
@@ -42,6 +43,7 @@ QUICK: Plan = (
     partial(sbc, 60, SHORT),
     partial(gate_errors, 40),
     partial(silence, FEWER_PROMPTS),
+    partial(edges, 60, SLACK),
     partial(looks, 120, SLACK, available=(2400, 20_000)),
     partial(foresight, 200, SLACK),
     partial(slice_rules, 8, SLACK, sizes=[SIZES], harms=[LARGE]),
@@ -62,6 +64,7 @@ FULL: Plan = (
     partial(sbc, 300),
     partial(gate_errors, 1000),
     silence,
+    partial(edges, 1000, 0),
     partial(looks, 1000, 0),
     partial(foresight, 1000, 0),
     partial(slice_rules, 100, 0),
