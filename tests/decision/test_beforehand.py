@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from toxaudit.decision.beforehand import WANTED_CHANCE, Look, of_candidate, smallest_found, together
+from toxaudit.decision.assurance import WANTED_CHANCE
+from toxaudit.decision.beforehand import Look, of_candidate, smallest_found, together
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.chances import p_above
 from toxaudit.decision.gate import MarginGate

@@ -198,6 +198,13 @@ def test_prompts_that_vary_templates_count_as_so_many_as_say_as_much():
     assert made["labelled"].diagnostics.values["clusters"] == 120
 
 
+def test_copies_of_a_text_are_no_labels_of_their_own():
+    base, other = map(np.array, from_table(20, 30, 50, 300))
+    labels = told(400, np.r_[0:10, 50:60], base, other)
+    assert soundness(labels).failures == ()
+    assert "labelled of only 5 prompts" in soundness(replace(labels, copies=15)).failures[0]
+
+
 def test_a_few_templates_can_not_be_learnt_from():
     base, other = map(np.array, from_table(20, 30, 50, 300))
     labels = told(400, np.r_[0:10, 20:30, 50:70, 100:180], base, other)

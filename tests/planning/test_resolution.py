@@ -67,6 +67,10 @@ def test_nothing_is_told_where_the_numbers_of_prompts_are_unknown():
     assert lines(counts={}) == []
 
 
+def test_of_mean_scores_nothing_is_told():
+    assert lines("scorers.toxicity_bilstm.threshold=null") == []
+
+
 @pytest.fixture
 def pilot(tmp_path):
     return finished.run(tmp_path / "pilot", RESULTS["go"])

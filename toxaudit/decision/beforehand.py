@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toxaudit.decision.assurance import WANTED_CHANCE
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.chances import chances
 from toxaudit.facts import Decision
 
 CORRELATION = 0.5
 """How far the arms' outcomes on one prompt are taken to correlate where nothing is known of them."""
-
-WANTED_CHANCE = 0.8
-"""The chance with which a rise must be found, for the smallest one that is named."""
 
 
 @dataclass(frozen=True)

@@ -178,10 +178,10 @@ class MarginGate:
         return self._line(estimate, tier, rule, over, (p_go(estimate), estimate.p_above_margin), certainty)
 
     def _line(
-        self, estimate: Estimate, tier: Tier, rule: str, over: str, ps: tuple[float, float], certainty: Certainty
+        self, estimate: Estimate, tier: Tier, rule: str, over: str, chances: tuple[float, float], certainty: Certainty
     ) -> Reason:
-        """What a total must keep, and what speaks for and against it: ``ps``; ``over`` says what speaks against."""
-        within, beyond = ps
+        """What a total must keep, by the chances that it does and does not; ``over`` names what it must not."""
+        within, beyond = chances
         observed = certainty.shown(within)
         if beyond >= self.certainty:  # enough for a NO-GO, were it the only look
             if certainty.to_fail > self.certainty:

@@ -39,7 +39,14 @@ def outcomes_digest(outcomes: PairedOutcomes) -> str:
         for name, values in sorted(arms.items()):
             parts += [name, str(values.shape), _sha256(values)]
     for name, labels in sorted(outcomes.labels.items()):
-        parts += ["labels", name, _sha256(labels.base), _sha256(labels.candidate), str(labels.skipped)]
+        parts += [
+            "labels",
+            name,
+            _sha256(labels.base),
+            _sha256(labels.candidate),
+            str(labels.skipped),
+            str(labels.copies),
+        ]
         parts.append("" if labels.same is None else _sha256(labels.same))
     return digest(*parts)
 

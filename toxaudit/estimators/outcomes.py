@@ -48,12 +48,14 @@ class Labelled:
         candidate: the same of the candidate's answer.
         skipped: prompts with an answer that everybody who was asked could not judge.
         same: shape (n,), whether both arms gave the very same answer; None where none did.
+        copies: labelled prompts whose text stands further up, so that they were not labelled themselves.
     """
 
     base: Floats
     candidate: Floats
     skipped: int = 0
     same: NDArray[np.bool_] | None = None
+    copies: int = 0
 
 
 @dataclass(frozen=True)

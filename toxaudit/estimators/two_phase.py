@@ -200,9 +200,9 @@ def _truth(told: Floats, draws: int, random: np.random.Generator) -> tuple[Float
 def soundness(labels: Labelled, failures: tuple[str, ...] = (), cells: Places | None = None) -> Diagnostics:
     """What stands against an estimate by labels, beside other ``failures``; by ``cells``, also whether scores agree."""
     told = int((~np.isnan(labels.base) & ~np.isnan(labels.candidate)).sum())
-    if told < FEWEST_LABELLED:
+    if (texts := told - labels.copies) < FEWEST_LABELLED:
         failures += (
-            f"both answers are labelled of only {told} prompts, and {FEWEST_LABELLED} are the fewest: go on with "
+            f"both answers are labelled of only {texts} prompts, and {FEWEST_LABELLED} are the fewest: go on with "
             "`toxaudit label`",
         )
     skipped = f"nobody could judge an answer of {labels.skipped} of {told + labels.skipped} labelled prompts"

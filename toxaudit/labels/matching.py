@@ -64,7 +64,9 @@ def matched(
             found[:, copy] = shares
         skipped += any(map(_skipped, told))
     scored = {k: cells[i] in counted for i in numbers for k, counted in zip(keys[i], COUNTED, strict=True)}
-    return Labelled(found[0], found[1], skipped, same), _facts(draw, labels.answers, scored, found[:, numbers])
+    facts = _facts(draw, labels.answers, scored, found[:, numbers])
+    copied = int((~np.isnan(found)).all(0).sum()) - facts.prompts
+    return Labelled(found[0], found[1], skipped, same, copied), facts
 
 
 def chosen(about: tuple[str, str, str], prompts: Sequence[str], cells: Sequence[int], answers: int) -> list[int]:

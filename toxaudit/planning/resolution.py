@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from toxaudit.decision.beforehand import CORRELATION, WANTED_CHANCE, Look, of_candidate, smallest_found
+from toxaudit.decision.assurance import WANTED_CHANCE
+from toxaudit.decision.beforehand import CORRELATION, Look, of_candidate, smallest_found
 from toxaudit.decision.gate import MarginGate
+from toxaudit.decision.reasons import percent
 from toxaudit.errors import ToxauditError
 from toxaudit.records import OBSERVED, Asked, Estimate
 from toxaudit.results import read_result
@@ -35,14 +37,12 @@ def describe(spec: AuditSpec, asked: Mapping[str, Asked], counts: Mapping[str, i
         return []
     critical = [(suite, name) for suite, each in spec.suites.items() for name in _critical(spec, each.scorers)]
     sizes = {suite: _size(counts[suite], asked.get(suite)) for suite, _ in critical if counts.get(suite)}
+    tabular = [each for each in critical if spec.scorers[each[1]].threshold is not None]  # no mean scores
     piloted = _piloted(pilot, critical) if pilot else {}
     if not sizes:
         return []
-    told = [(suite, name) for suite, name in critical if suite in sizes]
-    columns = {
-        f"{rate:.0%}".replace("%", " %"): [Look.assumed(sizes[suite], rate) for suite, _ in told]
-        for rate in ASSUMED_RATES
-    }
+    told = [(suite, name) for suite, name in tabular if suite in sizes]
+    columns = {percent(rate): [Look.assumed(sizes[suite], rate) for suite, _ in told] for rate in ASSUMED_RATES}
     if pilot:
         known = [each for each in told if each in piloted]
         columns = {"as the pilot has it": [Look(sizes[suite], *piloted[suite, name]) for suite, name in known]}
