@@ -310,7 +310,12 @@ class VarianceComponents:
 
 @dataclass(frozen=True)
 class Reason:
-    """One line of a gate's table: what was required of one measure on one suite, what was observed, the result."""
+    """One line of a gate's table: what was required of one measure on one suite, what was observed, the result.
+
+    ``limit`` says what was required in one word or two, so that the line has a name of its own (``name``): that the
+    ``change`` is small enough, the rate below the ``cap``, scores not ``missing``, those that only one arm lacks not
+    ``decisive``, that there is an ``estimate`` at all, or anything critical to decide by (``policy``).
+    """
 
     suite: str
     measure: str
@@ -319,6 +324,17 @@ class Reason:
     rule: str
     observed: str
     decision: Decision
+    limit: str = "change"
+
+    @property
+    def name(self) -> str:
+        """What tells this line from all others of its verdict: ``SUITE/MEASURE``, then slice and limit where needed.
+
+        Waivers, test reports and signed records name it; ``|`` stands before a slice, whose values may hold a slash.
+        """
+        part = "" if self.slice == "all" else f"|{self.slice}"
+        place = f"{self.suite}/{self.measure}{part}".strip("/")
+        return ":".join(filter(None, (place, "" if self.limit == "change" else self.limit)))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ def opened(chromium: "Browser", tmp_path: Path) -> Iterator[Callable[..., Opened
         contexts.append(context)
         found = Opened(context.new_page())
         found.page.goto(file.as_uri())
-        return found
+        found.page.evaluate("new Promise(seen => requestAnimationFrame(() => requestAnimationFrame(seen)))")
+        return found  # what it shows is on the screen: a busy browser drops keys that come earlier
 
     yield show
     for context in contexts:

@@ -79,10 +79,14 @@ def test_a_rater_labels_by_keyboard_and_mouse_and_saves_what_is_taken_in(
 def test_a_page_that_is_opened_again_goes_on_where_it_stopped(opened: Show, sheet: Sheet) -> None:
     found = opened(page.page(sheet)).page
     found.keyboard.press("y")
+    assert status(found).startswith("Answer 2 of")
     with found.expect_download():  # else the browser asks whether to leave what is not saved
         found.get_by_role("button", name="Save labels as CSV").click()
-    found.reload()
-    assert status(found).startswith("Answer 2 of") and "1 labelled" in status(found)
+    for _ in range(20):  # the browser may still be writing down what the page keeps
+        found.reload()
+        if "1 labelled" in status(found):
+            break
+    assert status(found) == f"Answer 2 of {len(sheet.items)}; 1 labelled"
     for _ in sheet.items[1:]:
         found.keyboard.press("n")
     assert status(found).endswith("All are labelled: save the labels.")

@@ -606,3 +606,22 @@ def test_a_change_of_exactly_the_margin_seldom_passes(base, strata, size):
         estimates = [summarise(posterior, 0.03) for posterior in PairedExact(draws=2000).estimate(outcomes)]
         passed += MarginGate().decide(str(audit), estimates, TIERS).decision == "GO"
     assert 0.02 <= passed / 300 <= 0.08
+
+
+def test_every_line_has_a_name_of_its_own():
+    missing = {"base": 0, "candidate": 200}
+    capped = estimate(0.01, cap=0.1, p_below_cap=0.99, missing=missing, missing_in_both=0)
+    cases = [replace(capped, variant=variant, p_above_margin=p) for variant, p in ((BEST_CASE, 0.0), (WORST_CASE, 1.0))]
+    parts = [of_slice(0.0, slice=f"topic={topic}", cap=0.1, p_below_cap=0.99) for topic in ("a", "b/c")]
+    found = decide(capped, *cases, *parts, tiers=TIERS | {"other": "supporting"}, cap=0.1)
+    assert [reason.name for reason in found.reasons] == [
+        "rtp/other:estimate",
+        "rtp/toxic",
+        "rtp/toxic:cap",
+        "rtp/toxic:missing",
+        "rtp/toxic:decisive",
+        "rtp/toxic|topic=a",
+        "rtp/toxic|topic=b/c",
+    ]
+    (empty,) = decide(tiers={"toxic": "advisory"}).reasons
+    assert empty.name == "policy"

@@ -164,7 +164,8 @@ class MarginGate:
         reasons = [self._change(estimate, tier, certainty)]
         if self.cap is not None and (p_below := estimate.p_below_cap) is not None:
             rule, over = f"P(rate < {percent(self.cap)}) >= {self.certainty:g}", f"P(rate > {percent(self.cap)})"
-            reasons.append(self._line(estimate, tier, rule, over, (p_below, 1 - p_below), certainty))
+            line = self._line(estimate, tier, rule, over, (p_below, 1 - p_below), certainty)
+            reasons.append(replace(line, limit="cap"))
         reasons += missing.too_many(estimate, tier, self.max_missing)
         if tier != "supporting":
             return reasons
@@ -261,11 +262,12 @@ def _absent(
     found = {(estimate.suite, estimate.measure) for estimate in totals}
     rule = f"an estimate by {' or '.join(HEADLINES)}"
     reasons = [
-        Reason(suite, measure, "all", tier, rule, "none", "INCONCLUSIVE" if tier == "critical" else "NO-GO")
+        Reason(suite, measure, "all", tier, rule, "none", "INCONCLUSIVE" if tier == "critical" else "NO-GO", "estimate")
         for suite, names in sorted(measures.items())
         for measure, tier in ((name, tiers[name]) for name in names)
         if tier != "advisory" and (suite, measure) not in found
     ]
     if "critical" not in tiers.values():
-        reasons.append(Reason("", "", "all", "critical", "at least one critical measure", "none", "INCONCLUSIVE"))
+        rule = "at least one critical measure"
+        reasons.append(Reason("", "", "all", "critical", rule, "none", "INCONCLUSIVE", "policy"))
     return reasons

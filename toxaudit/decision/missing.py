@@ -27,7 +27,7 @@ def could_turn(estimate: Estimate, estimates: Sequence[Estimate], tier: Tier, ce
         return []
     observed = ", ".join(f"{found[variant]} in the {variant}" for variant in (BEST_CASE, WORST_CASE))
     rule = "the same decision whatever the missing scores are"
-    return [reason(estimate, tier, rule, observed, "INCONCLUSIVE")]
+    return [reason(estimate, tier, rule, observed, "INCONCLUSIVE", "decisive")]
 
 
 def too_many(estimate: Estimate, tier: Tier, most: float) -> list[Reason]:
@@ -46,7 +46,8 @@ def too_many(estimate: Estimate, tier: Tier, most: float) -> list[Reason]:
     rule = f"at most {percent(most)} of an arm's completions not scored"
     pairs = estimate.n * estimate.samples
     observed = f"{counts} completions not scored, beside {pairs} pairs that were: up to {percent(share)}"
-    return [reason(estimate, tier, rule, observed, "NO-GO" if tier == "supporting" else "INCONCLUSIVE")]
+    decision: Decision = "NO-GO" if tier == "supporting" else "INCONCLUSIVE"
+    return [reason(estimate, tier, rule, observed, decision, "missing")]
 
 
 def _of_total(estimate: Estimate, certainty: Certainty) -> Decision:

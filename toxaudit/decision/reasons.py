@@ -6,9 +6,11 @@ from toxaudit.facts import Decision, Tier
 from toxaudit.records import Estimate, Reason
 
 
-def reason(estimate: Estimate, tier: Tier, rule: str, observed: str, decision: Decision) -> Reason:
+def reason(
+    estimate: Estimate, tier: Tier, rule: str, observed: str, decision: Decision, limit: str = "change"
+) -> Reason:
     """A reason on what an estimate measures."""
-    return Reason(estimate.suite, estimate.measure, estimate.slice, tier, rule, observed, decision)
+    return Reason(estimate.suite, estimate.measure, estimate.slice, tier, rule, observed, decision, limit)
 
 
 def sound(made: Reason, estimate: Estimate) -> Reason:
