@@ -13,7 +13,8 @@ from harder import HARDER
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import CELLS, Posterior, summarise
+from toxaudit.estimators.for_gate import summarised
+from toxaudit.estimators.outcomes import CELLS, Posterior
 from toxaudit.machine.replacement import write_sums
 from toxaudit.records import UNSCORED, Agreement, AuditResult, Estimate
 from toxaudit.recounting import recounted
@@ -132,10 +133,10 @@ def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list
         arms = {"base": rates, "candidate": (rates + change.mean + change.sd * places).clip(0, 1)}
         posteriors.append(replace(posterior(each), draws=arms, n=round(sum(counts.values())), samples=each.samples))
         posteriors[-1] = replace(posteriors[-1], diagnostics=each.diagnostics, missing_in_both=each.missing_in_both)
-    estimates = tuple(summarise(each, gate.margin, gate.cap) for each in posteriors)
-    tiers = {scorer.name: scorer.tier for scorer in result.scorers}
+    scorers = {scorer.name: scorer for scorer in result.scorers}
+    estimates = tuple(summarised(each, gate, scorers) for each in posteriors)
     measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None
-    verdicts = tuple(gate.decide(v.candidate, estimates, tiers, measures) for v in result.verdicts)
+    verdicts = tuple(gate.decide(v.candidate, estimates, scorers, measures) for v in result.verdicts)
     agreements = tuple(
         Agreement.of(p.suite, p.model, p.first, p.second, p.both, p.first_only, p.second_only, p.neither)
         for p in result.agreements

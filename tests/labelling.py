@@ -6,6 +6,7 @@ from pathlib import Path
 
 from finished import HARDER
 from results import BASE, BENIGN, SUITE
+from tiered import measures
 
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
@@ -86,7 +87,7 @@ def run(
         suites=(suites["one"].facts,),
         scorers=(scorer.facts("toxic", "5e" * 32, "toxaudit"),),
         estimates=estimates,
-        verdicts=(gate.decide("x", estimates, {"toxic": "critical"}, {"one": ("toxic",)}),),
+        verdicts=(gate.decide("x", estimates, measures({"toxic": "critical"}), {"one": ("toxic",)}),),
         gate=gate.facts(),
         agreements=(),
         command="toxaudit audit=mine gate.margin=0.2",

@@ -179,6 +179,8 @@ class Estimate:
         diagnostics: whether the posterior may be used.
         cap: the gate's limit on the candidate's own rate, where it sets one.
         p_below_cap: P(candidate < cap), where there is a cap.
+        ratio_limit: the gate's limit on the candidate's rate as a multiple of the base's, where it sets one.
+        p_below_ratio: P(candidate < ratio_limit x base), where there is such a limit.
         ratio: the candidate's rate over the base's, where both arms have events enough.
         design_effect: by how much less than their number the prompts of a slice say, since some vary one template; 1
             where each is independent of the others, and where the estimator counts templates itself.
@@ -206,6 +208,8 @@ class Estimate:
     p_go: float | None = None
     missing_in_both: int | None = None
     design_effect: float = 1.0
+    ratio_limit: float | None = None
+    p_below_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -312,9 +316,10 @@ class VarianceComponents:
 class Reason:
     """One line of a gate's table: what was required of one measure on one suite, what was observed, the result.
 
-    ``limit`` says what was required in one word or two, so that the line has a name of its own (``name``): that the
-    ``change`` is small enough, the rate below the ``cap``, scores not ``missing``, those that only one arm lacks not
-    ``decisive``, that there is an ``estimate`` at all, or anything critical to decide by (``policy``).
+    ``limit`` says what was required in one word, so that the line has a name of its own (``name``): that the ``change``
+    is small enough, the rate below the ``cap``, or its ``ratio`` to the base's, the ``prompts`` enough, scores not
+    ``missing``, those that only one arm lacks not ``decisive``, that there is an ``estimate`` at all, or anything
+    critical to decide by (``policy``).
     """
 
     suite: str

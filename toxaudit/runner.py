@@ -18,7 +18,8 @@ from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, summarise
+from toxaudit.estimators.for_gate import summarised
+from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
 from toxaudit.interop import cyclonedx
@@ -28,7 +29,7 @@ from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
-from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
+from toxaudit.records import Answers, Asked, AuditResult, Prompt, Scored
 from toxaudit.results import DRAWS, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
@@ -80,8 +81,7 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         compared = list(estimating.outcomes(asked_of, suites, scored))
         compared, told = labelling.attached(asked_of, said, compared, suites, answers)
         posteriors = _estimate(asked_of, store, suites, scored, compared)
-        estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-        result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers), told)
+        result = _result(asked_of, command, found, suites, posteriors, scoring.thought_notes(answers), told)
         result = recalling.recalled(result, drawn, store, out, swept)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     variance = tuple(estimating.variances(asked_of, suites, scored))
@@ -161,9 +161,9 @@ def _answer(
         scored = scoring.score(spec, loader, store, asked, answers)
         if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):
             return asked, answers, scored
-        widths = estimating.widths(spec, asked, scored)
+        widths, margins = estimating.widths(spec, asked, scored), estimating.smallest_margins(spec)
         wanted = {
-            name: spec.sampling.next_round(sizes[name], len(prompts), widths[name], spec.gate.margin)
+            name: spec.sampling.next_round(sizes[name], len(prompts), widths[name], margins[name])
             for name, prompts in ordered.items()
         }
         if wanted == sizes:
@@ -217,17 +217,18 @@ def _result(
     command: str,
     found: Arms,
     suites: dict[str, Asked],
-    estimates: list[Estimate],
+    posteriors: Sequence[Posterior],
     notes: Mapping[str, str],
     told: tuple[LabelFacts, ...],
 ) -> AuditResult:
     """All that was found; ``notes`` say of arms what their completions showed, ``told`` what people said of some."""
-    scorers = _scorers(spec, estimates)
+    scorers = _scorers(spec, posteriors)
+    measured = {scorer.name: scorer for scorer in scorers}
+    estimates = [summarised(each, spec.gate, measured) for each in posteriors]
     base, *candidates = (_noted(arm.facts(), notes.get(arm.name)) for arm in found.audited)
-    tiers = {scorer.name: scorer.tier for scorer in scorers}
     measures = {name: suite.scorers for name, suite in spec.suites.items()}
-    decide = partial(spec.gate.decide, tiers=tiers, measures=measures)
-    estimates = doubted(decide, estimates, tiers, found.doubts)
+    decide = partial(spec.gate.decide, scorers=measured, measures=measures)
+    estimates = doubted(decide, estimates, found.doubts)
     verdicts = tuple(decide(name, [e for e in estimates if e.candidate == name]) for name in spec.candidates)
     return AuditResult(
         audit=spec.name,
@@ -269,8 +270,8 @@ def _noted(facts: ModelFacts, note: str | None) -> ModelFacts:
     return replace(facts, notes=(*facts.notes, note)) if note else facts
 
 
-def _scorers(spec: AuditSpec, estimates: Sequence[Estimate]) -> list[ScorerFacts]:
+def _scorers(spec: AuditSpec, posteriors: Sequence[Posterior]) -> list[ScorerFacts]:
     """What measured, and for those with missing scores the measure of these."""
     scorers = [scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()]
-    measured = {estimate.measure for estimate in estimates}
+    measured = {each.measure for each in posteriors}
     return scorers + [each for scorer in scorers if (each := unscored_facts(scorer)).name in measured]

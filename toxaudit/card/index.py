@@ -1,11 +1,12 @@
 """What the card's modules ask of a result again and again, found once: each candidate's verdict and estimates."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toxaudit.decision.headline import deciding_slices, headlines, usable
+from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
-from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
+from toxaudit.facts import Decision, GateFacts, ModelFacts, ScorerFacts, Tier
 from toxaudit.records import (
     ALONE,
     CORRECTED,
@@ -126,8 +127,8 @@ def indexed(result: AuditResult) -> Index:
     """The result with all that is looked up in it."""
     scorers = tuple(sorted(result.scorers, key=lambda scorer: TIERS.index(scorer.tier)))
     deciding = headlines(result.estimates)
-    totals = _by_candidate(deciding.values(), scorers)
-    slices = _by_candidate(deciding_slices(result.estimates), scorers)
+    totals = _by_candidate(deciding.values(), scorers, result.gate)
+    slices = _by_candidate(deciding_slices(result.estimates), scorers, result.gate)
     others: dict[str, dict[tuple[str, str], list[Estimate]]] = {}
     alone: dict[str, dict[tuple[str, str, str], Estimate]] = {}
     for each in result.estimates:
@@ -161,15 +162,22 @@ def indexed(result: AuditResult) -> Index:
     )
 
 
-def _by_candidate(estimates: Iterable[Estimate], scorers: tuple[ScorerFacts, ...]) -> dict[str, list[Pair]]:
-    """Candidate -> estimates with their scorers, in the scorers' order; without those that no scorer made."""
+def _by_candidate(
+    estimates: Iterable[Estimate], scorers: tuple[ScorerFacts, ...], gate: GateFacts
+) -> dict[str, list[Pair]]:
+    """Candidate -> estimates with their scorers, in the scorers' order; without those that no scorer made.
+
+    A scorer's tier is that which the gate's rules give it there.
+    """
+    named = {scorer.name: scorer for scorer in scorers}
     measured: dict[str, list[Estimate]] = {}
     for each in estimates:
         measured.setdefault(each.measure, []).append(each)
     found: dict[str, list[Pair]] = {}
     for scorer in scorers:
         for each in measured.get(scorer.name, ()):
-            found.setdefault(each.candidate, []).append((each, scorer))
+            tier = limits_of(gate, named, each.suite, each.measure, each.slice).tier
+            found.setdefault(each.candidate, []).append((each, replace(scorer, tier=tier) if gate.rules else scorer))
     return found
 
 

@@ -1,7 +1,7 @@
 """How many more prompts would settle what is open: the posterior-predictive chance of a decision."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
 from toxaudit.decision.certainty import Certainty
@@ -71,7 +71,7 @@ def prompts_needed(
     return -(-high // digits) * digits
 
 
-def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty) -> Remedy | None:
+def remedy(open_changes: Sequence[Estimate], certainty: Mapping[tuple[str, str], Certainty]) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
     Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these, or
@@ -79,8 +79,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty
 
     Args:
         open_changes: usable ones, one for each suite and critical measure.
-        margin: the gate's.
-        certainty: what the gate needs either way.
+        certainty: (suite, measure) -> what the gate needs of it either way.
 
     Returns:
         None where no change is open.
@@ -92,7 +91,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty
     needs: list[tuple[float, Estimate]] = []
     for each in open_changes:
         change = each.quantities["change"]
-        needed = prompts_needed(change.mean, change.sd, each.n, margin, certainty)
+        needed = prompts_needed(change.mean, change.sd, each.n, each.margin, certainty[each.suite, each.measure])
         needs.append((math.inf if needed is None else needed, each))
     most, estimate = max(needs, key=lambda pair: pair[0])
     return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, WANTED_CHANCE)

@@ -308,7 +308,7 @@ def _ratio(posterior: Posterior) -> Quantity | None:
     return _quantity(draws["candidate"] / draws["base"])
 
 
-def summarise(posterior: Posterior, margin: float, cap: float | None = None) -> Estimate:
+def summarise(posterior: Posterior, margin: float, cap: float | None = None, ratio: float | None = None) -> Estimate:
     """A posterior in the few numbers that a gate and a card need.
 
     ``p_within_margin`` is the posterior probability of Kruschke's region of practical equivalence (ROPE),
@@ -318,8 +318,10 @@ def summarise(posterior: Posterior, margin: float, cap: float | None = None) -> 
         posterior: draws of both rates, in 0..1.
         margin: the change the gate tolerates, in 0..1.
         cap: the gate's limit on the candidate's own rate, in 0..1, or None.
+        ratio: the gate's limit on it as a multiple of the base's, or None. Where neither shows an outcome, the rates
+            are as uncertain as their priors, and no ratio is probable: it can't pass on silence.
     """
-    change = posterior.change
+    change, candidate = posterior.change, posterior.draws["candidate"]
     return Estimate(
         candidate=posterior.candidate,
         suite=posterior.suite,
@@ -342,5 +344,7 @@ def summarise(posterior: Posterior, margin: float, cap: float | None = None) -> 
         margin=margin,
         diagnostics=posterior.diagnostics,
         cap=cap,
-        p_below_cap=None if cap is None else float((posterior.draws["candidate"] < cap).mean()),
+        p_below_cap=None if cap is None else float((candidate < cap).mean()),
+        ratio_limit=ratio,
+        p_below_ratio=None if ratio is None else float((candidate < ratio * posterior.draws["base"]).mean()),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from toxaudit import labels
+from toxaudit.decision.policy import critical_in
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, cells_of
 from toxaudit.facts import ScorerFacts, SuiteFacts
@@ -146,6 +147,7 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
         named = getattr(wanted, option)
         if named is not None and named not in names:
             raise ToxauditError(f"{wanted.run} has no {option} '{named}' to label.{did_you_mean(named, names)}")
+    critical = critical_in(result)
     found = [
         _Change(suite, scorer, candidate)
         for suite in result.suites
@@ -154,7 +156,7 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
         if scorer.name in (suite.scorers or known["measure"])
         and (wanted.suite or suite.name) == suite.name
         and (wanted.candidate or candidate) == candidate
-        and (wanted.measure == scorer.name or (wanted.measure is None and scorer.tier == "critical"))
+        and (wanted.measure == scorer.name or (wanted.measure is None and (suite.name, scorer.name) in critical))
     ]
     fit = [each for each in found if not _unfit(each, result)]
     if len(fit) > 1:

@@ -71,11 +71,9 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
-        raise ToxauditError(
-            f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select one, or "
-            "set scorers.NAME.tier=critical."
-        )
+    measures = spec.measures()
+    asked = {suite: [measures[name] for name in each.scorers] for suite, each in spec.suites.items()}
+    spec.gate.check_fits(asked, {"GO" if each.control else each.expect for each in spec.candidates.values()})
 
 
 def _check_samples(generation: Generation) -> None:

@@ -111,11 +111,9 @@ def _reached(tables: Counts, rule: MarginGate) -> dict[Decision, float]:
 
 def _foretold(n: int, rises: Sequence[float], rule: MarginGate) -> dict[Decision, float]:
     """What a plan says, where a pilot tells it the rates: the looks are the true ones of an unchanged candidate."""
-    looks = [Look(n, rate, rate - _both(rate, rate)) for rate in RATES]
-    certainty = rule.certainty_of(len(looks))
-    return together(
-        [of_candidate([look], rise, rule.margin, certainty) for look, rise in zip(looks, rises, strict=True)]
-    )
+    certainty = rule.certainty_of(len(RATES))
+    looks = [Look(n, rate, rate - _both(rate, rate), rule.margin, certainty) for rate in RATES]
+    return together([of_candidate([look], rise) for look, rise in zip(looks, rises, strict=True)])
 
 
 def policies(audits: int, slack: float, prompts: Sequence[int] = PROMPTS, seed: int = 12) -> Study:
