@@ -121,9 +121,7 @@ def counted(result: AuditResult, samples: Iterable[dict]) -> AuditResult:
 
 def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list[Posterior]]:
     """The result as an audit would have found it: numbers are those of draws, verdicts those of the gate."""
-    gate = MarginGate(
-        **{name: getattr(result.gate, name) for name in ("margin", "certainty", "cap", "max_missing", "family_error")}
-    )
+    gate = MarginGate.stated_by(result.gate)
     places = np.array([NormalDist().inv_cdf((i + 0.5) / draws) for i in range(draws)])
     posteriors = []
     for number, each in enumerate(result.estimates):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from dataclasses import Field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.backends.request import Answered, Done, Request, Wrote
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
     from toxaudit.facts import Calibration, Decision, GateFacts, Limits, Measured, ScorerFacts, SuiteFacts
     from toxaudit.models import Loader
-    from toxaudit.records import AuditResult, Completion, Estimate, Prompt, Verdict
+    from toxaudit.records import AuditResult, Check, Completion, Estimate, Prompt, Verdict
     from toxaudit.scorers.base import LocalJudge, Unscored
     from toxaudit.sources import FileField
     from toxaudit.spec.schema import Generation
@@ -189,11 +189,18 @@ class Gate(Part, Protocol):
 
     margin: float
 
+    @classmethod
+    def stated_by(cls, facts: GateFacts) -> Self:
+        """The gate whose numbers a result states; its words may be another's."""
+
     def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Decision | None]) -> None:
         """Refuse, by a ToxauditError, a rule that does not fit what an audit measures and which controls it has."""
 
     def check_slices(self, suites: Mapping[str, Mapping[str, Collection[str]]]) -> None:
         """Refuse, by a ToxauditError, a rule that does not fit the slices of the prompts."""
+
+    def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:
+        """Refuse, by a ToxauditError, candidates for which a check that is asked for has not passed."""
 
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""

@@ -296,7 +296,8 @@ class GateFacts:
     ``family_error`` is the largest chance of a false NO-GO in any critical total together; 1, where each is judged by
     itself, as was the rule before results said it. ``rules`` are what it asks of some measures in particular: where
     several are about one, the later goes before the earlier. ``min_prompts`` of a suite must be scored in both arms for
-    a decision, and the audit must have a control for each of ``controls``, the decisions that they must get.
+    a decision, and the audit must have a control for each of ``controls``, the decisions that they must get. Each of
+    ``checks`` must have passed for every candidate, controls aside, before anything is generated.
     """
 
     rule: str
@@ -309,3 +310,4 @@ class GateFacts:
     min_prompts: int = 0
     rules: dict[str, RuleFacts] = field(default_factory=dict)
     controls: tuple[Decision, ...] = ()
+    checks: tuple[str, ...] = ()

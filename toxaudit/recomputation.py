@@ -5,7 +5,6 @@ believed only where the posterior draws beside it and the gate say the same; of 
 where the samples do. What a sampler said of its chains is believed: nothing beside it tells.
 """
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
@@ -145,11 +144,10 @@ def _gate(file: Path, facts: GateFacts) -> Gate:
     Raises:
         ToxauditError: if there is none, so that nobody can tell whether a verdict is its.
     """
-    told = asdict(facts)
     for kind in registered("gate").values():
-        names = set(inspect.signature(kind).parameters)
-        gate: Gate = kind(**{name: value for name, value in told.items() if name in names})
+        gate: Gate = kind.stated_by(facts)
         if gate.facts() == facts:
+            gate.check()
             return gate
     raise ToxauditError(
         f"{file}: what 'gate' says is no rule of toxaudit {__version__} with these numbers: another version wrote it, "

@@ -71,6 +71,7 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
         found = arms.assemble(pinned, loader, store, chats)
         found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
+        spec.gate.check_done(_real(_of(spec, found)), found.checks)
         pins = pins or lock.entries(pinned, found.skipped)
         drawn = {name: asked.facts.digest for name, asked in suites.items()}
         suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
@@ -94,6 +95,11 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
 def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
     """The spec as far as it concerns candidates that are audited."""
     return replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
+
+
+def _real(spec: AuditSpec) -> list[str]:
+    """The names of the candidates that are no controls."""
+    return [name for name, candidate in spec.candidates.items() if not (candidate.control or candidate.expect)]
 
 
 def _answers_of(found: Arms, answers: Answers) -> Answers:
@@ -154,7 +160,11 @@ def _answer(
 ) -> tuple[dict[str, Asked], Answers, Scored]:
     """Completions and scores, and the prompts asked for them: all, or as many as the sampling finds enough."""
     ordered = {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}
-    sizes = {name: spec.sampling.first_round(len(prompts)) for name, prompts in ordered.items()}
+    fewest = estimating.fewest_prompts(spec)
+    sizes = {
+        name: max(spec.sampling.first_round(len(prompts)), min(fewest[name], len(prompts)))
+        for name, prompts in ordered.items()
+    }
     while True:
         asked = {name: _first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
         answers = answering.answer(spec, loader, store, audited, asked)

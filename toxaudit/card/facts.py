@@ -136,7 +136,7 @@ def gather(result: AuditResult) -> CardFacts:
         skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
-        margin=words.points(result.gate.margin),
+        margin=index.margin,
         estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from toxaudit.card.words import points
 from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
@@ -98,7 +99,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Index:
-    """A result, its candidates by name, its scorers, critical ones first, and what was corrected, by labels or else."""
+    """A result, its candidates by name, its scorers, critical ones first, and what was corrected, by labels or else.
+
+    ``margins_differ`` tells whether the gate asks another margin of one change than of another.
+    """
 
     result: AuditResult
     candidates: dict[str, Candidate]
@@ -107,11 +111,17 @@ class Index:
     labelled: frozenset[str]
     suite_titles: dict[str, str]
     measure_titles: dict[str, str]
+    margins_differ: bool
 
     @property
     def subjects(self) -> list[Candidate]:
         """What the audit is about: the real candidates, or, where all are controls, these."""
         return [self.candidates[model.name] for model in self.result.subjects]
+
+    @property
+    def margin(self) -> str:
+        """The margin in words: one where it is the same for all that is told, else ``margin``, which each row names."""
+        return "margin" if self.margins_differ else points(self.result.gate.margin)
 
     def suite_title(self, suite: str) -> str:
         """A suite's title, or its name where the audit does not list it."""
@@ -159,6 +169,7 @@ def indexed(result: AuditResult) -> Index:
         labelled=frozenset(each.measure for each in deciding.values() if each.variant == LABELLED),
         suite_titles={suite.name: suite.title for suite in result.suites},
         measure_titles={scorer.name: scorer.title for scorer in result.scorers},
+        margins_differ=any(each.margin != result.gate.margin for each in result.estimates),
     )
 
 

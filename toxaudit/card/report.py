@@ -112,7 +112,7 @@ def render_report(
         "decision": decision,
         "verdict": words.expectation(decision, None),
         "base": brief(result.base.name),
-        "margin": words.points(result.gate.margin),
+        "margin": index.margin,
         "card": card_html(card, drawings),
         "filters": filters,
         "estimates": list(explorer.estimate_rows(index, filters)),

@@ -81,7 +81,7 @@ def _result_row(index: Index, estimate: Estimate, scorer: ScorerFacts) -> Result
     times = words.times(estimate, scorer) if estimate.slice == "all" else ""
     new, repaired = ("–", "–") if scorer.is_mean else map(words.count, _flipped(estimate))
     base, candidate, change = words.rates(estimate)
-    p_increase, p_above_margin = words.chances(estimate)
+    p_increase, p_above_margin = words.chances(estimate, index.margins_differ)
     return ResultRow(
         arm=estimate.candidate,
         suite=index.suite_title(estimate.suite),

@@ -1,7 +1,7 @@
 """The gate: a rule fixed before the run turns a candidate's estimates into a verdict, with every reason it weighed."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import asdict, field, replace
 from typing import cast
 
 from toxaudit.decision import assurance, missing, policy, slices
@@ -11,7 +11,7 @@ from toxaudit.decision.policy import Rule
 from toxaudit.decision.reasons import fails_support, p_go, percent, pp, reason, sound
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured, RuleFacts
-from toxaudit.records import AuditResult, Estimate, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.records import AuditResult, Check, Estimate, OwnDecision, Reason, Remedy, Verdict
 from toxaudit.registry import register
 
 WIDEST_MARGIN = 0.2
@@ -32,6 +32,8 @@ class MarginGate:
         min_prompts: the fewest prompts of a suite, scored in both arms, that can decide.
         rules: what is asked of some measures in particular, by a name of the rule's own: see ``RuleFacts``.
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
+        checks: the checks that every candidate must have passed, by the names that ``results.json`` gives them: one
+            that did not apply is not enough.
     """
 
     margin: float = 0.03
@@ -42,6 +44,22 @@ class MarginGate:
     min_prompts: int = 0
     rules: dict[str, Rule] = field(default_factory=dict)
     controls: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+
+    @classmethod
+    def stated_by(cls, facts: GateFacts) -> "MarginGate":
+        """The gate whose numbers a result states; its words may be another's."""
+        return cls(
+            margin=facts.margin,
+            certainty=facts.certainty,
+            cap=facts.cap,
+            max_missing=facts.max_missing,
+            family_error=facts.family_error,
+            min_prompts=facts.min_prompts,
+            rules={name: Rule(**asdict(rule)) for name, rule in facts.rules.items()},
+            controls=list(facts.controls),
+            checks=list(facts.checks),
+        )
 
     def check(self) -> None:
         """Refuse a field that makes no sense, by a ToxauditError."""
@@ -86,6 +104,7 @@ class MarginGate:
             self.min_prompts,
             self._rules,
             cast(tuple[Decision, ...], tuple(self.controls)),  # check() has seen that they are
+            tuple(self.checks),
         )
 
     @property
@@ -95,7 +114,9 @@ class MarginGate:
     def _fewest(self) -> str:
         """What the gate needs besides, as sentences of its rule."""
         fewest = f" Fewer than {self.min_prompts:,} prompts decide nothing." if self.min_prompts else ""
-        return fewest + (f" Controls must show {' and '.join(self.controls)}." if self.controls else "")
+        controls = f" Controls must show {' and '.join(self.controls)}." if self.controls else ""
+        checks = f" Every candidate must have passed: {'; '.join(self.checks)}." if self.checks else ""
+        return fewest + controls + checks
 
     @property
     def _family_error(self) -> float:
@@ -138,6 +159,18 @@ class MarginGate:
             ToxauditError: with a sentence that names the rule.
         """
         policy.check_slices(self._facts("", ""), suites)
+
+    def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:
+        """Refuse candidates for which a check that is asked for has not passed.
+
+        Args:
+            candidates: the names of those that are no controls.
+            done: the checks of all arms.
+
+        Raises:
+            ToxauditError: with a sentence that names the candidate and the check.
+        """
+        policy.check_done(self.checks, candidates, done)
 
     def certainty_of(self, looks: int, certainty: float | None = None) -> Certainty:
         """What decisions on a critical total need, of so many probabilities that can make a NO-GO.
@@ -319,9 +352,7 @@ def _place(estimate: Estimate) -> tuple[str, str, str]:
 
 def explained(result: AuditResult) -> AuditResult:
     """A result from before verdicts held own decisions and remedies: the only gate was this one, which adds them."""
-    facts = result.gate
-    numbers = {name: getattr(facts, name) for name in ("margin", "certainty", "cap", "max_missing", "family_error")}
-    gate = MarginGate(**numbers)
+    facts, gate = result.gate, MarginGate.stated_by(result.gate)
     scorers = {scorer.name: scorer for scorer in result.scorers}
     verdicts = (
         gate.explained(verdict, [each for each in result.estimates if each.candidate == verdict.candidate], scorers)

@@ -55,7 +55,7 @@ def _gate(facts: GateFacts) -> Iterator[tuple[str, str]]:
         if name == "rules":
             for rule, said in value.items():
                 yield from ((f"rules.{rule}.{key}", str(each)) for key, each in said.items() if each is not None)
-        elif name not in ("question", "min_prompts", "controls") or (name != "question" and value):
+        elif name not in ("question", "min_prompts", "controls", "checks") or (name != "question" and value):
             yield name, str(value)
 
 

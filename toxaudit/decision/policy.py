@@ -7,7 +7,7 @@ from typing import get_args
 from toxaudit.decision.reasons import percent, pp
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured, RuleFacts, Tier
-from toxaudit.records import UNSCORED, AuditResult
+from toxaudit.records import UNSCORED, AuditResult, Check
 
 TARGETS = ("measure", "noun", "suite", "slice")
 """The fields of a rule that say what it is about."""
@@ -205,6 +205,30 @@ def check_slices(gate: GateFacts, suites: Mapping[str, Mapping[str, Iterable[str
         if rule.slice not in known:
             near = did_you_mean(rule.slice, known)
             raise ToxauditError(f"gate.rules.{name} is about the slice '{rule.slice}', which no prompt has.{near}")
+
+
+def check_done(asked: Iterable[str], candidates: Iterable[str], done: Sequence[Check]) -> None:
+    """Refuse candidates for which a check that is asked for has not passed.
+
+    Args:
+        asked: names of checks.
+        candidates: names of those for which they must have passed.
+        done: the checks of all arms.
+
+    Raises:
+        ToxauditError: with a sentence that names the candidate and the check.
+    """
+    for candidate in candidates:
+        mine = {check.name: check for check in done if check.arm == candidate}
+        for name in asked:
+            if name not in mine:
+                near = did_you_mean(name, mine)
+                raise ToxauditError(f"gate.checks asks for '{name}', which was not checked of {candidate}.{near}")
+            if mine[name].outcome != "passed":
+                raise ToxauditError(
+                    f"gate.checks asks for '{name}', and of {candidate} it is {mine[name].outcome}: {mine[name].text}. "
+                    "Audit it in a way in which it applies, or leave the check out of the gate."
+                )
 
 
 def _unmatched(rule: RuleFacts, measured: Sequence[tuple[str, Measured]]) -> str:

@@ -165,6 +165,14 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
     return found
 
 
+def fewest_prompts(spec: AuditSpec) -> dict[str, int]:
+    """Suite -> the prompts that what decides on it must have at least, however much fewer may tell."""
+    found: dict[str, list[int]] = {suite: [0] for suite in spec.suites}
+    for (suite, _), limits in spec.critical().items():
+        found[suite].append(limits.min_prompts)
+    return {suite: max(least) for suite, least in found.items()}
+
+
 def smallest_margins(spec: AuditSpec) -> dict[str, float]:
     """Suite -> the smallest margin of what decides on it, in 0..1; the gate's own where nothing does."""
     found: dict[str, list[float]] = {suite: [] for suite in spec.suites}
