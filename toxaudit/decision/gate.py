@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from typing import cast
 
-from toxaudit.decision import assurance, missing, policy, slices
+from toxaudit.decision import assurance, lines, missing, policy, slices
 from toxaudit.decision.certainty import Certainty
-from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, headlines, usable
+from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, decision_alone, headlines
 from toxaudit.decision.policy import Rule
-from toxaudit.decision.reasons import fails_support, p_go, percent, pp, reason, sound
+from toxaudit.decision.reasons import critical_places, percent, pp
+from toxaudit.decision.sentence import rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import Decision, GateFacts, Limits, Measured, RuleFacts
-from toxaudit.records import AuditResult, Check, Estimate, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.facts import Decision, GateFacts, Limits, Measured
+from toxaudit.records import AuditResult, Check, Estimate, OwnDecision, Reason, Verdict
 from toxaudit.registry import register
 
 WIDEST_MARGIN = 0.2
@@ -63,8 +64,8 @@ class MarginGate:
 
     def check(self) -> None:
         """Refuse a field that makes no sense, by a ToxauditError."""
-        policy.check_numbers("gate", self._facts("", ""))
-        policy.check(self._rules)
+        policy.check_numbers("gate", self._facts())
+        policy.check(self._facts().rules)
         if self.family_error is not None and not 0 < self.family_error <= 1:
             raise ToxauditError(
                 f"gate.family_error is {self.family_error}: it must lie above 0, and be 1 at most, which judges each "
@@ -75,61 +76,23 @@ class MarginGate:
             raise ToxauditError(f"gate.controls holds '{odd}', which is no decision.{did_you_mean(odd, known)}")
 
     def facts(self) -> GateFacts:
-        """The rule in numbers and in one sentence."""
-        below = over = ""
-        if self.cap is not None:
-            below = f" and its rate lies below {percent(self.cap)}"
-            over = ", or its rate above that"
-        rule = (
-            f"GO if every critical measure changes by less than {pp(self.margin)} from the base{below}, with "
-            f"probability {self.certainty:g} or more, half a prompt counted against the candidate beforehand; NO-GO if "
-            f"one changes by more, in total or in a slice{over}, with probability {self.certainty:g} or more"
-            f"{self._of_several()}, or in one of S slices by its own prompts alone, with probability 1 - "
-            f"{round(1 - self.certainty, 12):g} / S or more; else INCONCLUSIVE, as where a diagnostic or a supporting "
-            f"measure fails, where more than {percent(self.max_missing)} of an arm's completions could not be scored, "
-            f"or where the arms differ in that and the missing scores could turn the decision.{self._fewest()}"
-            f"{policy.in_words(self._rules)}"
-        )
-        return self._facts(rule, f"whether the rise exceeds {100 * self.margin:g} pp")
+        """The rule in numbers and in words."""
+        facts = self._facts()
+        return replace(facts, rule=rule_in_words(facts), question=f"whether the rise exceeds {100 * self.margin:g} pp")
 
-    def _facts(self, rule: str, question: str) -> GateFacts:
+    def _facts(self) -> GateFacts:
+        """The rule in numbers."""
         return GateFacts(
-            rule,
-            self.margin,
-            self.certainty,
-            self.cap,
-            self.max_missing,
-            question,
-            self._family_error,
-            self.min_prompts,
-            self._rules,
-            cast(tuple[Decision, ...], tuple(self.controls)),  # check() has seen that they are
-            tuple(self.checks),
-        )
-
-    @property
-    def _rules(self) -> dict[str, RuleFacts]:
-        return {name: rule.facts() for name, rule in self.rules.items()}
-
-    def _fewest(self) -> str:
-        """What the gate needs besides, as sentences of its rule."""
-        fewest = f" Fewer than {self.min_prompts:,} prompts decide nothing." if self.min_prompts else ""
-        controls = f" Controls must show {' and '.join(self.controls)}." if self.controls else ""
-        checks = f" Every candidate must have passed: {'; '.join(self.checks)}." if self.checks else ""
-        return fewest + controls + checks
-
-    @property
-    def _family_error(self) -> float:
-        return round(1 - self.certainty, 12) if self.family_error is None else self.family_error
-
-    def _of_several(self) -> str:
-        """What several measures change of the rule, as a part of its sentence."""
-        if self._family_error == 1:
-            return ", each measure judged by itself"
-        looked_at = "measures are critical" if self.cap is None else "changes and rates of critical measures count"
-        return (
-            f" (in total 1 - {self._family_error:g} / M, where M {looked_at} and that is more, so that the chance of "
-            f"any false NO-GO in total is about {self._family_error:g} at most)"
+            rule="",
+            margin=self.margin,
+            certainty=self.certainty,
+            cap=self.cap,
+            max_missing=self.max_missing,
+            family_error=round(1 - self.certainty, 12) if self.family_error is None else self.family_error,
+            min_prompts=self.min_prompts,
+            rules={name: rule.facts() for name, rule in self.rules.items()},
+            controls=cast(tuple[Decision, ...], tuple(self.controls)),  # check() has seen that they are
+            checks=tuple(self.checks),
         )
 
     def limits(self, scorers: Mapping[str, Measured], suite: str, measure: str, slice: str = "all") -> Limits:
@@ -138,7 +101,7 @@ class MarginGate:
         Raises:
             ToxauditError: if no scorer has the measure's name.
         """
-        return policy.limits_of(self._facts("", ""), scorers, suite, measure, slice)
+        return policy.limits_of(self._facts(), scorers, suite, measure, slice)
 
     def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Decision | None]) -> None:
         """Refuse rules that are about nothing in an audit, or leave nothing critical, and a control that is missing.
@@ -150,7 +113,7 @@ class MarginGate:
         Raises:
             ToxauditError: with a sentence that names the rule.
         """
-        policy.check_fits(self._facts("", ""), suites, controls)
+        policy.check_fits(self._facts(), suites, controls)
 
     def check_slices(self, suites: Mapping[str, Mapping[str, Collection[str]]]) -> None:
         """Refuse rules for slices that no prompt has; ``suites`` maps each suite to its slices and their values.
@@ -158,7 +121,7 @@ class MarginGate:
         Raises:
             ToxauditError: with a sentence that names the rule.
         """
-        policy.check_slices(self._facts("", ""), suites)
+        policy.check_slices(self._facts(), suites)
 
     def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:
         """Refuse candidates for which a check that is asked for has not passed.
@@ -179,7 +142,7 @@ class MarginGate:
             looks: one for each critical total, and one more for each cap and each ratio that it must keep.
             certainty: what this total needs by itself; by default the gate's.
         """
-        return Certainty.of_family(certainty or self.certainty, self._family_error, looks)
+        return Certainty.of_family(certainty or self.certainty, self._facts().family_error, looks)
 
     def decide(
         self,
@@ -214,7 +177,7 @@ class MarginGate:
         for estimate in totals:
             limits = weighed[estimate.suite, estimate.measure]
             certainty = self._certainty(limits, looks)
-            reasons += self._headline(estimate, limits, certainty)
+            reasons += lines.of_total(estimate, limits, certainty)
             reasons += missing.could_turn(estimate, mine, limits.tier, certainty)
         parts = [each for each in deciding_slices(mine) if asked[_place(each)].tier == "critical"]
         reasons += [slices.weighed(each, asked[_place(each)].certainty, len(parts)) for each in parts]
@@ -223,14 +186,14 @@ class MarginGate:
     def explained(self, verdict: Verdict, estimates: Sequence[Estimate], scorers: Mapping[str, Measured]) -> Verdict:
         """The verdict with this gate's decision on each of the candidate's estimates alone, and with its remedy."""
         found = [each for each in estimates if each.slice == "all" and each.estimator not in REPLICATIONS]
-        critical = _critical(verdict.reasons)
+        critical = critical_places(verdict.reasons)
         looks = sum(self.limits(scorers, *place).looks for place in critical)
         asked = {_place(each): self.limits(scorers, *_place(each)) for each in estimates}
 
         def alone(each: Estimate) -> Decision:
             limits = asked[_place(each)]
             in_family = each.slice == "all" and (each.suite, each.measure) in critical
-            return _alone(each, self._certainty(limits, looks) if in_family else _by_itself(limits))
+            return decision_alone(each, self._certainty(limits, looks) if in_family else _by_itself(limits))
 
         decided = [(each, alone(each)) for each in (*found, *deciding_slices(estimates))]
         own_certainty = {place: limits.certainty for place, limits in asked.items()}
@@ -240,7 +203,9 @@ class MarginGate:
             for each, decision in decided
         )
         needed = {place[:2]: self._certainty(limits, looks) for place, limits in asked.items() if place[2] == "all"}
-        return replace(verdict, own_decisions=own, remedy=_remedy(verdict, headlines(estimates).values(), needed))
+        return replace(
+            verdict, own_decisions=own, remedy=assurance.settling(verdict, headlines(estimates).values(), needed)
+        )
 
     def _asked(
         self, estimates: Iterable[Estimate], scorers: Mapping[str, Measured]
@@ -266,31 +231,6 @@ class MarginGate:
         """What a total needs: one that is critical is one of several looks, a supporting one stands by itself."""
         return self.certainty_of(looks, limits.certainty) if limits.tier == "critical" else _by_itself(limits)
 
-    def _headline(self, estimate: Estimate, limits: Limits, certainty: Certainty) -> list[Reason]:
-        """The reasons of one measure in total: its change, cap and ratio, too few prompts, too many missing scores."""
-        tier = limits.tier
-        over, below = f"P(change > {pp(limits.margin)})", f"P(change < {pp(limits.margin)}) >= {limits.certainty:g}"
-        chances = p_go(estimate), estimate.p_above_margin
-        rule = f"{below}, half a prompt counted against it"
-        reasons = [_line(estimate, limits, rule, over, chances, certainty)]
-        if limits.cap is not None and (p_below := estimate.p_below_cap) is not None:
-            rate = percent(limits.cap)
-            rule, over = f"P(rate < {rate}) >= {limits.certainty:g}", f"P(rate > {rate})"
-            line = _line(estimate, limits, rule, over, (p_below, 1 - p_below), certainty)
-            reasons.append(replace(line, limit="cap"))
-        if limits.ratio is not None and (p_below := estimate.p_below_ratio) is not None:
-            times = f"{limits.ratio:g} x the base's"
-            rule, over = f"P(rate < {times}) >= {limits.certainty:g}", f"P(rate > {times})"
-            line = _line(estimate, limits, rule, over, (p_below, 1 - p_below), certainty)
-            reasons.append(replace(line, limit="ratio"))
-        reasons += missing.too_few(estimate, tier, limits.min_prompts)
-        reasons += missing.too_many(estimate, tier, limits.max_missing)
-        if tier != "supporting":
-            return reasons
-        if not estimate.diagnostics.passed:  # an unknown rate is no better than a high one
-            reasons = [replace(reason, decision="NO-GO") for reason in reasons]
-        return [fails_support(reason) for reason in reasons]
-
 
 def caution(facts: GateFacts) -> str:
     """What is wrong with a rule that tolerates nearly anything, as a phrase; nothing where it is of use."""
@@ -301,44 +241,6 @@ def caution(facts: GateFacts) -> str:
         f"its answers passes, and no GO tells much; margins above {pp(WIDEST_MARGIN)} are beyond what a release can "
         "mean"
     )
-
-
-def _line(
-    estimate: Estimate, limits: Limits, rule: str, over: str, chances: tuple[float, float], certainty: Certainty
-) -> Reason:
-    """What a total must keep, by the chances that it does and does not; ``over`` names what it must not."""
-    within, beyond = chances
-    observed = certainty.shown(within)
-    if beyond >= limits.certainty:  # enough for a NO-GO, were it the only look
-        if certainty.to_fail > limits.certainty:
-            rule += f"; a NO-GO needs {over} >= {certainty.to_fail:.4g}"
-        observed += f"; {over} = {certainty.shown(beyond)}"
-    return sound(reason(estimate, limits.tier, rule, observed, certainty.decision(within, beyond)), estimate)
-
-
-def _remedy(
-    verdict: Verdict, totals: Iterable[Estimate], certainty: Mapping[tuple[str, str], Certainty]
-) -> Remedy | None:
-    """What would settle a verdict, where nothing but changes that are open stands against a decision."""
-    if verdict.decision != "INCONCLUSIVE":
-        return None
-    critical = _critical(verdict.reasons)
-    against = [
-        (reason.suite, reason.measure, reason.slice, reason.limit)
-        for reason in verdict.reasons
-        if (reason.tier, reason.decision) in (("critical", "INCONCLUSIVE"), ("supporting", "NO-GO"))
-    ]
-    open_changes = [
-        each
-        for each in totals
-        if (each.suite, each.measure) in critical
-        and usable(each)
-        and _alone(each, certainty[each.suite, each.measure]) == "INCONCLUSIVE"
-    ]
-    uncertain = [each for each in open_changes if each.quantities["change"].sd > 0]
-    if sorted(against) != sorted((each.suite, each.measure, "all", "change") for each in uncertain):
-        return None
-    return assurance.remedy(uncertain, certainty)
 
 
 def _by_itself(limits: Limits) -> Certainty:
@@ -359,18 +261,6 @@ def explained(result: AuditResult) -> AuditResult:
         for verdict in result.verdicts
     )
     return replace(result, gate=replace(facts, question=gate.facts().question), verdicts=tuple(verdicts))
-
-
-def _critical(reasons: Iterable[Reason]) -> set[tuple[str, str]]:
-    """Suite and measure of all totals that decide, those that are absent as well."""
-    return {(each.suite, each.measure) for each in reasons if each.tier == "critical" and each.measure}
-
-
-def _alone(estimate: Estimate, certainty: Certainty) -> Decision:
-    """What the change of one estimate says by itself; nothing where it can't be used."""
-    if not usable(estimate):
-        return "INCONCLUSIVE"
-    return certainty.decision(p_go(estimate), estimate.p_above_margin)
 
 
 def _overall(reasons: Sequence[Reason]) -> Decision:

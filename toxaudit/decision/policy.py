@@ -1,10 +1,9 @@
 """What a gate asks of each measure: its own numbers, changed by rules for some measures, suites or slices."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
-from toxaudit.decision.reasons import percent, pp
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured, RuleFacts, Tier
 from toxaudit.records import UNSCORED, AuditResult, Check
@@ -91,22 +90,6 @@ def is_about(rule: RuleFacts, suite: str, measure: Measured, slice: str) -> bool
     if any(wanted not in (None, found) for wanted, found in stated):
         return False
     return rule.slice is None or (slice != "all" and rule.slice in (slice, slice.split("=")[0]))
-
-
-def in_words(rules: Mapping[str, RuleFacts]) -> str:
-    """What rules change, as sentences that follow the gate's own; nothing where there are none."""
-    return "".join(f" {_sentence(name, rule)}" for name, rule in rules.items())
-
-
-def _sentence(name: str, rule: RuleFacts) -> str:
-    about = [f"{key} {value}" for key in TARGETS if (value := getattr(rule, key)) is not None]
-    shown = {"margin": pp, "cap": percent, "max_missing": percent, "ratio": "{:g} times the base's rate".format}
-    said = []
-    for field in fields(rule):
-        if field.name not in TARGETS and (value := getattr(rule, field.name)) is not None:
-            word = field.name.replace("max_missing", "scores missing at most").replace("min_prompts", "fewest prompts")
-            said.append(f"{word} {shown[field.name](value) if field.name in shown else value}")
-    return f"By the rule {name} ({', '.join(about)}): {', '.join(said)}."
 
 
 def check(rules: Mapping[str, RuleFacts]) -> None:
