@@ -13,9 +13,10 @@ from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.findings import AuditResult
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import Asked, AuditResult, Completion, Prompt, Score
+from toxaudit.records import Asked, Completion, Prompt, Score
 from toxaudit.results import sample_rows, write_results
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec

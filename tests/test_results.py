@@ -16,7 +16,8 @@ from toxaudit.card import SectionCard, render_card
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped
-from toxaudit.records import Check, Diagnostics
+from toxaudit.findings import Check
+from toxaudit.records import Diagnostics
 from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
 from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec

@@ -19,8 +19,9 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.card.plots import Draws
     from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
     from toxaudit.facts import Calibration, GateFacts, ScorerFacts, SuiteFacts, Tier
+    from toxaudit.findings import AuditResult, Verdict
     from toxaudit.models import Loader
-    from toxaudit.records import AuditResult, Completion, Estimate, Prompt, Verdict
+    from toxaudit.records import Completion, Estimate, Prompt
     from toxaudit.scorers.base import LocalJudge, Unscored
     from toxaudit.sources import FileField
     from toxaudit.spec.schema import Generation

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from toxaudit import __version__
+from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Floats, Posterior, summarise
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
-from toxaudit.records import Agreement, AuditResult, Estimate
+from toxaudit.records import Estimate
 from toxaudit.recounting import recounted
 from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled

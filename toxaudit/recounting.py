@@ -26,8 +26,9 @@ from toxaudit.estimators.strata import clusters_of, design_effect, divide
 from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine import progress
-from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
+from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, Estimate
 from toxaudit.results import rows_of, samples_file
 from toxaudit.scorers.base import OPERATORS, BaseScorer
 

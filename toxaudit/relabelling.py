@@ -8,7 +8,8 @@ from toxaudit import labels
 from toxaudit.estimators.outcomes import Labelled
 from toxaudit.estimators.two_phase import soundness
 from toxaudit.facts import LabelFacts
-from toxaudit.records import LABELLED, AuditResult
+from toxaudit.findings import AuditResult
+from toxaudit.records import LABELLED
 from toxaudit.recounting import two_arms
 from toxaudit.results import samples_file
 

@@ -17,9 +17,10 @@ from toxaudit.decision.history import differences, rule
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Decision, Estimand, ScorerFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
-from toxaudit.records import Answers, Asked, AuditResult, Scored, to_json
+from toxaudit.records import Answers, Asked, Scored, to_json
 from toxaudit.spec.names import unfit
 from toxaudit.spec.schema import AuditSpec, as_yaml
 

@@ -21,6 +21,7 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, summarise
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
+from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
@@ -28,7 +29,7 @@ from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
-from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
+from toxaudit.records import Answers, Asked, Estimate, Prompt, Scored
 from toxaudit.results import DRAWS, read_result, sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec

@@ -11,7 +11,8 @@ from results import NOOP, TOXICITY
 from toxaudit.card import render_card
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Calibration, Confusion
-from toxaudit.records import CORRECTED, AuditResult
+from toxaudit.findings import AuditResult
+from toxaudit.records import CORRECTED
 from toxaudit.results import read_result
 
 MADE = HARDER["two-suites"]

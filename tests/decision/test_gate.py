@@ -11,6 +11,7 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.findings import OwnDecision, Remedy
 from toxaudit.records import (
     ALONE,
     BEST_CASE,
@@ -20,9 +21,7 @@ from toxaudit.records import (
     WORST_CASE,
     Diagnostics,
     Estimate,
-    OwnDecision,
     Quantity,
-    Remedy,
 )
 
 TIERS = {"toxic": "critical"}

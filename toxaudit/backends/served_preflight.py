@@ -11,11 +11,12 @@ from typing import Any
 from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
 from toxaudit.checks import Checklist
+from toxaudit.findings import Check
 from toxaudit.models import Loader, effect
 from toxaudit.models.preflight import Refused, again
 from toxaudit.models.served import ServedModel
 from toxaudit.models.tokenizer import PROBES
-from toxaudit.records import Check, Prompt, digest
+from toxaudit.records import Prompt, digest
 from toxaudit.spec.schema import Generation
 from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf

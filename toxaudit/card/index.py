@@ -6,18 +6,8 @@ from dataclasses import dataclass
 from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.verdict import TIERS, marks
 from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
-from toxaudit.records import (
-    ALONE,
-    CORRECTED,
-    LABELLED,
-    LOOKS,
-    OBSERVED,
-    UNSCORED,
-    AuditResult,
-    Estimate,
-    OwnDecision,
-    Verdict,
-)
+from toxaudit.findings import AuditResult, OwnDecision, Verdict
+from toxaudit.records import ALONE, CORRECTED, LABELLED, LOOKS, OBSERVED, UNSCORED, Estimate
 
 Pair = tuple[Estimate, ScorerFacts]
 

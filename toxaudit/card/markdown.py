@@ -12,8 +12,8 @@ from toxaudit.card import apart
 from toxaudit.card.facts import CardFacts, gather
 from toxaudit.card.words import visible
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.findings import AuditResult
 from toxaudit.machine import folders
-from toxaudit.records import AuditResult
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from toxaudit.card import words
 from toxaudit.card.index import Index
 from toxaudit.facts import Confusion, ScorerFacts, SuiteFacts
-from toxaudit.records import ALL_ASKED, AuditResult
+from toxaudit.findings import AuditResult
+from toxaudit.records import ALL_ASKED
 
 ESTIMATORS = {
     "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",

@@ -14,7 +14,7 @@ from toxaudit.card.index import Index, indexed
 from toxaudit.card.markdown import render
 from toxaudit.card.words import visible
 from toxaudit.decision.verdict import of_audit
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 if TYPE_CHECKING:
     from markdown import Markdown

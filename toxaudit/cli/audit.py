@@ -16,7 +16,7 @@ from toxaudit.cli.options import Options
 from toxaudit.errors import ToxauditError, one_line, visible
 
 if TYPE_CHECKING:
-    from toxaudit.records import AuditResult
+    from toxaudit.findings import AuditResult
     from toxaudit.spec.schema import AuditSpec
 
 RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")

@@ -6,7 +6,8 @@ from statistics import NormalDist
 
 from toxaudit.decision.certainty import Certainty
 from toxaudit.facts import AGAINST
-from toxaudit.records import CORRECTED, LABELLED, Estimate, Remedy
+from toxaudit.findings import Remedy
+from toxaudit.records import CORRECTED, LABELLED, Estimate
 
 WANTED_CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from toxaudit.facts import Tier
-from toxaudit.records import Estimate, Verdict
+from toxaudit.findings import Verdict
+from toxaudit.records import Estimate
 
 
 def doubted(

@@ -9,7 +9,8 @@ from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices,
 from toxaudit.decision.reasons import fails_support, p_go, percent, pp, reason, sound
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Decision, GateFacts, Tier
-from toxaudit.records import AuditResult, Estimate, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.findings import AuditResult, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.records import Estimate
 from toxaudit.registry import register
 
 WIDEST_MARGIN = 0.2

@@ -15,8 +15,8 @@ from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx, eval_results
-from toxaudit.records import AuditResult
 
 README = "README.md"
 

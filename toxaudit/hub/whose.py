@@ -5,10 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from toxaudit.errors import ToxauditError
+from toxaudit.findings import AuditResult
 from toxaudit.hub.repository import Repository
 from toxaudit.models import declared
 from toxaudit.pinning import lock
-from toxaudit.records import AuditResult
 
 COMPARED = (".safetensors", ".gguf")
 """Endings of weights that an audit reads, and whose digests its ``lock.json`` holds."""

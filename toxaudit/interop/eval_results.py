@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.facts import SuiteFacts
-from toxaudit.records import AuditResult, Estimate, Quantity
+from toxaudit.findings import AuditResult
+from toxaudit.records import Estimate, Quantity
 
 PATH = ".eval_results/toxaudit.yaml"
 """Where the results are in a model's repository."""

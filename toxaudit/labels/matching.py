@@ -7,12 +7,13 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, Labelled
 from toxaudit.estimators.two_phase import COST, COUNTED, PLACES, allocation, cells_of
 from toxaudit.facts import LabelFacts
 from toxaudit.labels.file import SKIP, YES, Answers, Draw, LabelFile, answer_key, prompt_key
-from toxaudit.records import Agreement, digest
+from toxaudit.records import digest
 
 Pair = tuple[str, str, str]
 """A prompt's text, the base's answer and the candidate's."""

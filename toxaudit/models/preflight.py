@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
+from toxaudit.findings import Check
 from toxaudit.models import chat_template, effect, tokenizer
 from toxaudit.models.load import LoadedModel, Loader, probe
 from toxaudit.models.resolve import ResolvedModel
-from toxaudit.records import Check, digest
+from toxaudit.records import digest
 from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf
 

@@ -13,10 +13,11 @@ from toxaudit import labels
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, cells_of
 from toxaudit.facts import ScorerFacts, SuiteFacts
+from toxaudit.findings import AuditResult
 from toxaudit.labels import Draw, LabelFile
 from toxaudit.machine.folders import NAME
 from toxaudit.recomputation import read_checked
-from toxaudit.records import UNSCORED, AuditResult
+from toxaudit.records import UNSCORED
 from toxaudit.recounting import TwoArms, two_arms
 from toxaudit.results import samples_file
 

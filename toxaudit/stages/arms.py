@@ -13,6 +13,7 @@ from toxaudit.backends.openai import OpenAI
 from toxaudit.checks import Checklist, notes
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.facts import Skipped
+from toxaudit.findings import Check
 from toxaudit.machine import progress
 from toxaudit.models import (
     Arm,
@@ -28,7 +29,7 @@ from toxaudit.models import (
 )
 from toxaudit.models.served import served_base, served_candidate, shown
 from toxaudit.pinning.references import Pinned
-from toxaudit.records import Answers, Check, Completion
+from toxaudit.records import Answers, Completion
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
