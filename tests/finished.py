@@ -14,7 +14,8 @@ from toxaudit.agreements import Agreement
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import CELLS, Posterior, summarise
+from toxaudit.estimators.outcomes import CELLS
+from toxaudit.estimators.posterior import Posterior, summarise
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import write_sums
 from toxaudit.records import UNSCORED, Estimate

@@ -10,9 +10,9 @@ from results import BASE, BENIGN, SUITE
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 from toxaudit.findings import AuditResult
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums

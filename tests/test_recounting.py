@@ -17,9 +17,9 @@ from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import hier_paired
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 from toxaudit.estimators.unpaired_beta import UnpairedBeta
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.machine.replacement import write_sums

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.backends.request import Answered, Done, Request, Wrote
     from toxaudit.card.plots import Draws
-    from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
+    from toxaudit.estimators.outcomes import PairedOutcomes
+    from toxaudit.estimators.posterior import Posterior
     from toxaudit.facts import Calibration, GateFacts, ScorerFacts, SuiteFacts, Tier
     from toxaudit.findings import AuditResult, Verdict
     from toxaudit.models import Loader

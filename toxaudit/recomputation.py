@@ -19,7 +19,8 @@ from toxaudit import __version__
 from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import Floats, Posterior, summarise
+from toxaudit.estimators.outcomes import Floats
+from toxaudit.estimators.posterior import Posterior, summarise
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
 from toxaudit.findings import AuditResult

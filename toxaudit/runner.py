@@ -18,7 +18,8 @@ from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, summarise
+from toxaudit.estimators.outcomes import PairedOutcomes
+from toxaudit.estimators.posterior import Posterior, summarise
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
 from toxaudit.findings import AuditResult

@@ -9,8 +9,9 @@ from toxaudit.decision.assurance import MOST_PROMPTS, WANTED_CHANCE, prompts_nee
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
+from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 from toxaudit.findings import OwnDecision, Remedy
 from toxaudit.records import (
     ALONE,

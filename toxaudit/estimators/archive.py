@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.machine.folders import replacing
 from toxaudit.records import OBSERVED, Diagnostics, Estimate, digest
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toxaudit.agreements import SOURCES, Component, VarianceComponents
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, eti, per_prompt, seed_of
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+from toxaudit.estimators.posterior import eti, seed_of
 from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import SMALLEST_STRATUM
 

@@ -14,7 +14,8 @@ from toxaudit.decision.headline import LABELS_READ_BY, deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.agreement import agreement
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing
+from toxaudit.estimators.posterior import Posterior, summarise
 from toxaudit.estimators.strata import clusters_of
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator

@@ -6,8 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import PairedOutcomes, hdi
+from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.studies.findings import Bar, Plot, Series, Study, at_least, percent, points, share, standard_error
 from toxaudit.studies.worlds import Counts, World, cells, of_table, seed_from
 

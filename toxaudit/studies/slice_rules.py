@@ -7,7 +7,7 @@ import numpy as np
 from toxaudit.decision.chances import CERTAINTY, chances
 from toxaudit.decision.slices import own_look, p_own, weighed
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import summarise
+from toxaudit.estimators.posterior import summarise
 from toxaudit.records import OBSERVED, Estimate
 from toxaudit.studies.findings import Bar, Plot, Series, Study, at_least, at_most, points, share
 from toxaudit.studies.pooled import FIT, SMALL, Fit
