@@ -20,7 +20,7 @@ from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import write_sums
 from toxaudit.records import UNSCORED, Estimate
 from toxaudit.recounting import recounted
-from toxaudit.results import write_results
+from toxaudit.results.writing import write_results
 from toxaudit.spec.schema import AuditSpec
 
 COUNTED = ("n", "samples", "missing", "missing_in_both", "counts")

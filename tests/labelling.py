@@ -17,7 +17,7 @@ from toxaudit.findings import AuditResult
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums
 from toxaudit.records import Asked, Completion, Prompt, Score
-from toxaudit.results import sample_rows, write_results
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
 from toxaudit.stages import estimating, labelling

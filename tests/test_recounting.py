@@ -26,7 +26,7 @@ from toxaudit.machine.replacement import write_sums
 from toxaudit.recomputation import _differences, read_checked
 from toxaudit.records import Asked, Completion, Prompt, Score
 from toxaudit.recounting import recounted
-from toxaudit.results import sample_rows, write_results
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec

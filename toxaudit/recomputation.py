@@ -29,7 +29,8 @@ from toxaudit.records import Estimate
 from toxaudit.recounting import recounted
 from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled
-from toxaudit.results import DRAWS, RESULTS, read_result
+from toxaudit.results.files import DRAWS, RESULTS
+from toxaudit.results.reading import read_result
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.

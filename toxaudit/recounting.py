@@ -29,7 +29,8 @@ from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine import progress
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, Estimate
-from toxaudit.results import rows_of, samples_file
+from toxaudit.results.files import samples_file
+from toxaudit.results.reading import rows_of
 from toxaudit.scorers.base import OPERATORS, BaseScorer
 
 _RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")

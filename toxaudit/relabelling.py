@@ -11,7 +11,7 @@ from toxaudit.facts import LabelFacts
 from toxaudit.findings import AuditResult
 from toxaudit.records import LABELLED
 from toxaudit.recounting import two_arms
-from toxaudit.results import samples_file
+from toxaudit.results.files import samples_file
 
 
 def relabelled(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:

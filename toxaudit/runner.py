@@ -31,7 +31,9 @@ from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock
 from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import Answers, Asked, Estimate, Prompt, Scored
-from toxaudit.results import DRAWS, read_result, sample_rows, write_results
+from toxaudit.results.files import DRAWS
+from toxaudit.results.reading import read_result
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.stages import answering, arms, estimating, labelling, recalling, rendering, scoring

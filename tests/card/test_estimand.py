@@ -14,7 +14,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.facts import Estimand
 from toxaudit.findings import AuditResult
 from toxaudit.records import CORRECTED, LABELLED
-from toxaudit.results import read_result
+from toxaudit.results.reading import read_result
 
 GO = HARDER["go"]
 

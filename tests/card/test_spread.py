@@ -13,7 +13,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.findings import AuditResult
 from toxaudit.records import CORRECTED
-from toxaudit.results import read_result
+from toxaudit.results.reading import read_result
 
 MADE = HARDER["two-suites"]
 (SPREAD,) = MADE.variance

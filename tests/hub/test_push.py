@@ -25,7 +25,7 @@ from toxaudit.card import SectionCard  # noqa: E402
 from toxaudit.card.readme.front_matter import find  # noqa: E402
 from toxaudit.findings import AuditResult
 from toxaudit.hub.parcel import Parcel, edited  # noqa: E402
-from toxaudit.results import read_result  # noqa: E402
+from toxaudit.results.reading import read_result  # noqa: E402
 
 pytestmark = pytest.mark.thorough
 

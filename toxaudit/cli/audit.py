@@ -77,7 +77,7 @@ def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
     Raises:
         ToxauditError: if ``out`` names a finished run, or lies in one.
     """
-    from toxaudit.results import RESULTS
+    from toxaudit.results.files import RESULTS
 
     time, placed = f"{datetime.now():%Y-%m-%d_%H-%M-%S}", []
     for number, spec in enumerate(specs):

@@ -19,7 +19,7 @@ from toxaudit.machine.folders import NAME
 from toxaudit.recomputation import read_checked
 from toxaudit.records import UNSCORED
 from toxaudit.recounting import TwoArms, two_arms
-from toxaudit.results import samples_file
+from toxaudit.results.files import samples_file
 
 ANSWERS = 100
 """As many answers are drawn where nobody says how many."""

@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.facts import GenerationFacts, ModelFacts, SuiteFacts
 from toxaudit.findings import AuditResult, OtherRule
 from toxaudit.records import ALL_ASKED, digest
-from toxaudit.results import read_result
+from toxaudit.results.reading import read_result
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store.identities import Decisions
 from toxaudit.store.shelves import Store

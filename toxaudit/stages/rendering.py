@@ -16,7 +16,9 @@ from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.pinning.lock import LOCK
 from toxaudit.recomputation import read_checked
-from toxaudit.results import DRAWS, RESULTS, SPEC, earlier_samples, read_result, read_samples
+from toxaudit.results.files import DRAWS, RESULTS, SPEC
+from toxaudit.results.reading import read_result, read_samples
+from toxaudit.results.writing import earlier_samples
 from toxaudit.spec.schema import AuditSpec
 
 
