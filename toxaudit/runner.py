@@ -28,7 +28,7 @@ from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import Answers, Asked, Estimate, Prompt, Scored
 from toxaudit.results.files import DRAWS
@@ -111,7 +111,7 @@ def _write(
     result: AuditResult,
     sampled: Iterable[Mapping[str, Any]],
     posteriors: list[Posterior],
-    pins: Mapping[str, lock.Entry],
+    pins: Mapping[str, lock_file.Entry],
     skipped: Mapping[str, str],
     said: LabelFile | None,
 ) -> tuple[AuditResult, list[Path]]:
@@ -121,7 +121,7 @@ def _write(
         result = read_result(new)  # what is said of it from here on is what the file says
         files.append(cyclonedx.write(result, new))
         files.append(archive.write_draws(posteriors, new / DRAWS))
-        files.append(lock.write(new, spec.name, pins, skipped))
+        files.append(lock_file.write(new, spec.name, pins, skipped))
         if said:
             files.append(labels.copied(said, new))
         cards, failed = _rendered(new, spec.card)
@@ -140,7 +140,7 @@ def _rendered(new: Path, card: Card) -> tuple[list[Path], ToxauditError | None]:
         return [], error
 
 
-def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
+def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock_file.Entry]]:
     """Every reference of the spec at one commit, or at that of a lock file.
 
     Returns:
@@ -148,7 +148,7 @@ def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
     """
     if not spec.lock:
         return pin(spec), {}
-    locked = lock.read(spec.lock)
+    locked = lock_file.read(spec.lock)
     pinned = lock.pin(spec, locked)
     return pinned, lock.verify(pinned, locked)
 

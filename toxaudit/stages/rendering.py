@@ -14,7 +14,7 @@ from toxaudit.findings import AuditResult
 from toxaudit.interop.cyclonedx import BOM
 from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, replaced
-from toxaudit.pinning.lock import LOCK
+from toxaudit.pinning.lock_file import LOCK
 from toxaudit.recomputation import read_checked
 from toxaudit.results.files import DRAWS, RESULTS, SPEC
 from toxaudit.results.reading import read_result, read_samples
