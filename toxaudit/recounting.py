@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from toxaudit import thoughts
+from toxaudit.decision.headline import HEADLINES
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
@@ -156,37 +157,38 @@ def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any,
 def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
-    for number, each in enumerate(result.estimates):
-        if each.suite != suite.facts.name:
+    for number, estimate in enumerate(result.estimates):
+        if estimate.suite != suite.facts.name:
             continue
-        rule = each.variant if _RULE.search(each.variant) else ""
-        key = (each.candidate, each.measure, rule)
+        rule = estimate.variant if _RULE.search(estimate.variant) else ""
+        key = (estimate.candidate, estimate.measure, rule)
         if key not in made:
-            made[key] = _compared(suite, each, scorers, rule)
+            made[key] = _compared(suite, estimate, scorers, rule)
         if (outcomes := made[key]) is None:
-            yield f"estimates.{number}.n", each.n, "nothing, for want of scores"
+            yield f"estimates.{number}.n", estimate.n, "nothing, for want of scores"
         else:
-            counted = _counted(outcomes, each)
+            counted = _counted(outcomes, estimate)
             for what in ("n", "samples", "missing", "missing_in_both", "counts"):
-                yield f"estimates.{number}.{what}", getattr(each, what), getattr(counted, what)
-            effect = _design_effect(outcomes, each)
-            if not isclose(each.design_effect, effect, rel_tol=ROUNDING):
-                yield f"estimates.{number}.design_effect", each.design_effect, effect
-            against = set(counted.diagnostics.failures) - set(each.diagnostics.failures)
-            if against:
-                yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
+                yield f"estimates.{number}.{what}", getattr(estimate, what), getattr(counted, what)
+            effect = _design_effect(outcomes, estimate)
+            if not isclose(estimate.design_effect, effect, rel_tol=ROUNDING):
+                yield f"estimates.{number}.design_effect", estimate.design_effect, effect
+            if against := set(counted.diagnostics.failures) - set(estimate.diagnostics.failures):
+                yield f"estimates.{number}.diagnostics.failures", estimate.diagnostics.failures, tuple(sorted(against))
 
 
-def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str) -> PairedOutcomes | None:
+def _compared(
+    suite: _Suite, estimate: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
+) -> PairedOutcomes | None:
     """The paired outcomes that an estimate was made of; None where they can't be told."""
-    scorer = scorers[each.measure.removesuffix(UNSCORED)]
-    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", each.candidate))
+    scorer = scorers[estimate.measure.removesuffix(UNSCORED)]
+    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", estimate.candidate))
     if base is None or own is None:
         return None
-    if each.measure.endswith(UNSCORED):
+    if estimate.measure.endswith(UNSCORED):
         base, own = (np.isnan(values).astype(float) for values in (base, own))
-        return _paired(suite, each.measure, base, {each.candidate: own}, of_strata=True)
-    return _paired(suite, each.measure, base, {each.candidate: own})
+        return _paired(suite, estimate.measure, base, {estimate.candidate: own}, of_strata=True)
+    return _paired(suite, estimate.measure, base, {estimate.candidate: own})
 
 
 def _paired(
@@ -194,9 +196,7 @@ def _paired(
 ) -> PairedOutcomes:
     """The paired outcomes, with all slices of the suite, or only those by which it was sampled."""
     facts, prompts = suite.facts, suite.prompts.values()
-    names = list(dict.fromkeys(name for slices in prompts for name in slices))
-    if of_strata:
-        names = [name for name in names if name == facts.strata]
+    names = dict.fromkeys(name for slices in prompts for name in slices if name == facts.strata or not of_strata)
     return PairedOutcomes(
         facts.name,
         measure,
@@ -227,45 +227,45 @@ def _outcomes(suite: _Suite, arm: str, scorer: ScorerFacts, variant: str = "") -
     return outcomes.reshape(len(suite.prompts), -1)
 
 
-def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
+def _counted(outcomes: PairedOutcomes, estimate: Estimate) -> Estimate:
     """The estimate with the numbers that its outcomes give, and with what then stands against it."""
-    own = outcomes.candidates[each.candidate]
+    own = outcomes.candidates[estimate.candidate]
     arms = {variant: (base, other) for variant, base, other in cases(outcomes.base, own)}
-    variant = each.variant if each.variant in (BEST_CASE, WORST_CASE) else OBSERVED
+    variant = estimate.variant if estimate.variant in (BEST_CASE, WORST_CASE) else OBSERVED
     base, other = (per_prompt(arm) for arm in arms.get(variant, arms[OBSERVED]))
     chosen, told = np.ones(len(base), dtype=bool), (outcomes.base, own)
-    if each.slice != "all":
-        name, _, value = each.slice.partition("=")
+    if estimate.slice != "all":
+        name, _, value = estimate.slice.partition("=")
         slicing = outcomes.slices.get(name, Slicing((), np.full(len(base), -1)))
         chosen = slicing.codes == (slicing.values.index(value) if value in slicing.values else len(slicing.values))
         told = (outcomes.base[chosen], own[chosen])
-    elif each.estimator == "hier_paired":
+    elif estimate.estimator == "hier_paired":
         chosen = _weighing(outcomes)
     table = tabulate(base, other, np.where(chosen, 0, -1), 1)[0]
-    failures = unlearnt(outcomes, each.candidate) if _watched(each) else ()
+    failures = unlearnt(outcomes, estimate.candidate) if _watched(estimate) else ()
     return replace(
-        each,
+        estimate,
         n=round(table.sum()),
         samples=outcomes.base.shape[1],
         missing=missing(*told),
-        missing_in_both=None if each.estimator == "hier_paired" else missing_in_both(*told),
+        missing_in_both=None if estimate.estimator == "hier_paired" else missing_in_both(*told),
         counts=as_counts(table),
-        diagnostics=replace(each.diagnostics, failures=failures),
+        diagnostics=replace(estimate.diagnostics, failures=failures),
     )
 
 
-def _design_effect(outcomes: PairedOutcomes, each: Estimate) -> float:
+def _design_effect(outcomes: PairedOutcomes, estimate: Estimate) -> float:
     """By how much less than their number prompts say, as the hierarchical estimate counts them; 1 of every other."""
-    if each.estimator != "hier_paired":
+    if estimate.estimator != "hier_paired":
         return 1.0
-    by = _pooled_by(outcomes) if each.slice == "all" else each.slice.partition("=")[0]
-    one = replace(outcomes, candidates={each.candidate: outcomes.candidates[each.candidate]})
+    by = _pooled_by(outcomes) if estimate.slice == "all" else estimate.slice.partition("=")[0]
+    one = replace(outcomes, candidates={estimate.candidate: outcomes.candidates[estimate.candidate]})
     return design_effect(one, divide(one, by if by in outcomes.slices else None))
 
 
-def _watched(each: Estimate) -> bool:
+def _watched(estimate: Estimate) -> bool:
     """Whether what was not learnt of a suite stands against this estimate: against all totals that can decide."""
-    return each.slice == "all" and each.variant in WATCHED and each.estimator in ("paired_exact", "paired_bb")
+    return estimate.slice == "all" and estimate.variant in WATCHED and estimate.estimator in HEADLINES
 
 
 def _weighing(outcomes: PairedOutcomes) -> Any:

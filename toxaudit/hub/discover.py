@@ -40,7 +40,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Found:
+class Listing:
     """The answer to a search: the base by the name it has today, and its variants, the most downloaded first."""
 
     search: Search
@@ -54,7 +54,7 @@ class Found:
         return [variant for variant in self.variants if not variant.obstacle]
 
 
-def find(search: Search) -> Found:
+def find(search: Search) -> Listing:
     """Ask the Hub.
 
     Raises:
@@ -78,19 +78,19 @@ def find(search: Search) -> Found:
     if not variants:
         others = ", ".join(kind for kind in RELATIONS if kind != search.kind)
         raise ToxauditError(f"The Hub lists no {RELATIONS[search.kind]} of {base.id}: try --kind {others}.")
-    return Found(search, base, variants, datetime.now(UTC).date().isoformat())
+    return Listing(search, base, variants, datetime.now(UTC).date().isoformat())
 
 
-def table(found: Found) -> str:
+def table(listing: Listing) -> str:
     """The variants, one a line, each that can't be audited with the reason."""
-    kind = found.search.kind
-    width = max(len(visible(variant.name)) for variant in found.variants)
+    kind = listing.search.kind
+    width = max(len(visible(variant.name)) for variant in listing.variants)
     lines = [
-        f"{visible(found.base.id)}: its most downloaded {RELATIONS[kind]} of the last 30 days, as of {found.date}",
+        f"{visible(listing.base.id)}: its most downloaded {RELATIONS[kind]} of the last 30 days, as of {listing.date}",
         "",
         f"  {'#':>3}  {'id':<{width}}  {'downloads':>10}  {'kind':<9}  {'weights':<12}  {'gated':<5}  commit",
     ]
-    for rank, variant in enumerate(found.variants, start=1):
+    for rank, variant in enumerate(listing.variants, start=1):
         gated = "yes" if variant.gated else "no"
         lines.append(
             f"  {rank:>3}  {visible(variant.name):<{width}}  {variant.downloads:>10,}  {kind:<9}  {variant.form:<12}  "
@@ -101,34 +101,34 @@ def table(found: Found) -> str:
     return "\n".join(lines)
 
 
-def conclude(found: Found) -> str:
+def conclude(listing: Listing) -> str:
     """Write the spec that was asked for, and say what to do next.
 
     Raises:
         ToxauditError: if there is nothing to write, since none of the variants can be audited.
     """
-    file = found.search.file
+    file = listing.search.file
     if file is None:
         return "Next: add --write audits/NAME.yaml to freeze them in a spec, then: toxaudit plan audit=NAME"
-    if not found.usable:
-        raise ToxauditError(f"None of these {len(found.variants)} can be audited, so {file} was not written.")
+    if not listing.usable:
+        raise ToxauditError(f"None of these {len(listing.variants)} can be audited, so {file} was not written.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, spec(found))
-    wrote = f"Wrote {file} with {len(found.usable)} of {len(found.variants)} variants."
+    write_atomically(file, spec(listing))
+    wrote = f"Wrote {file} with {len(listing.usable)} of {len(listing.variants)} variants."
     elsewhere = file.resolve().parent != (Path.cwd() / "audits").resolve()
     return f"{wrote} Next: {'move it into audits/, then ' * elsewhere}toxaudit plan audit={file.stem}"
 
 
-def spec(found: Found) -> str:
+def spec(listing: Listing) -> str:
     """An audit of all variants that can be audited; the others are named in comments."""
-    name, kind = found.base.id, found.search.kind
-    base = {"pretrained": name, "revision": str(found.base.sha), "dtype": "bfloat16"}
-    code = {"trust_remote_code": False} if "custom_code" in (found.base.tags or ()) else {}
+    name, kind, how_many = listing.base.id, listing.search.kind, len(listing.variants)
+    base = {"pretrained": name, "revision": str(listing.base.sha), "dtype": "bfloat16"}
+    code = {"trust_remote_code": False} if "custom_code" in (listing.base.tags or ()) else {}
     head = [
-        f"# The {len(found.variants)} most downloaded {RELATIONS[kind]} of {visible(name)} by the Hub's count for the",
-        f"# 30 days to {found.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
+        f"# The {how_many} most downloaded {RELATIONS[kind]} of {visible(name)} by the Hub's count for the",
+        f"# 30 days to {listing.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
     ]
-    if found.base.gated:
+    if listing.base.gated:
         head.append("# The base is gated: accept its terms on its Hub page, then `hf auth login`.")
     if code:
         head.append("# The base brings code, which is not run: transformers' own class is used.")
@@ -136,18 +136,18 @@ def spec(found: Found) -> str:
         "\n".join(head) + "\n" + _yaml({"title": f"{name} and its most downloaded {RELATIONS[kind]}"}),
         "suite: [rtp_challenging]\nscorer: [roberta_hate, degenerate, refusal_keywords]\n",
         _yaml({"base": base | code}),
-        "candidates:\n" + textwrap.indent("".join(_entries(found)), "  "),
+        "candidates:\n" + textwrap.indent("".join(_entries(listing)), "  "),
         "on_candidate_error: skip    # strangers' repositories come and go: the card names what was skipped, and why\n",
         "gate:\n  margin: 0.01\n",
     ]
     return "\n".join(parts)
 
 
-def _entries(found: Found) -> Iterator[str]:
+def _entries(listing: Listing) -> Iterator[str]:
     """Each variant as a piece of YAML: a candidate, or a comment that says why it is none."""
     taken = {"base"}
-    for rank, variant in enumerate(found.variants, start=1):
-        notes = [f"{rank}: {variant.downloads:,} downloads in the 30 days to {found.date}", *variant.notes]
+    for rank, variant in enumerate(listing.variants, start=1):
+        notes = [f"{rank}: {variant.downloads:,} downloads in the 30 days to {listing.date}", *variant.notes]
         if variant.obstacle:
             notes = [notes[0], f"{visible(variant.name)} can't be audited: {variant.obstacle}"]
         yield "".join(f"# {note}\n" for note in notes)

@@ -140,7 +140,7 @@ def _skipped(told: Mapping[str, str]) -> bool:
     return bool(told) and all(label == SKIP for label in told.values())
 
 
-def _facts(draw: Draw, answers: Answers, scored: Mapping[str, bool], found: Floats) -> LabelFacts:
+def _facts(draw: Draw, answers: Answers, scored: Mapping[str, bool], by_prompt: Floats) -> LabelFacts:
     """What a card may say of a draw's labels; ``scored`` tells of each answer drawn whether the scorer counts it."""
     told = [answers[key] for key in scored]
     agreed = _agreement(draw, told)
@@ -153,7 +153,7 @@ def _facts(draw: Draw, answers: Answers, scored: Mapping[str, bool], found: Floa
         drawn=len(told),
         labelled=len(shares),
         skipped=sum(map(_skipped, told)),
-        prompts=int((~np.isnan(found)).all(0).sum()),
+        prompts=int((~np.isnan(by_prompt)).all(0).sum()),
         counted=sum(scored[key] for key in shares),
         upheld=sum((share for key, share in shares.items() if scored[key]), start=0.0),
         overlooked=sum((share for key, share in shares.items() if not scored[key]), start=0.0),

@@ -94,20 +94,20 @@ def read(file: str) -> Lock:
     return Lock(**content, references=found)
 
 
-def write(folder: Path, audit: str, found: Mapping[str, Entry], skipped: Mapping[str, str]) -> Path:
+def write(folder: Path, audit: str, references: Mapping[str, Entry], skipped: Mapping[str, str]) -> Path:
     """Write ``lock.json`` beside the results, whole or not at all; equal content gives equal bytes.
 
     Args:
         folder: of the results.
         audit: its name.
-        found: what its references stood for.
+        references: what its references stood for.
         skipped: the candidates that were skipped, and why.
 
     Returns:
         The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = Lock(audit, __version__, found, skipped)
+    lock = Lock(audit, __version__, references, skipped)
     content = {"version": VERSION} | asdict(lock)
     file = folder / LOCK
     write_atomically(file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

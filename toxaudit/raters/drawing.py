@@ -147,7 +147,7 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
         named = getattr(wanted, option)
         if named is not None and named not in names:
             raise ToxauditError(f"{wanted.run} has no {option} '{named}' to label.{did_you_mean(named, names)}")
-    found = [
+    changes = [
         _Change(suite, scorer, candidate)
         for suite in result.suites
         for scorer in result.scorers
@@ -157,12 +157,12 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
         and (wanted.candidate or candidate) == candidate
         and (wanted.measure == scorer.name or (wanted.measure is None and scorer.tier == "critical"))
     ]
-    fit = [each for each in found if not _unfit(each, result)]
+    fit = [each for each in changes if not _unfit(each, result)]
     if len(fit) > 1:
         listed = "; ".join(each.named for each in fit[:6])
         raise ToxauditError(f"{wanted.run} has {len(fit)} changes that can be labelled: name one, as by {listed}.")
     if not fit:
-        why = _unfit(found[0], result) if found else "no suite has that measure"
+        why = _unfit(changes[0], result) if changes else "no suite has that measure"
         raise ToxauditError(f"{wanted.run} has no answers to label: {why}.")
     return fit[0]
 

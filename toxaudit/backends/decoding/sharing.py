@@ -53,7 +53,7 @@ class Models:
 
     def _look(self) -> tuple[Reader, Adapters]:
         """What makes tokens for all arms, and the adapters that are ordinary; with it, what these must answer."""
-        tokenizers, found = {}, {}
+        tokenizers, ordinary = {}, {}
         for name, arm in self._arms.items():
             if arm.adapter and adapter_file.alters_base(arm.adapter.path):
                 tokenizers[name] = tokenizer.read(arm)
@@ -64,10 +64,10 @@ class Models:
                 if pairs is not None:
                     self._sharing[name] = Expected(loaded)
                 if pairs:
-                    found[name] = pairs
+                    ordinary[name] = pairs
         with self._loader.open(self._plain) as loaded:
             most = getattr(loaded.inner.config.get_text_config(), "max_position_embeddings", None)
-            return Reader(tokenizers, loaded.ends, loaded.known, most), Adapters(found)
+            return Reader(tokenizers, loaded.ends, loaded.known, most), Adapters(ordinary)
 
     def _shared(self) -> Decoder:
         """The model for all arms that get their own tokens from it; the others stop sharing."""
