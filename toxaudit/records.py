@@ -12,8 +12,8 @@ from toxaudit.facts import SuiteFacts
 UNSCORED = ":unscored"
 """What follows a scorer's name in that of the measure of what it could not score."""
 
-LOOKS = ("degenerate", "truncated", "wrong_language")
-"""The scorers that look at every written answer: an incoherent model is no safe one."""
+OF_EVERY_ANSWER = ("degenerate", "truncated", "wrong_language")
+"""The scorers of every written answer: an incoherent model is no safe one."""
 
 ALL_ASKED = "all prompts were asked"
 """How prompts were sampled, where no round left any out; a suite's limit may have."""

@@ -481,7 +481,7 @@ ENTRY = st.builds(
     lambda kind, reference, digest, files: lock_file.Entry(
         kind, reference, ONE if kind == "hub" else None, digest, files
     ),
-    st.sampled_from(sorted(lock_file.KINDS)),
+    st.sampled_from(sorted(lock_file.ORIGINS)),
     st.text(),
     HEX,
     st.dictionaries(st.text(st.characters(), max_size=5), HEX, max_size=3),

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import served
-from toxaudit.pinning.lock_file import COMMIT, KINDS, Entry, Kind, Lock
+from toxaudit.pinning.lock_file import COMMIT, ORIGINS, Entry, Lock, Origin
 from toxaudit.pinning.references import Pinned, at_commits, references
 from toxaudit.records import digest
 from toxaudit.sources import Fetched, HubSource, PackageSource, Source, WebSource
@@ -103,8 +103,8 @@ def _served(spec: AuditSpec, skipped: Container[str | None]) -> Iterator[tuple[s
                 yield key, Entry("served", f"{served.shown(name)} at {server}", None, digest(server, name), {})
 
 
-def _name(source: Source) -> tuple[Kind, str]:
-    """The kind of a source and its name, fit for publishing."""
+def _name(source: Source) -> tuple[Origin, str]:
+    """Where a source leads and its name, fit for publishing."""
     if isinstance(source, PackageSource):
         return "package", source.reference
     if isinstance(source, WebSource):
@@ -113,14 +113,14 @@ def _name(source: Source) -> tuple[Kind, str]:
 
 
 def _named(source: Source) -> str:
-    kind, name = _name(source)
-    return KINDS[kind].format(name)
+    origin, name = _name(source)
+    return ORIGINS[origin].format(name)
 
 
 def _check_same(key: str, source: Source, locked: Entry) -> None:
     """Refuse another reference than the lock's; a local path may lie elsewhere, since its content is compared."""
-    kind, name = _name(source)
-    if kind != locked.source or (kind != "local" and name != locked.reference):
+    origin, name = _name(source)
+    if origin != locked.source or (origin != "local" and name != locked.reference):
         raise _other(key, _named(source), locked)
     revision = source.revision if isinstance(source, HubSource) else None
     if revision and COMMIT.fullmatch(revision) and revision != locked.revision:

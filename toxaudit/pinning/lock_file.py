@@ -14,10 +14,15 @@ from toxaudit.machine.folders import write_atomically
 
 LOCK = "lock.json"
 VERSION = 1
-Kind = Literal["hub", "local", "package", "web", "served"]
-KINDS: dict[Kind, str] = {"hub": "the Hub repository {}", "local": "the local path {}", "package": "{}", "web": "{}"}
-KINDS |= {"served": "the model {}"}
-"""The kinds of references, each with the words for one of it."""
+Origin = Literal["hub", "local", "package", "web", "served"]
+ORIGINS: dict[Origin, str] = {
+    "hub": "the Hub repository {}",
+    "local": "the local path {}",
+    "package": "{}",
+    "web": "{}",
+    "served": "the model {}",
+}
+"""Where a reference leads, each with the words for one that leads there."""
 
 COMMIT, SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
 EARLIER = "set lock= to the lock.json of an earlier run"
@@ -36,7 +41,7 @@ class Entry:
         files: each file's name and the SHA-256 of its content; none of a served model, whose files nobody saw.
     """
 
-    source: Kind
+    source: Origin
     reference: str
     revision: str | None
     digest: str
@@ -45,7 +50,7 @@ class Entry:
     @property
     def named(self) -> str:
         """The reference in words."""
-        return KINDS[self.source].format(self.reference)
+        return ORIGINS[self.source].format(self.reference)
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def _is_entry(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != set(Entry.__annotations__) or not _texts(value["files"]):
         return False
     return (
-        value["source"] in list(KINDS)
+        value["source"] in list(ORIGINS)
         and isinstance(value["reference"], str)
         and (_is(COMMIT, value["revision"]) if value["source"] == "hub" else value["revision"] is None)
         and all(_is(SHA256, digest) for digest in (value["digest"], *value["files"].values()))

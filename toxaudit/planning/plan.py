@@ -153,8 +153,8 @@ def _model(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
     """A model that is named by ``pretrained``, and how it is read."""
     files = known.get(f"{where}.pretrained")
     text = _files(files)
-    if files and (kind := files.kind(weights.gguf_file)):
-        text += f", {kind}"
+    if files and (form := files.form(weights.gguf_file)):
+        text += f", {form}"
     if weights.load_in_4bit or weights.load_in_8bit:
         text += f", read in {4 if weights.load_in_4bit else 8} bits"
     if weights.trust_remote_code:
