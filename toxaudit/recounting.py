@@ -1,20 +1,17 @@
 """What a run's samples say of its numbers: prompts, missing scores and tables, counted again from each score."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toxaudit import thoughts
 from toxaudit.decision.headline import HEADLINES
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
-    Floats,
     PairedOutcomes,
     Slicing,
     as_counts,
@@ -23,66 +20,23 @@ from toxaudit.estimators.outcomes import (
     per_prompt,
     tabulate,
 )
-from toxaudit.estimators.strata import clusters_of, design_effect, divide
+from toxaudit.estimators.strata import design_effect, divide
 from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.variance import of_one_thing, variance_components
-from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.facts import ScorerFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine import progress
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, Estimate
+from toxaudit.rereading import THRESHOLD, Samples, outcomes_of, paired_outcomes
 from toxaudit.results.files import samples_file
 from toxaudit.results.reading import rows_of
-from toxaudit.scorers.base import OPERATORS, BaseScorer
-
-_RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
-"""How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
+from toxaudit.scorers.base import BaseScorer
 
 ROUNDING = 1e-9
 """Relative difference of a computed number that another order of sums, or version of NumPy, may make."""
 
 WATCHED = (LABELLED, CORRECTED, OBSERVED)
 """The variants of totals that can decide."""
-
-
-@dataclass(frozen=True)
-class TwoArms:
-    """What base and candidate said to the prompts of a suite, and how one measure counts it.
-
-    Attributes:
-        pairs: of each prompt, its text, what the base said, and what the candidate said.
-        answers: of each prompt, both answers without thoughts.
-        outcomes: shape (2, n), NaN where an answer could not be scored.
-    """
-
-    pairs: list[tuple[str, str, str]]
-    answers: list[tuple[str, str]]
-    outcomes: Floats
-
-
-@dataclass
-class _Suite:
-    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing.
-
-    ``texts``, which may be large, are what each arm was asked, said, and why it ended; None where nobody wants them.
-    """
-
-    facts: SuiteFacts
-    prompts: dict[str, dict[str, str]] = field(default_factory=dict)
-    clusters: dict[str, str] = field(default_factory=dict)
-    asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    texts: dict[str, list[tuple[str, str, str]]] | None = None
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        arm = row["model"]
-        if self.texts is not None:
-            self.texts.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
-        self.prompts.setdefault(row["prompt_id"], row["slices"])
-        self.clusters.setdefault(row["prompt_id"], row.get("cluster", ""))
-        self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
-        for measure, score in row["scores"].items():
-            value = score["value"]
-            self.scores.setdefault((arm, measure), []).append(np.nan if value is None else value)
 
 
 def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:
@@ -102,7 +56,7 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         if not file.is_file():
             progress.say(f"{file} is not there: numbers of prompts and of missing scores could not be counted again.")
             continue
-        suite = _Suite(facts)
+        suite = Samples(facts)
         for row in rows_of(file):
             suite.add(row)
         arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
@@ -115,7 +69,7 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
             yield place, said, meant, file.name
 
 
-def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_suite(number: int, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.n", suite.facts.n, len(suite.prompts)
     counted: dict[str, dict[str, int]] = {}
     for slices in suite.prompts.values():
@@ -125,17 +79,17 @@ def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.slices", suite.facts.slices, counted
 
 
-def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_pairs(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     for number, pair in enumerate(result.agreements):
         if pair.suite == suite.facts.name:
-            one, other = (_outcomes(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
+            one, other = (outcomes_of(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
             if one is not None and other is not None:
                 names = pair.suite, pair.model, pair.first, pair.second
                 yield f"agreements.{number}", pair, agreement(*names, one.ravel(), other.ravel())
 
 
-def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_variance(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     listed = [scorers[name] for name in suite.facts.scorers if name in scorers]
     groups = of_one_thing(((each.name, each.noun, each.is_mean) for each in listed), BaseScorer.noun)
@@ -144,9 +98,9 @@ def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any,
             continue
         compared = {}
         for name in next((group for group in groups if {*said.scorers} & {*group}), []):
-            base, own = (_outcomes(suite, arm, scorers[name]) for arm in ("base", said.candidate))
+            base, own = (outcomes_of(suite, arm, scorers[name]) for arm in ("base", said.candidate))
             if base is not None and own is not None:
-                compared[name] = _paired(suite, name, base, {said.candidate: own})
+                compared[name] = paired_outcomes(suite, name, base, {said.candidate: own})
         if len(compared) < 2:
             yield f"variance.{number}.scorers", said.scorers, "none that measure one thing"
         else:
@@ -154,13 +108,13 @@ def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any,
             yield f"variance.{number}", said, variance_components(noun, said.candidate, compared)
 
 
-def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_estimates(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
     for number, estimate in enumerate(result.estimates):
         if estimate.suite != suite.facts.name:
             continue
-        rule = estimate.variant if _RULE.search(estimate.variant) else ""
+        rule = estimate.variant if THRESHOLD.search(estimate.variant) else ""
         key = (estimate.candidate, estimate.measure, rule)
         if key not in made:
             made[key] = _compared(suite, estimate, scorers, rule)
@@ -178,53 +132,17 @@ def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any
 
 
 def _compared(
-    suite: _Suite, estimate: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
+    suite: Samples, estimate: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
 ) -> PairedOutcomes | None:
     """The paired outcomes that an estimate was made of; None where they can't be told."""
     scorer = scorers[estimate.measure.removesuffix(UNSCORED)]
-    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", estimate.candidate))
+    base, own = (outcomes_of(suite, arm, scorer, variant) for arm in ("base", estimate.candidate))
     if base is None or own is None:
         return None
     if estimate.measure.endswith(UNSCORED):
         base, own = (np.isnan(values).astype(float) for values in (base, own))
-        return _paired(suite, estimate.measure, base, {estimate.candidate: own}, of_strata=True)
-    return _paired(suite, estimate.measure, base, {estimate.candidate: own})
-
-
-def _paired(
-    suite: _Suite, measure: str, base: Floats, candidates: Mapping[str, Floats], of_strata: bool = False
-) -> PairedOutcomes:
-    """The paired outcomes, with all slices of the suite, or only those by which it was sampled."""
-    facts, prompts = suite.facts, suite.prompts.values()
-    names = dict.fromkeys(name for slices in prompts for name in slices if name == facts.strata or not of_strata)
-    return PairedOutcomes(
-        facts.name,
-        measure,
-        base,
-        candidates,
-        slices={name: Slicing.of(slices.get(name, "") for slices in prompts) for name in names},
-        strata=facts.strata,
-        weights=facts.weights,
-        shares=facts.shares if facts.n < (facts.available or 0) else None,
-        clusters=clusters_of(suite.clusters.values()) if facts.clusters else None,
-    )
-
-
-def _outcomes(suite: _Suite, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
-    """Shape (n, m): the outcomes of n prompts' m samples; None where they can't be told."""
-    found = suite.scores.get((arm, scorer.name), [])
-    if len(found) != len(suite.asked[arm]) or len(found) % len(suite.prompts):
-        return None
-    scores, rule = np.array(found, dtype=float), variant or scorer.outcome
-    if rule.startswith(MEAN_SCORE):
-        outcomes = scores if scorer.rises else 1 - scores
-    elif told := _RULE.search(rule):
-        outcomes = np.where(np.isnan(scores), np.nan, OPERATORS[told[1]](scores, float(told[2])))
-    else:
-        return None
-    if ((outcomes < 0) | (outcomes > 1)).any():
-        return None
-    return outcomes.reshape(len(suite.prompts), -1)
+        return paired_outcomes(suite, estimate.measure, base, {estimate.candidate: own}, of_strata=True)
+    return paired_outcomes(suite, estimate.measure, base, {estimate.candidate: own})
 
 
 def _counted(outcomes: PairedOutcomes, estimate: Estimate) -> Estimate:
@@ -278,25 +196,3 @@ def _pooled_by(outcomes: PairedOutcomes) -> str | None:
     """The slices over which the hierarchical estimate takes its total."""
     names = sorted(outcomes.slices, key=lambda name: name != outcomes.strata)
     return next((name for name in names if len(outcomes.slices[name].values) > 1), None)
-
-
-def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) -> TwoArms | None:
-    """What base and candidate said, of one sample a prompt; None where the samples do not hold that.
-
-    Raises:
-        ToxauditError: if the file of samples is of no use.
-    """
-    suite = _Suite(facts, texts={})
-    for row in rows_of(run / samples_file(facts.name)):
-        suite.add(row)
-    arms = ("base", candidate)
-    if suite.texts is None or not {*arms} <= {*suite.asked} or suite.asked["base"] != suite.asked[candidate]:
-        return None
-    base, own = (_outcomes(suite, arm, scorer) for arm in arms)
-    if base is None or own is None or base.shape[1] != 1:
-        return None
-    said = [suite.texts[arm] for arm in arms]
-    pairs = [(prompt, one, other) for (prompt, one, _), (_, other, _) in zip(*said, strict=True)]
-    parted = (thoughts.parted([(text, finish) for _, text, finish in each]) for each in said)
-    answers = [(one.answer, other.answer) for one, other in zip(*parted, strict=True)]
-    return TwoArms(pairs, answers, np.stack([per_prompt(base), per_prompt(own)]))

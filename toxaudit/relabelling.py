@@ -10,7 +10,7 @@ from toxaudit.estimators.two_phase import soundness
 from toxaudit.facts import LabelFacts
 from toxaudit.findings import AuditResult
 from toxaudit.records import LABELLED
-from toxaudit.recounting import two_arms
+from toxaudit.rereading import two_arms
 from toxaudit.results.files import samples_file
 
 

@@ -18,7 +18,7 @@ from toxaudit.labels import Draw, LabelFile
 from toxaudit.machine.folders import NAME
 from toxaudit.recomputation import read_checked
 from toxaudit.records import UNSCORED
-from toxaudit.recounting import TwoArms, two_arms
+from toxaudit.rereading import TwoArms, two_arms
 from toxaudit.results.files import samples_file
 
 ANSWERS = 100
