@@ -135,21 +135,21 @@ def _other(key: str, named: str, locked: Entry) -> ToxauditError:
     return ToxauditError(f"{key} is {named} in the spec, but {locked.named} in the lock: {mend}")
 
 
-def _check_files(key: str, found: Entry, locked: Entry) -> None:
+def _check_files(key: str, entry: Entry, locked: Entry) -> None:
     """Refuse files that differ from the lock's; the digest alone would tell that, but not which files."""
-    mend = "restore it" if found.source == "local" else "clear it from the cache"
+    mend = "restore it" if entry.source == "local" else "clear it from the cache"
     for name, sha in locked.files.items():
-        if name not in found.files:
+        if name not in entry.files:
             raise ToxauditError(f"{key}: {name}, which the lock has, is missing: {mend}, or run without lock=.")
-        if found.files[name] != sha:
+        if entry.files[name] != sha:
             raise ToxauditError(
-                f"{key}: {name} is not the file of the lock (SHA-256 {found.files[name][:12]}, "
+                f"{key}: {name} is not the file of the lock (SHA-256 {entry.files[name][:12]}, "
                 f"the lock has {sha[:12]}): {mend}, or run without lock=."
             )
-    if new := [name for name in found.files if name not in locked.files]:
+    if new := [name for name in entry.files if name not in locked.files]:
         raise ToxauditError(f"{key}: {new[0]} is not in the lock: take it away, or run without lock=.")
-    if found.digest != locked.digest:  # a folder in place of its only file, or a lock that was edited
+    if entry.digest != locked.digest:  # a folder in place of its only file, or a lock that was edited
         raise ToxauditError(
-            f"{key}: the files are those of the lock, but not their digest (SHA-256 {found.digest[:12]}, the lock "
+            f"{key}: the files are those of the lock, but not their digest (SHA-256 {entry.digest[:12]}, the lock "
             f"has {locked.digest[:12]}): restore the lock and what {key} names, or run without lock=."
         )
