@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 from harder import HARDER
 
+from toxaudit.agreements import Agreement
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.estimators.outcomes import CELLS, Posterior
+from toxaudit.estimators.outcomes import CELLS
+from toxaudit.estimators.posterior import Posterior
+from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import UNSCORED, Agreement, AuditResult, Estimate
+from toxaudit.records import UNSCORED, Estimate
 from toxaudit.recounting import recounted
-from toxaudit.results import write_results
+from toxaudit.results.writing import write_results
 from toxaudit.spec.schema import AuditSpec
 
 COUNTED = ("n", "samples", "missing", "missing_in_both", "counts")

@@ -11,13 +11,14 @@ from tiered import measures
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
+from toxaudit.findings import AuditResult
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import Asked, AuditResult, Completion, Prompt, Score
-from toxaudit.results import sample_rows, write_results
+from toxaudit.records import Asked, Completion, Prompt, Score
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
 from toxaudit.stages import estimating, labelling

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.backends.request import Answered, Done, Request, Wrote
     from toxaudit.card.plots import Draws
-    from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
+    from toxaudit.estimators.outcomes import PairedOutcomes
+    from toxaudit.estimators.posterior import Posterior
     from toxaudit.facts import Calibration, Decision, GateFacts, Limits, Measured, ScorerFacts, SuiteFacts
+    from toxaudit.findings import AuditResult, Check, Verdict
     from toxaudit.models import Loader
-    from toxaudit.records import AuditResult, Check, Completion, Estimate, Prompt, Verdict
+    from toxaudit.records import Completion, Estimate, Prompt
     from toxaudit.scorers.base import LocalJudge, Unscored
     from toxaudit.sources import FileField
     from toxaudit.spec.schema import Generation

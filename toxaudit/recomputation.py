@@ -15,18 +15,22 @@ from typing import Any
 import numpy as np
 
 from toxaudit import __version__
+from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.estimators.outcomes import Floats, Posterior
+from toxaudit.estimators.outcomes import Floats
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
-from toxaudit.records import Agreement, AuditResult, Estimate
+from toxaudit.records import Estimate
 from toxaudit.recounting import recounted
 from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled
-from toxaudit.results import DRAWS, RESULTS, read_result
+from toxaudit.results.files import DRAWS, RESULTS
+from toxaudit.results.reading import read_result
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.

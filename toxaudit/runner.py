@@ -19,18 +19,22 @@ from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
+from toxaudit.estimators.outcomes import PairedOutcomes
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
+from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import Pinned, pin
-from toxaudit.records import Answers, Asked, AuditResult, Prompt, Scored
-from toxaudit.results import DRAWS, read_result, sample_rows, write_results
+from toxaudit.records import Answers, Asked, Prompt, Scored
+from toxaudit.results.files import DRAWS
+from toxaudit.results.reading import read_result
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.stages import answering, arms, estimating, labelling, recalling, rendering, scoring
@@ -113,7 +117,7 @@ def _write(
     result: AuditResult,
     sampled: Iterable[Mapping[str, Any]],
     posteriors: list[Posterior],
-    pins: Mapping[str, lock.Entry],
+    pins: Mapping[str, lock_file.Entry],
     skipped: Mapping[str, str],
     said: LabelFile | None,
 ) -> tuple[AuditResult, list[Path]]:
@@ -123,7 +127,7 @@ def _write(
         result = read_result(new)  # what is said of it from here on is what the file says
         files.append(cyclonedx.write(result, new))
         files.append(archive.write_draws(posteriors, new / DRAWS))
-        files.append(lock.write(new, spec.name, pins, skipped))
+        files.append(lock_file.write(new, spec.name, pins, skipped))
         if said:
             files.append(labels.copied(said, new))
         cards, failed = _rendered(new, spec.card)
@@ -142,7 +146,7 @@ def _rendered(new: Path, card: Card) -> tuple[list[Path], ToxauditError | None]:
         return [], error
 
 
-def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
+def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock_file.Entry]]:
     """Every reference of the spec at one commit, or at that of a lock file.
 
     Returns:
@@ -150,7 +154,7 @@ def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
     """
     if not spec.lock:
         return pin(spec), {}
-    locked = lock.read(spec.lock)
+    locked = lock_file.read(spec.lock)
     pinned = lock.pin(spec, locked)
     return pinned, lock.verify(pinned, locked)
 

@@ -128,7 +128,7 @@ def test_any_answer_of_a_server_is_what_it_said_missing_or_one_sentence(seed):
                 for each in made or ():
                     check_answer(each, sent)
                     counted += not each.missing
-                chances, _ = ended(lambda session=session, request=request: session.look(request, Generation()))
+                chances, _ = ended(lambda session=session, request=request: session.probe(request, Generation()))
                 assert all(map(isfinite, chances or ()))
         for number in range(LISTED):
             server.models = reply(chance, {"object": "list", "data": [{"id": "llama"}, {"id": "b"}]})

@@ -20,22 +20,12 @@ from results import (
     unsure,
 )
 
+from toxaudit.agreements import SOURCES, Agreement, Component, VarianceComponents
 from toxaudit.decision.gate import MarginGate, explained
 from toxaudit.decision.policy import Rule
 from toxaudit.facts import Calibration, Confusion, ScorerFacts, Skipped
-from toxaudit.records import (
-    BEST_CASE,
-    CORRECTED,
-    OTHER_PRIOR,
-    SOURCES,
-    WORST_CASE,
-    Agreement,
-    AuditResult,
-    Component,
-    Diagnostics,
-    Estimate,
-    VarianceComponents,
-)
+from toxaudit.findings import AuditResult
+from toxaudit.records import BEST_CASE, CORRECTED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate
 from toxaudit.scorers.base import unscored_facts
 
 LABELS = "comments of Civil Comments, labelled by people"

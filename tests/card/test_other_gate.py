@@ -17,8 +17,10 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
 from toxaudit.facts import Decision, GateFacts, Measured, Tier
-from toxaudit.records import OTHER_PRIOR, AuditResult, Estimate, OwnDecision, Reason, Remedy, Verdict
-from toxaudit.results import read_result, write_results
+from toxaudit.findings import AuditResult, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.records import OTHER_PRIOR, Estimate
+from toxaudit.results.reading import read_result
+from toxaudit.results.writing import write_results
 from toxaudit.spec.schema import AuditSpec
 
 TIERS: dict[str, Tier] = {TOXICITY.name: "critical", "degenerate": "supporting", "refusal_keywords": "advisory"}

@@ -10,8 +10,10 @@ from toxaudit.decision.assurance import MOST_PROMPTS, WANTED_CHANCE, prompts_nee
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
+from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
+from toxaudit.findings import OwnDecision, Remedy
 from toxaudit.records import (
     ALONE,
     BEST_CASE,
@@ -21,9 +23,7 @@ from toxaudit.records import (
     WORST_CASE,
     Diagnostics,
     Estimate,
-    OwnDecision,
     Quantity,
-    Remedy,
 )
 
 TIERS = {"toxic": "critical"}

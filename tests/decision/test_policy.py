@@ -14,7 +14,7 @@ from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.facts import Measure
-from toxaudit.records import Check
+from toxaudit.findings import Check
 
 TOXIC = Measure("toxic", "toxicity", "critical")
 WRONG = Measure("wrong", "wrong answers", "advisory")

@@ -7,8 +7,8 @@ from paired import NAN, cells, from_table, paired
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.best_replication import PRIORS, BestReplication
-from toxaudit.estimators.outcomes import eti, summarise
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import eti, summarise
 from toxaudit.records import OBSERVED
 
 pytestmark = pytest.mark.thorough

@@ -7,8 +7,8 @@ from toxaudit.decision import chances
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators import paired_exact, scorer_error, totals
-from toxaudit.estimators.outcomes import Posterior, hdi
-from toxaudit.records import Reason
+from toxaudit.estimators.posterior import Posterior, hdi
+from toxaudit.findings import Reason
 from toxaudit.studies import (
     coverage,
     dependence,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from toxaudit import thoughts
 from toxaudit.decision.policy import critical_in
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 
 @dataclass(frozen=True)

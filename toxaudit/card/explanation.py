@@ -4,7 +4,8 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import decisive
-from toxaudit.records import LABELLED, Estimate, Remedy
+from toxaudit.findings import Remedy
+from toxaudit.records import LABELLED, Estimate
 
 
 def finding(index: Index, candidate: Candidate) -> str:

@@ -10,7 +10,8 @@ from toxaudit.card.index import Index
 from toxaudit.card.sensitivity import VARIANTS
 from toxaudit.card.words import Measured
 from toxaudit.facts import Tier
-from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate
+from toxaudit.findings import AuditResult
+from toxaudit.records import OBSERVED, Diagnostics, Estimate
 
 LONGEST_NAME = 200
 """Characters of a name that are shown: a slice's value is a stranger's, and stands in many rows."""

@@ -16,7 +16,7 @@ from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.facts import Decision, ModelFacts
-from toxaudit.records import AuditResult, Verdict
+from toxaudit.findings import AuditResult, Verdict
 
 
 @dataclass(frozen=True)

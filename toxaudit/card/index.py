@@ -8,18 +8,8 @@ from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
 from toxaudit.facts import Decision, GateFacts, ModelFacts, ScorerFacts, Tier
-from toxaudit.records import (
-    ALONE,
-    CORRECTED,
-    LABELLED,
-    LOOKS,
-    OBSERVED,
-    UNSCORED,
-    AuditResult,
-    Estimate,
-    OwnDecision,
-    Verdict,
-)
+from toxaudit.findings import AuditResult, OwnDecision, Verdict
+from toxaudit.records import ALONE, CORRECTED, LABELLED, OBSERVED, OF_EVERY_ANSWER, UNSCORED, Estimate
 
 Pair = tuple[Estimate, ScorerFacts]
 
@@ -194,7 +184,7 @@ def _by_candidate(
 
 def _is_look(scorer: ScorerFacts) -> bool:
     """Whether a measure only looks at every answer, and by slice is of no interest."""
-    return scorer.tier != "critical" and (scorer.name in LOOKS or scorer.name.endswith(UNSCORED))
+    return scorer.tier != "critical" and (scorer.name in OF_EVERY_ANSWER or scorer.name.endswith(UNSCORED))
 
 
 def _place(of: Estimate | OwnDecision) -> tuple[str, ...]:

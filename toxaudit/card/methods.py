@@ -9,7 +9,8 @@ from toxaudit.card.index import Index
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS
 from toxaudit.facts import Confusion, ScorerFacts, SuiteFacts
-from toxaudit.records import ALL_ASKED, AuditResult
+from toxaudit.findings import AuditResult
+from toxaudit.records import ALL_ASKED
 
 ESTIMATORS = {
     "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",

@@ -7,7 +7,8 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import Estimate, Reason, Verdict
+from toxaudit.findings import Reason, Verdict
+from toxaudit.records import Estimate
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import decision_alone, usable
 from toxaudit.decision.reasons import critical_places
 from toxaudit.facts import AGAINST
-from toxaudit.records import CORRECTED, LABELLED, Estimate, Remedy, Verdict
+from toxaudit.findings import Remedy, Verdict
+from toxaudit.records import CORRECTED, LABELLED, Estimate
 
 WANTED_CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from toxaudit.records import Estimate, Verdict
+from toxaudit.findings import Verdict
+from toxaudit.records import Estimate
 
 
 def doubted(

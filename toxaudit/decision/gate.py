@@ -12,7 +12,8 @@ from toxaudit.decision.reasons import critical_places, percent, pp
 from toxaudit.decision.sentence import rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured
-from toxaudit.records import AuditResult, Check, Estimate, OwnDecision, Reason, Verdict
+from toxaudit.findings import AuditResult, Check, OwnDecision, Reason, Verdict
+from toxaudit.records import Estimate
 from toxaudit.registry import register
 
 WIDEST_MARGIN = 0.2

@@ -8,7 +8,8 @@ from typing import Any
 from toxaudit.decision.headline import HEADLINES, SLICE_ESTIMATOR
 from toxaudit.decision.policy import limits
 from toxaudit.facts import GateFacts, ScorerFacts, Tier
-from toxaudit.records import UNSCORED, AuditResult, OtherRule, digest
+from toxaudit.findings import AuditResult, OtherRule
+from toxaudit.records import UNSCORED, digest
 
 OF_MEASURE = ": "
 """What stands between suite and scorer in the name of that part of a rule which says how the measure counts."""

@@ -6,7 +6,8 @@ from toxaudit.decision import missing
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.reasons import fails_support, p_go, percent, pp, reason, sound
 from toxaudit.facts import Limits
-from toxaudit.records import Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import Estimate
 
 
 def of_total(estimate: Estimate, limits: Limits, certainty: Certainty) -> list[Reason]:

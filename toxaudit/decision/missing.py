@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.reasons import p_go, percent, reason
 from toxaudit.facts import Decision, Tier
-from toxaudit.records import BEST_CASE, WORST_CASE, Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import BEST_CASE, WORST_CASE, Estimate
 
 
 def could_turn(estimate: Estimate, estimates: Sequence[Estimate], tier: Tier, certainty: Certainty) -> list[Reason]:

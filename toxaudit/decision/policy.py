@@ -6,7 +6,8 @@ from typing import get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured, RuleFacts, Tier
-from toxaudit.records import UNSCORED, AuditResult, Check
+from toxaudit.findings import AuditResult, Check
+from toxaudit.records import UNSCORED
 
 TARGETS = ("measure", "noun", "suite", "slice")
 """The fields of a rule that say what it is about."""

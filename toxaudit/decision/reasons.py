@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from toxaudit.facts import Decision, Tier
-from toxaudit.records import Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import Estimate
 
 
 def reason(

@@ -12,7 +12,8 @@ from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import deciding_slices
 from toxaudit.decision.reasons import pp, reason, sound
 from toxaudit.facts import Decision
-from toxaudit.records import ALONE, OBSERVED, Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import ALONE, OBSERVED, Estimate
 
 
 def own_look(certainty: float, slices: int) -> Certainty:

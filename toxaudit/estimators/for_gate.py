@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from toxaudit.estimators.outcomes import Posterior, summarise
+from toxaudit.estimators.posterior import Posterior, summarise
 from toxaudit.facts import Limits, Measured
 from toxaudit.records import Estimate
 

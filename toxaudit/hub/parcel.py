@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toxaudit import results
 from toxaudit.card import PLOTS_FOLDER, plots
 from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx, eval_results
-from toxaudit.records import AuditResult
+from toxaudit.results.files import card_folder
+from toxaudit.results.reading import read_samples
+from toxaudit.results.writing import as_json
 
 README = "README.md"
 
@@ -99,14 +101,14 @@ def gather(
     Raises:
         ToxauditError: if the run has no card.
     """
-    folder, own = results.card_folder(wanted.run, result, candidate), result.narrowed(candidate)
+    folder, own = card_folder(wanted.run, result, candidate), result.narrowed(candidate)
     absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
     section = b"" if absent else (folder / "card.md").read_bytes()
     shown = [name.decode() for name in _SHOWN.findall(section)]
     if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {wanted.run}` first.")
     files = {f"{PLOTS_FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS_FOLDER).glob("*.png"))}
-    files[f"{PLOTS_FOLDER}/results.json"] = results.as_json(own).encode()
+    files[f"{PLOTS_FOLDER}/results.json"] = as_json(own).encode()
     files[f"{PLOTS_FOLDER}/bom.cdx.json"] = (
         json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n"
     ).encode()
@@ -127,7 +129,7 @@ def gather(
 def _samples(run: Path, result: AuditResult, arms: set[str]) -> dict[str, bytes]:
     """The samples of these arms, a file for each suite."""
     rows: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
-    for row in results.read_samples(run, result):
+    for row in read_samples(run, result):
         if row["model"] in arms and row["suite"] in rows:
             rows[row["suite"]].append(json.dumps(row, ensure_ascii=False) + "\n")
     return {

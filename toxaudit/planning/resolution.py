@@ -9,7 +9,7 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.reasons import percent
 from toxaudit.errors import ToxauditError
 from toxaudit.records import OBSERVED, Asked, Estimate
-from toxaudit.results import read_result
+from toxaudit.results.reading import read_result
 from toxaudit.spec.schema import AuditSpec
 
 ASSUMED_RATES = (0.01, 0.05, 0.2)

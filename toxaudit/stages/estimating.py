@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from toxaudit.agreements import Agreement, VarianceComponents
 from toxaudit.decision.headline import LABELS_READ_BY, deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.estimators.strata import clusters_of
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator
-from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Score, Scored, VarianceComponents
+from toxaudit.records import OBSERVED, UNSCORED, Asked, Estimate, Score, Scored
 from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities

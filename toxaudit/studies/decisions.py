@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 
 from toxaudit.decision.chances import CERTAINTY, p_above
 from toxaudit.decision.gate import MarginGate
-from toxaudit.estimators.outcomes import Floats, summarise
+from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 from toxaudit.facts import AGAINST, Decision, Measure
 from toxaudit.records import Estimate
 from toxaudit.studies.worlds import Counts, of_table, seed_from
