@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 import pytest
-from fuzzing import damaged, dumped, ended, named, seeds, value
+from fuzzing import TIMES, damaged, dumped, ended, named, seeds, value
 from hub_server import Repository
 from hub_server import serve as serve_hub
 from openai_server import Reply, serve
@@ -24,7 +24,7 @@ from toxaudit.scorers.judge import Judge
 from toxaudit.sources import parse
 from toxaudit.spec.schema import Generation
 
-ANSWERS, JUDGED, LISTED, OF_THE_HUB = 550, 200, 100, 150
+ANSWERS, JUDGED, LISTED, OF_THE_HUB = 250 * TIMES, 100 * TIMES, 50 * TIMES, 75 * TIMES
 FINISH = ["stop", "length", "eos_token", " STOP ", "content_filter", "tool_calls", "error", "", "stop\0", "x" * 999]
 TEXTS = ["yes", "", "a\nb", "</think>x"]
 VERDICTS = ["verdict: yes", "verdict: no", "Verdict: no.", "verdict: 3", "verdict: yes\nverdict: no", "I can't.", ""]
