@@ -17,6 +17,7 @@ from toxaudit.pinning.lock import LOCK
 from toxaudit.recomputation import read_checked
 from toxaudit.records import AuditResult
 from toxaudit.results import DRAWS, RESULTS, SPEC, earlier_samples, read_result, read_samples
+from toxaudit.signoff.signing import show_again
 from toxaudit.spec.schema import AuditSpec
 
 
@@ -28,6 +29,7 @@ def render_anew(run: Path, card: Card) -> list[Path]:
     read_result(run)  # before the folder is written in
     with replaced(run, of_before(run), keep=True) as new:
         files = _render(run, read_checked(run), card, new)
+        show_again(run, new)
     return [run / file.relative_to(new) for file in files]
 
 

@@ -1,0 +1,76 @@
+"""Signed runs, made by hand: keys, locks, weights and cards, and the words of the command line in this process."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import finished
+
+from toxaudit.card import render_card
+from toxaudit.card.markdown import render_summary
+from toxaudit.cli.main import main
+from toxaudit.machine.folders import sha256
+from toxaudit.machine.replacement import OURS, SUMS, checksums, write_sums
+from toxaudit.pinning import lock
+from toxaudit.pinning.lock import Entry
+from toxaudit.records import AuditResult
+from toxaudit.sources.base import pinned
+
+ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
+
+
+def key(folder: Path, name: str = "ann", *words: str) -> Path:
+    """A new private key, whose public key lies beside it."""
+    assert main(["keygen", str(folder / name), *words]) == 0
+    return folder / name
+
+
+def weights(folder: Path) -> Path:
+    """A folder with files such as models have; not all that are in it are weights."""
+    for name, text in {
+        "base/model.safetensors": "base",
+        "base/config.json": "{}",
+        "it/adapter.safetensors": "it",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "it" / "README.md").write_text("not loaded")
+    return folder
+
+
+def run(folder: Path, result: AuditResult, weights: Path, commitment: str = "2026-01-15T00:00:00Z") -> Path:
+    """A finished run with a lock, a commitment and a card, but without plots."""
+    _, found = finished.consistent_run(folder, result)
+    entries = {}
+    for key, part in {"base.pretrained": "base", f"candidates.{found.candidates[0].name}.peft": "it"}.items():
+        files = pinned(part, None, weights / part)
+        entries[key] = Entry("local", f"models/{part}", None, files.digest, files.files)
+    lock.write(folder, result.audit, entries, {})
+    if commitment:
+        (folder / "commitment.json").write_text(json.dumps({"time": commitment}))
+    section = render_card(found)
+    (folder / "card.md").write_text(section, encoding="utf-8")
+    (folder / "model_card.md").write_text(f"# Model\n\n{section}", encoding="utf-8")
+    (folder / "summary.md").write_text(render_summary(found), encoding="utf-8")
+    page = '<!DOCTYPE html>\n<html>\n<body>\n<article class="card" id="card">\n</article>\n</body>\n</html>\n'
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    write_sums(folder)
+    return folder
+
+
+def listed_again(folder: Path, *more: str) -> None:
+    """Make the list of checksums anew, as whoever edits a run can, of the files that it names and of more."""
+    there = checksums(folder)
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in (*there, *more)]
+    (folder / SUMS).write_text(OURS + "".join(lines))
+
+
+def signed(folder: Path, by: Path, *words: str, name: str = ANN) -> None:
+    """Sign a run, which must succeed."""
+    assert main(["signoff", str(folder), "--as", name, "--key", str(by), *words]) == 0
+
+
+def verified(what: Path | str, *by: Path, words: Sequence[str] = ()) -> int:
+    """The exit code of a check with these people's public keys."""
+    keys = [word for each in by for word in ("--key", f"{each}.pub")]
+    return main(["verify", str(what), *keys, *words])
