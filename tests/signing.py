@@ -38,16 +38,22 @@ def weights(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, result: AuditResult, weights: Path, commitment: str = "2026-01-15T00:00:00Z") -> Path:
-    """A finished run with a lock, a commitment and a card, but without plots."""
+def started(folder: Path, result: AuditResult, weights: Path) -> AuditResult:
+    """A finished run with a lock and a commitment, but without a card; what was found."""
     _, found = finished.consistent_run(folder, result)
     entries = {}
-    for key, part in {"base.pretrained": "base", f"candidates.{found.candidates[0].name}.peft": "it"}.items():
+    for place in ("base.pretrained", *(f"candidates.{model.name}.peft" for model in found.real)):
+        part = "base" if place.startswith("base") else "it"
         files = pinned(part, None, weights / part)
-        entries[key] = Entry("local", f"models/{part}", None, files.digest, files.files)
+        entries[place] = Entry("local", f"models/{part}", None, files.digest, files.files)
     lock.write(folder, result.audit, entries, {})
-    if commitment:
-        (folder / "commitment.json").write_text(json.dumps({"time": commitment}))
+    (folder / "commitment.json").write_text(json.dumps({"time": "2026-01-15T00:00:00Z"}))
+    return found
+
+
+def run(folder: Path, result: AuditResult, weights: Path) -> Path:
+    """A finished run with a lock, a commitment and a card, but without plots."""
+    found = started(folder, result, weights)
     section = render_card(found)
     (folder / "card.md").write_text(section, encoding="utf-8")
     (folder / "model_card.md").write_text(f"# Model\n\n{section}", encoding="utf-8")

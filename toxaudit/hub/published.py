@@ -33,9 +33,13 @@ def verified(name: str, revision: str | None, asked: Asked) -> Iterator[Finding]
         raise ToxauditError(
             "--weights is for a run or a record: those of a repository are compared by what the Hub says."
         )
+    from huggingface_hub import is_offline_mode
+
+    if is_offline_mode():
+        raise ToxauditError(f"HF_HUB_OFFLINE is set, so that {name} can't be asked: unset it, or name a run's folder.")
     trusted = Trusted.of(asked)
     commit = HubSource(name, revision).resolve()
-    repository = Repository(name)
+    repository = Repository(name, doing="verify")
     yield Finding("repository", None, f"{name} at commit {commit}")
     texts = {path: repository.file(path, commit) for path in (*RECORD, README)}
     data, signed, readme = texts.values()
