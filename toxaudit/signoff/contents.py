@@ -104,11 +104,12 @@ def files(run: Path) -> dict[str, str]:
     return {name: digest(shown.without((run / name).read_bytes())) for name in sorted(names) if (run / name).is_file()}
 
 
-def unlike(decision: ReleaseDecision, folder: Path) -> list[str]:
-    """The signed files that are missing in a folder, or are others there."""
+def unlike(decision: ReleaseDecision, *folders: Path) -> list[str]:
+    """The signed files that are missing, or are others, in the first of these folders that has a file of the name."""
 
     def there(name: str) -> bool:
-        return (folder / name).is_file() and digest(shown.without((folder / name).read_bytes())) == decision.files[name]
+        file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        return file is not None and digest(shown.without(file.read_bytes())) == decision.files[name]
 
     return [name for name in decision.files if not there(name)]
 

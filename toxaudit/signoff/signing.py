@@ -109,7 +109,7 @@ def show_again(run: Path, new: Path) -> None:
         found = standing(run)
     except ToxauditError:  # what `toxaudit verify` says; a card can be made all the same
         return
-    if found and not contents.unlike(found.decision, new):
+    if found and not contents.unlike(found.decision, new, run):
         show(found, new, new)
 
 
