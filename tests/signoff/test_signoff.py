@@ -8,9 +8,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import signing
+from harder import HARDER
 from signing import ANN, BOB
 
 from toxaudit.cli.main import main
+from toxaudit.decision.verdict import of_audit
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import read_checked
 from toxaudit.signoff import record, shown, waiving
@@ -86,7 +88,7 @@ def test_a_new_decision_supersedes_the_old_one_which_is_kept(world, capsys):
     capsys.readouterr()
     assert signing.verified(run, world.bob) == 1  # a rejection that holds is no leave to ship
     out = capsys.readouterr().out
-    assert "FAILED  outcome: rejected" in out and out.count("FAILED") == 1
+    assert "FAILED  outcome: benign: rejected" in out and out.count("FAILED") == 1
     assert "passed  earlier: decisions/" in out
     assert signing.verified(kept, world.ann) == 1
     assert "decision.json has come in its place" in capsys.readouterr().out
@@ -163,6 +165,19 @@ def test_without_a_word_on_the_outcome_the_decision_that_stands_is_signed_or_not
     assert f"There is no decision in {run} to sign" in refused(capsys, run, world.ann)
     signing.signed(run, world.ann, "--approve", "--expires", "2027-01-01")
     assert "Say --approve or --reject" in refused(capsys, run, world.bob, "--expires", "90d", name=BOB)
+
+
+@pytest.mark.parametrize("name", HARDER)
+def test_something_is_open_wherever_the_audit_is_no_go(name):
+    result = HARDER[name]
+    rules = waiving.lines(result, [model.name for model in result.subjects])
+    assert any(rules.values()) == (of_audit(result) != "GO")
+
+
+def test_what_was_not_audited_is_open(world):
+    result = HARDER["skipped-candidates"]
+    rules = waiving.lines(result, [model.name for model in result.subjects])
+    assert all(rules[f"{each.name}/not audited"] for each in result.skipped)
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,23 @@ def test_a_record_alone_is_checked_with_what_lies_beside_it(run, world, capsys):
     assert failed(capsys, alone / "decision.json", world.ann) == ["files: lock.json is not the file that was signed"]
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["../outside.md", "/etc/passwd", "a/../../b.md"])
+def test_a_record_that_names_files_elsewhere_is_refused(name, run, world, capsys):
+    old = record.read(run / "decision.json").decision
+    resigned(run, world.ann, {"files": {**old.files, name: "00" * 32}})
+    (world.folder / "outside.md").write_text("mine")
+    (found,) = failed(capsys, run, world.ann)
+    assert found == f"record: {run / 'decision.json'}: '{name}' is no file of a run"
+    assert (world.folder / "outside.md").read_text() == "mine"
+
+
+@pytest.mark.thorough
+def test_one_key_counts_once_however_often_it_is_given(run, world, capsys):
+    words = ["--threshold", "2", "--key", f"{world.ann}.pub"]
+    assert failed(capsys, run, world.ann, words=words)[0].startswith("threshold: 1 of 2")
+
+
 def lines(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "decision.intoto.jsonl").read_text().splitlines()]
 

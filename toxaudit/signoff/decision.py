@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
@@ -190,21 +191,38 @@ def read(data: bytes, named: str) -> ReleaseDecision:
     found = ReleaseDecision(**{field.name: getattr(told, field.name) for field in fields(ReleaseDecision)})
     if odd := _odd_date(found):
         raise ToxauditError(f"{named}: '{odd}' is no day or time as a decision states it.")
+    if outside := next((name for name in found.files if not _is_within(name)), ""):
+        raise ToxauditError(f"{named}: '{outside}' is no file of a run.")
     return found
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a time as records say it."""
+    try:
+        return bool(re.fullmatch(_TIME, text)) and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a day as records say it."""
+    try:
+        return bool(re.fullmatch(_DAY, text)) and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _is_within(name: str) -> bool:
+    """Whether a file's name leads nowhere but into the run's folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 def _odd_date(found: ReleaseDecision) -> str:
     """The first day or time that is none."""
     days = [each.expires for each in found.waivers] + ([found.expires] if found.expires else [])
-    for form, texts in ((_DAY, days), (_TIME, [found.time, *([found.committed] if found.committed else [])])):
-        for text in texts:
-            try:
-                datetime.fromisoformat(text)
-            except ValueError:
-                return text
-            if form == _DAY and not re.fullmatch(_DAY, text):
-                return text
-    return "" if re.fullmatch(_TIME, found.time) else found.time
+    times = [found.time, *([found.committed] if found.committed else [])]
+    return next((day for day in days if not is_day(day)), next((each for each in times if not is_time(each)), ""))
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 from toxaudit.signoff import keys
 from toxaudit.signoff.contents import COMMITMENT
-from toxaudit.signoff.decision import DECISION, ReleaseDecision, digest
+from toxaudit.signoff.decision import DECISION, ReleaseDecision, digest, is_time
 from toxaudit.signoff.waiving import CONTROL, NOT_AUDITED, named
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -70,6 +70,8 @@ def signer_of(statement: dict[str, Any]) -> Signer:
     if not all(isinstance(value, str) for value in told.values()):
         raise ToxauditError("A signed statement does not say in words who signed it.")
     found = Signer(**told)
+    if not is_time(found.time):
+        raise ToxauditError(f"The statement of {found.name} does not say when it was signed.")
     if keys.fingerprint(keys.public_of(found.public_key.encode("utf-8", "replace"), "A signer's key")) != found.key:
         raise ToxauditError(f"The statement of {found.name} names another key than it holds.")
     return found

@@ -121,9 +121,9 @@ class Trusted:
 def of_record(found: Record, trusted: Trusted, asked: Asked) -> Iterator[Finding]:
     """What a record says by itself: signatures, their number, the outcome, days and times."""
     told = found.decision
-    yield Finding("record", True, f"decision {found.digest[:SHOWN_CHARACTERS]} on {', '.join(told.candidates)}")
+    yield Finding("record", True, f"decision {found.digest[:SHOWN_CHARACTERS]} of {told.time}")
     yield from _signatures(found, trusted, asked)
-    whom = f"{block.OUTCOMES[told.outcome].lower()}; {told.decision} by the rule"
+    whom = f"{', '.join(told.candidates)}: {block.OUTCOMES[told.outcome].lower()}; {told.decision} by the rule"
     waived = "".join(f"; waived until {each.expires}: {each.rule} ({each.reason})" for each in told.waivers)
     yield Finding("outcome", told.outcome == "approved", whom + waived)
     if told.outcome == "approved" and (left := _left_open(told)):
