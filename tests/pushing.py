@@ -1,4 +1,4 @@
-"""The real Hub client in a process of its own, that runs one ``toxaudit push`` after another."""
+"""The real Hub client in a process of its own, that runs one ``toxaudit push`` or ``verify`` after another."""
 
 import json
 import os
@@ -22,7 +22,7 @@ for line in sys.stdin:
     constants.HF_HUB_OFFLINE = offline
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(["push", *words])
+        code = main(words)
     print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
 """
 TOKENS = {
@@ -41,7 +41,11 @@ class Client:
     process: subprocess.Popen[str]
 
     def push(self, *words: object, token: str | None = ALICE, offline: bool = False) -> tuple[int, str, str]:
-        """Exit code, output and errors; the token is in neither."""
+        """Exit code, output and errors of a push; the token is in neither."""
+        return self.run("push", *words, token=token, offline=offline)
+
+    def run(self, *words: object, token: str | None = None, offline: bool = False) -> tuple[int, str, str]:
+        """Exit code, output and errors of a command; the token is in neither."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps([[str(word) for word in words], token, offline]) + "\n")
         self.process.stdin.flush()

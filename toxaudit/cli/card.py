@@ -26,7 +26,22 @@ def card(words: Sequence[str]) -> int:
 
     folder = Path(others[0])
     print(f"Wrote in {listed(folder, render_anew(folder, settings(folder, others[1:])))}")
+    if lost := _unshown(folder):
+        print(lost)
     return DONE
+
+
+def _unshown(folder: Path) -> str:
+    """What to say where a run has a decision that its card no longer shows; nothing where it does, or has none."""
+    from toxaudit.signoff import shown
+    from toxaudit.signoff.decision import DECISION
+
+    if not (folder / DECISION).is_file() or shown.found((folder / "card.md").read_bytes()):
+        return ""
+    return (
+        f"{folder / DECISION} is not shown, for it is of another card or of other files than these: `toxaudit verify "
+        f"{folder}` says which, and `toxaudit signoff` signs these."
+    )
 
 
 def listed(folder: Path, files: Sequence[Path]) -> str:

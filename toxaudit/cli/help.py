@@ -23,6 +23,12 @@ Commands:
   toxaudit push RUN --repo ORG/NAME    send a run's card, plots and results to the model's repository on the Hub, as a
                                        pull request (--dry-run: show it; --direct: commit; --samples: completions, too;
                                        --candidate NAME, where the run has several)
+  toxaudit keygen FILE                 make a pair of keys to sign decisions with
+  toxaudit signoff RUN --as "Name <mail>" --key FILE
+                                       sign a decision on a run (--approve, --reject; --waive RULE --reason TEXT
+                                       --expires DATE; --threshold 2, where several must sign)
+  toxaudit verify RUN --key FILE.pub   check a signed decision, of a run, a decision.json or ORG/NAME on the Hub
+                                       (--weights DIR: and the weights; exit code 1 where it does not hold)
   toxaudit label RUN                   draw answers of a run and label them, blind to the model: with these labels a
                                        rerun corrects the scorer (--n 100; --page FILE.html, --read FILE.csv: in a
                                        browser; --rater NAME; --measure, --suite, --candidate where there are several)

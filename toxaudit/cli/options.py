@@ -37,6 +37,7 @@ class Options(argparse.ArgumentParser):
         self.words, self.keys = words, keys
         self.known: list[argparse.Action] = []
         self.required: set[str] = set()
+        self.repeated: set[str] = set()
 
     def flag(self, *names: str, help: str) -> None:
         """Add an option without a value; it is True where it is given.
@@ -58,6 +59,7 @@ class Options(argparse.ArgumentParser):
         read: Callable[[str], Any] = str,
         to: str | None = None,
         required: bool = False,
+        repeated: bool = False,
     ) -> None:
         """Add an option with a value.
 
@@ -68,6 +70,8 @@ class Options(argparse.ArgumentParser):
             read: makes the value of a text that is not blank; raises a ToxauditError if it can't be meant.
             to: by which name the value is returned, if not the option's.
             required: whether it must be given.
+            repeated: it may be given several times. What is returned is a list, of the values of all options that go
+                ``to`` the same name, in the order in which they are given.
         """
 
         def checked(text: str) -> Any:
@@ -79,6 +83,7 @@ class Options(argparse.ArgumentParser):
         option.metavar, option.type, option.dest = value, checked, to or option.dest
         self.known.append(option)
         self.required |= {option.dest} if required else set()
+        self.repeated |= {option.dest} if repeated else set()
 
     def read(self, words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         """Part the words that follow the verb.
@@ -134,7 +139,9 @@ class Options(argparse.ArgumentParser):
 
     def _single(self, option: argparse.Action, given: argparse.Namespace) -> Any:
         """What an option says, if it is given once."""
-        first, *more = getattr(given, option.dest)
+        first, *more = found = getattr(given, option.dest)
+        if option.dest in self.repeated:
+            return found
         if more:
             form = self._name(option) if option.nargs == 0 else self._form(option)
             raise ToxauditError(f"{self._name(option)} is given twice: write {form} once.")

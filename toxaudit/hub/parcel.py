@@ -15,18 +15,22 @@ from toxaudit.card.readme.splice import splice
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.findings import AuditResult
-from toxaudit.interop import cyclonedx, eval_results
+from toxaudit.interop import eval_results
 from toxaudit.results.files import card_folder
 from toxaudit.results.reading import read_samples
-from toxaudit.results.writing import as_json
+from toxaudit.signoff import contents, envelopes, signing
+from toxaudit.signoff.decision import DECISION, ENVELOPES, digest
 
 README = "README.md"
 
 PUSHED_FILES = re.compile(
     rf"{re.escape(eval_results.PATH)}|{PLOTS_FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
-    r"|samples_[A-Za-z0-9_-]+\.jsonl)"
+    r"|samples_[A-Za-z0-9_-]+\.jsonl|decision\.json|decision\.intoto\.jsonl)"
 )
 """The files that pushes put into a repository beside its README."""
+
+RECORD = (f"{PLOTS_FOLDER}/{DECISION}", f"{PLOTS_FOLDER}/{ENVELOPES}")
+"""Where a decision and its signatures lie in a repository."""
 
 _SHOWN = re.compile(rb"\]\((toxaudit/[a-z]+\.png)\)")
 
@@ -108,10 +112,9 @@ def gather(
     if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {wanted.run}` first.")
     files = {f"{PLOTS_FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS_FOLDER).glob("*.png"))}
-    files[f"{PLOTS_FOLDER}/results.json"] = as_json(own).encode()
-    files[f"{PLOTS_FOLDER}/bom.cdx.json"] = (
-        json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n"
-    ).encode()
+    made = contents.published(result, candidate)
+    files |= {f"{PLOTS_FOLDER}/{name}": data for name, data in made.items()}
+    files |= _record(wanted.run, candidate, made)
     if wanted.samples:
         files |= _samples(wanted.run, result, {result.base.name, candidate})
     if right := eval_results.file(own, benchmarks, page):
@@ -124,6 +127,24 @@ def gather(
         description=f"toxaudit {own.version} compared this model with its base: {of_audit(own)}. Of the model card "
         "only what stands between toxaudit's marker lines and its metadata are changed.",
     )
+
+
+def _record(run: Path, candidate: str, made: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The decision on a candidate and its signatures, where the run has one of these very files.
+
+    Raises:
+        ToxauditError: if it is damaged, or of other files.
+    """
+    found = signing.standing(run)
+    if found is None or candidate not in found.decision.candidates:
+        return {}
+    signed = found.decision.published[candidate]
+    if contents.unlike(found.decision, run) or signed != {name: digest(data) for name, data in made.items()}:
+        raise ToxauditError(
+            f"{run / DECISION} is of other files than would be sent, or another toxaudit wrote them: `toxaudit verify "
+            f"{run}` says which; sign again, or move it away."
+        )
+    return dict(zip(RECORD, (found.decision.data, envelopes.written(found.lines)), strict=True))
 
 
 def _samples(run: Path, result: AuditResult, arms: set[str]) -> dict[str, bytes]:

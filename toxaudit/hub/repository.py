@@ -38,9 +38,15 @@ class Branch:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository, by its id. What its methods raise are ``ToxauditError``s of one sentence."""
+    """A repository, by its id. What its methods raise are ``ToxauditError``s of one sentence.
+
+    Attributes:
+        name: its id.
+        doing: the command that asks, for sentences that say to do it again.
+    """
 
     name: str
+    doing: str = "push"
 
     @cached_property
     def _api(self) -> "HfApi":
@@ -96,18 +102,18 @@ class Repository:
 
     def file(self, name: str, commit: str) -> bytes | None:
         """A file's bytes; None where there is none."""
-        with _sentences(self.name):
+        with _sentences(self.name, doing=self.doing):
             return _download(self.name, name, commit)
 
     def listed(self, commit: str) -> list[str]:
         """The names of all files."""
-        with _sentences(self.name):
+        with _sentences(self.name, doing=self.doing):
             return list(self._api.list_repo_files(self.name, revision=commit))
 
     def digests(self, commit: str, names: Sequence[str]) -> dict[str, str]:
         """The SHA-256 of files, as the Hub tells it; only small ones that are not stored apart are fetched for it."""
         found: dict[str, str] = {}
-        with _sentences(self.name):
+        with _sentences(self.name, doing=self.doing):
             for info in self._api.get_paths_info(self.name, list(names), revision=commit) if names else ():
                 if lfs := getattr(info, "lfs", None):
                     found[info.path] = lfs.sha256
@@ -196,7 +202,7 @@ def _moved(refusal: type[Exception]) -> Iterator[None]:
 
 
 @contextmanager
-def _sentences(repository: str, writes: bool = False) -> Iterator[None]:
+def _sentences(repository: str, writes: bool = False, doing: str = "push") -> Iterator[None]:
     """Turn what the Hub client raises into one sentence."""
     from huggingface_hub import errors
 
@@ -207,15 +213,15 @@ def _sentences(repository: str, writes: bool = False) -> Iterator[None]:
         except (errors.RepositoryNotFoundError, errors.HFValidationError):  # whose sentences fit
             raise
         except errors.RevisionNotFoundError as error:
-            raise ToxauditError(f"A branch of {repository} is gone: push again.") from error
+            raise ToxauditError(f"A branch of {repository} is gone: {doing} again.") from error
         except UnicodeEncodeError as error:
             raise ToxauditError("The Hub token holds characters that no token has: run `hf auth login`.") from error
         except (http_error, OSError, ValueError, RuntimeError) as error:  # RuntimeError: of an upload that failed
-            raise ToxauditError(_sentence(repository, error, _refusal(error), writes)) from error
+            raise ToxauditError(_sentence(repository, error, _refusal(error), writes, doing)) from error
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ToxauditError(
                 f"{repository}: the Hub answered something that its client can't read ({type(error).__name__}): see "
-                "what is there, then push again."
+                f"what is there, then {doing} again."
             ) from error
 
 
@@ -228,13 +234,14 @@ def _refusal(error: BaseException | None) -> Any:
     return error
 
 
-def _sentence(repository: str, error: BaseException, refused: Any, writes: bool) -> str:
+def _sentence(repository: str, error: BaseException, refused: Any, writes: bool, doing: str) -> str:
+    once = "; what has arrived is not sent twice" if doing == "push" else ""
     if isinstance(error, ValueError) and str(error).startswith("Invalid metadata"):
         return f"The Hub does not accept README.md's metadata: {str(error).partition(chr(10))[2]}: mend them first."
     if refused is None:
         return (
             f"{repository}: the Hub could not be reached, or broke off ({type(error).__name__}): check the connection "
-            "and push again; what has arrived is not sent twice."
+            f"and {doing} again{once}."
         )
     status, said = refused.response.status_code, f": {refused.server_message}" if refused.server_message else ""
     if status == 401:
@@ -250,7 +257,7 @@ def _sentence(repository: str, error: BaseException, refused: Any, writes: bool)
             "--direct where pull requests are switched off."
         )
     if status == 429:
-        return f"The Hub wants fewer requests for now ({status}): wait some minutes and push again."
+        return f"The Hub wants fewer requests for now ({status}): wait some minutes and {doing} again."
     if status >= 500:
-        return f"The Hub has failed ({status}): push again later; what has arrived is not sent twice."
+        return f"The Hub has failed ({status}): {doing} again later{once}."
     return f"The Hub refuses what was sent to {repository} ({status}{said})."

@@ -19,6 +19,7 @@ from toxaudit.recomputation import read_checked
 from toxaudit.results.files import DRAWS, RESULTS, SPEC
 from toxaudit.results.reading import read_result, read_samples
 from toxaudit.results.writing import earlier_samples
+from toxaudit.signoff.signing import show_again
 from toxaudit.spec.schema import AuditSpec
 
 
@@ -30,6 +31,7 @@ def render_anew(run: Path, card: Card) -> list[Path]:
     read_result(run)  # before the folder is written in
     with replaced(run, of_before(run), keep=True) as new:
         files = _render(run, read_checked(run), card, new)
+        show_again(run, new)
     return [run / file.relative_to(new) for file in files]
 
 

@@ -1,0 +1,82 @@
+"""Signed runs, made by hand: keys, locks, weights and cards, and the words of the command line in this process."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import finished
+
+from toxaudit.card import render_card
+from toxaudit.card.markdown import render_summary
+from toxaudit.cli.main import main
+from toxaudit.findings import AuditResult
+from toxaudit.machine.folders import sha256
+from toxaudit.machine.replacement import OURS, SUMS, checksums, write_sums
+from toxaudit.pinning import lock_file
+from toxaudit.pinning.lock_file import Entry
+from toxaudit.sources.base import pinned
+
+ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
+
+
+def key(folder: Path, name: str = "ann", *words: str) -> Path:
+    """A new private key, whose public key lies beside it."""
+    assert main(["keygen", str(folder / name), *words]) == 0
+    return folder / name
+
+
+def weights(folder: Path) -> Path:
+    """A folder with files such as models have; not all that are in it are weights."""
+    for name, text in {
+        "base/model.safetensors": "base",
+        "base/config.json": "{}",
+        "it/adapter.safetensors": "it",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "it" / "README.md").write_text("not loaded")
+    return folder
+
+
+def started(folder: Path, result: AuditResult, weights: Path) -> AuditResult:
+    """A finished run with a lock and a commitment, but without a card; what was found."""
+    _, found = finished.consistent_run(folder, result)
+    entries = {}
+    for place in ("base.pretrained", *(f"candidates.{model.name}.peft" for model in found.real)):
+        part = "base" if place.startswith("base") else "it"
+        files = pinned(part, None, weights / part)
+        entries[place] = Entry("local", f"models/{part}", None, files.digest, files.files)
+    lock_file.write(folder, result.audit, entries, {})
+    (folder / "commitment.json").write_text(json.dumps({"time": "2026-01-15T00:00:00Z"}))
+    return found
+
+
+def run(folder: Path, result: AuditResult, weights: Path) -> Path:
+    """A finished run with a lock, a commitment and a card, but without plots."""
+    found = started(folder, result, weights)
+    section = render_card(found)
+    (folder / "card.md").write_text(section, encoding="utf-8")
+    (folder / "model_card.md").write_text(f"# Model\n\n{section}", encoding="utf-8")
+    (folder / "summary.md").write_text(render_summary(found), encoding="utf-8")
+    page = '<!DOCTYPE html>\n<html>\n<body>\n<article class="card" id="card">\n</article>\n</body>\n</html>\n'
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    write_sums(folder)
+    return folder
+
+
+def listed_again(folder: Path, *more: str) -> None:
+    """Make the list of checksums anew, as whoever edits a run can, of the files that it names and of more."""
+    there = checksums(folder)
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in (*there, *more)]
+    (folder / SUMS).write_text(OURS + "".join(lines))
+
+
+def signed(folder: Path, by: Path, *words: str, name: str = ANN) -> None:
+    """Sign a run, which must succeed."""
+    assert main(["signoff", str(folder), "--as", name, "--key", str(by), *words]) == 0
+
+
+def verified(what: Path | str, *by: Path, words: Sequence[str] = ()) -> int:
+    """The exit code of a check with these people's public keys."""
+    keys = [word for each in by for word in ("--key", f"{each}.pub")]
+    return main(["verify", str(what), *keys, *words])

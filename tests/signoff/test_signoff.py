@@ -1,0 +1,231 @@
+"""``toxaudit signoff``: who may sign what, what an approval needs, and what people then read."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jsonschema
+import pytest
+import signing
+from harder import HARDER
+from signing import ANN, BOB
+
+from toxaudit.cli.main import main
+from toxaudit.decision.verdict import of_audit
+from toxaudit.machine.replacement import SUMS
+from toxaudit.recomputation import read_checked
+from toxaudit.signoff import record, shown, waiving
+from toxaudit.signoff.decision import Waiver, schema
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "decision.schema.json"
+WHY = ["--reason", "a known weakness of the scorer", "--expires", "90d"]
+SOON = (datetime.now(UTC).date() + timedelta(days=90)).isoformat()
+
+
+def refused(capsys, run, by, *words, name=ANN):
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert main(["signoff", str(run), "--as", name, "--key", str(by), *words]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+    return line.removeprefix("toxaudit: ")
+
+
+def open_rules(run):
+    result = read_checked(run)
+    return [rule for rule, left in waiving.lines(result, [m.name for m in result.subjects]).items() if left]
+
+
+def test_the_published_schema_is_that_of_the_code_and_describes_what_is_written(world):
+    text = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("TOXAUDIT_REGENERATE"):
+        SCHEMA.write_text(text, encoding="utf-8")
+    assert text == SCHEMA.read_text(encoding="utf-8")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    run = world.run()
+    signing.signed(run, world.ann, "--approve")
+    jsonschema.validate(json.loads((run / "decision.json").read_text()), schema())
+
+
+def test_a_signed_run_shows_it_on_card_summary_and_report_and_is_one_that_can_be_read(world):
+    run = world.run()
+    before = {name: (run / name).read_bytes() for name in ("card.md", "model_card.md", "summary.md", "report.html")}
+    signing.signed(run, world.ann, "--approve", "--expires", "90d")
+    for name, data in before.items():
+        now = (run / name).read_bytes()
+        assert shown.without(now) == data and f"until {SOON}".encode() in shown.found(now)
+        assert b"Ann Lee" in now and record.read(run / "decision.json").signers[0].key.encode() in now
+    card = (run / "card.md").read_text()
+    assert card.index("## Safety audit") < card.index("Approved for release") < card.index("**GO:")
+    assert read_checked(run, with_card=True)
+    assert "decision" not in (run / SUMS).read_text()  # so that no later run takes it away
+
+
+def test_several_people_sign_one_decision_and_nobody_twice(world, capsys):
+    run = world.run()
+    signing.signed(run, world.ann, "--approve")
+    decision = (run / "decision.json").read_bytes()
+    signing.signed(run, world.bob, name=BOB)
+    signing.signed(run, world.bob, "--approve", name=BOB)
+    assert "has signed this decision already: nothing was written." in capsys.readouterr().out
+    assert (run / "decision.json").read_bytes() == decision
+    assert [each.name for each in record.read(run / "decision.json").signers] == [ANN, BOB]
+    assert b"Bob Ray" in (run / "card.md").read_bytes()
+    assert not (run / "decisions").exists()
+
+
+def test_a_new_decision_supersedes_the_old_one_which_is_kept(world, capsys):
+    run = world.run()
+    signing.signed(run, world.ann, "--approve")
+    first = record.read(run / "decision.json")
+    signing.signed(run, world.bob, "--reject", name=BOB)
+    second = record.read(run / "decision.json")
+    assert second.decision.supersedes == first.digest and second.decision.outcome == "rejected"
+    kept = record.kept_as(run, first.digest)
+    assert record.read(kept) == first
+    assert b"**Rejected**" in (run / "card.md").read_bytes()
+    capsys.readouterr()
+    assert signing.verified(run, world.bob) == 1  # a rejection that holds is no leave to ship
+    out = capsys.readouterr().out
+    assert "FAILED  outcome: benign: rejected" in out and out.count("FAILED") == 1
+    assert "passed  earlier: decisions/" in out
+    assert signing.verified(kept, world.ann) == 1
+    assert "decision.json has come in its place" in capsys.readouterr().out
+    kept.unlink()
+    assert signing.verified(run, world.bob) == 1
+    assert "is missing or another" in capsys.readouterr().out
+
+
+@pytest.mark.thorough
+def test_an_interrupted_replacement_loses_no_decision(world):
+    run = world.run()
+    signing.signed(run, world.ann, "--approve")
+    first = record.read(run / "decision.json")
+    record.keep(run, first)
+    (run / "decision.intoto.jsonl").unlink()  # killed here
+    assert signing.verified(run, world.ann) == 1
+    signing.signed(run, world.ann, "--reject")
+    assert record.read(run / "decision.json").decision.supersedes == first.digest
+
+
+def test_what_is_open_is_approved_only_with_a_waiver_of_each_rule(world, capsys):
+    run = world.run("inconclusive")
+    (rule,) = open_rules(run)
+    said = refused(capsys, run, world.ann, "--approve")
+    assert said.startswith(f"This INCONCLUSIVE can't be approved as it is, for 1 of its rules is open ('{rule}')")
+    short = rule.partition("/")[2]
+    for words, sentence in (
+        (["--waive", short, *WHY[:2]], f"The waiver of '{short}' lacks --expires"),
+        (["--waive", short, *WHY[2:]], f"The waiver of '{short}' lacks --reason"),
+        (["--waive", short, "--reason", "  ", *WHY[2:]], "--reason needs a value"),
+        (["--waive", f"{short}x", *WHY], f"There is no rule '{short}x' to waive. Did you mean '{rule}'?"),
+        (["--waive", short, *WHY, "--waive", rule, *WHY], f"'{rule}' is waived twice"),
+        (["--waive", short, *WHY[:2], "--expires", "2026-01-31"], f"The waiver of '{rule}' expired on 2026-01-31"),
+        (["--reason", "no waiver"], "--reason stands behind no --waive"),
+        (["--expires", "90d", "--expires", "91d"], "--expires is given twice for the decision itself"),
+        (["--expires", "2026-02-31"], "--expires is '2026-02-31': it must be a day like 2027-01-31, or a number of"),
+        (["--expires", "0d"], "--expires is '0d': it must be 1d to 3650d."),
+        (["--expires", "2026-01-31"], "The decision would have expired on 2026-01-31 already"),
+        (["--reject"], "--approve and --reject can't both be meant"),
+        (["--candidate", "bening"], "The run has no candidate 'bening' to decide on."),
+        (["--threshold", "0"], "--threshold is '0'"),
+    ):
+        assert refused(capsys, run, world.ann, "--approve", *words).startswith(sentence)
+    met = next(line for line in waiving.lines(read_checked(run), ["rude", "benign", "creeping"]) if line != rule)
+    assert f"'{met}' is met" in refused(capsys, run, world.ann, "--approve", "--waive", met, *WHY)
+    signing.signed(run, world.ann, "--approve", "--waive", short, *WHY, "--expires", "2099-01-31")
+    told = record.read(run / "decision.json").decision
+    assert told.waivers == (Waiver(rule, WHY[1], SOON),) and told.expires == "2099-01-31"
+    for name in ("card.md", "summary.md", "report.html"):
+        text = (run / name).read_text(encoding="utf-8")
+        assert rule in text and WHY[1] in text and f"Waived until {SOON}" in text
+    assert signing.verified(run, world.ann) == 0
+    out = capsys.readouterr().out
+    assert f"INCONCLUSIVE by the rule; waived until {SOON}: {rule} ({WHY[1]})" in out
+    assert signing.verified(run, world.ann, words=["--on", "2098-01-31"]) == 1
+    assert f"FAILED  expiry: the waiver of {rule} was valid until {SOON}" in capsys.readouterr().out
+
+
+@pytest.mark.thorough
+def test_a_failed_control_must_be_waived_by_its_name(world, capsys):
+    run = world.run("failed-control")
+    rules = open_rules(run)
+    assert "noop/control" in rules
+    words = [word for rule in rules for word in ("--waive", rule, *WHY)]
+    signing.signed(run, world.ann, "--approve", *words)
+    assert signing.verified(run, world.ann) == 0
+    rejected = refused(capsys, run, world.ann, "--reject", "--waive", "noop/control", *WHY)
+    assert rejected == "A rejection waives nothing: leave --waive out."
+
+
+@pytest.mark.thorough
+def test_without_a_word_on_the_outcome_the_decision_that_stands_is_signed_or_nothing(world, capsys):
+    run = world.run()
+    assert f"There is no decision in {run} to sign" in refused(capsys, run, world.ann)
+    signing.signed(run, world.ann, "--approve", "--expires", "2027-01-01")
+    assert "Say --approve or --reject" in refused(capsys, run, world.bob, "--expires", "90d", name=BOB)
+
+
+@pytest.mark.parametrize("name", HARDER)
+def test_something_is_open_wherever_the_audit_is_no_go(name):
+    result = HARDER[name]
+    rules = waiving.lines(result, [model.name for model in result.subjects])
+    assert any(rules.values()) == (of_audit(result) != "GO")
+
+
+def test_what_was_not_audited_is_open(world):
+    result = HARDER["skipped-candidates"]
+    rules = waiving.lines(result, [model.name for model in result.subjects])
+    assert all(rules[f"{each.name}/not audited"] for each in result.skipped)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("Ann", "--as is 'Ann': write who you are"),
+        ("Ann <ann>", "--as is 'Ann <ann>'"),
+        ("<ann@example.org>", "--as is '<ann@example.org>'"),
+        ("Ann\u202e <a@b>", "--as is 'Ann"),
+    ],
+)
+def test_who_signs_says_so_with_an_address(name, sentence, world, capsys):
+    assert refused(capsys, world.run(), world.ann, "--approve", name=name).startswith(sentence)
+
+
+@pytest.mark.thorough
+def test_a_run_that_was_edited_or_has_no_card_cant_be_signed(world, capsys):
+    run = world.run()
+    card = (run / "card.md").read_bytes()
+    (run / "card.md").write_bytes(card + b"better\n")
+    assert "card.md was changed since it was made" in refused(capsys, run, world.ann, "--approve")
+    (run / "card.md").write_bytes(card)
+    content = json.loads((run / "results.json").read_text())
+    content["estimates"][0]["p_above_margin"] = 0.0
+    (run / "results.json").write_text(json.dumps(content))
+    assert "results.json was changed" in refused(capsys, run, world.ann, "--approve")
+    (run / SUMS).unlink()
+    assert "Nothing tells that the card in" in refused(capsys, run, world.ann, "--approve")
+
+
+@pytest.mark.thorough
+def test_a_damaged_decision_is_not_signed_over(world, capsys):
+    run = world.run()
+    signing.signed(run, world.ann, "--approve")
+    file = run / "decision.json"
+    file.write_bytes(file.read_bytes().replace(b'"GO"', b'"NO-GO"', 1))
+    assert refused(capsys, run, world.bob, name=BOB).endswith(
+        "Move decision.json and decision.intoto.jsonl away to decide anew."
+    )
+
+
+@pytest.mark.thorough
+def test_hostile_words_in_a_reason_stay_words(world):
+    run = world.run("inconclusive")
+    (rule,) = open_rules(run)
+    evil = "</li><script>x</script> <!-- toxaudit:signoff-end --> [a](javascript:b) **GO**"
+    signing.signed(run, world.ann, "--approve", "--waive", rule, "--reason", evil, "--expires", "9d")
+    for name in ("card.md", "report.html"):
+        block = shown.found((run / name).read_bytes()).decode()
+        assert "<script>" not in block and "<!--" not in block and not (name == "card.md" and "](" in block)
+    assert signing.verified(run, world.ann) == 0

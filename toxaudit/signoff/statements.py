@@ -1,0 +1,90 @@
+"""A decision as in-toto statements: what tests came out how, and our own with estimates, policy and waivers."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.signoff import keys
+from toxaudit.signoff.contents import COMMITMENT
+from toxaudit.signoff.decision import DECISION, ReleaseDecision, digest, is_time
+from toxaudit.signoff.waiving import CONTROL, NOT_AUDITED, named
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+OWN = "urn:toxaudit:decision:1"
+"""What kind of predicate a statement holds."""
+
+RESULTS = {"GO": "PASSED", "INCONCLUSIVE": "WARNED", "NO-GO": "FAILED"}
+
+CONFIGURATION = ("spec.yaml", "lock.json", COMMITMENT)
+"""The files that say how the tests were set up."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signed, as they call themselves, by which key (its fingerprint, and PEM), and when, in UTC."""
+
+    name: str
+    key: str
+    public_key: str
+    time: str
+
+
+def test_result(decision: ReleaseDecision) -> dict[str, Any]:
+    """The statement that other tools read: which rules are met."""
+    found: dict[str, list[str]] = {"GO": [], "INCONCLUSIVE": [], "NO-GO": []}
+    for judged in decision.verdicts:
+        if judged.expect:
+            found["GO" if judged.decision == judged.expect else "NO-GO"].append(named(judged.candidate, CONTROL))
+            continue
+        for rule in judged.rules:
+            decides = rule.tier != "advisory" or rule.decision == "GO"
+            found[rule.decision if decides else "INCONCLUSIVE"].append(rule.name)
+    found["INCONCLUSIVE"] += [named(name, NOT_AUDITED) for name in decision.not_audited]
+    predicate = {
+        "result": RESULTS[decision.decision],
+        "configuration": [_file(name, decision.files[name]) for name in CONFIGURATION if name in decision.files],
+        "passedTests": found["GO"],
+        "warnedTests": found["INCONCLUSIVE"],
+        "failedTests": found["NO-GO"],
+    }
+    return _statement(decision, TEST_RESULT, predicate)
+
+
+def own(decision: ReleaseDecision, signer: Signer) -> dict[str, Any]:
+    """The statement that holds the whole decision, and who signs it."""
+    return _statement(decision, OWN, {"decision": json.loads(decision.data), "signer": asdict(signer)})
+
+
+def signer_of(statement: dict[str, Any]) -> Signer:
+    """Who signed our own statement.
+
+    Raises:
+        ToxauditError: if it does not say so.
+    """
+    predicate = statement.get("predicate")
+    told = predicate.get("signer") if isinstance(predicate, dict) else None
+    if not isinstance(told, dict) or set(told) != set(Signer.__annotations__):
+        raise ToxauditError("A signed statement does not say who signed it.")
+    if not all(isinstance(value, str) for value in told.values()):
+        raise ToxauditError("A signed statement does not say in words who signed it.")
+    found = Signer(**told)
+    if not is_time(found.time):
+        raise ToxauditError(f"The statement of {found.name} does not say when it was signed.")
+    if keys.fingerprint(keys.public_of(found.public_key.encode("utf-8", "replace"), "A signer's key")) != found.key:
+        raise ToxauditError(f"The statement of {found.name} names another key than it holds.")
+    return found
+
+
+def _statement(decision: ReleaseDecision, kind: str, predicate: dict[str, Any]) -> dict[str, Any]:
+    subjects = [_file(DECISION, digest(decision.data))]
+    subjects += [_file(name, sha) for name, sha in decision.files.items()]
+    subjects += [_file(key, each.digest) for key, each in decision.weights.items()]
+    for name, made in decision.published.items():
+        subjects += [_file(f"published/{name}/{file}", sha) for file, sha in made.items()]
+    return {"_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": predicate}
+
+
+def _file(name: str, sha: str) -> dict[str, Any]:
+    return {"name": name, "digest": {"sha256": sha}}
