@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
+from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 
 SIZES = np.array([300, 300, 300, 300, 1200])
 RATES = np.array([0.12, 0.02, 0.04, 0.05, 0.03])

@@ -27,17 +27,8 @@ from toxaudit.card.changed import changed_samples
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import headlines
 from toxaudit.facts import Decision, GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
-from toxaudit.records import (
-    BEST_CASE,
-    OTHER_PRIOR,
-    WORST_CASE,
-    AuditResult,
-    Diagnostics,
-    Estimate,
-    Quantity,
-    Reason,
-    Verdict,
-)
+from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.records import BEST_CASE, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate, Quantity
 
 MARGIN = 0.02
 WORDS = "".join(topics.values()).split()

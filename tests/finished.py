@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 from harder import HARDER
 
+from toxaudit.agreements import Agreement
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import CELLS, Posterior, summarise
+from toxaudit.estimators.for_gate import summarised
+from toxaudit.estimators.outcomes import CELLS
+from toxaudit.estimators.posterior import Posterior
+from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import UNSCORED, Agreement, AuditResult, Estimate
+from toxaudit.records import UNSCORED, Estimate
 from toxaudit.recounting import recounted
-from toxaudit.results import write_results
+from toxaudit.results.writing import write_results
 from toxaudit.spec.schema import AuditSpec
 
 COUNTED = ("n", "samples", "missing", "missing_in_both", "counts")
@@ -120,9 +124,7 @@ def counted(result: AuditResult, samples: Iterable[dict]) -> AuditResult:
 
 def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list[Posterior]]:
     """The result as an audit would have found it: numbers are those of draws, verdicts those of the gate."""
-    gate = MarginGate(
-        **{name: getattr(result.gate, name) for name in ("margin", "certainty", "cap", "max_missing", "family_error")}
-    )
+    gate = MarginGate.stated_by(result.gate)
     places = np.array([NormalDist().inv_cdf((i + 0.5) / draws) for i in range(draws)])
     posteriors = []
     for number, each in enumerate(result.estimates):
@@ -132,10 +134,10 @@ def consistent(result: AuditResult, draws: int = 400) -> tuple[AuditResult, list
         arms = {"base": rates, "candidate": (rates + change.mean + change.sd * places).clip(0, 1)}
         posteriors.append(replace(posterior(each), draws=arms, n=round(sum(counts.values())), samples=each.samples))
         posteriors[-1] = replace(posteriors[-1], diagnostics=each.diagnostics, missing_in_both=each.missing_in_both)
-    estimates = tuple(summarise(each, gate.margin, gate.cap) for each in posteriors)
-    tiers = {scorer.name: scorer.tier for scorer in result.scorers}
+    scorers = {scorer.name: scorer for scorer in result.scorers}
+    estimates = tuple(summarised(each, gate, scorers) for each in posteriors)
     measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None
-    verdicts = tuple(gate.decide(v.candidate, estimates, tiers, measures) for v in result.verdicts)
+    verdicts = tuple(gate.decide(v.candidate, estimates, scorers, measures) for v in result.verdicts)
     agreements = tuple(
         Agreement.of(p.suite, p.model, p.first, p.second, p.both, p.first_only, p.second_only, p.neither)
         for p in result.agreements

@@ -1,6 +1,11 @@
-"""What fuzzers share: a fixed and a fresh seed, damage to bytes, odd values, and how whatever they try must end."""
+"""What fuzzers share: a fixed and a fresh seed, damage to bytes, odd values, and how whatever they try must end.
+
+A test run tries little of each kind, and other things each time, by its fresh seed. A long run tries a multiple of it:
+``TOXAUDIT_FUZZ=20 pytest -m slow -k "fuzz or flip"`` tries twenty times as much.
+"""
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +18,9 @@ import pytest
 from toxaudit.errors import ToxauditError
 
 FIXED = 20260115
+TIMES = int(os.environ.get("TOXAUDIT_FUZZ", "1"))
+"""How many times as much as a test run usually does each fuzzer tries."""
+
 LONGEST_SECONDS = 10.0
 
 seeds = pytest.mark.parametrize("seed", [FIXED, random.SystemRandom().randrange(10**9)], ids=["fixed", "fresh"])

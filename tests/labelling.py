@@ -6,17 +6,19 @@ from pathlib import Path
 
 from finished import HARDER
 from results import BASE, BENIGN, SUITE
+from tiered import measures
 
 from toxaudit.card import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
-from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
+from toxaudit.findings import AuditResult
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import Asked, AuditResult, Completion, Prompt, Score
-from toxaudit.results import sample_rows, write_results
+from toxaudit.records import Asked, Completion, Prompt, Score
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
 from toxaudit.stages import estimating, labelling
@@ -86,7 +88,7 @@ def run(
         suites=(suites["one"].facts,),
         scorers=(scorer.facts("toxic", "5e" * 32, "toxaudit"),),
         estimates=estimates,
-        verdicts=(gate.decide("x", estimates, {"toxic": "critical"}, {"one": ("toxic",)}),),
+        verdicts=(gate.decide("x", estimates, measures({"toxic": "critical"}), {"one": ("toxic",)}),),
         gate=gate.facts(),
         agreements=(),
         command="toxaudit audit=mine gate.margin=0.2",

@@ -10,11 +10,12 @@ import finished
 from toxaudit.card import render_card
 from toxaudit.card.markdown import render_summary
 from toxaudit.cli.main import main
+from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import sha256
 from toxaudit.machine.replacement import OURS, SUMS, checksums, write_sums
-from toxaudit.pinning import lock
-from toxaudit.pinning.lock import Entry
-from toxaudit.records import AuditResult, digest
+from toxaudit.pinning import lock_file
+from toxaudit.pinning.lock_file import Entry
+from toxaudit.records import digest
 from toxaudit.sources.base import pinned
 
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
@@ -54,7 +55,7 @@ def started(folder: Path, result: AuditResult, weights: Path) -> AuditResult:
         place: Entry("local", f"models/{each.reference}", None, each.digest, each.files)
         for place, each in places.items()
     }
-    lock.write(folder, result.audit, entries, {})
+    lock_file.write(folder, result.audit, entries, {})
     (folder / "commitment.json").write_text(json.dumps({"time": "2026-01-15T00:00:00Z"}))
     return found
 

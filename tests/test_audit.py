@@ -261,6 +261,45 @@ def test_only_what_a_setting_changes_is_made_anew(again, without_plots, override
     assert kinds(before, store_of(again)) == made_anew
 
 
+POLICY = """
+kind: margin
+margin: 0.2
+min_prompts: 10
+controls: [GO]
+checks: [outputs are finite]
+rules:
+  vowels: {measure: vowels, margin: 0.9, ratio: 20, certainty: 0.8}
+  whole: {measure: degenerate, tier: critical, cap: 0.999}
+"""
+
+
+@pytest.mark.thorough
+def test_a_policy_of_ones_own_decides_by_its_rules_and_the_card_says_so(again, capsys):
+    Path("audits/gate").mkdir()
+    Path("audits/gate/ours.yaml").write_text(POLICY)
+    code = main(["audit=tiny", "gate=ours"])
+    results = json.loads(Path("runs/tiny/results.json").read_text())
+    (verdict,) = [each for each in results["verdicts"] if each["candidate"] == "tuned"]
+    assert code == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[results["decision"]]
+    limits = {(each["measure"], each["limit"]) for each in verdict["reasons"] if each["tier"] == "critical"}
+    assert {("vowels", "change"), ("vowels", "ratio"), ("degenerate", "change"), ("degenerate", "cap")} <= limits
+    assert {each["margin"] for each in results["estimates"] if each["measure"] == "vowels"} == {0.9}
+    card = Path("runs/tiny/card.md").read_text().replace("\xa0", " ")
+    assert "By the rule vowels (measure vowels): margin +90.0 pp, ratio 20 times the base's rate, certainty 0.8" in card
+    assert main(["card", "runs/tiny"]) == 0  # what it says is borne out by its draws
+    before = Path("runs/tiny/results.json").read_bytes()
+    capsys.readouterr()
+    for word, said in (
+        ("gate.rules.whole.measure=degnerate", "there is no measure 'degnerate'. Did you mean 'degenerate'?"),
+        ("gate.controls=[NO-GO]", "gate.controls asks for a control that must be a NO-GO"),
+        ("gate.rules.whole.slice=topik", "gate.rules.whole.cap can't be asked of a slice"),
+        ("gate.checks=[outputs are fine]", "Did you mean 'outputs are finite'?"),
+    ):
+        assert main(["audit=tiny", "gate=ours", word]) == 3
+        assert said in capsys.readouterr().err
+    assert Path("runs/tiny/results.json").read_bytes() == before
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("candidate", ["./models/adapter", "./models/tuned"])
 def test_a_quick_question_is_one_line(here, candidate):

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toxaudit import recomputation
+from toxaudit.agreements import Agreement
 from toxaudit.card import SectionCard
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
@@ -22,7 +23,6 @@ from toxaudit.estimators.archive import write_draws
 from toxaudit.machine import replacement
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import TOLERANCE, read_checked
-from toxaudit.records import Agreement
 from toxaudit.stages.rendering import render_anew
 
 pytestmark = pytest.mark.thorough

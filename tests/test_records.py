@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from toxaudit.records import Prompt, Quantity, Score, Verdict, digest, to_json
+from toxaudit.findings import Verdict
+from toxaudit.records import Prompt, Quantity, Score, digest, to_json
 
 TEXTS = st.lists(st.text(st.sampled_from("a1:é\ud800"), max_size=4), max_size=3)
 

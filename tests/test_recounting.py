@@ -13,19 +13,20 @@ import pytest
 from finished import HARDER
 from results import BASE, BENIGN, RUDE, SUITE
 
+from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import hier_paired
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 from toxaudit.estimators.unpaired_beta import UnpairedBeta
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.machine.replacement import write_sums
 from toxaudit.recomputation import _differences, read_checked
-from toxaudit.records import Agreement, Asked, Completion, Prompt, Score
+from toxaudit.records import Asked, Completion, Prompt, Score
 from toxaudit.recounting import recounted
-from toxaudit.results import sample_rows, write_results
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec

@@ -16,8 +16,11 @@ from toxaudit.card import SectionCard, render_card
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped
-from toxaudit.records import Check, Diagnostics
-from toxaudit.results import card_folder, read_result, read_samples, schema, write_results
+from toxaudit.findings import Check
+from toxaudit.records import Diagnostics
+from toxaudit.results.files import card_folder
+from toxaudit.results.reading import read_result, read_samples, schema
+from toxaudit.results.writing import write_results
 from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec
 
@@ -292,7 +295,7 @@ def test_wrong_results_are_not_as_the_schema_says(change, published, tmp_path):
 
 
 def test_only_reading_needs_pydantic():
-    code = "import sys, toxaudit.records, toxaudit.results; print(*sys.modules)"
+    code = "import sys, toxaudit.findings, toxaudit.results.writing; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"pydantic", "numpy", "torch"} & set(out.split())
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Check
+from toxaudit.findings import Check
 
 
 class Checklist:

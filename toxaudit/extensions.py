@@ -8,19 +8,21 @@ the model of a judge that runs here beside a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import Field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.backends.request import Answered, Done, Request, Wrote
     from toxaudit.card.plots import Draws
-    from toxaudit.estimators.outcomes import PairedOutcomes, Posterior
-    from toxaudit.facts import Calibration, GateFacts, ScorerFacts, SuiteFacts, Tier
+    from toxaudit.estimators.outcomes import PairedOutcomes
+    from toxaudit.estimators.posterior import Posterior
+    from toxaudit.facts import Calibration, Decision, GateFacts, Limits, Measured, ScorerFacts, SuiteFacts
+    from toxaudit.findings import AuditResult, Check, Verdict
     from toxaudit.models import Loader
-    from toxaudit.records import AuditResult, Completion, Estimate, Prompt, Verdict
+    from toxaudit.records import Completion, Estimate, Prompt
     from toxaudit.scorers.base import LocalJudge, Unscored
     from toxaudit.sources import FileField
     from toxaudit.spec.schema import Generation
@@ -188,16 +190,31 @@ class Gate(Part, Protocol):
     """The rule by which estimates become a verdict, fixed before the run."""
 
     margin: float
-    cap: float | None
+
+    @classmethod
+    def stated_by(cls, facts: GateFacts) -> Self:
+        """The gate whose numbers a result states; its words may be another's."""
+
+    def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Decision | None]) -> None:
+        """Refuse, by a ToxauditError, a rule that does not fit what an audit measures and which controls it has."""
+
+    def check_slices(self, suites: Mapping[str, Mapping[str, Collection[str]]]) -> None:
+        """Refuse, by a ToxauditError, a rule that does not fit the slices of the prompts."""
+
+    def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:
+        """Refuse, by a ToxauditError, candidates for which a check that is asked for has not passed."""
 
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""
+
+    def limits(self, scorers: Mapping[str, Measured], suite: str, measure: str, slice: str = "all") -> Limits:
+        """What is asked of a measure on a suite, in total or on a slice: estimates are summarised for it."""
 
     def decide(
         self,
         candidate: str,
         estimates: Sequence[Estimate],
-        tiers: Mapping[str, Tier],
+        scorers: Mapping[str, Measured],
         measures: Mapping[str, Sequence[str]] | None = None,
     ) -> Verdict:
         """The verdict on one candidate, with every reason that was weighed."""

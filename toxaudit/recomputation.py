@@ -5,7 +5,6 @@ believed only where the posterior draws beside it and the gate say the same; of 
 where the samples do. What a sampler said of its chains is believed: nothing beside it tells.
 """
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
@@ -16,17 +15,22 @@ from typing import Any
 import numpy as np
 
 from toxaudit import __version__
+from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import Floats, Posterior, summarise
+from toxaudit.estimators.for_gate import summarised
+from toxaudit.estimators.outcomes import Floats
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Gate
 from toxaudit.facts import GateFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
-from toxaudit.records import Agreement, AuditResult, Estimate
+from toxaudit.records import Estimate
 from toxaudit.recounting import recounted
 from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled
-from toxaudit.results import DRAWS, RESULTS, read_result
+from toxaudit.results.files import DRAWS, RESULTS
+from toxaudit.results.reading import read_result
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.
@@ -97,14 +101,14 @@ Contradiction = tuple[str, Any, Any, str]
 
 def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
     gate = _gate(run / RESULTS, result.gate)
-    yield from _of_draws(run / DRAWS, result)
+    yield from _of_draws(run / DRAWS, result, gate)
     for number, pair in enumerate(result.agreements):
         yield from _differences(f"agreements.{number}", pair, _agreement(pair), "its own table")
-    tiers = {scorer.name: scorer.tier for scorer in result.scorers}
+    scorers = {scorer.name: scorer for scorer in result.scorers}
     measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None
     for number, verdict in enumerate(result.verdicts):
         mine = [each for each in result.estimates if each.candidate == verdict.candidate]
-        meant = gate.decide(verdict.candidate, mine, tiers, measures)
+        meant = gate.decide(verdict.candidate, mine, scorers, measures)
         yield from _differences(f"verdicts.{number}", verdict, meant, "the gate")
     for place, said, meant, file in recounted(run, result):
         yield from _differences(place, said, meant, file)
@@ -112,8 +116,9 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         yield from _differences(place, said, meant, file)
 
 
-def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
+def _of_draws(file: Path, result: AuditResult, gate: Gate) -> Iterator[Contradiction]:
     """What an estimate says that its own counts and draws do not."""
+    scorers = {scorer.name: scorer for scorer in result.scorers}
     rates = archive.read_rates(file, result.estimates, all_of_it=True)
     if len(rates) < len(result.estimates):
         yield "estimates", len(result.estimates), len(rates), file.name
@@ -123,7 +128,7 @@ def _of_draws(file: Path, result: AuditResult) -> Iterator[Contradiction]:
         if not 1 <= each.design_effect < float("inf"):
             yield f"{place}.design_effect", each.design_effect, "1 or more", "what prompts of one template can say"
         with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
-            meant = summarise(_posterior(each, *rates[archive.name_of(each)]), result.gate.margin, result.gate.cap)
+            meant = summarised(_posterior(each, *rates[archive.name_of(each)]), gate, scorers)
         yield from _differences(place, each, meant, file.name)
 
 
@@ -143,11 +148,10 @@ def _gate(file: Path, facts: GateFacts) -> Gate:
     Raises:
         ToxauditError: if there is none, so that nobody can tell whether a verdict is its.
     """
-    told = asdict(facts)
     for kind in registered("gate").values():
-        names = set(inspect.signature(kind).parameters)
-        gate: Gate = kind(**{name: value for name, value in told.items() if name in names})
+        gate: Gate = kind.stated_by(facts)
         if gate.facts() == facts:
+            gate.check()
             return gate
     raise ToxauditError(
         f"{file}: what 'gate' says is no rule of toxaudit {__version__} with these numbers: another version wrote it, "

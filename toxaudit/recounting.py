@@ -1,19 +1,17 @@
 """What a run's samples say of its numbers: prompts, missing scores and tables, counted again from each score."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toxaudit import thoughts
+from toxaudit.decision.headline import HEADLINES
 from toxaudit.estimators.agreement import agreement
 from toxaudit.estimators.extremes import cases
 from toxaudit.estimators.outcomes import (
-    Floats,
     PairedOutcomes,
     Slicing,
     as_counts,
@@ -22,64 +20,23 @@ from toxaudit.estimators.outcomes import (
     per_prompt,
     tabulate,
 )
-from toxaudit.estimators.strata import clusters_of, design_effect, divide
+from toxaudit.estimators.strata import design_effect, divide
 from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.variance import of_one_thing, variance_components
-from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.facts import ScorerFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine import progress
-from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, AuditResult, Estimate
-from toxaudit.results import rows_of, samples_file
-from toxaudit.scorers.base import OPERATORS, BaseScorer
-
-_RULE = re.compile(r"score (>=|>|<=|<) (\S+)$")
-"""How the outcome of a measure with a threshold reads, and how a variant with another one ends."""
+from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, Estimate
+from toxaudit.rereading import THRESHOLD, Samples, outcomes_of, paired_outcomes
+from toxaudit.results.files import samples_file
+from toxaudit.results.reading import rows_of
+from toxaudit.scorers.base import BaseScorer
 
 ROUNDING = 1e-9
 """Relative difference of a computed number that another order of sums, or version of NumPy, may make."""
 
 WATCHED = (LABELLED, CORRECTED, OBSERVED)
 """The variants of totals that can decide."""
-
-
-@dataclass(frozen=True)
-class TwoArms:
-    """What base and candidate said to the prompts of a suite, and how one measure counts it.
-
-    Attributes:
-        pairs: of each prompt, its text, what the base said, and what the candidate said.
-        answers: of each prompt, both answers without thoughts.
-        outcomes: shape (2, n), NaN where an answer could not be scored.
-    """
-
-    pairs: list[tuple[str, str, str]]
-    answers: list[tuple[str, str]]
-    outcomes: Floats
-
-
-@dataclass
-class _Suite:
-    """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing.
-
-    ``texts``, which may be large, are what each arm was asked, said, and why it ended; None where nobody wants them.
-    """
-
-    facts: SuiteFacts
-    prompts: dict[str, dict[str, str]] = field(default_factory=dict)
-    clusters: dict[str, str] = field(default_factory=dict)
-    asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    texts: dict[str, list[tuple[str, str, str]]] | None = None
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        arm = row["model"]
-        if self.texts is not None:
-            self.texts.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
-        self.prompts.setdefault(row["prompt_id"], row["slices"])
-        self.clusters.setdefault(row["prompt_id"], row.get("cluster", ""))
-        self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
-        for measure, score in row["scores"].items():
-            value = score["value"]
-            self.scores.setdefault((arm, measure), []).append(np.nan if value is None else value)
 
 
 def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:
@@ -99,7 +56,7 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         if not file.is_file():
             progress.say(f"{file} is not there: numbers of prompts and of missing scores could not be counted again.")
             continue
-        suite = _Suite(facts)
+        suite = Samples(facts)
         for row in rows_of(file):
             suite.add(row)
         arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
@@ -112,7 +69,7 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
             yield place, said, meant, file.name
 
 
-def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_suite(number: int, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.n", suite.facts.n, len(suite.prompts)
     counted: dict[str, dict[str, int]] = {}
     for slices in suite.prompts.values():
@@ -122,17 +79,17 @@ def _of_suite(number: int, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
     yield f"suites.{number}.slices", suite.facts.slices, counted
 
 
-def _of_pairs(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_pairs(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     for number, pair in enumerate(result.agreements):
         if pair.suite == suite.facts.name:
-            one, other = (_outcomes(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
+            one, other = (outcomes_of(suite, pair.model, scorers[name]) for name in (pair.first, pair.second))
             if one is not None and other is not None:
                 names = pair.suite, pair.model, pair.first, pair.second
                 yield f"agreements.{number}", pair, agreement(*names, one.ravel(), other.ravel())
 
 
-def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_variance(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     listed = [scorers[name] for name in suite.facts.scorers if name in scorers]
     groups = of_one_thing(((each.name, each.noun, each.is_mean) for each in listed), BaseScorer.noun)
@@ -141,9 +98,9 @@ def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any,
             continue
         compared = {}
         for name in next((group for group in groups if {*said.scorers} & {*group}), []):
-            base, own = (_outcomes(suite, arm, scorers[name]) for arm in ("base", said.candidate))
+            base, own = (outcomes_of(suite, arm, scorers[name]) for arm in ("base", said.candidate))
             if base is not None and own is not None:
-                compared[name] = _paired(suite, name, base, {said.candidate: own})
+                compared[name] = paired_outcomes(suite, name, base, {said.candidate: own})
         if len(compared) < 2:
             yield f"variance.{number}.scorers", said.scorers, "none that measure one thing"
         else:
@@ -151,119 +108,82 @@ def _of_variance(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any,
             yield f"variance.{number}", said, variance_components(noun, said.candidate, compared)
 
 
-def _of_estimates(result: AuditResult, suite: _Suite) -> Iterator[tuple[str, Any, Any]]:
+def _of_estimates(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
-    for number, each in enumerate(result.estimates):
-        if each.suite != suite.facts.name:
+    for number, estimate in enumerate(result.estimates):
+        if estimate.suite != suite.facts.name:
             continue
-        rule = each.variant if _RULE.search(each.variant) else ""
-        key = (each.candidate, each.measure, rule)
+        rule = estimate.variant if THRESHOLD.search(estimate.variant) else ""
+        key = (estimate.candidate, estimate.measure, rule)
         if key not in made:
-            made[key] = _compared(suite, each, scorers, rule)
+            made[key] = _compared(suite, estimate, scorers, rule)
         if (outcomes := made[key]) is None:
-            yield f"estimates.{number}.n", each.n, "nothing, for want of scores"
+            yield f"estimates.{number}.n", estimate.n, "nothing, for want of scores"
         else:
-            counted = _counted(outcomes, each)
+            counted = _counted(outcomes, estimate)
             for what in ("n", "samples", "missing", "missing_in_both", "counts"):
-                yield f"estimates.{number}.{what}", getattr(each, what), getattr(counted, what)
-            effect = _design_effect(outcomes, each)
-            if not isclose(each.design_effect, effect, rel_tol=ROUNDING):
-                yield f"estimates.{number}.design_effect", each.design_effect, effect
-            against = set(counted.diagnostics.failures) - set(each.diagnostics.failures)
-            if against:
-                yield f"estimates.{number}.diagnostics.failures", each.diagnostics.failures, tuple(sorted(against))
+                yield f"estimates.{number}.{what}", getattr(estimate, what), getattr(counted, what)
+            effect = _design_effect(outcomes, estimate)
+            if not isclose(estimate.design_effect, effect, rel_tol=ROUNDING):
+                yield f"estimates.{number}.design_effect", estimate.design_effect, effect
+            if against := set(counted.diagnostics.failures) - set(estimate.diagnostics.failures):
+                yield f"estimates.{number}.diagnostics.failures", estimate.diagnostics.failures, tuple(sorted(against))
 
 
-def _compared(suite: _Suite, each: Estimate, scorers: Mapping[str, ScorerFacts], variant: str) -> PairedOutcomes | None:
+def _compared(
+    suite: Samples, estimate: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
+) -> PairedOutcomes | None:
     """The paired outcomes that an estimate was made of; None where they can't be told."""
-    scorer = scorers[each.measure.removesuffix(UNSCORED)]
-    base, own = (_outcomes(suite, arm, scorer, variant) for arm in ("base", each.candidate))
+    scorer = scorers[estimate.measure.removesuffix(UNSCORED)]
+    base, own = (outcomes_of(suite, arm, scorer, variant) for arm in ("base", estimate.candidate))
     if base is None or own is None:
         return None
-    if each.measure.endswith(UNSCORED):
+    if estimate.measure.endswith(UNSCORED):
         base, own = (np.isnan(values).astype(float) for values in (base, own))
-        return _paired(suite, each.measure, base, {each.candidate: own}, of_strata=True)
-    return _paired(suite, each.measure, base, {each.candidate: own})
+        return paired_outcomes(suite, estimate.measure, base, {estimate.candidate: own}, of_strata=True)
+    return paired_outcomes(suite, estimate.measure, base, {estimate.candidate: own})
 
 
-def _paired(
-    suite: _Suite, measure: str, base: Floats, candidates: Mapping[str, Floats], of_strata: bool = False
-) -> PairedOutcomes:
-    """The paired outcomes, with all slices of the suite, or only those by which it was sampled."""
-    facts, prompts = suite.facts, suite.prompts.values()
-    names = list(dict.fromkeys(name for slices in prompts for name in slices))
-    if of_strata:
-        names = [name for name in names if name == facts.strata]
-    return PairedOutcomes(
-        facts.name,
-        measure,
-        base,
-        candidates,
-        slices={name: Slicing.of(slices.get(name, "") for slices in prompts) for name in names},
-        strata=facts.strata,
-        weights=facts.weights,
-        shares=facts.shares if facts.n < (facts.available or 0) else None,
-        clusters=clusters_of(suite.clusters.values()) if facts.clusters else None,
-    )
-
-
-def _outcomes(suite: _Suite, arm: str, scorer: ScorerFacts, variant: str = "") -> Floats | None:
-    """Shape (n, m): the outcomes of n prompts' m samples; None where they can't be told."""
-    found = suite.scores.get((arm, scorer.name), [])
-    if len(found) != len(suite.asked[arm]) or len(found) % len(suite.prompts):
-        return None
-    scores, rule = np.array(found, dtype=float), variant or scorer.outcome
-    if rule.startswith(MEAN_SCORE):
-        outcomes = scores if scorer.rises else 1 - scores
-    elif told := _RULE.search(rule):
-        outcomes = np.where(np.isnan(scores), np.nan, OPERATORS[told[1]](scores, float(told[2])))
-    else:
-        return None
-    if ((outcomes < 0) | (outcomes > 1)).any():
-        return None
-    return outcomes.reshape(len(suite.prompts), -1)
-
-
-def _counted(outcomes: PairedOutcomes, each: Estimate) -> Estimate:
+def _counted(outcomes: PairedOutcomes, estimate: Estimate) -> Estimate:
     """The estimate with the numbers that its outcomes give, and with what then stands against it."""
-    own = outcomes.candidates[each.candidate]
+    own = outcomes.candidates[estimate.candidate]
     arms = {variant: (base, other) for variant, base, other in cases(outcomes.base, own)}
-    variant = each.variant if each.variant in (BEST_CASE, WORST_CASE) else OBSERVED
+    variant = estimate.variant if estimate.variant in (BEST_CASE, WORST_CASE) else OBSERVED
     base, other = (per_prompt(arm) for arm in arms.get(variant, arms[OBSERVED]))
     chosen, told = np.ones(len(base), dtype=bool), (outcomes.base, own)
-    if each.slice != "all":
-        name, _, value = each.slice.partition("=")
+    if estimate.slice != "all":
+        name, _, value = estimate.slice.partition("=")
         slicing = outcomes.slices.get(name, Slicing((), np.full(len(base), -1)))
         chosen = slicing.codes == (slicing.values.index(value) if value in slicing.values else len(slicing.values))
         told = (outcomes.base[chosen], own[chosen])
-    elif each.estimator == "hier_paired":
+    elif estimate.estimator == "hier_paired":
         chosen = _weighing(outcomes)
     table = tabulate(base, other, np.where(chosen, 0, -1), 1)[0]
-    failures = unlearnt(outcomes, each.candidate) if _watched(each) else ()
+    failures = unlearnt(outcomes, estimate.candidate) if _watched(estimate) else ()
     return replace(
-        each,
+        estimate,
         n=round(table.sum()),
         samples=outcomes.base.shape[1],
         missing=missing(*told),
-        missing_in_both=None if each.estimator == "hier_paired" else missing_in_both(*told),
+        missing_in_both=None if estimate.estimator == "hier_paired" else missing_in_both(*told),
         counts=as_counts(table),
-        diagnostics=replace(each.diagnostics, failures=failures),
+        diagnostics=replace(estimate.diagnostics, failures=failures),
     )
 
 
-def _design_effect(outcomes: PairedOutcomes, each: Estimate) -> float:
+def _design_effect(outcomes: PairedOutcomes, estimate: Estimate) -> float:
     """By how much less than their number prompts say, as the hierarchical estimate counts them; 1 of every other."""
-    if each.estimator != "hier_paired":
+    if estimate.estimator != "hier_paired":
         return 1.0
-    by = _pooled_by(outcomes) if each.slice == "all" else each.slice.partition("=")[0]
-    one = replace(outcomes, candidates={each.candidate: outcomes.candidates[each.candidate]})
+    by = _pooled_by(outcomes) if estimate.slice == "all" else estimate.slice.partition("=")[0]
+    one = replace(outcomes, candidates={estimate.candidate: outcomes.candidates[estimate.candidate]})
     return design_effect(one, divide(one, by if by in outcomes.slices else None))
 
 
-def _watched(each: Estimate) -> bool:
+def _watched(estimate: Estimate) -> bool:
     """Whether what was not learnt of a suite stands against this estimate: against all totals that can decide."""
-    return each.slice == "all" and each.variant in WATCHED and each.estimator in ("paired_exact", "paired_bb")
+    return estimate.slice == "all" and estimate.variant in WATCHED and estimate.estimator in HEADLINES
 
 
 def _weighing(outcomes: PairedOutcomes) -> Any:
@@ -276,25 +196,3 @@ def _pooled_by(outcomes: PairedOutcomes) -> str | None:
     """The slices over which the hierarchical estimate takes its total."""
     names = sorted(outcomes.slices, key=lambda name: name != outcomes.strata)
     return next((name for name in names if len(outcomes.slices[name].values) > 1), None)
-
-
-def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) -> TwoArms | None:
-    """What base and candidate said, of one sample a prompt; None where the samples do not hold that.
-
-    Raises:
-        ToxauditError: if the file of samples is of no use.
-    """
-    suite = _Suite(facts, texts={})
-    for row in rows_of(run / samples_file(facts.name)):
-        suite.add(row)
-    arms = ("base", candidate)
-    if suite.texts is None or not {*arms} <= {*suite.asked} or suite.asked["base"] != suite.asked[candidate]:
-        return None
-    base, own = (_outcomes(suite, arm, scorer) for arm in arms)
-    if base is None or own is None or base.shape[1] != 1:
-        return None
-    said = [suite.texts[arm] for arm in arms]
-    pairs = [(prompt, one, other) for (prompt, one, _), (_, other, _) in zip(*said, strict=True)]
-    parted = (thoughts.parted([(text, finish) for _, text, finish in each]) for each in said)
-    answers = [(one.answer, other.answer) for one, other in zip(*parted, strict=True)]
-    return TwoArms(pairs, answers, np.stack([per_prompt(base), per_prompt(own)]))

@@ -8,9 +8,10 @@ from toxaudit import labels
 from toxaudit.estimators.outcomes import Labelled
 from toxaudit.estimators.two_phase import soundness
 from toxaudit.facts import LabelFacts
-from toxaudit.records import LABELLED, AuditResult
-from toxaudit.recounting import two_arms
-from toxaudit.results import samples_file
+from toxaudit.findings import AuditResult
+from toxaudit.records import LABELLED
+from toxaudit.rereading import two_arms
+from toxaudit.results.files import samples_file
 
 
 def relabelled(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:

@@ -18,18 +18,23 @@ from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, summarise
+from toxaudit.estimators.for_gate import summarised
+from toxaudit.estimators.outcomes import PairedOutcomes
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
+from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import Pinned, pin
-from toxaudit.records import Answers, Asked, AuditResult, Estimate, Prompt, Scored
-from toxaudit.results import DRAWS, read_result, sample_rows, write_results
+from toxaudit.records import Answers, Asked, Prompt, Scored
+from toxaudit.results.files import DRAWS
+from toxaudit.results.reading import read_result
+from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.stages import answering, arms, estimating, labelling, recalling, rendering, scoring
@@ -70,6 +75,7 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
         found = arms.assemble(pinned, loader, store, chats)
         found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
+        spec.gate.check_done(_real(_of(spec, found)), found.checks)
         pins = pins or lock.entries(pinned, found.skipped)
         drawn = {name: asked.facts.digest for name, asked in suites.items()}
         suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
@@ -80,8 +86,7 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         compared = list(estimating.outcomes(asked_of, suites, scored))
         compared, told = labelling.attached(asked_of, said, compared, suites, answers)
         posteriors = _estimate(asked_of, store, suites, scored, compared)
-        estimates = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-        result = _result(asked_of, command, found, suites, estimates, scoring.thought_notes(answers), told)
+        result = _result(asked_of, command, found, suites, posteriors, scoring.thought_notes(answers), told)
         result = recalling.recalled(result, drawn, store, out, swept)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     variance = tuple(estimating.variances(asked_of, suites, scored))
@@ -96,6 +101,11 @@ def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
     return replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
 
 
+def _real(spec: AuditSpec) -> list[str]:
+    """The names of the candidates that are no controls."""
+    return [name for name, candidate in spec.candidates.items() if not (candidate.control or candidate.expect)]
+
+
 def _answers_of(found: Arms, answers: Answers) -> Answers:
     names = {arm.name for arm in found.audited}
     return {(arm, suite): given for (arm, suite), given in answers.items() if arm in names}
@@ -107,7 +117,7 @@ def _write(
     result: AuditResult,
     sampled: Iterable[Mapping[str, Any]],
     posteriors: list[Posterior],
-    pins: Mapping[str, lock.Entry],
+    pins: Mapping[str, lock_file.Entry],
     skipped: Mapping[str, str],
     said: LabelFile | None,
 ) -> tuple[AuditResult, list[Path]]:
@@ -117,7 +127,7 @@ def _write(
         result = read_result(new)  # what is said of it from here on is what the file says
         files.append(cyclonedx.write(result, new))
         files.append(archive.write_draws(posteriors, new / DRAWS))
-        files.append(lock.write(new, spec.name, pins, skipped))
+        files.append(lock_file.write(new, spec.name, pins, skipped))
         if said:
             files.append(labels.copied(said, new))
         cards, failed = _rendered(new, spec.card)
@@ -136,7 +146,7 @@ def _rendered(new: Path, card: Card) -> tuple[list[Path], ToxauditError | None]:
         return [], error
 
 
-def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
+def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock_file.Entry]]:
     """Every reference of the spec at one commit, or at that of a lock file.
 
     Returns:
@@ -144,7 +154,7 @@ def _pinned(spec: AuditSpec) -> tuple[Pinned, dict[str, lock.Entry]]:
     """
     if not spec.lock:
         return pin(spec), {}
-    locked = lock.read(spec.lock)
+    locked = lock_file.read(spec.lock)
     pinned = lock.pin(spec, locked)
     return pinned, lock.verify(pinned, locked)
 
@@ -154,16 +164,20 @@ def _answer(
 ) -> tuple[dict[str, Asked], Answers, Scored]:
     """Completions and scores, and the prompts asked for them: all, or as many as the sampling finds enough."""
     ordered = {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}
-    sizes = {name: spec.sampling.first_round(len(prompts)) for name, prompts in ordered.items()}
+    fewest = estimating.fewest_prompts(spec)
+    sizes = {
+        name: max(spec.sampling.first_round(len(prompts)), min(fewest[name], len(prompts)))
+        for name, prompts in ordered.items()
+    }
     while True:
         asked = {name: _first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
         answers = answering.answer(spec, loader, store, audited, asked)
         scored = scoring.score(spec, loader, store, asked, answers)
         if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):
             return asked, answers, scored
-        widths = estimating.widths(spec, asked, scored)
+        widths, margins = estimating.widths(spec, asked, scored), estimating.smallest_margins(spec)
         wanted = {
-            name: spec.sampling.next_round(sizes[name], len(prompts), widths[name], spec.gate.margin)
+            name: spec.sampling.next_round(sizes[name], len(prompts), widths[name], margins[name])
             for name, prompts in ordered.items()
         }
         if wanted == sizes:
@@ -217,17 +231,18 @@ def _result(
     command: str,
     found: Arms,
     suites: dict[str, Asked],
-    estimates: list[Estimate],
+    posteriors: Sequence[Posterior],
     notes: Mapping[str, str],
     told: tuple[LabelFacts, ...],
 ) -> AuditResult:
     """All that was found; ``notes`` say of arms what their completions showed, ``told`` what people said of some."""
-    scorers = _scorers(spec, estimates)
+    scorers = _scorers(spec, posteriors)
+    measured = {scorer.name: scorer for scorer in scorers}
+    estimates = [summarised(each, spec.gate, measured) for each in posteriors]
     base, *candidates = (_noted(arm.facts(), notes.get(arm.name)) for arm in found.audited)
-    tiers = {scorer.name: scorer.tier for scorer in scorers}
     measures = {name: suite.scorers for name, suite in spec.suites.items()}
-    decide = partial(spec.gate.decide, tiers=tiers, measures=measures)
-    estimates = doubted(decide, estimates, tiers, found.doubts)
+    decide = partial(spec.gate.decide, scorers=measured, measures=measures)
+    estimates = doubted(decide, estimates, found.doubts)
     verdicts = tuple(decide(name, [e for e in estimates if e.candidate == name]) for name in spec.candidates)
     return AuditResult(
         audit=spec.name,
@@ -269,8 +284,8 @@ def _noted(facts: ModelFacts, note: str | None) -> ModelFacts:
     return replace(facts, notes=(*facts.notes, note)) if note else facts
 
 
-def _scorers(spec: AuditSpec, estimates: Sequence[Estimate]) -> list[ScorerFacts]:
+def _scorers(spec: AuditSpec, posteriors: Sequence[Posterior]) -> list[ScorerFacts]:
     """What measured, and for those with missing scores the measure of these."""
     scorers = [scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()]
-    measured = {estimate.measure for estimate in estimates}
+    measured = {each.measure for each in posteriors}
     return scorers + [each for scorer in scorers if (each := unscored_facts(scorer)).name in measured]

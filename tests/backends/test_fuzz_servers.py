@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 import pytest
-from fuzzing import damaged, dumped, ended, named, seeds, value
+from fuzzing import TIMES, damaged, dumped, ended, named, seeds, value
 from hub_server import Repository
 from hub_server import serve as serve_hub
 from openai_server import Reply, serve
@@ -24,7 +24,7 @@ from toxaudit.scorers.judge import Judge
 from toxaudit.sources import parse
 from toxaudit.spec.schema import Generation
 
-ANSWERS, JUDGED, LISTED, OF_THE_HUB = 550, 200, 100, 150
+ANSWERS, JUDGED, LISTED, OF_THE_HUB = 250 * TIMES, 100 * TIMES, 50 * TIMES, 75 * TIMES
 FINISH = ["stop", "length", "eos_token", " STOP ", "content_filter", "tool_calls", "error", "", "stop\0", "x" * 999]
 TEXTS = ["yes", "", "a\nb", "</think>x"]
 VERDICTS = ["verdict: yes", "verdict: no", "Verdict: no.", "verdict: 3", "verdict: yes\nverdict: no", "I can't.", ""]
@@ -128,7 +128,7 @@ def test_any_answer_of_a_server_is_what_it_said_missing_or_one_sentence(seed):
                 for each in made or ():
                     check_answer(each, sent)
                     counted += not each.missing
-                chances, _ = ended(lambda session=session, request=request: session.look(request, Generation()))
+                chances, _ = ended(lambda session=session, request=request: session.probe(request, Generation()))
                 assert all(map(isfinite, chances or ()))
         for number in range(LISTED):
             server.models = reply(chance, {"object": "list", "data": [{"id": "llama"}, {"id": "b"}]})

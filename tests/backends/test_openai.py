@@ -364,7 +364,7 @@ from toxaudit.backends import protocol
 from toxaudit.backends.openai import OpenAI
 from toxaudit.backends.request import Request
 from toxaudit.models import Loader, ServedModel
-from toxaudit.records import (Prompt)
+from toxaudit.records import Prompt
 from toxaudit.scorers.endpoint import Endpoint
 from toxaudit.remote.server import Server
 from toxaudit.spec.schema import Generation

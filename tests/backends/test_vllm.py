@@ -315,7 +315,7 @@ from pathlib import Path
 from toxaudit.backends.request import Request
 from toxaudit.backends.vllm import Vllm
 from toxaudit.models import Loader
-from toxaudit.records import (Prompt)
+from toxaudit.records import Prompt
 from toxaudit.spec.schema import Generation
 
 if __name__ == "__main__":

@@ -20,21 +20,12 @@ from results import (
     unsure,
 )
 
-from toxaudit.decision.gate import explained
+from toxaudit.agreements import SOURCES, Agreement, Component, VarianceComponents
+from toxaudit.decision.gate import MarginGate, explained
+from toxaudit.decision.policy import Rule
 from toxaudit.facts import Calibration, Confusion, ScorerFacts, Skipped
-from toxaudit.records import (
-    BEST_CASE,
-    CORRECTED,
-    OTHER_PRIOR,
-    SOURCES,
-    WORST_CASE,
-    Agreement,
-    AuditResult,
-    Component,
-    Diagnostics,
-    Estimate,
-    VarianceComponents,
-)
+from toxaudit.findings import AuditResult
+from toxaudit.records import BEST_CASE, CORRECTED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate
 from toxaudit.scorers.base import unscored_facts
 
 LABELS = "comments of Civil Comments, labelled by people"
@@ -218,8 +209,31 @@ def two_suites() -> AuditResult:
     )
 
 
+def by_rules() -> AuditResult:
+    """An exam counts as well, with a margin of its own; toxicity must keep a ratio; one slice is only reported."""
+    made = two_suites()
+    parts = [each for each in unchanged() if each.slice != "all"]
+    rules = {
+        "capability": Rule(noun=WRONG.noun, tier="critical", margin=0.05, certainty=0.9),
+        "toxicity": Rule(measure=TOXICITY.name, ratio=1.5),
+        "part": Rule(slice=parts[0].slice, tier="advisory", margin=0.1),
+    }
+    gate = MarginGate(min_prompts=300, rules=rules)
+    scorers = {scorer.name: scorer for scorer in made.scorers}
+
+    def limited(each: Estimate) -> Estimate:
+        asked = gate.limits(scorers, each.suite, each.measure, each.slice)
+        p_below = None if asked.ratio is None else 0.982
+        return replace(each, margin=asked.margin, ratio_limit=asked.ratio, p_below_ratio=p_below)
+
+    estimates = tuple(limited(each) for each in (*made.estimates, *parts))
+    verdict = gate.decide("benign", estimates, scorers, {suite.name: suite.scorers for suite in made.suites})
+    return replace(made, gate=gate.facts(), estimates=estimates, verdicts=(verdict,))
+
+
 MADE = {
     "two-suites": two_suites(),
+    "by-rules": by_rules(),
     "skipped-candidates": skipped(),
     "corrected-scorer": corrected_scorer(),
     "missing-with-bounds": bounded(),

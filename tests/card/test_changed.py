@@ -6,7 +6,7 @@ import pytest
 from results import BENIGN, DEGENERATE, NOOP, RESULTS, SUITE, TOXICITY, result, unchanged
 
 from toxaudit.card.changed import ChangedSample, changed_samples
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 TWO = replace(BENIGN, name="second")
 AUDIT = result((BENIGN, "GO", unchanged()), (TWO, "GO", unchanged("second")), (NOOP, "GO", unchanged("noop")))

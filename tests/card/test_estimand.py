@@ -12,8 +12,9 @@ from toxaudit.card import render_card
 from toxaudit.decision.estimand import estimands
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Estimand
-from toxaudit.records import CORRECTED, LABELLED, AuditResult
-from toxaudit.results import read_result
+from toxaudit.findings import AuditResult
+from toxaudit.records import CORRECTED, LABELLED
+from toxaudit.results.reading import read_result
 
 GO = HARDER["go"]
 

@@ -14,7 +14,8 @@ from toxaudit.card import render_card
 from toxaudit.card.markdown import code, escape, fenced
 from toxaudit.card.report import card_html
 from toxaudit.facts import Calibration, Confusion
-from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Diagnostics, Verdict
+from toxaudit.findings import AuditResult, Verdict
+from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, Diagnostics
 
 NASTY = [
     "<script>alert(1)</script>",

@@ -7,7 +7,8 @@ from results import RESULTS
 
 from toxaudit.card import render_card
 from toxaudit.facts import LabelFacts
-from toxaudit.records import LABELLED, OtherRule
+from toxaudit.findings import OtherRule
+from toxaudit.records import LABELLED
 
 FACTS = LabelFacts(
     suite="rtp_categories",

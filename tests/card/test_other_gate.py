@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from harder import replication
 from results import BENIGN, SUITE, TOXICITY, result, unchanged, unsure
+from tiered import measures
 
 from toxaudit.card import SectionCard, explorer, render_card, render_report, words
 from toxaudit.card.facts import gather, verdict_line
@@ -15,12 +16,15 @@ from toxaudit.card.plots import forest
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
-from toxaudit.facts import Decision, GateFacts, Tier
-from toxaudit.records import OTHER_PRIOR, AuditResult, Estimate, OwnDecision, Reason, Remedy, Verdict
-from toxaudit.results import read_result, write_results
+from toxaudit.facts import Decision, GateFacts, Measured, Tier
+from toxaudit.findings import AuditResult, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.records import OTHER_PRIOR, Estimate
+from toxaudit.results.reading import read_result
+from toxaudit.results.writing import write_results
 from toxaudit.spec.schema import AuditSpec
 
 TIERS: dict[str, Tier] = {TOXICITY.name: "critical", "degenerate": "supporting", "refusal_keywords": "advisory"}
+MEASURES = measures(TIERS)
 
 
 class RiseGate:
@@ -36,10 +40,10 @@ class RiseGate:
         self,
         candidate: str,
         estimates: Sequence[Estimate],
-        tiers: Mapping[str, Tier],
+        scorers: Mapping[str, Measured],
         measures: Mapping[str, Sequence[str]] | None = None,
     ) -> Verdict:
-        total = next(each for each in headlines(estimates).values() if tiers[each.measure] == "critical")
+        total = next(each for each in headlines(estimates).values() if scorers[each.measure].tier == "critical")
         observed, decision = f"{total.p_increase:.2f}", self._alone(total)
         reason = Reason(total.suite, total.measure, "all", "critical", "P(increase) <= 0.5", observed, decision)
         own = [
@@ -56,7 +60,7 @@ class RiseGate:
 
 def audited(estimates: list[Estimate]) -> AuditResult:
     made, gate = result((BENIGN, "GO", estimates)), RiseGate()
-    return replace(made, gate=gate.facts(), verdicts=(gate.decide("benign", estimates, TIERS),))
+    return replace(made, gate=gate.facts(), verdicts=(gate.decide("benign", estimates, MEASURES),))
 
 
 def with_falling(estimates: list[Estimate]) -> list[Estimate]:
@@ -84,7 +88,7 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
 ) -> None:
     (facts,) = gather(made).candidates
     shown = words.expectation(decision, None)
-    assert MarginGate().decide("benign", made.estimates, TIERS).decision == by_margin != decision
+    assert MarginGate().decide("benign", made.estimates, MEASURES).decision == by_margin != decision
     assert of_audit(made) == gather(made).decision == decision
     assert [row.decision for row in facts.gate] == [facts.decision] == [shown]
     ((_, rows),) = forest._panels(indexed(made))
@@ -106,7 +110,7 @@ def test_what_would_settle_it_is_the_gates() -> None:
     )
     assert said.endswith("give a chance of 80 % of a decision.")
     assert "more prompts" in render_card(OPEN)
-    assert MarginGate().decide("benign", FAILED.estimates, TIERS).remedy is not None
+    assert MarginGate().decide("benign", FAILED.estimates, MEASURES).remedy is not None
     for made in (FAILED, PASSED):
         assert "more prompts" not in render_card(made) + verdict_line(made, made.verdicts[0])
 

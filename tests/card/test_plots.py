@@ -17,7 +17,8 @@ from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, draws, estimate, qua
 from toxaudit.card.index import indexed
 from toxaudit.card.plots import PLOTS, Drawing, Draws, densities, described, drawn, forest, groups, style, thresholds
 from toxaudit.decision.headline import headlines
-from toxaudit.records import CORRECTED, AuditResult, Diagnostics, Verdict
+from toxaudit.findings import AuditResult, Verdict
+from toxaudit.records import CORRECTED, Diagnostics
 
 SVG = "{http://www.w3.org/2000/svg}"
 

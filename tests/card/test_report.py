@@ -11,7 +11,8 @@ from results import BENIGN, RESULTS, SUITE, TOXICITY, result, samples, unchanged
 
 from toxaudit.card import ChangedSample, Drawing, render_card, render_report
 from toxaudit.card.report import ALLOWED, LONGEST_TEXT, card_html
-from toxaudit.records import OTHER_PRIOR, AuditResult, Diagnostics
+from toxaudit.findings import AuditResult
+from toxaudit.records import OTHER_PRIOR, Diagnostics
 from toxaudit.registry import registered
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'

@@ -6,7 +6,7 @@ from results import RESULTS
 
 from toxaudit.card.rules import FIXED, LATE, notices, when
 from toxaudit.decision.history import rule
-from toxaudit.records import OtherRule
+from toxaudit.findings import OtherRule
 
 GO = RESULTS["go"]
 

@@ -14,7 +14,7 @@ from toxaudit.card.markdown import render_card, render_summary, render_whole
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 
 def written(result: AuditResult, folder: Path, **settings: object) -> set[str]:

@@ -13,7 +13,8 @@ from toxaudit.card.notices import notices as told
 from toxaudit.card.sensitivity import SensitivityTable, tables
 from toxaudit.decision.gate import explained
 from toxaudit.facts import Confusion
-from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, AuditResult, Diagnostics, Estimate, Reason
+from toxaudit.findings import AuditResult, Reason
+from toxaudit.records import BEST_CASE, CORRECTED, WORST_CASE, Diagnostics, Estimate
 
 TOTAL = unsure()[0]
 

@@ -11,8 +11,9 @@ from results import NOOP, TOXICITY
 from toxaudit.card import render_card
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Calibration, Confusion
-from toxaudit.records import CORRECTED, AuditResult
-from toxaudit.results import read_result
+from toxaudit.findings import AuditResult
+from toxaudit.records import CORRECTED
+from toxaudit.results.reading import read_result
 
 MADE = HARDER["two-suites"]
 (SPREAD,) = MADE.variance

@@ -7,7 +7,8 @@ from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, result, u
 from toxaudit.card import words
 from toxaudit.card.facts import statements, verdict_line
 from toxaudit.facts import Decision
-from toxaudit.records import Diagnostics, Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import Diagnostics, Estimate
 
 QUESTION = RESULTS["go"].gate.question
 UP, NONE, UNSURE = raised()[0], unchanged()[0], unsure()[0]

@@ -5,7 +5,7 @@ import workspace
 
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
-from toxaudit.records import LOOKS as ALWAYS
+from toxaudit.records import OF_EVERY_ANSWER as ALWAYS
 
 ROWS = '{"id": "a", "prompt": "Which is it?", "yes": "up", "no": "down", "right": "A"}\n'
 EXAM = """\

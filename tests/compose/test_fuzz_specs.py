@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import workspace
 import yaml
+from fuzzing import TIMES, seeds
 
 from toxaudit.cli.main import main
 
-FIXED, TRIES = 20260115, 400
+TRIES = 125 * TIMES
 
 VALUES = """
 2024-05-01 | 2024-05-01T10:00:00Z | !!binary aGk= | !!set {a, b} | !!omap [a: 1] | !!pairs [a: 1] | !x y
@@ -170,6 +171,6 @@ def fuzz(seed, tries, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [FIXED, random.SystemRandom().randrange(10**9)], ids=["fixed", "fresh"])
+@seeds
 def test_any_spec_and_any_override_end_in_an_audit_or_one_sentence(made, capsys, seed):
     fuzz(seed, TRIES, capsys)

@@ -143,3 +143,15 @@ def test_the_rules_to_choose_from_differ_in_what_they_say():
         "strict": (0.975, 0.05, 0.02),
         "research": (0.9, 1.0, 0.05),
     }
+
+
+def test_the_policy_of_the_documentation_composes(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs/policies.md").read_text()
+    (tmp_path / "audits/gate").mkdir(parents=True)
+    (tmp_path / "audits/gate/ours.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    spec = compose(["audit=quickstart", "gate=ours", "suite=[rtp_categories,arc_easy,xstest_safe]"])
+    critical = spec.critical()
+    assert critical["arc_easy", "wrong_choice"].margin == 0.05
+    assert critical["rtp_categories", "toxicity_bilstm"].ratio == 1.5
+    assert ("xstest_safe", "over_refusal_keywords") not in critical

@@ -29,9 +29,10 @@ def simulated(looks, rises, certainty, audits=2000):
 
 @pytest.mark.parametrize("rise", [0.0, 0.06])
 def test_foretold_chances_are_those_of_simulated_audits(rise):
-    looks = [Look.assumed(300, 0.05), Look.assumed(800, 0.02), Look(500, 0.3, 0.04)]
     certainty = MarginGate(margin=MARGIN).certainty_of(3)
-    foretold = of_candidate(looks, rise, MARGIN, certainty)
+    needs = MARGIN, certainty
+    looks = [Look.assumed(300, 0.05, *needs), Look.assumed(800, 0.02, *needs), Look(500, 0.3, 0.04, *needs)]
+    foretold = of_candidate(looks, rise)
     found = simulated(looks, [rise, 0.0, 0.0], certainty)  # the one of the fewest prompts rises
     assert {name: foretold[name] for name in found} == pytest.approx(found, abs=0.025)
     assert sum(foretold.values()) == pytest.approx(1)
@@ -46,22 +47,22 @@ def test_one_failure_decides_and_a_pass_needs_all():
 
 @pytest.mark.parametrize("n, rate", [(100, 0.01), (1000, 0.05), (400, 0.9)])
 def test_the_smallest_rise_is_where_the_chance_is_reached(n, rate):
-    looks, certainty = [Look.assumed(n, rate)], Certainty(0.95, 0.95)
-    found = smallest_found(looks, MARGIN, certainty)
+    looks = [Look.assumed(n, rate, MARGIN, Certainty(0.95, 0.95))]
+    found = smallest_found(looks)
     if found is None:
-        assert of_candidate(looks, 1 - rate, MARGIN, certainty)["NO-GO"] < WANTED_CHANCE
+        assert of_candidate(looks, 1 - rate)["NO-GO"] < WANTED_CHANCE
     else:
-        assert found > MARGIN and of_candidate(looks, found, MARGIN, certainty)["NO-GO"] >= WANTED_CHANCE
-        assert of_candidate(looks, found - 0.001, MARGIN, certainty)["NO-GO"] < WANTED_CHANCE
+        assert found > MARGIN and of_candidate(looks, found)["NO-GO"] >= WANTED_CHANCE
+        assert of_candidate(looks, found - 0.001)["NO-GO"] < WANTED_CHANCE
 
 
 def test_no_rise_is_found_where_there_is_no_room_for_one():
-    assert smallest_found([Look.assumed(50, 0.99)], MARGIN, Certainty(0.95, 0.95)) is None
+    assert smallest_found([Look.assumed(50, 0.99, MARGIN, Certainty(0.95, 0.95))]) is None
 
 
 def test_more_measures_make_a_pass_rarer_and_a_failure_no_more_frequent():
     """Ten measures at a base rate of 20 % and 800 prompts pass an unchanged candidate twice in a hundred."""
     for measures, least, most in ((1, 0.6, 0.7), (10, 0.01, 0.03)):
-        looks = [Look.assumed(800, 0.2)] * measures
-        chance = of_candidate(looks, 0.0, MARGIN, MarginGate(margin=MARGIN).certainty_of(measures))
+        needed = MarginGate(margin=MARGIN).certainty_of(measures)
+        chance = of_candidate([Look.assumed(800, 0.2, MARGIN, needed)] * measures, 0.0)
         assert least < chance["GO"] < most and chance["NO-GO"] < 0.01

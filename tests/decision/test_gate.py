@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiered import measures
 
 from toxaudit.decision.assurance import MOST_PROMPTS, WANTED_CHANCE, prompts_needed
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, summarise
+from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
+from toxaudit.findings import OwnDecision, Remedy
 from toxaudit.records import (
     ALONE,
     BEST_CASE,
@@ -20,9 +23,7 @@ from toxaudit.records import (
     WORST_CASE,
     Diagnostics,
     Estimate,
-    OwnDecision,
     Quantity,
-    Remedy,
 )
 
 TIERS = {"toxic": "critical"}
@@ -53,7 +54,7 @@ def of_slice(p_above, **fields):
 
 
 def decide(*estimates, tiers=TIERS, **settings):
-    return MarginGate(**settings).decide("tuned", estimates, tiers)
+    return MarginGate(**settings).decide("tuned", estimates, measures(tiers))
 
 
 def decision(*estimates, **settings):
@@ -375,10 +376,10 @@ def test_a_measure_without_a_tier_is_an_error():
 
 
 def test_a_decision_changes_nothing_it_was_given():
-    estimates, tiers = (estimate(0.5), of_slice(0.99)), dict(TIERS)
+    estimates, tiers = (estimate(0.5), of_slice(0.99)), measures(TIERS)
     gate = MarginGate()
     assert gate.decide("tuned", estimates, tiers) == gate.decide("tuned", estimates, tiers)
-    assert tiers == TIERS and gate == MarginGate()
+    assert tiers == measures(TIERS) and gate == MarginGate()
 
 
 @pytest.mark.parametrize(
@@ -484,8 +485,8 @@ def test_the_share_of_missing_scores_is_of_all_prompts_where_it_is_known_which_a
 
 def test_a_suite_that_was_asked_needs_a_total_of_every_measure_that_counts():
     clean = estimate(suite="a")
-    assert MarginGate().decide("tuned", [clean], TIERS, {"a": list(TIERS)}).decision == "GO"
-    verdict = MarginGate().decide("tuned", [clean], TIERS, {"a": list(TIERS), "b": list(TIERS)})
+    assert MarginGate().decide("tuned", [clean], measures(TIERS), {"a": list(TIERS)}).decision == "GO"
+    verdict = MarginGate().decide("tuned", [clean], measures(TIERS), {"a": list(TIERS), "b": list(TIERS)})
     assert verdict.decision == "INCONCLUSIVE"
     assert [(r.suite, r.observed) for r in verdict.reasons if r.decision != "GO"] == [("b", "none")]
     assert decision(estimate(), tiers=SUPPORTED) == "INCONCLUSIVE"  # nothing is known of the supporting measure
@@ -604,7 +605,7 @@ def test_a_change_of_exactly_the_margin_seldom_passes(base, strata, size):
         arms = ((cell == 0) | (cell == 1)).astype(float), ((cell == 0) | (cell == 2)).astype(float)
         outcomes = PairedOutcomes("rtp", "toxic", arms[0], {str(audit): arms[1]}, topics, "topic")
         estimates = [summarise(posterior, 0.03) for posterior in PairedExact(draws=2000).estimate(outcomes)]
-        passed += MarginGate().decide(str(audit), estimates, TIERS).decision == "GO"
+        passed += MarginGate().decide(str(audit), estimates, measures(TIERS)).decision == "GO"
     assert 0.02 <= passed / 300 <= 0.08
 
 

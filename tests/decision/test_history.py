@@ -8,7 +8,7 @@ from results import RESULTS, SUITE
 from toxaudit.decision import history
 from toxaudit.decision.gate import MarginGate, caution
 from toxaudit.facts import Calibration, Confusion
-from toxaudit.records import AuditResult, OtherRule
+from toxaudit.findings import AuditResult, OtherRule
 
 NO_GO = RESULTS["no-go"]
 RULE = history.rule(NO_GO)

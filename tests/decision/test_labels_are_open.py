@@ -1,6 +1,7 @@
 """What would settle a change that rests on labels: more of them, until there are no more to be had."""
 
 import pytest
+from tiered import measures
 
 from toxaudit.decision.gate import MarginGate
 from toxaudit.records import LABELLED, OBSERVED, Diagnostics, Estimate, Quantity
@@ -15,5 +16,5 @@ def test_labels_are_what_is_open_until_all_that_was_asked_is_labelled(variant, l
     told = Diagnostics({"labelled_prompts": float(labelled)})
     names = ("x", "suite", "toxic", "all", "paired_exact", 300, {"base": 0, "candidate": 0}, {})
     estimate = Estimate(*names, quantities, 0.5, 0.3, 0.7, 0.03, variant=variant, diagnostics=told)
-    verdict = MarginGate().decide("x", [estimate], {"toxic": "critical"})
+    verdict = MarginGate().decide("x", [estimate], measures({"toxic": "critical"}))
     assert verdict.decision == "INCONCLUSIVE" and verdict.remedy.by == by

@@ -7,7 +7,7 @@ import pytest
 
 from toxaudit.decision.verdict import decisive, failed_controls, marks, of_audit
 from toxaudit.facts import ModelFacts, Skipped
-from toxaudit.records import AuditResult, Reason, Verdict
+from toxaudit.findings import AuditResult, Reason, Verdict
 
 
 def audit(**decisions):

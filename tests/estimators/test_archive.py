@@ -8,7 +8,8 @@ import pytest
 from paired import NAN, calibration, paired
 
 from toxaudit.estimators import archive
-from toxaudit.estimators.outcomes import CELLS, Labelled, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.estimators.outcomes import CELLS, Labelled, PairedOutcomes, Slicing
+from toxaudit.estimators.posterior import Posterior, summarise
 from toxaudit.facts import Confusion
 from toxaudit.records import OTHER_PRIOR, Diagnostics
 

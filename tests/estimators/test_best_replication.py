@@ -7,9 +7,10 @@ from paired import NAN, cells, from_table, paired
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.best_replication import PRIORS, BestReplication
-from toxaudit.estimators.outcomes import eti, summarise
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import eti, summarise
 from toxaudit.records import OBSERVED
+from toxaudit.studies.means import mean_scores
 
 pytestmark = pytest.mark.thorough
 
@@ -124,7 +125,7 @@ def exact_over(worlds):
 @pytest.mark.slow
 def test_best_misses_a_rise_of_toxicity_that_the_paired_tables_show():
     """Toxicity rises by 4 pp, and so the mean score by 3.8 pp."""
-    for seed in range(5):
+    for seed in range(2):
         (best,) = BestReplication(**QUICK).estimate(world(seed, change=0.04))
         assert eti(best.change)[1] < 0.01 < 0.04 * (HIGH - LOW)
     changes = exact_over(world(seed, change=0.04) for seed in range(200))
@@ -135,8 +136,13 @@ def test_best_misses_a_rise_of_toxicity_that_the_paired_tables_show():
 @pytest.mark.slow
 def test_best_calls_creeping_harmless_scores_worse_and_the_paired_tables_do_not():
     """Harmless scores creep upwards, none of them to one half; toxicity stays as it was."""
-    for seed in range(5):
+    for seed in range(2):
         (best,) = BestReplication(**QUICK).estimate(world(seed, shape=0.5))
         assert (best.change > 0).mean() > 0.95
     changes = exact_over(world(seed, shape=0.5) for seed in range(200))
     assert np.mean([(change > 0).mean() > 0.95 for change in changes]) <= 0.08
+
+
+@pytest.mark.slow
+def test_the_study_of_mean_scores_meets_its_bars():
+    assert all(bar.met for bar in mean_scores(1, slack=2.0).bars)

@@ -10,8 +10,9 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators import hier_paired
 from toxaudit.estimators.hier_paired import HierPaired
 from toxaudit.estimators.hierarchical.model import log_conditionals
-from toxaudit.estimators.outcomes import PairedOutcomes, Slicing, eti
+from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import eti
 from toxaudit.records import ALONE, CORRECTED, OBSERVED, Diagnostics
 
 TOPICS = ("a", "b", "c")

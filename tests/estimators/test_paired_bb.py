@@ -8,9 +8,9 @@ from paired import NAN, calibration, from_table, logistic, paired
 
 import toxaudit.estimators.paired_bb as module
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import eti
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import eti
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, WORST_CASE
 
 

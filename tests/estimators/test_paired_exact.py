@@ -7,8 +7,8 @@ import pytest
 from paired import NAN, calibration, cells, from_table, paired
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import eti
 from toxaudit.estimators.paired_exact import PairedExact, recombined
+from toxaudit.estimators.posterior import eti
 from toxaudit.records import BEST_CASE, CORRECTED, OBSERVED, OTHER_PRIOR, WORST_CASE
 
 

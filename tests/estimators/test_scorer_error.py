@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paired import calibration, cells, from_table, labelled, paired
 
-from toxaudit.estimators.outcomes import eti
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import eti
 from toxaudit.estimators.scorer_error import FEWEST_FITTING, correct, corrected, error_rates, misfit
 from toxaudit.records import CORRECTED, OBSERVED
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paired import NAN, paired
 
-from toxaudit.estimators.outcomes import hdi
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.estimators.strata import design_effect, divide, grouped
 from toxaudit.estimators.totals import unlearnt
 

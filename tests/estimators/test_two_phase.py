@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from paired import NAN, calibration, from_table, paired
 
-from toxaudit.estimators.outcomes import Labelled, hdi, summarise
+from toxaudit.estimators.outcomes import Labelled
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi, summarise
 from toxaudit.estimators.two_phase import COST, TRUE_PRIOR, allocation, cells_of, soundness
 
 EXACT = PairedExact(draws=5000, other_prior=None)

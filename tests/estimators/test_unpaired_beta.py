@@ -6,8 +6,8 @@ from paired import NAN, from_table, paired
 
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import summarise
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import summarise
 from toxaudit.estimators.unpaired_beta import UnpairedBeta
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from toxaudit.agreements import SOURCES
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
 from toxaudit.estimators.variance import of_one_thing, variance_components
-from toxaudit.records import SOURCES
 
 TRUE = {
     "prompt": 0.08**2,

@@ -23,9 +23,9 @@ from results import RESULTS, draws  # noqa: E402
 
 from toxaudit.card import SectionCard  # noqa: E402
 from toxaudit.card.readme.front_matter import find  # noqa: E402
+from toxaudit.findings import AuditResult
 from toxaudit.hub.parcel import Parcel, edited  # noqa: E402
-from toxaudit.records import AuditResult
-from toxaudit.results import read_result  # noqa: E402
+from toxaudit.results.reading import read_result  # noqa: E402
 
 pytestmark = pytest.mark.thorough
 

@@ -11,7 +11,7 @@ from pushing import Client
 from results import RESULTS, draws
 
 from toxaudit.card import SectionCard
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock_file
 
 pytestmark = pytest.mark.thorough
 
@@ -28,7 +28,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, found = finished.consistent_run(folder, RESULT, [])
     SectionCard().write(found, [], draws(found), folder)
     files = {"a.safetensors": hashlib.sha256(MILD).hexdigest(), "README.md": "0" * 64}
-    lock.write(folder, "mine", {f"candidates.{CANDIDATE}.peft": lock.Entry("local", "x", None, "0" * 64, files)}, {})
+    lock_file.write(
+        folder, "mine", {f"candidates.{CANDIDATE}.peft": lock_file.Entry("local", "x", None, "0" * 64, files)}, {}
+    )
     return finished.sealed(folder)
 
 

@@ -7,8 +7,9 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from toxaudit.facts import GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
+from toxaudit.findings import AuditResult, Verdict
 from toxaudit.interop.eval_results import file, suites, task
-from toxaudit.records import AuditResult, Diagnostics, Estimate, Quantity, Verdict
+from toxaudit.records import Diagnostics, Estimate, Quantity
 
 COMMIT = "210d026faf9955653af8916fad021475a3f00453"
 PAGE = "https://huggingface.co/org/model/blob/main/toxaudit/results.json"

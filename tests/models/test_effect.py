@@ -9,9 +9,10 @@ from toxaudit.backends.request import Request
 from toxaudit.backends.served_again import by_turns
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
+from toxaudit.findings import Check
 from toxaudit.models import effect
 from toxaudit.models.effect import Again
-from toxaudit.records import Check, Completion, Prompt
+from toxaudit.records import Completion, Prompt
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from toxaudit import __version__
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError, visible
 from toxaudit.models.resolve import TOKENIZER
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import pin, references
 from toxaudit.sources import parse
 from toxaudit.sources.base import TOLD, WEIGHTS
@@ -76,15 +76,15 @@ def locked(folder, *overrides):
     """The lock of a run without one."""
     spec = compose(["audit=tiny", *overrides])
     pinned = pin(spec)
-    return lock.write(Path(folder), spec.name, lock.entries(pinned, pinned.refused), pinned.refused)
+    return lock_file.write(Path(folder), spec.name, lock.entries(pinned, pinned.refused), pinned.refused)
 
 
 def replayed(file, *overrides):
     """The lock of a run with one."""
     spec = compose(["audit=tiny", *overrides])
-    known = lock.read(str(file))
+    known = lock_file.read(str(file))
     pinned = lock.pin(spec, known)
-    return lock.write(Path("again"), spec.name, lock.verify(pinned, known), known.skipped)
+    return lock_file.write(Path("again"), spec.name, lock.verify(pinned, known), known.skipped)
 
 
 def refusal(work, *arguments):
@@ -95,7 +95,7 @@ def refusal(work, *arguments):
 
 
 def hub(reference="org/model", revision=ONE, files=None):
-    return lock.Entry("hub", reference, revision, "0" * 64, files or {"config.json": "0" * 64})
+    return lock_file.Entry("hub", reference, revision, "0" * 64, files or {"config.json": "0" * 64})
 
 
 def test_all_that_is_named_outside_of_the_spec_has_a_key(here):
@@ -125,11 +125,11 @@ def test_what_is_fetched_depends_on_what_reads_it(here):
 def test_a_lock_says_what_it_read_and_nothing_of_the_machine(here):
     file = locked("runs/tiny")
     assert file == Path("runs/tiny/lock.json")
-    known = lock.read(str(file))
+    known = lock_file.read(str(file))
     assert (known.audit, known.toxaudit, known.skipped) == ("tiny", __version__, {})
     assert sorted(known.references) == sorted(LOCAL)
     fetched = parse(str(here / "models/adapter")).fetch(WEIGHTS)
-    assert known.references["candidates.tuned.peft"] == lock.Entry(
+    assert known.references["candidates.tuned.peft"] == lock_file.Entry(
         "local", "models/adapter", None, fetched.digest, fetched.files
     )
     assert str(here) not in file.read_text() and str(Path.home()) not in file.read_text()
@@ -171,7 +171,7 @@ CHANGED = {
 @pytest.mark.parametrize("key", CHANGED)
 def test_one_changed_byte_is_refused_by_the_files_name(here, key):
     file, path = locked("runs/tiny"), Path(CHANGED[key])
-    before = lock.read(str(file)).references[key].files[path.name]
+    before = lock_file.read(str(file)).references[key].files[path.name]
     data = bytearray(path.read_bytes())
     data[-1 if path.suffix == ".safetensors" else 12] ^= 1
     path.write_bytes(data)
@@ -184,7 +184,7 @@ def test_one_changed_byte_is_refused_by_the_files_name(here, key):
 
 def test_a_renamed_file_is_refused_although_the_digest_is_the_same(here):
     file = locked("runs/tiny")
-    digest = lock.read(str(file)).references["candidates.tuned.peft"].digest
+    digest = lock_file.read(str(file)).references["candidates.tuned.peft"].digest
     Path("models/adapter/adapter_model.safetensors").rename("models/adapter/adapter_models.safetensors")
     assert parse("./models/adapter").fetch(WEIGHTS).digest == digest
     assert refusal(replayed, file) == (
@@ -236,8 +236,8 @@ def remote(here):
         "candidates.tuned.tokenizer": hub("org/words"),
         "suites.mine.data": hub("org/data"),
     }
-    rest = lock.Entry("local", "scorer/errors.yaml", None, "0" * 64, {"errors.yaml": "0" * 64})
-    return spec, lock.Lock("tiny", "0", pinned | {"scorers.vowels.calibration": rest}, {})
+    rest = lock_file.Entry("local", "scorer/errors.yaml", None, "0" * 64, {"errors.yaml": "0" * 64})
+    return spec, lock_file.Lock("tiny", "0", pinned | {"scorers.vowels.calibration": rest}, {})
 
 
 def test_a_lock_pins_every_form_of_reference(remote):
@@ -285,13 +285,13 @@ DIFFERENT = {
         "name the lock's in the spec, or run without lock=.",
     ),
     "a path of the same name": (
-        {"base.pretrained": lock.Entry("local", "org/model", None, "0" * 64, {})},
+        {"base.pretrained": lock_file.Entry("local", "org/model", None, "0" * 64, {})},
         {},
         "base.pretrained is the Hub repository org/model in the spec, but the local path org/model in the lock: "
         "name the lock's in the spec, or run without lock=.",
     ),
     "another wheel": (
-        {"base.pretrained": lock.Entry("package", PACKAGE.format("1" * 64), None, "0" * 64, {})},
+        {"base.pretrained": lock_file.Entry("package", PACKAGE.format("1" * 64), None, "0" * 64, {})},
         {"pretrained": PACKAGE.format("2" * 64)},
         f"base.pretrained is {PACKAGE.format('2' * 64)} in the spec, but {PACKAGE.format('1' * 64)} in the lock: "
         "name the lock's in the spec, or run without lock=.",
@@ -357,7 +357,7 @@ WHY = "org/no-such-adapter is not in the Hub cache, and HF_HUB_OFFLINE forbids t
 
 def test_a_candidate_that_was_skipped_stays_skipped_with_its_reason(here):
     file = locked("runs/tiny", *SKIPPING)
-    known = lock.read(str(file))
+    known = lock_file.read(str(file))
     assert known.skipped == {"tuned": WHY}
     assert not [key for key in known.references if key.startswith("candidates.tuned")]
     assert replayed(file, *SKIPPING).read_bytes() == file.read_bytes()
@@ -433,7 +433,7 @@ def test_a_file_that_is_no_lock_is_named_with_the_mend(tmp_path, case):
     file = tmp_path / "lock.json"
     text = data if isinstance(data, str | bytes) else json.dumps(data)
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    sentence = refusal(lock.read, str(file))
+    sentence = refusal(lock_file.read, str(file))
     assert str(file) in sentence and said in sentence
 
 
@@ -443,7 +443,7 @@ def test_a_file_that_is_no_lock_is_named_with_the_mend(tmp_path, case):
 )
 def test_a_lock_that_can_not_be_read_is_named_with_the_mend(tmp_path, name, problem):
     file = name if name.startswith("~") else f"{tmp_path}/{name}"
-    sentence = refusal(lock.read, file)
+    sentence = refusal(lock_file.read, file)
     assert sentence.startswith(f"The lock {visible(file)} can't be read (") and problem in sentence
     assert sentence.endswith(f"): {EARLIER}.")
 
@@ -471,15 +471,17 @@ def test_no_content_of_a_file_raises_anything_but_a_sentence(data):
         file = Path(folder, "lock.json")
         file.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
         try:
-            assert lock.read(str(file)).references is not None
+            assert lock_file.read(str(file)).references is not None
         except ToxauditError as error:
             assert str(file) in str(error)
 
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 ENTRY = st.builds(
-    lambda kind, reference, digest, files: lock.Entry(kind, reference, ONE if kind == "hub" else None, digest, files),
-    st.sampled_from(sorted(lock.KINDS)),
+    lambda kind, reference, digest, files: lock_file.Entry(
+        kind, reference, ONE if kind == "hub" else None, digest, files
+    ),
+    st.sampled_from(sorted(lock_file.ORIGINS)),
     st.text(),
     HEX,
     st.dictionaries(st.text(st.characters(), max_size=5), HEX, max_size=3),
@@ -489,8 +491,8 @@ ENTRY = st.builds(
 @given(st.text(), st.dictionaries(st.text(), ENTRY, max_size=3), st.dictionaries(st.text(), st.text(), max_size=2))
 def test_what_is_written_is_read_again(name, found, skipped):
     with TemporaryDirectory() as folder:
-        file = lock.write(Path(folder), name, found, skipped)
-        assert lock.read(str(file)) == lock.Lock(name, __version__, found, skipped)
+        file = lock_file.write(Path(folder), name, found, skipped)
+        assert lock_file.read(str(file)) == lock_file.Lock(name, __version__, found, skipped)
 
 
 AUDIT = """\
@@ -518,7 +520,7 @@ held = {
 before = {name: repository.commit("main") for name, repository in held.items()}
 with serve(**held) as hub:
     os.environ["HF_ENDPOINT"] = hub.url  # read when the client is imported
-    from toxaudit.pinning import lock
+    from toxaudit.pinning import lock, lock_file
     from toxaudit.pinning.references import pin
     from toxaudit.compose.compose import compose
 
@@ -526,14 +528,14 @@ with serve(**held) as hub:
     pinned = pin(spec)
     assert pinned.refused == {}
     assert not hub.downloaded
-    first = lock.write(Path("first"), spec.name, lock.entries(pinned), {})
+    first = lock_file.write(Path("first"), spec.name, lock.entries(pinned), {})
     for repository in held.values():  # the branch moves on; the old commit stays
         old = repository.revisions["main"]
         repository.revisions = {"main": {name: data + b" " for name, data in old.items()}, "old": old}
     spec = compose(["audit=far"])
-    known = lock.read(str(first))
+    known = lock_file.read(str(first))
     replayed = lock.pin(spec, known)
-    again = lock.write(Path("again"), spec.name, lock.verify(replayed, known), {})
+    again = lock_file.write(Path("again"), spec.name, lock.verify(replayed, known), {})
     unlocked = pin(compose(["audit=far"]))
 print(json.dumps({
     "before": before,
@@ -547,14 +549,14 @@ print(json.dumps({
 """
 OFFLINE = """
 from pathlib import Path
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError, visible
 
 spec = compose(["audit=far"])
-known = lock.read("first/lock.json")
+known = lock_file.read("first/lock.json")
 pinned = lock.pin(spec, known)
-offline = lock.write(Path("offline"), spec.name, lock.verify(pinned, known), {})
+offline = lock_file.write(Path("offline"), spec.name, lock.verify(pinned, known), {})
 print(offline.read_bytes() == Path("first/lock.json").read_bytes())
 next(Path("hub").rglob("snapshots/*/adapter_model.safetensors")).resolve().write_bytes(b"turned")
 try:

@@ -11,7 +11,7 @@ import pytest
 
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import pin
 from toxaudit.planning.expected import on_this_machine
 from toxaudit.sources import parse
@@ -120,9 +120,9 @@ def test_a_lock_names_it_with_its_digest_and_a_plan_finds_it(web, tmp_path):
     source = parse(reference(web))
     assert on_this_machine(source, ()) is None
     found = lock.entries(pin(spec))
-    assert found["suites.mine.data"] == lock.Entry("web", reference(web), None, SHA, {"prompts.jsonl": SHA})
+    assert found["suites.mine.data"] == lock_file.Entry("web", reference(web), None, SHA, {"prompts.jsonl": SHA})
     assert on_this_machine(source, ()) == source.path
-    known = lock.read(str(lock.write(tmp_path / "run", spec.name, found, {})))
+    known = lock_file.read(str(lock_file.write(tmp_path / "run", spec.name, found, {})))
     assert lock.verify(lock.pin(spec, known), known) == found
     suite.data = reference(web, sha="0" * 64)
     with pytest.raises(ToxauditError, match="#sha256=0{64} in the spec, but http://.*#sha256=" + SHA + " in the lock"):

@@ -11,7 +11,7 @@ import workspace
 import yaml
 
 from toxaudit.cli.main import main
-from toxaudit.estimators.outcomes import hdi
+from toxaudit.estimators.posterior import hdi
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 

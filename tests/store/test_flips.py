@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import workspace
-from fuzzing import named, seeds
+from fuzzing import TIMES, named, seeds
 
 from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.recomputation import read_checked
 from toxaudit.store.shelves import Shelf, Store
 
-IN_RUNS, IN_STORE, IN_RESULTS = 12, 110, 80
+IN_RUNS, IN_STORE, IN_RESULTS = 6 * TIMES, 60 * TIMES, 40 * TIMES
 
 
 class Named:

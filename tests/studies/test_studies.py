@@ -7,8 +7,8 @@ from toxaudit.decision import chances
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators import paired_exact, scorer_error, totals
-from toxaudit.estimators.outcomes import Posterior, hdi
-from toxaudit.records import Reason
+from toxaudit.estimators.posterior import Posterior, hdi
+from toxaudit.findings import Reason
 from toxaudit.studies import (
     coverage,
     dependence,
@@ -24,7 +24,6 @@ from toxaudit.studies import (
     scorer_errors,
     silence,
     slice_rules,
-    study,
 )
 from toxaudit.studies.worlds import SLICE
 
@@ -291,9 +290,3 @@ def test_mean_scores_mislead_where_rates_do_not(monkeypatch):
     assert means.rising(0.04).changes()[0, 0] == pytest.approx(0.04)
     monkeypatch.setattr(means, "hdi", lambda draws: (0.5, 0.6))
     assert "means: paired_exact covers a rise" in missed(means.mean_scores(6, 2))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS")
-def test_the_quick_study_meets_its_bars(tmp_path):
-    assert study.run(tmp_path, quick=True), (tmp_path / "calibration.md").read_text()

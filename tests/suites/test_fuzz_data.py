@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow
 import pytest
-from fuzzing import damaged, dumped, ended, named, seeds, value
+from fuzzing import TIMES, damaged, dumped, ended, named, seeds, value
 from pyarrow import parquet
 
 from toxaudit.suites.dataset import Dataset
 
-TRIES = 1000
+TRIES = 1000 * TIMES
 COLUMNS = ("prompt", "id", "kind", "a", "b", "answer", "group")
 
 

@@ -161,7 +161,7 @@ class Session:
         """The phrase that suggests one of the models that the server lists, where it has none of this name."""
         return self._server.nearest(model, listed)
 
-    def look(self, request: Request, generation: Generation) -> tuple[float, ...]:
+    def probe(self, request: Request, generation: Generation) -> tuple[float, ...]:
         """How likely the tokens of an answer are, as far as the server tells; of a prompt with choices, its own tokens.
 
         Raises:

@@ -11,11 +11,12 @@ from typing import Any
 from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
 from toxaudit.checks import Checklist
+from toxaudit.findings import Check
 from toxaudit.models import Loader, effect
 from toxaudit.models.preflight import Refused, again
 from toxaudit.models.served import ServedModel
 from toxaudit.models.tokenizer import PROBES
-from toxaudit.records import Check, Prompt, digest
+from toxaudit.records import Prompt, digest
 from toxaudit.spec.schema import Generation
 from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf
@@ -90,14 +91,14 @@ def preflight(
         with backend.open(loader, arms) as session:
             listed = backend.models()
             checks = Checklist(base.name)
-            base_chances = _look(session, asked, base, listed, checks)
+            base_chances = _probed(session, asked, base, listed, checks)
             base_again = cache(lambda system, time: _base_under(session, asked, base, system))
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
                 checks = Checklist(arm.name)
                 try:
-                    chances = _look(session, asked, arm, listed, checks)
+                    chances = _probed(session, asked, arm, listed, checks)
                     if arm.identity == base.identity:
                         effect.not_asked(checks, LIKELIHOODS)
                     else:
@@ -131,7 +132,7 @@ def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:
     return [replace(each, system=(system or None) if each.ask == "chat" else None) for each in found]
 
 
-def _look(
+def _probed(
     session: Session, asked: Sequence[Request], arm: ServedModel, listed: Sequence[str], checks: Checklist
 ) -> Likelihoods:
     if not listed:
@@ -144,7 +145,7 @@ def _look(
 
 
 def _chances(session: Session, asked: Sequence[Request], arm: ServedModel) -> Likelihoods:
-    return tuple(session.look(request, PROBE) for request in _own(asked, arm))
+    return tuple(session.probe(request, PROBE) for request in _own(asked, arm))
 
 
 def _base_under(session: Session, asked: Sequence[Request], base: ServedModel, system: str | None) -> Likelihoods:

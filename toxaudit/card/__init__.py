@@ -10,8 +10,8 @@ from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, re
 from toxaudit.card.plots import Drawing, Draws, drawn
 from toxaudit.card.report import render_report
 from toxaudit.errors import ToxauditError
+from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
-from toxaudit.records import AuditResult
 from toxaudit.registry import register
 
 __all__ = ["ChangedSample", "Drawing", "Draws", "SectionCard", "drawn", "render_card", "render_report"]

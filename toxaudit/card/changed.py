@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from toxaudit import thoughts
+from toxaudit.decision.policy import critical_in
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def changed_samples(result: AuditResult, rows: Iterable[Mapping[str, Any]], most
         The candidates in the order of the audit, of each the largest rise first. A prompt stands there once for each
         critical scorer for which it rose; the same texts to the same words, asked under two ids, stand there once.
     """
-    scorers = {scorer.name: scorer for scorer in result.scorers if scorer.tier == "critical"}
+    critical = {measure for _, measure in critical_in(result)}
+    scorers = {scorer.name: scorer for scorer in result.scorers if scorer.name in critical}
     ranked: dict[str, list[_Ranked]] = {model.name: [] for model in result.subjects}
     for name, before, after in _pairs(result.base.name, ranked, rows, scorers):
         ranked[name] += _rises(name, before, after, scorers)

@@ -6,7 +6,7 @@ from typing import Any
 from toxaudit.card import words
 from toxaudit.card.index import indexed
 from toxaudit.decision.verdict import of_audit
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 ABSENT = "–"
 """What stands where one run lacks what the other has."""

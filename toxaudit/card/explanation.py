@@ -4,7 +4,8 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import decisive
-from toxaudit.records import LABELLED, Remedy
+from toxaudit.findings import Remedy
+from toxaudit.records import LABELLED, Estimate
 
 
 def finding(index: Index, candidate: Candidate) -> str:
@@ -24,7 +25,7 @@ def finding(index: Index, candidate: Candidate) -> str:
             estimate, where = own, f"{where}, by its own prompts,"
         where += f" in {index.suite_title(reason.suite)}" if several else ""
         if candidate.own_decision(estimate) == verdict.decision and usable(estimate):
-            phrase = words.finding(verdict.decision, estimate, scorer, index.result.gate.question, where)
+            phrase = words.finding(verdict.decision, estimate, scorer, _question(index, estimate), where)
             found.append(((estimate.p_above_margin, estimate.quantities["change"].mean), phrase))
     if found:
         return max(found, key=lambda pair: pair[0])[1]
@@ -32,6 +33,14 @@ def finding(index: Index, candidate: Candidate) -> str:
     what = index.label(first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
     state = {"GO": "passes", "NO-GO": "fails", "INCONCLUSIVE": "is open"}[verdict.decision]
     return f"{state} on {what}: the rule asks for {first.rule}, and finds {first.observed}"
+
+
+def _question(index: Index, estimate: Estimate) -> str:
+    """What an open change leaves open: the gate's own words, but of another margin than its own by a rule."""
+    gate = index.result.gate
+    return (
+        gate.question if estimate.margin == gate.margin else f"whether the rise exceeds {words.points(estimate.margin)}"
+    )
 
 
 def remedy_in_words(index: Index, candidate: Candidate) -> str:

@@ -10,7 +10,8 @@ from toxaudit.card.index import Index
 from toxaudit.card.sensitivity import VARIANTS
 from toxaudit.card.words import Measured
 from toxaudit.facts import Tier
-from toxaudit.records import OBSERVED, AuditResult, Diagnostics, Estimate
+from toxaudit.findings import AuditResult
+from toxaudit.records import OBSERVED, Diagnostics, Estimate
 
 LONGEST_NAME = 200
 """Characters of a name that are shown: a slice's value is a stranger's, and stands in many rows."""
@@ -107,7 +108,7 @@ def estimate_rows(index: Index, chosen: Filters) -> Iterator[EstimateRow]:
         yield EstimateRow(
             names=tuple(choices.shown[place] for choices, place in zip(chosen, places, strict=True)),
             places=places,
-            numbers=tuple(_numbers(estimate)),
+            numbers=tuple(_numbers(estimate, index.margins_differ)),
             reading=_shown(words.reading(estimate, scorers[estimate.measure])),
             basis=_shown(_basis(estimate, weighed if id(estimate) in decides else None)),
             estimator=_shown(estimate.estimator),
@@ -122,12 +123,13 @@ def _places(estimate: Estimate, chosen: Filters) -> tuple[int, ...]:
     return () if None in places else tuple(place for place in places if place is not None)
 
 
-def _numbers(estimate: Estimate) -> Iterator[Sorted]:
+def _numbers(estimate: Estimate, with_margin: bool) -> Iterator[Sorted]:
     """Prompts, both rates, the change, and the probabilities of an increase and of one above the margin."""
     yield Sorted(f"{estimate.n:,}", str(estimate.n))
     for name, text in zip(("base", "candidate", "change"), words.rates(estimate), strict=True):
         yield _measured(text, estimate.quantities[name].mean)
-    for share, said in zip((estimate.p_increase, estimate.p_above_margin), words.chances(estimate), strict=True):
+    chances = words.chances(estimate, with_margin)
+    for share, said in zip((estimate.p_increase, estimate.p_above_margin), chances, strict=True):
         yield Sorted(said, "" if said == words.NOTHING.value else _key(share))
 
 

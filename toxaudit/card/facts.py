@@ -16,7 +16,7 @@ from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.facts import Decision, ModelFacts
-from toxaudit.records import AuditResult, Verdict
+from toxaudit.findings import AuditResult, Verdict
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def gather(result: AuditResult) -> CardFacts:
         skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
-        margin=words.points(result.gate.margin),
+        margin=index.margin,
         estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),

@@ -1,23 +1,15 @@
 """What the card's modules ask of a result again and again, found once: each candidate's verdict and estimates."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from toxaudit.card.words import points
 from toxaudit.decision.headline import deciding_slices, headlines, usable
+from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
-from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
-from toxaudit.records import (
-    ALONE,
-    CORRECTED,
-    LABELLED,
-    LOOKS,
-    OBSERVED,
-    UNSCORED,
-    AuditResult,
-    Estimate,
-    OwnDecision,
-    Verdict,
-)
+from toxaudit.facts import Decision, GateFacts, ModelFacts, ScorerFacts, Tier
+from toxaudit.findings import AuditResult, OwnDecision, Verdict
+from toxaudit.records import ALONE, CORRECTED, LABELLED, OBSERVED, OF_EVERY_ANSWER, UNSCORED, Estimate
 
 Pair = tuple[Estimate, ScorerFacts]
 
@@ -97,7 +89,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Index:
-    """A result, its candidates by name, its scorers, critical ones first, and what was corrected, by labels or else."""
+    """A result, its candidates by name, its scorers, critical ones first, and what was corrected, by labels or else.
+
+    ``margins_differ`` tells whether the gate asks another margin of one change than of another.
+    """
 
     result: AuditResult
     candidates: dict[str, Candidate]
@@ -106,11 +101,17 @@ class Index:
     labelled: frozenset[str]
     suite_titles: dict[str, str]
     measure_titles: dict[str, str]
+    margins_differ: bool
 
     @property
     def subjects(self) -> list[Candidate]:
         """What the audit is about: the real candidates, or, where all are controls, these."""
         return [self.candidates[model.name] for model in self.result.subjects]
+
+    @property
+    def margin(self) -> str:
+        """The margin in words: one where it is the same for all that is told, else ``margin``, which each row names."""
+        return "margin" if self.margins_differ else points(self.result.gate.margin)
 
     def suite_title(self, suite: str) -> str:
         """A suite's title, or its name where the audit does not list it."""
@@ -126,8 +127,8 @@ def indexed(result: AuditResult) -> Index:
     """The result with all that is looked up in it."""
     scorers = tuple(sorted(result.scorers, key=lambda scorer: TIERS.index(scorer.tier)))
     deciding = headlines(result.estimates)
-    totals = _by_candidate(deciding.values(), scorers)
-    slices = _by_candidate(deciding_slices(result.estimates), scorers)
+    totals = _by_candidate(deciding.values(), scorers, result.gate)
+    slices = _by_candidate(deciding_slices(result.estimates), scorers, result.gate)
     others: dict[str, dict[tuple[str, str], list[Estimate]]] = {}
     alone: dict[str, dict[tuple[str, str, str], Estimate]] = {}
     for each in result.estimates:
@@ -158,24 +159,32 @@ def indexed(result: AuditResult) -> Index:
         labelled=frozenset(each.measure for each in deciding.values() if each.variant == LABELLED),
         suite_titles={suite.name: suite.title for suite in result.suites},
         measure_titles={scorer.name: scorer.title for scorer in result.scorers},
+        margins_differ=any(each.margin != result.gate.margin for each in result.estimates),
     )
 
 
-def _by_candidate(estimates: Iterable[Estimate], scorers: tuple[ScorerFacts, ...]) -> dict[str, list[Pair]]:
-    """Candidate -> estimates with their scorers, in the scorers' order; without those that no scorer made."""
+def _by_candidate(
+    estimates: Iterable[Estimate], scorers: tuple[ScorerFacts, ...], gate: GateFacts
+) -> dict[str, list[Pair]]:
+    """Candidate -> estimates with their scorers, in the scorers' order; without those that no scorer made.
+
+    A scorer's tier is that which the gate's rules give it there.
+    """
+    named = {scorer.name: scorer for scorer in scorers}
     measured: dict[str, list[Estimate]] = {}
     for each in estimates:
         measured.setdefault(each.measure, []).append(each)
     found: dict[str, list[Pair]] = {}
     for scorer in scorers:
         for each in measured.get(scorer.name, ()):
-            found.setdefault(each.candidate, []).append((each, scorer))
+            tier = limits_of(gate, named, each.suite, each.measure, each.slice).tier
+            found.setdefault(each.candidate, []).append((each, replace(scorer, tier=tier) if gate.rules else scorer))
     return found
 
 
 def _is_look(scorer: ScorerFacts) -> bool:
     """Whether a measure only looks at every answer, and by slice is of no interest."""
-    return scorer.tier != "critical" and (scorer.name in LOOKS or scorer.name.endswith(UNSCORED))
+    return scorer.tier != "critical" and (scorer.name in OF_EVERY_ANSWER or scorer.name.endswith(UNSCORED))
 
 
 def _place(of: Estimate | OwnDecision) -> tuple[str, ...]:

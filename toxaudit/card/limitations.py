@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from toxaudit.card import labels, words
 from toxaudit.card.index import Index, Pair
 from toxaudit.decision.headline import usable
-from toxaudit.records import UNSCORED, AuditResult
+from toxaudit.findings import AuditResult
+from toxaudit.records import UNSCORED
 
 
 def resolutions(index: Index) -> Iterator[str]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from toxaudit.card import apart
 from toxaudit.card.facts import CardFacts, gather
-from toxaudit.card.words import visible
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.findings import AuditResult
 from toxaudit.machine import folders
-from toxaudit.records import AuditResult
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from toxaudit.card import words
 from toxaudit.card.index import Index
+from toxaudit.decision.policy import limits_of
+from toxaudit.decision.verdict import TIERS
 from toxaudit.facts import Confusion, ScorerFacts, SuiteFacts
-from toxaudit.records import ALL_ASKED, AuditResult
+from toxaudit.findings import AuditResult
+from toxaudit.records import ALL_ASKED
 
 ESTIMATORS = {
     "paired_exact": "compares each prompt's base and candidate outcomes as a pair, exactly; it decides the totals",
@@ -205,10 +208,20 @@ def scorers(index: Index) -> Iterator[ScorerLine]:
             identity=scorer.identity,
             source=words.reference(scorer.source),
             outcome=scorer.outcome,
-            tier=scorer.tier,
+            tier=_tiers(index.result, scorer),
             caveat=scorer.caveat,
             errors=_errors(scorer, scorer.name in index.corrected, scorer.name in index.labelled),
         )
+
+
+def _tiers(result: AuditResult, scorer: ScorerFacts) -> str:
+    """How a measure counts: by the gate's rules, it may count otherwise on another suite."""
+    if not result.gate.rules:
+        return scorer.tier
+    scorers = {each.name: each for each in result.scorers}
+    suites = [suite.name for suite in result.suites if scorer.name in suite.scorers or not suite.scorers]
+    tiers = {limits_of(result.gate, scorers, suite, scorer.name).tier for suite in suites} or {scorer.tier}
+    return " or ".join(sorted(tiers, key=TIERS.index))
 
 
 def agreements(index: Index) -> Iterator[AgreementRow]:

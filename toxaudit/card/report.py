@@ -12,9 +12,9 @@ from toxaudit.card.changed import ChangedSample
 from toxaudit.card.explorer import Filters, brief
 from toxaudit.card.index import Index, indexed
 from toxaudit.card.markdown import render
-from toxaudit.card.words import visible
 from toxaudit.decision.verdict import of_audit
-from toxaudit.records import AuditResult
+from toxaudit.errors import visible
+from toxaudit.findings import AuditResult
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -112,7 +112,7 @@ def render_report(
         "decision": decision,
         "verdict": words.expectation(decision, None),
         "base": brief(result.base.name),
-        "margin": words.points(result.gate.margin),
+        "margin": index.margin,
         "card": card_html(card, drawings),
         "filters": filters,
         "estimates": list(explorer.estimate_rows(index, filters)),

@@ -6,7 +6,7 @@ from textwrap import shorten
 from toxaudit.card import words
 from toxaudit.decision.gate import caution
 from toxaudit.decision.history import OF_LABELS, chosen_late, differences, only_labels, rule
-from toxaudit.records import AuditResult, OtherRule
+from toxaudit.findings import AuditResult, OtherRule
 
 LONGEST_VALUE = 100
 """Characters of a part of a rule that a notice quotes; ``results.json`` has all of it."""

@@ -68,7 +68,7 @@ def tables(index: Index, candidate: Candidate) -> Iterator[SensitivityTable]:
             yield SensitivityTable(
                 measure=index.label(deciding.suite, scorer.name),
                 statement=words.capital(words.statement(deciding, scorer)),
-                rows=tuple(_row(candidate, each, deciding, scorer) for each in (deciding, *others)),
+                rows=tuple(_row(index, candidate, each, deciding, scorer) for each in (deciding, *others)),
                 summary=_summary(candidate, deciding, others),
             )
 
@@ -94,9 +94,11 @@ def _others(candidate: Candidate, deciding: Estimate) -> list[Estimate]:
     return sorted(candidate.others.get((deciding.suite, deciding.measure), ()), key=place)
 
 
-def _row(candidate: Candidate, estimate: Estimate, deciding: Estimate, scorer: ScorerFacts) -> SensitivityRow:
+def _row(
+    index: Index, candidate: Candidate, estimate: Estimate, deciding: Estimate, scorer: ScorerFacts
+) -> SensitivityRow:
     decides = estimate is deciding
-    p_increase, p_above_margin = words.chances(estimate)
+    p_increase, p_above_margin = words.chances(estimate, index.margins_differ)
     return SensitivityRow(
         assumption=words.capital(_assumption(estimate, deciding)),
         estimator=estimate.estimator if decides or estimate.estimator != deciding.estimator else "",

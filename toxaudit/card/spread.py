@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 
+from toxaudit.agreements import VarianceComponents
 from toxaudit.card import words
 from toxaudit.card.index import Index
-from toxaudit.records import VarianceComponents
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.words import Measured
 from toxaudit.facts import ScorerFacts
-from toxaudit.records import Estimate, Reason, Verdict
+from toxaudit.findings import Reason, Verdict
+from toxaudit.records import Estimate
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _result_row(index: Index, estimate: Estimate, scorer: ScorerFacts) -> Result
     times = words.times(estimate, scorer) if estimate.slice == "all" else ""
     new, repaired = ("–", "–") if scorer.is_mean else map(words.count, _flipped(estimate))
     base, candidate, change = words.rates(estimate)
-    p_increase, p_above_margin = words.chances(estimate)
+    p_increase, p_above_margin = words.chances(estimate, index.margins_differ)
     return ResultRow(
         arm=estimate.candidate,
         suite=index.suite_title(estimate.suite),

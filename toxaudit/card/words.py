@@ -37,11 +37,17 @@ def rates(estimate: Estimate) -> tuple[Measured, Measured, Measured]:
     return rate(base), rate(candidate), change(changed)
 
 
-def chances(estimate: Estimate) -> tuple[str, str]:
-    """The probabilities of an increase and of one above the margin, as far as the estimate may be used."""
+def chances(estimate: Estimate, with_margin: bool = False) -> tuple[str, str]:
+    """The probabilities of an increase and of one above the margin, as far as the estimate may be used.
+
+    Args:
+        estimate: of a change.
+        with_margin: whether the margin is to be named, since that of another change is another.
+    """
     if direction(estimate) == "unknown":
         return NOTHING.value, NOTHING.value
-    return probability(estimate.p_increase), probability(estimate.p_above_margin)
+    margin = f" ({points(estimate.margin)})" if with_margin else ""
+    return probability(estimate.p_increase), probability(estimate.p_above_margin) + margin
 
 
 def reference(text: str) -> str:

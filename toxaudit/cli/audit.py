@@ -16,7 +16,7 @@ from toxaudit.cli.options import Options
 from toxaudit.errors import ToxauditError, one_line, visible
 
 if TYPE_CHECKING:
-    from toxaudit.records import AuditResult
+    from toxaudit.findings import AuditResult
     from toxaudit.spec.schema import AuditSpec
 
 RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")
@@ -77,7 +77,7 @@ def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
     Raises:
         ToxauditError: if ``out`` names a finished run, or lies in one.
     """
-    from toxaudit.results import RESULTS
+    from toxaudit.results.files import RESULTS
 
     time, placed = f"{datetime.now():%Y-%m-%d_%H-%M-%S}", []
     for number, spec in enumerate(specs):

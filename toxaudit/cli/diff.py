@@ -22,7 +22,8 @@ def diff(words: Sequence[str]) -> int:
     runs, _ = DIFF.read(words)
     from toxaudit.card import compared
     from toxaudit.cli.summary import aligned
-    from toxaudit.results import SPEC, read_result
+    from toxaudit.results.files import SPEC
+    from toxaudit.results.reading import read_result
     from toxaudit.spec import strict_yaml
 
     first, second = map(Path, runs)

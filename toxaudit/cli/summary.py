@@ -6,7 +6,7 @@ from toxaudit.card import words
 from toxaudit.card.compared import headline
 from toxaudit.card.index import indexed
 from toxaudit.errors import visible
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 GAP = "  "
 SHORTEST_LABEL = 12

@@ -4,22 +4,22 @@ from collections.abc import Collection, Iterable
 
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Suite
-from toxaudit.records import LOOKS
+from toxaudit.records import OF_EVERY_ANSWER
 from toxaudit.spec.schema import AuditSpec
 
 
 def wanted(suites: Iterable[Suite]) -> list[str]:
     """The names of the scorers that suites bring along, each once."""
     suites = list(suites)
-    looks = [name for name in LOOKS if any(_looked_at(suite, name) for suite in suites)]
-    return list(dict.fromkeys([*(name for suite in suites for name in suite.scorers), *looks]))
+    always = [name for name in OF_EVERY_ANSWER if any(_scored_by(suite, name) for suite in suites)]
+    return list(dict.fromkeys([*(name for suite in suites for name in suite.scorers), *always]))
 
 
 def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
     """Make each suite's ``scorers`` the whole list of those that score it.
 
     Those are the audit's own, which score every suite whose answers they can read, those that the suite brings along,
-    and ``LOOKS``.
+    and ``OF_EVERY_ANSWER``.
 
     Args:
         spec: composed; its suites' ``scorers`` are those that they bring along.
@@ -43,8 +43,8 @@ def assign(spec: AuditSpec, everywhere: Collection[str]) -> None:
                 f"suite '{name}' {what}, and no scorer of such is selected: add one to 'scorer: [...]' (see "
                 "`toxaudit ls scorers`)."
             )
-        looks = [each for each in LOOKS if _looked_at(suite, each)]
-        suite.scorers = list(dict.fromkeys([*mine, *suite.scorers, *looks]))
+        always = [each for each in OF_EVERY_ANSWER if _scored_by(suite, each)]
+        suite.scorers = list(dict.fromkeys([*mine, *suite.scorers, *always]))
     used = {name for suite in spec.suites.values() for name in suite.scorers}
     if spec.suites and (idle := next((name for name in everywhere if name not in used), None)):
         raise ToxauditError(f"No suite of this audit has what the scorer '{idle}' scores: leave it out.")
@@ -59,6 +59,6 @@ def _reads(spec: AuditSpec, name: str, suite: Suite) -> bool:
     return scorer.takes_choices == bool(suite.choices) and bool(told[scorer.needs])
 
 
-def _looked_at(suite: Suite, name: str) -> bool:
-    """Whether one of ``LOOKS`` looks at a suite."""
+def _scored_by(suite: Suite, name: str) -> bool:
+    """Whether one of ``OF_EVERY_ANSWER`` scores a suite."""
     return not suite.choices and (name != "wrong_language" or bool(suite.language))

@@ -16,7 +16,7 @@ from toxaudit.compose.overrides import check_texts, parse
 from toxaudit.compose.refusals import problem, reason
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Scorer
-from toxaudit.results import SPEC
+from toxaudit.results.files import SPEC
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.texts import Texts
 

@@ -1,12 +1,15 @@
 """How many more prompts would settle what is open: the posterior-predictive chance of a decision."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 
 from toxaudit.decision.certainty import Certainty
+from toxaudit.decision.headline import decision_alone, usable
+from toxaudit.decision.reasons import critical_places
 from toxaudit.facts import AGAINST
-from toxaudit.records import CORRECTED, LABELLED, Estimate, Remedy
+from toxaudit.findings import Remedy, Verdict
+from toxaudit.records import CORRECTED, LABELLED, Estimate
 
 WANTED_CHANCE = 0.8
 """The chance of a decision for which prompts are counted."""
@@ -71,7 +74,7 @@ def prompts_needed(
     return -(-high // digits) * digits
 
 
-def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty) -> Remedy | None:
+def remedy(open_changes: Sequence[Estimate], certainty: Mapping[tuple[str, str], Certainty]) -> Remedy | None:
     """What would settle changes that are open: as many prompts as the change needs that needs most of them.
 
     Prompts do not lessen what is uncertain of a scorer's own errors, so that a change that is corrected for these, or
@@ -79,8 +82,7 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty
 
     Args:
         open_changes: usable ones, one for each suite and critical measure.
-        margin: the gate's.
-        certainty: what the gate needs either way.
+        certainty: (suite, measure) -> what the gate needs of it either way.
 
     Returns:
         None where no change is open.
@@ -92,10 +94,41 @@ def remedy(open_changes: Sequence[Estimate], margin: float, certainty: Certainty
     needs: list[tuple[float, Estimate]] = []
     for each in open_changes:
         change = each.quantities["change"]
-        needed = prompts_needed(change.mean, change.sd, each.n, margin, certainty)
+        needed = prompts_needed(change.mean, change.sd, each.n, each.margin, certainty[each.suite, each.measure])
         needs.append((math.inf if needed is None else needed, each))
     most, estimate = max(needs, key=lambda pair: pair[0])
     return Remedy("prompts", estimate.suite, None if most == math.inf else int(most), MOST_PROMPTS, WANTED_CHANCE)
+
+
+def settling(
+    verdict: Verdict, totals: Iterable[Estimate], certainty: Mapping[tuple[str, str], Certainty]
+) -> Remedy | None:
+    """What would settle a verdict, where nothing but changes that are open stands against a decision.
+
+    Args:
+        verdict: one candidate's.
+        totals: its totals that decide.
+        certainty: (suite, measure) -> what the gate needs of it either way.
+    """
+    if verdict.decision != "INCONCLUSIVE":
+        return None
+    critical = critical_places(verdict.reasons)
+    against = [
+        (reason.suite, reason.measure, reason.slice, reason.limit)
+        for reason in verdict.reasons
+        if (reason.tier, reason.decision) in (("critical", "INCONCLUSIVE"), ("supporting", "NO-GO"))
+    ]
+    decided = {(each.suite, each.measure): each for each in totals if usable(each)}
+    uncertain = [
+        each
+        for place, each in decided.items()
+        if place in critical
+        and decision_alone(each, certainty[place]) == "INCONCLUSIVE"
+        and each.quantities["change"].sd > 0
+    ]
+    if sorted(against) != sorted((each.suite, each.measure, "all", "change") for each in uncertain):
+        return None
+    return remedy(uncertain, certainty)
 
 
 def _by_labels(change: Estimate) -> bool:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from toxaudit.facts import Tier
-from toxaudit.records import Estimate, Verdict
+from toxaudit.findings import Verdict
+from toxaudit.records import Estimate
 
 
 def doubted(
     decide: Callable[[str, Sequence[Estimate]], Verdict],
     estimates: Sequence[Estimate],
-    tiers: Mapping[str, Tier],
     doubts: Mapping[str, str],
 ) -> list[Estimate]:
     """The estimates, of which those that would release a candidate in doubt may not be used.
@@ -20,19 +19,19 @@ def doubted(
     Args:
         decide: candidate and estimates -> the gate's verdict.
         estimates: of all candidates.
-        tiers: measure -> how it counts.
         doubts: candidate -> what is in doubt.
     """
     found = list(estimates)
     for name, doubt in doubts.items():
-        if decide(name, estimates).decision == "GO":
-            found = [
-                _failed(each, doubt)
-                if (each.candidate, each.slice, tiers[each.measure]) == (name, "all", "critical")
-                else each
-                for each in found
-            ]
+        verdict = decide(name, estimates)
+        if verdict.decision == "GO":
+            critical = {(name, each.suite, each.measure, "all") for each in verdict.reasons if each.tier == "critical"}
+            found = [_failed(each, doubt) if _place(each) in critical else each for each in found]
     return found
+
+
+def _place(estimate: Estimate) -> tuple[str, str, str, str]:
+    return estimate.candidate, estimate.suite, estimate.measure, estimate.slice
 
 
 def _failed(estimate: Estimate, why: str) -> Estimate:

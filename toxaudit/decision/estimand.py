@@ -5,7 +5,8 @@ from typing import Literal
 
 from toxaudit.decision.headline import headlines
 from toxaudit.facts import Estimand, SuiteFacts
-from toxaudit.records import CORRECTED, LABELLED, AuditResult, Estimate
+from toxaudit.findings import AuditResult
+from toxaudit.records import CORRECTED, LABELLED, Estimate
 
 
 def estimands(result: AuditResult) -> tuple[Estimand, ...]:

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from math import isnan
 from typing import Protocol, TypeVar
 
+from toxaudit.decision.certainty import Certainty
+from toxaudit.decision.reasons import p_go
+from toxaudit.facts import Decision
 from toxaudit.records import CORRECTED, LABELLED, OBSERVED, Estimate
 
 HEADLINES = ("paired_exact", "paired_bb")
@@ -35,6 +38,13 @@ def deciding(estimators: Iterable[OneOf]) -> list[OneOf]:
 def usable(estimate: Estimate) -> bool:
     """Whether an estimate may be used: something was measured, its diagnostics passed, and its change is a number."""
     return estimate.n > 0 and estimate.diagnostics.passed and not any(map(isnan, estimate.quantities["change"].hdi))
+
+
+def decision_alone(estimate: Estimate, certainty: Certainty) -> Decision:
+    """What the change of one estimate says by itself; INCONCLUSIVE where it can't be used."""
+    if not usable(estimate):
+        return "INCONCLUSIVE"
+    return certainty.decision(p_go(estimate), estimate.p_above_margin)
 
 
 def headlines(estimates: Iterable[Estimate]) -> dict[tuple[str, str, str], Estimate]:

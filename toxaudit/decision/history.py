@@ -1,13 +1,15 @@
 """Which rules decided the same answers: the one place that says what a rule is made of, and when it is another."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from toxaudit.decision.headline import HEADLINES, SLICE_ESTIMATOR
-from toxaudit.facts import ScorerFacts
-from toxaudit.records import UNSCORED, AuditResult, OtherRule, digest
+from toxaudit.decision.policy import limits
+from toxaudit.facts import GateFacts, ScorerFacts, Tier
+from toxaudit.findings import AuditResult, OtherRule
+from toxaudit.records import UNSCORED, digest
 
 OF_MEASURE = ": "
 """What stands between suite and scorer in the name of that part of a rule which says how the measure counts."""
@@ -34,23 +36,33 @@ def rule(result: AuditResult) -> dict[str, str]:
     The gate with its numbers, sampling, the estimators' settings, which measures count on which suite and how, and
     which candidates are declared controls. An advisory measure decides nothing, and is no part of it.
     """
-    gate = {f"gate.{name}": str(value) for name, value in asdict(result.gate).items() if name != "question"}
-    parts = gate | {_SAMPLING: result.sampling}
+    parts = {f"gate.{name}": value for name, value in _gate(result.gate)} | {_SAMPLING: result.sampling}
     parts |= {f"{_SETTINGS}{name}": value for name, value in result.settings.items()}
     scorers = {scorer.name: scorer for scorer in result.scorers}
     for suite in result.suites:
         for scorer in (scorers[name] for name in suite.scorers or scorers if name in scorers):
-            if scorer.tier != "advisory" and not scorer.name.endswith(UNSCORED):
-                parts[f"{suite.name}{OF_MEASURE}{scorer.name}"] = _counted(scorer)
+            tier = limits(result.gate, suite.name, scorer).tier
+            if tier != "advisory" and not scorer.name.endswith(UNSCORED):
+                parts[f"{suite.name}{OF_MEASURE}{scorer.name}"] = _counted(scorer, tier)
     for each in result.labels:
         where = f"{each.suite}{OF_MEASURE}{each.measure}{OF_LABELS}{each.candidate}"
         parts[where] = f"{each.labelled} answers by {each.raters} rater{'s' * (each.raters != 1)}, {each.digest[:8]}"
     return parts | {f"{_EXPECT}{each.name}.expect": each.expect or "nothing" for each in result.candidates}
 
 
-def _counted(scorer: ScorerFacts) -> str:
+def _gate(facts: GateFacts) -> Iterator[tuple[str, str]]:
+    """The gate's parts: what it does not ask for besides its numbers is none of them."""
+    for name, value in asdict(facts).items():
+        if name == "rules":
+            for rule, said in value.items():
+                yield from ((f"rules.{rule}.{key}", str(each)) for key, each in said.items() if each is not None)
+        elif name not in ("question", "min_prompts", "controls", "checks") or (name != "question" and value):
+            yield name, str(value)
+
+
+def _counted(scorer: ScorerFacts, tier: Tier) -> str:
     corrected = f", corrected by {digest(str(scorer.calibration))[:8]}" if scorer.calibration else ""
-    return f"{scorer.tier}, {scorer.outcome}, by {scorer.identity[:12]}{corrected}"
+    return f"{tier}, {scorer.outcome}, by {scorer.identity[:12]}{corrected}"
 
 
 def differences(other: Mapping[str, str], own: Mapping[str, str]) -> dict[str, tuple[str, str]]:

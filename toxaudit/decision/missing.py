@@ -1,11 +1,12 @@
-"""Scores that are missing: reasons where there are too many, or where they could turn a decision."""
+"""What was not scored: reasons where there is too much of it, or too little left, or where it could turn a decision."""
 
 from collections.abc import Sequence
 
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.reasons import p_go, percent, reason
 from toxaudit.facts import Decision, Tier
-from toxaudit.records import BEST_CASE, WORST_CASE, Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import BEST_CASE, WORST_CASE, Estimate
 
 
 def could_turn(estimate: Estimate, estimates: Sequence[Estimate], tier: Tier, certainty: Certainty) -> list[Reason]:
@@ -50,13 +51,24 @@ def too_many(estimate: Estimate, tier: Tier, most: float) -> list[Reason]:
     return [reason(estimate, tier, rule, observed, decision, "missing")]
 
 
+def too_few(estimate: Estimate, tier: Tier, least: int) -> list[Reason]:
+    """A reason where fewer than ``least`` prompts were scored in both arms; a supporting measure has failed then."""
+    if estimate.n >= least:
+        return []
+    decision: Decision = "NO-GO" if tier == "supporting" else "INCONCLUSIVE"
+    rule = f"at least {least:,} prompts scored in both arms"
+    return [reason(estimate, tier, rule, f"{estimate.n:,}", decision, "prompts")]
+
+
 def _of_total(estimate: Estimate, certainty: Certainty) -> Decision:
-    """What the change and the cap of one total together decide."""
+    """What the change, the cap and the ratio of one total together decide."""
     if not estimate.diagnostics.passed:
         return "INCONCLUSIVE"
     decisions = {certainty.decision(p_go(estimate), estimate.p_above_margin)}
     if estimate.p_below_cap is not None:
         decisions.add(certainty.decision(estimate.p_below_cap, 1 - estimate.p_below_cap))
+    if estimate.p_below_ratio is not None:
+        decisions.add(certainty.decision(estimate.p_below_ratio, 1 - estimate.p_below_ratio))
     return "NO-GO" if "NO-GO" in decisions else "INCONCLUSIVE" if "INCONCLUSIVE" in decisions else "GO"
 
 

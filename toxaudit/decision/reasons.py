@@ -1,9 +1,11 @@
 """What a gate's lines are made of: a reason in words and numbers, and when it counts for nothing."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from toxaudit.facts import Decision, Tier
-from toxaudit.records import Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import Estimate
 
 
 def reason(
@@ -26,6 +28,11 @@ def fails_support(made: Reason) -> Reason:
     if made.decision != "NO-GO":
         return made
     return replace(made, observed=f"{made.observed}; no GO while a supporting measure fails")
+
+
+def critical_places(reasons: Iterable[Reason]) -> set[tuple[str, str]]:
+    """Suite and measure of all totals that decide, those that are absent as well."""
+    return {(each.suite, each.measure) for each in reasons if each.tier == "critical" and each.measure}
 
 
 def p_go(estimate: Estimate) -> float:

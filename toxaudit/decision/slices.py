@@ -5,14 +5,15 @@ of one that stands out because it is harmed. A slice's own prompts hide no harm 
 some show one by chance: so the more slices there are, the surer that look must be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import deciding_slices
 from toxaudit.decision.reasons import pp, reason, sound
 from toxaudit.facts import Decision
-from toxaudit.records import ALONE, OBSERVED, Estimate, Reason
+from toxaudit.findings import Reason
+from toxaudit.records import ALONE, OBSERVED, Estimate
 
 
 def own_look(certainty: float, slices: int) -> Certainty:
@@ -70,17 +71,22 @@ def weighed(estimate: Estimate, certainty: float, slices: int) -> Reason:
     return replace(found, decision="NO-GO") if fails_alone(estimate, needed) else found
 
 
-def alarming(estimates: Sequence[Estimate], reasons: Sequence[Reason], certainty: float) -> list[Estimate]:
+def alarming(
+    estimates: Sequence[Estimate], reasons: Sequence[Reason], certainty: Mapping[tuple[str, str, str], float]
+) -> list[Estimate]:
     """The estimates of slices alone that raise an alarm by themselves.
 
     Args:
         estimates: one candidate's.
         reasons: all of its verdict's, of which those on slices tell how many were weighed.
-        certainty: the gate's.
+        certainty: (suite, measure, slice) -> what the gate needs there.
     """
     asked = {(each.suite, each.measure, each.slice) for each in reasons if each.slice != "all"}
-    needed = own_look(certainty, len(asked))
-    failing = {_place(each) for each in deciding_slices(estimates) if fails_alone(each, needed)} & asked
+    failing = {
+        _place(each)
+        for each in deciding_slices(estimates)
+        if _place(each) in asked and fails_alone(each, own_look(certainty[_place(each)], len(asked)))
+    }
     return [each for each in estimates if each.variant == ALONE and _place(each) in failing]
 
 

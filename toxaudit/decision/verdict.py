@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from toxaudit.facts import Decision, Tier
-from toxaudit.records import AuditResult, Reason, Verdict
+from toxaudit.findings import AuditResult, Reason, Verdict
 
 WORST_FIRST: tuple[Decision, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
 TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")

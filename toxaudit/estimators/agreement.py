@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from toxaudit.agreements import Agreement
 from toxaudit.estimators.outcomes import Floats
-from toxaudit.records import Agreement
 
 
 def agreement(suite: str, model: str, first: str, second: str, one: Floats, other: Floats) -> Agreement:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.machine.folders import replacing
 from toxaudit.records import OBSERVED, Diagnostics, Estimate, digest
 
@@ -148,7 +149,7 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
         grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in RATES])
         lists = [grouped[f"{rate}_list"] for rate in RATES]
         names = zip(*(grouped[name].to_pylist() for name in NAMES), strict=True)
-        found = {
+        by_name = {
             name: _draws(*(each[row].values.to_numpy().astype(float) for each in lists))
             for row, name in enumerate(names)
         }
@@ -157,12 +158,12 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         problem = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ToxauditError(f"{file} holds no posterior draws ({problem}): run the audit again.") from error
-    odd = [(name, "no draws of") for name in wanted if name not in found]
+    odd = [(name, "no draws of") for name in wanted if name not in by_name]
     if all_of_it:
-        odd += [(name, "draws of something else,") for name in found if name not in set(wanted)]
+        odd += [(name, "draws of something else,") for name in by_name if name not in set(wanted)]
     for name, what in odd:
         raise ToxauditError(f"{file} holds {what} {in_words(name)}: it belongs to another run.")
-    return found
+    return by_name
 
 
 def _draws(base: Floats, candidate: Floats, cautious: Floats) -> Draws:

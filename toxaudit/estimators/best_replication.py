@@ -8,7 +8,8 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.chains import compiled, diagnose, nutpie
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+from toxaudit.estimators.posterior import Posterior, seed_of
 from toxaudit.estimators.totals import total
 from toxaudit.records import Diagnostics
 from toxaudit.registry import register

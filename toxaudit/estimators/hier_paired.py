@@ -21,15 +21,14 @@ from toxaudit.estimators.outcomes import (
     CELLS,
     Floats,
     PairedOutcomes,
-    Posterior,
     as_counts,
     missing,
     per_prompt,
-    seed_of,
     tabulate,
     unscored,
 )
 from toxaudit.estimators.paired_exact import recombined
+from toxaudit.estimators.posterior import Posterior, seed_of
 from toxaudit.estimators.scorer_error import blind, correct, error_rates, misfit
 from toxaudit.estimators.strata import Strata, design_effect, divide
 from toxaudit.facts import Calibration

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+from toxaudit.estimators.posterior import Posterior, seed_of
 from toxaudit.estimators.strata import Strata, design_effect, effective_clusters
 from toxaudit.estimators.totals import Rates, corrected_total, few_clusters, strata_of_total, total, unlearnt, weighted
 from toxaudit.facts import AGAINST, Calibration

@@ -8,7 +8,8 @@ import numpy as np
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.extremes import cases
-from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, Posterior, per_prompt, seed_of, tabulate
+from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, per_prompt, tabulate
+from toxaudit.estimators.posterior import Posterior, seed_of
 from toxaudit.estimators.strata import Strata
 from toxaudit.estimators.totals import Rates, corrected_total, few_clusters, strata_of_total, total, unlearnt
 from toxaudit.estimators.two_phase import cells_of, labelled_total, soundness

@@ -8,7 +8,6 @@ from toxaudit.estimators import scorer_error
 from toxaudit.estimators.outcomes import (
     Floats,
     PairedOutcomes,
-    Posterior,
     as_counts,
     missing,
     missing_in_both,
@@ -16,6 +15,7 @@ from toxaudit.estimators.outcomes import (
     tabulate,
     unscored,
 )
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.estimators.strata import Strata, divide, effective_clusters, grouped
 from toxaudit.facts import Calibration
 from toxaudit.records import OBSERVED, Diagnostics

@@ -3,7 +3,8 @@
 import numpy as np
 
 from toxaudit.errors import ToxauditError
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, per_prompt, seed_of
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+from toxaudit.estimators.posterior import Posterior, seed_of
 from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import SMALLEST_STRATUM, total, unlearnt
 from toxaudit.records import Diagnostics

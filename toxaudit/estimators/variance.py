@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, eti, per_prompt, seed_of
+from toxaudit.agreements import SOURCES, Component, VarianceComponents
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, per_prompt
+from toxaudit.estimators.posterior import eti, seed_of
 from toxaudit.estimators.strata import divide
 from toxaudit.estimators.totals import SMALLEST_STRATUM
-from toxaudit.records import SOURCES, Component, VarianceComponents
 
 DRAWS = 2000
 """Draws of the Bayesian bootstrap."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
+from toxaudit.findings import AuditResult
 from toxaudit.hub import whose
 from toxaudit.hub.parcel import PUSHED_FILES, README, RECORD, Parcel, Push, candidate_of, difference, edited, gather
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.interop import eval_results
 from toxaudit.machine.replacement import moment
 from toxaudit.recomputation import read_checked
-from toxaudit.records import AuditResult
 
 __all__ = ["Push", "push"]
 

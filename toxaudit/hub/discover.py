@@ -1,4 +1,4 @@
-"""The Hub's most downloaded variants of a base, as a table and as an audit spec that freezes them."""
+"""The Hub's most downloaded derivatives of a base, as a table and as an audit spec that freezes them."""
 
 import re
 import textwrap
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toxaudit.errors import ToxauditError, visible
-from toxaudit.hub.variants import Variant, judge
+from toxaudit.hub.derivatives import Derivative, judge
 from toxaudit.machine import folders
 from toxaudit.machine.folders import write_atomically
 from toxaudit.sources import HubSource, parse
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
 RELATIONS = {"finetune": "fine-tunes", "adapter": "adapters", "merge": "merges", "quantized": "quantised copies"}
-"""What the Hub calls a variant's relation to its base, and our plural for it."""
+"""What the Hub calls a derivative's relation to its base, and our plural for it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Search:
     Attributes:
         base: a Hub id.
         kind: one of ``RELATIONS``.
-        top: how many variants.
+        top: how many derivatives.
         file: where to write a spec of them.
     """
 
@@ -40,25 +40,25 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The answer to a search: the base by the name it has today, and its variants, the most downloaded first."""
+class Listing:
+    """The answer to a search: the base by the name it has today, and its derivatives, the most downloaded first."""
 
     search: Search
     base: "ModelInfo"
-    variants: tuple[Variant, ...]
+    derivatives: tuple[Derivative, ...]
     date: str
 
     @property
-    def usable(self) -> list[Variant]:
+    def usable(self) -> list[Derivative]:
         """Those that can be audited."""
-        return [variant for variant in self.variants if not variant.obstacle]
+        return [derivative for derivative in self.derivatives if not derivative.obstacle]
 
 
-def find(search: Search) -> Found:
+def find(search: Search) -> Listing:
     """Ask the Hub.
 
     Raises:
-        ToxauditError: if the base is not on the Hub or has no such variants, or the Hub is out of reach.
+        ToxauditError: if the base is not on the Hub or has no such derivatives, or the Hub is out of reach.
     """
     from huggingface_hub import HfApi
 
@@ -74,61 +74,61 @@ def find(search: Search) -> Found:
             limit=search.top,
             expand=["downloads", "sha", "tags", "gated", "siblings", "config", "cardData"],  # the Hub tells no more
         )
-        variants = tuple(judge(info, search.kind, base.id) for info in listed)
-    if not variants:
+        derivatives = tuple(judge(info, search.kind, base.id) for info in listed)
+    if not derivatives:
         others = ", ".join(kind for kind in RELATIONS if kind != search.kind)
         raise ToxauditError(f"The Hub lists no {RELATIONS[search.kind]} of {base.id}: try --kind {others}.")
-    return Found(search, base, variants, datetime.now(UTC).date().isoformat())
+    return Listing(search, base, derivatives, datetime.now(UTC).date().isoformat())
 
 
-def table(found: Found) -> str:
-    """The variants, one a line, each that can't be audited with the reason."""
-    kind = found.search.kind
-    width = max(len(visible(variant.name)) for variant in found.variants)
+def table(listing: Listing) -> str:
+    """The derivatives, one a line, each that can't be audited with the reason."""
+    kind = listing.search.kind
+    width = max(len(visible(derivative.name)) for derivative in listing.derivatives)
     lines = [
-        f"{visible(found.base.id)}: its most downloaded {RELATIONS[kind]} of the last 30 days, as of {found.date}",
+        f"{visible(listing.base.id)}: its most downloaded {RELATIONS[kind]} of the last 30 days, as of {listing.date}",
         "",
         f"  {'#':>3}  {'id':<{width}}  {'downloads':>10}  {'kind':<9}  {'weights':<12}  {'gated':<5}  commit",
     ]
-    for rank, variant in enumerate(found.variants, start=1):
-        gated = "yes" if variant.gated else "no"
+    for rank, derivative in enumerate(listing.derivatives, start=1):
+        gated = "yes" if derivative.gated else "no"
         lines.append(
-            f"  {rank:>3}  {visible(variant.name):<{width}}  {variant.downloads:>10,}  {kind:<9}  {variant.form:<12}  "
-            f"{gated:<5}  {visible(variant.commit[:12])}"
+            f"  {rank:>3}  {visible(derivative.name):<{width}}  {derivative.downloads:>10,}  {kind:<9}  "
+            f"{derivative.form:<12}  {gated:<5}  {visible(derivative.commit[:12])}"
         )
-        if variant.obstacle:
-            lines.append(f"       can't be audited: {variant.obstacle}")
+        if derivative.obstacle:
+            lines.append(f"       can't be audited: {derivative.obstacle}")
     return "\n".join(lines)
 
 
-def conclude(found: Found) -> str:
+def conclude(listing: Listing) -> str:
     """Write the spec that was asked for, and say what to do next.
 
     Raises:
-        ToxauditError: if there is nothing to write, since none of the variants can be audited.
+        ToxauditError: if there is nothing to write, since none of the derivatives can be audited.
     """
-    file = found.search.file
+    file = listing.search.file
     if file is None:
         return "Next: add --write audits/NAME.yaml to freeze them in a spec, then: toxaudit plan audit=NAME"
-    if not found.usable:
-        raise ToxauditError(f"None of these {len(found.variants)} can be audited, so {file} was not written.")
+    if not listing.usable:
+        raise ToxauditError(f"None of these {len(listing.derivatives)} can be audited, so {file} was not written.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, spec(found))
-    wrote = f"Wrote {file} with {len(found.usable)} of {len(found.variants)} variants."
+    write_atomically(file, spec(listing))
+    wrote = f"Wrote {file} with {len(listing.usable)} of {len(listing.derivatives)} variants."
     elsewhere = file.resolve().parent != (Path.cwd() / "audits").resolve()
     return f"{wrote} Next: {'move it into audits/, then ' * elsewhere}toxaudit plan audit={file.stem}"
 
 
-def spec(found: Found) -> str:
-    """An audit of all variants that can be audited; the others are named in comments."""
-    name, kind = found.base.id, found.search.kind
-    base = {"pretrained": name, "revision": str(found.base.sha), "dtype": "bfloat16"}
-    code = {"trust_remote_code": False} if "custom_code" in (found.base.tags or ()) else {}
+def spec(listing: Listing) -> str:
+    """An audit of all derivatives that can be audited; the others are named in comments."""
+    name, kind, how_many = listing.base.id, listing.search.kind, len(listing.derivatives)
+    base = {"pretrained": name, "revision": str(listing.base.sha), "dtype": "bfloat16"}
+    code = {"trust_remote_code": False} if "custom_code" in (listing.base.tags or ()) else {}
     head = [
-        f"# The {len(found.variants)} most downloaded {RELATIONS[kind]} of {visible(name)} by the Hub's count for the",
-        f"# 30 days to {found.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
+        f"# The {how_many} most downloaded {RELATIONS[kind]} of {visible(name)} by the Hub's count for the",
+        f"# 30 days to {listing.date}, at that day's commits. Today's: toxaudit discover {visible(name)} --kind {kind}",
     ]
-    if found.base.gated:
+    if listing.base.gated:
         head.append("# The base is gated: accept its terms on its Hub page, then `hf auth login`.")
     if code:
         head.append("# The base brings code, which is not run: transformers' own class is used.")
@@ -136,25 +136,25 @@ def spec(found: Found) -> str:
         "\n".join(head) + "\n" + _yaml({"title": f"{name} and its most downloaded {RELATIONS[kind]}"}),
         "suite: [rtp_challenging]\nscorer: [roberta_hate, degenerate, refusal_keywords]\n",
         _yaml({"base": base | code}),
-        "candidates:\n" + textwrap.indent("".join(_entries(found)), "  "),
+        "candidates:\n" + textwrap.indent("".join(_entries(listing)), "  "),
         "on_candidate_error: skip    # strangers' repositories come and go: the card names what was skipped, and why\n",
         "gate:\n  margin: 0.01\n",
     ]
     return "\n".join(parts)
 
 
-def _entries(found: Found) -> Iterator[str]:
-    """Each variant as a piece of YAML: a candidate, or a comment that says why it is none."""
+def _entries(listing: Listing) -> Iterator[str]:
+    """Each derivative as a piece of YAML: a candidate, or a comment that says why it is none."""
     taken = {"base"}
-    for rank, variant in enumerate(found.variants, start=1):
-        notes = [f"{rank}: {variant.downloads:,} downloads in the 30 days to {found.date}", *variant.notes]
-        if variant.obstacle:
-            notes = [notes[0], f"{visible(variant.name)} can't be audited: {variant.obstacle}"]
+    for rank, derivative in enumerate(listing.derivatives, start=1):
+        notes = [f"{rank}: {derivative.downloads:,} downloads in the 30 days to {listing.date}", *derivative.notes]
+        if derivative.obstacle:
+            notes = [notes[0], f"{visible(derivative.name)} can't be audited: {derivative.obstacle}"]
         yield "".join(f"# {note}\n" for note in notes)
-        if not variant.obstacle:
-            name = _unique(variant.name, taken)
+        if not derivative.obstacle:
+            name = _unique(derivative.name, taken)
             taken.add(name)
-            yield _yaml({name: variant.entry})
+            yield _yaml({name: derivative.entry})
 
 
 def _unique(name: str, taken: Collection[str]) -> str:

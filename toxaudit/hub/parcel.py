@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toxaudit import results
 from toxaudit.card import PLOTS_FOLDER, plots
 from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
+from toxaudit.findings import AuditResult
 from toxaudit.interop import eval_results
-from toxaudit.records import AuditResult
+from toxaudit.results.files import card_folder
+from toxaudit.results.reading import read_samples
 from toxaudit.signoff import contents, envelopes, signing
 from toxaudit.signoff.decision import DECISION, ENVELOPES, digest
 
@@ -104,7 +105,7 @@ def gather(
     Raises:
         ToxauditError: if the run has no card.
     """
-    folder, own = results.card_folder(wanted.run, result, candidate), result.narrowed(candidate)
+    folder, own = card_folder(wanted.run, result, candidate), result.narrowed(candidate)
     absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
     section = b"" if absent else (folder / "card.md").read_bytes()
     shown = [name.decode() for name in _SHOWN.findall(section)]
@@ -149,7 +150,7 @@ def _record(run: Path, candidate: str, made: Mapping[str, bytes]) -> dict[str, b
 def _samples(run: Path, result: AuditResult, arms: set[str]) -> dict[str, bytes]:
     """The samples of these arms, a file for each suite."""
     rows: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
-    for row in results.read_samples(run, result):
+    for row in read_samples(run, result):
         if row["model"] in arms and row["suite"] in rows:
             rows[row["suite"]].append(json.dumps(row, ensure_ascii=False) + "\n")
     return {

@@ -5,10 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from toxaudit.errors import ToxauditError
+from toxaudit.findings import AuditResult
 from toxaudit.hub.repository import Repository
 from toxaudit.models import declared
-from toxaudit.pinning import lock
-from toxaudit.records import AuditResult
+from toxaudit.pinning import lock_file
 
 COMPARED = (".safetensors", ".gguf")
 """Endings of weights that an audit reads, and whose digests its ``lock.json`` holds."""
@@ -61,7 +61,7 @@ def _audited(run: Path, candidate: str) -> Mapping[str, str]:
     file = run / "lock.json"
     if not file.is_file():
         return {}
-    references = lock.read(str(file)).references
+    references = lock_file.read(str(file)).references
     entry = references.get(f"candidates.{candidate}.peft") or references.get(f"candidates.{candidate}.pretrained")
     return {name: digest for name, digest in entry.files.items() if name.endswith(COMPARED)} if entry else {}
 

@@ -11,8 +11,9 @@ from uuid import NAMESPACE_URL, uuid5
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.facts import ModelFacts, SuiteFacts
+from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
-from toxaudit.records import AuditResult, Estimate
+from toxaudit.records import Estimate
 
 BOM = "bom.cdx.json"
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.facts import SuiteFacts
-from toxaudit.records import AuditResult, Estimate, Quantity
+from toxaudit.findings import AuditResult
+from toxaudit.records import Estimate, Quantity
 
 PATH = ".eval_results/toxaudit.yaml"
 """Where the results are in a model's repository."""
@@ -55,12 +56,12 @@ def file(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page: s
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    found = []
+    entries = []
     for suite, wrong in _accuracies(result):
         if suite.name not in benchmarks:
             continue
         dataset, name = benchmarks[suite.name]
-        found.append(
+        entries.append(
             EvalResultEntry(
                 dataset_id=dataset,
                 task_id=name,
@@ -72,8 +73,8 @@ def file(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page: s
                 notes=_notes(wrong),
             )
         )
-    content = eval_result_entries_to_yaml(found)
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10**9).encode() if found else b""
+    content = eval_result_entries_to_yaml(entries)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10**9).encode() if entries else b""
 
 
 def _accuracies(result: AuditResult) -> Iterator[tuple[SuiteFacts, Estimate]]:

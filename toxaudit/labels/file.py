@@ -176,21 +176,21 @@ def of_spec(spec: AuditSpec) -> LabelFile | None:
     source = parse(spec.labels)
     if not isinstance(source, LocalSource):
         raise ToxauditError(f"labels is '{spec.labels}': it must be the path of a file that `toxaudit label` wrote.")
-    found = read(source.fetch().path)
+    file = read(source.fetch().path)
     mine = tuple(
         each
-        for each in found.draws
+        for each in file.draws
         if each.suite in spec.suites
         and each.measure in spec.suites[each.suite].scorers
         and each.candidate in spec.candidates
     )
     if not mine:
-        named = "; ".join(f"'{each.measure}' on '{each.suite}' of {each.candidate}" for each in found.draws)
+        named = "; ".join(f"'{each.measure}' on '{each.suite}' of {each.candidate}" for each in file.draws)
         raise ToxauditError(
             f"labels={spec.labels} has nothing of this audit's suites, measures and candidates ({named or 'no draw'}): "
             "leave it out, or name the file that `toxaudit label` wrote for this audit."
         )
-    return replace(found, draws=mine)
+    return replace(file, draws=mine)
 
 
 def write(file: Path, change: Callable[[LabelFile], LabelFile]) -> LabelFile:

@@ -7,12 +7,13 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from toxaudit.agreements import Agreement
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, Labelled
 from toxaudit.estimators.two_phase import COST, COUNTED, PLACES, allocation, cells_of
 from toxaudit.facts import LabelFacts
 from toxaudit.labels.file import SKIP, YES, Answers, Draw, LabelFile, answer_key, prompt_key
-from toxaudit.records import Agreement, digest
+from toxaudit.records import digest
 
 Pair = tuple[str, str, str]
 """A prompt's text, the base's answer and the candidate's."""
@@ -139,7 +140,7 @@ def _skipped(told: Mapping[str, str]) -> bool:
     return bool(told) and all(label == SKIP for label in told.values())
 
 
-def _facts(draw: Draw, answers: Answers, scored: Mapping[str, bool], found: Floats) -> LabelFacts:
+def _facts(draw: Draw, answers: Answers, scored: Mapping[str, bool], by_prompt: Floats) -> LabelFacts:
     """What a card may say of a draw's labels; ``scored`` tells of each answer drawn whether the scorer counts it."""
     told = [answers[key] for key in scored]
     agreed = _agreement(draw, told)
@@ -152,7 +153,7 @@ def _facts(draw: Draw, answers: Answers, scored: Mapping[str, bool], found: Floa
         drawn=len(told),
         labelled=len(shares),
         skipped=sum(map(_skipped, told)),
-        prompts=int((~np.isnan(found)).all(0).sum()),
+        prompts=int((~np.isnan(by_prompt)).all(0).sum()),
         counted=sum(scored[key] for key in shares),
         upheld=sum((share for key, share in shares.items() if scored[key]), start=0.0),
         overlooked=sum((share for key, share in shares.items() if not scored[key]), start=0.0),

@@ -11,7 +11,8 @@ from typing import Literal
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
-from toxaudit.records import Check, Completion
+from toxaudit.findings import Check
+from toxaudit.records import Completion
 
 Evidence = Literal[
     "files and system prompts",

@@ -48,8 +48,8 @@ def _convert(weights: Fetched, folder: Path) -> None:
     _check_room(weights, folder)
     source, name = str(weights.path.parent), weights.path.name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
-        with _names_tabled_once():
+        with _read_once():
+            tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
             model, info = AutoModelForCausalLM.from_pretrained(
                 source,
                 gguf_file=name,
@@ -68,16 +68,17 @@ def _convert(weights: Fetched, folder: Path) -> None:
 
 
 @contextmanager
-def _names_tabled_once() -> Iterator[None]:
-    """Let gguf table the names of a model's tensors once: transformers asks for the table anew for each module.
+def _read_once() -> Iterator[None]:
+    """Let gguf read a file once, and table the names of a model's tensors once.
 
-    Of SmolLM2-135M that is hundreds of equal tables, which took most of the time of its conversion.
+    transformers asks for both again and again, for tokenizer, configuration and each module. Of SmolLM2-135M that is
+    its vocabulary several times and hundreds of equal tables, which took most of the time of its conversion.
     """
     import gguf
 
-    table = gguf.get_tensor_name_map
-    gguf.get_tensor_name_map = cache(table)
+    reader, table = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = cache(reader), cache(table)
     try:
         yield
     finally:
-        gguf.get_tensor_name_map = table
+        gguf.GGUFReader, gguf.get_tensor_name_map = reader, table

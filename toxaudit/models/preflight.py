@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
+from toxaudit.findings import Check
 from toxaudit.models import chat_template, effect, tokenizer
 from toxaudit.models.load import LoadedModel, Loader, probe
 from toxaudit.models.resolve import ResolvedModel
-from toxaudit.records import Check, digest
+from toxaudit.records import digest
 from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf
 
@@ -169,8 +170,7 @@ class Preflight:
             own = tokenizer.read(replace(arm, template=None)).chat_template
             unused = f"its own chat template ({_digest(own):.12}) was not used" if own else ""
             checks.passed("its own chat template", unused * (own != loaded.tokenizer.chat_template))
-        ignored = chat_template.ignores(loaded.tokenizer, self._takes)
-        for name in ignored:
+        for name in chat_template.ignores(loaded.tokenizer, self._takes):
             checks.passed(f"its chat template takes {name}", f"its chat template makes nothing of {name}")
 
     def _hung(self, arm: ResolvedModel, base: ResolvedModel, of_base: ProbeResult, checks: Checklist) -> ProbeResult:

@@ -122,19 +122,19 @@ def pin(spec: AuditSpec) -> Pinned:
     refused: dict[str, str] = {}
     known: dict[HubSource, str] = {}  # one commit for all that name one branch, although it may move meanwhile
     commits: dict[str, str] = {}
-    for each in references(spec):
-        if each.candidate in refused:
+    for reference in references(spec):
+        if reference.candidate in refused:
             continue
         try:
-            source = each.source
+            source = reference.source
             if isinstance(source, HubSource):
                 if source not in known:
                     known[source] = source.resolve()
-                commits[each.key] = known[source]
+                commits[reference.key] = known[source]
         except ToxauditError as error:
-            if each.candidate is None or spec.on_candidate_error != SKIP:
+            if reference.candidate is None or spec.on_candidate_error != SKIP:
                 raise
-            refused[each.candidate] = str(error)
+            refused[reference.candidate] = str(error)
     return at_commits(spec, commits, refused)
 
 

@@ -76,7 +76,7 @@ class Known:
         """Whether it is known to be a LoRA adapter, and no whole model."""
         return self.files is not None and is_adapter(self.files)
 
-    def kind(self, gguf_file: str | None) -> str | None:
+    def form(self, gguf_file: str | None) -> str | None:
         """In words, what is special in a model's files."""
         if self.is_adapter:
             return "adapter"
@@ -237,7 +237,7 @@ class Prospect:
     def is_gguf(self, arm: str) -> bool:
         """Whether an arm's own weights are a GGUF file."""
         known = self.known.get(self._key(arm))
-        return known is not None and known.kind(self._weights(arm).gguf_file) == "GGUF"
+        return known is not None and known.form(self._weights(arm).gguf_file) == "GGUF"
 
     def config(self, arm: str) -> dict[str, object]:
         """The configuration beside an arm's own weights; empty where none is on this machine."""

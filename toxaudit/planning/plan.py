@@ -12,7 +12,7 @@ from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.models.number_format import NumberFormat
-from toxaudit.pinning import lock
+from toxaudit.pinning import lock, lock_file
 from toxaudit.planning import forecast, resolution
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.records import Asked
@@ -40,7 +40,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     """
     said = labels.of_spec(spec)
     if spec.lock:
-        pinned = lock.pin(spec, lock.read(spec.lock))
+        pinned = lock.pin(spec, lock_file.read(spec.lock))
         audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
         spec = replace(pinned.spec, candidates=audited, on_candidate_error=STOP)
     ahead = forecast.forecast(spec)
@@ -153,8 +153,8 @@ def _model(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
     """A model that is named by ``pretrained``, and how it is read."""
     files = known.get(f"{where}.pretrained")
     text = _files(files)
-    if files and (kind := files.kind(weights.gguf_file)):
-        text += f", {kind}"
+    if files and (form := files.form(weights.gguf_file)):
+        text += f", {form}"
     if weights.load_in_4bit or weights.load_in_8bit:
         text += f", read in {4 if weights.load_in_4bit else 8} bits"
     if weights.trust_remote_code:

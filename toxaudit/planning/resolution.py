@@ -9,7 +9,7 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.reasons import percent
 from toxaudit.errors import ToxauditError
 from toxaudit.records import OBSERVED, Asked, Estimate
-from toxaudit.results import read_result
+from toxaudit.results.reading import read_result
 from toxaudit.spec.schema import AuditSpec
 
 ASSUMED_RATES = (0.01, 0.05, 0.2)
@@ -35,26 +35,30 @@ def describe(spec: AuditSpec, asked: Mapping[str, Asked], counts: Mapping[str, i
     """
     if not isinstance(spec.gate, MarginGate):
         return []
-    critical = [(suite, name) for suite, each in spec.suites.items() for name in _critical(spec, each.scorers)]
+    asked_of = spec.critical()
+    critical = list(asked_of)
     sizes = {suite: _size(counts[suite], asked.get(suite)) for suite, _ in critical if counts.get(suite)}
     tabular = [each for each in critical if spec.scorers[each[1]].threshold is not None]  # no mean scores
     piloted = _piloted(pilot, critical) if pilot else {}
     if not sizes:
         return []
     told = [(suite, name) for suite, name in tabular if suite in sizes]
-    columns = {percent(rate): [Look.assumed(sizes[suite], rate) for suite, _ in told] for rate in ASSUMED_RATES}
+    looks = sum(limits.looks for limits in asked_of.values())
+    needed = {
+        place: (limits.margin, spec.gate.certainty_of(looks, limits.certainty)) for place, limits in asked_of.items()
+    }
+    columns = {
+        percent(rate): [Look.assumed(sizes[place[0]], rate, *needed[place]) for place in told] for rate in ASSUMED_RATES
+    }
     if pilot:
         known = [each for each in told if each in piloted]
-        columns = {"as the pilot has it": [Look(sizes[suite], *piloted[suite, name]) for suite, name in known]}
+        columns = {"as the pilot has it": [Look(sizes[each[0]], *piloted[each], *needed[each]) for each in known]}
         told = known or told
     if not any(columns.values()):
         return []
-    table, caution = _table(spec.gate, columns, len(critical))
-    return [*table, *_notes(told, critical, sizes, asked, pilot), *caution]
-
-
-def _critical(spec: AuditSpec, scorers: Sequence[str]) -> list[str]:
-    return [name for name in scorers if spec.scorers[name].tier == "critical"]
+    table, caution = _table(columns)
+    more = any(limits.looks > 1 for limits in asked_of.values())
+    return [*table, *_notes(told, critical, sizes, asked, pilot, more), *caution]
 
 
 def _size(count: int, asked: Asked | None) -> int:
@@ -86,17 +90,18 @@ def _rates(each: Estimate) -> tuple[float, float]:
     return max((each.counts["n11"] + each.counts["n10"] + 0.5) / (each.n + 1), repaired), repaired
 
 
-def _table(gate: MarginGate, columns: Mapping[str, Sequence[Look]], measures: int) -> tuple[list[str], list[str]]:
+def _table(columns: Mapping[str, Sequence[Look]]) -> tuple[list[str], list[str]]:
     """A column for each rate: chances of each verdict, then the smallest rise that is found; and warnings."""
-    certainty, twice = gate.certainty_of(measures), 2 * gate.margin
+    fewest = min((look for looks in columns.values() for look in looks), key=lambda look: look.n)
+    twice = 2 * fewest.margin
     rows: dict[str, list[str]] = {UNCHANGED: [], f"one that rises by {100 * twice:g} pp in one measure": []}
     smallest: list[str] = []
     warned = []
     for name, looks in columns.items():
-        unchanged = of_candidate(looks, 0.0, gate.margin, certainty)
-        for row, chance in zip(rows, (unchanged, of_candidate(looks, twice, gate.margin, certainty)), strict=True):
+        unchanged = of_candidate(looks, 0.0)
+        for row, chance in zip(rows, (unchanged, of_candidate(looks, twice)), strict=True):
             rows[row].append(" / ".join(f"{chance[said]:.2f}" for said in ("GO", "INCONCLUSIVE", "NO-GO")))
-        rise = smallest_found(looks, gate.margin, certainty)
+        rise = smallest_found(looks)
         smallest.append("none" if rise is None else f"{100 * rise:+.1f} pp")
         warned += [name] if unchanged["GO"] < LITTLE_CHANCE else []
     rows[f"smallest rise found {10 * WANTED_CHANCE:.0f} times in 10"] = smallest
@@ -117,13 +122,16 @@ def _notes(
     sizes: Mapping[str, int],
     asked: Mapping[str, Asked],
     pilot: Path | None,
+    more: bool,
 ) -> list[str]:
-    """On what the chances rest."""
+    """On what the chances rest; ``more`` limits than the margin are no part of them."""
     prompts = sorted({sizes[suite] for suite, _ in told})
     size = f"{prompts[0]:,}" if len(prompts) == 1 else f"{prompts[0]:,} to {prompts[-1]:,}"
     several = "s, taken as independent," if len(told) > 1 else ""
     rest = [f"{len(told)} critical measure{several} with {size} prompts, none missing"]
     rest.append(f"rates of {pilot}" if pilot else f"the arms' outcomes correlate at {CORRELATION:g}")
+    if more:
+        rest.append("caps and ratios are not counted")
     if any(asked[suite].facts.clusters for suite, _ in told if suite in asked):
         rest.append("a template counts as one prompt")
     if absent := [each for each in critical if each not in told]:

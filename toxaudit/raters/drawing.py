@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from toxaudit import labels
+from toxaudit.decision.policy import critical_in
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.estimators.two_phase import COST, FEWEST_LABELLED, PLACES, Places, cells_of
 from toxaudit.facts import ScorerFacts, SuiteFacts
+from toxaudit.findings import AuditResult
 from toxaudit.labels import Draw, LabelFile
 from toxaudit.machine.folders import NAME
 from toxaudit.recomputation import read_checked
-from toxaudit.records import UNSCORED, AuditResult
-from toxaudit.recounting import TwoArms, two_arms
-from toxaudit.results import samples_file
+from toxaudit.records import UNSCORED
+from toxaudit.rereading import TwoArms, two_arms
+from toxaudit.results.files import samples_file
 
 ANSWERS = 100
 """As many answers are drawn where nobody says how many."""
@@ -146,7 +148,8 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
         named = getattr(wanted, option)
         if named is not None and named not in names:
             raise ToxauditError(f"{wanted.run} has no {option} '{named}' to label.{did_you_mean(named, names)}")
-    found = [
+    critical = critical_in(result)
+    changes = [
         _Change(suite, scorer, candidate)
         for suite in result.suites
         for scorer in result.scorers
@@ -154,14 +157,14 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
         if scorer.name in (suite.scorers or known["measure"])
         and (wanted.suite or suite.name) == suite.name
         and (wanted.candidate or candidate) == candidate
-        and (wanted.measure == scorer.name or (wanted.measure is None and scorer.tier == "critical"))
+        and (wanted.measure == scorer.name or (wanted.measure is None and (suite.name, scorer.name) in critical))
     ]
-    fit = [each for each in found if not _unfit(each, result)]
+    fit = [each for each in changes if not _unfit(each, result)]
     if len(fit) > 1:
         listed = "; ".join(each.named for each in fit[:6])
         raise ToxauditError(f"{wanted.run} has {len(fit)} changes that can be labelled: name one, as by {listed}.")
     if not fit:
-        why = _unfit(found[0], result) if found else "no suite has that measure"
+        why = _unfit(changes[0], result) if changes else "no suite has that measure"
         raise ToxauditError(f"{wanted.run} has no answers to label: {why}.")
     return fit[0]
 

@@ -47,10 +47,10 @@ def all_at_once(
                 started += 1
             if not under_way:
                 break
-            found = [came.get(), *(came.get() for _ in range(came.qsize()))]
-            under_way -= len(found)
-            answered = [each for each in found if isinstance(each, tuple)]
-            failures = [each for each in found if isinstance(each, BaseException)]
+            ended = [came.get(), *(came.get() for _ in range(came.qsize()))]
+            under_way -= len(ended)
+            answered = [each for each in ended if isinstance(each, tuple)]
+            failures = [each for each in ended if isinstance(each, BaseException)]
             if failures:
                 failure = failure or failures[0]
                 over.set()

@@ -6,8 +6,6 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.client import HTTPException, IncompleteRead
 from ipaddress import ip_address
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.remote.problem import FORBIDDEN_STATUS, NO_KEY_STATUSES, Problem, Stopped
+from toxaudit.remote.reply import model_names, reason, wait_asked
 from toxaudit.remote.whole import TIMES_SILENCE, Http, Https, NotWhole
 
 FIRST_RETRY_SECONDS = 1.0
@@ -119,7 +118,7 @@ class Server:
             ToxauditError: if the server can't be reached, or wants another key.
         """
         try:
-            return self.ask("/models", None, _ids, Event())
+            return self.ask("/models", None, model_names, Event())
         except Problem as problem:
             if problem.status in NO_KEY_STATUSES:
                 raise self.key_refused(who, problem) from problem
@@ -239,7 +238,7 @@ class Server:
                     raise IncompleteRead(content)
         except HTTPError as error:
             with error:
-                raise Problem(self._told(error), error.code, _wait(error.headers.get("Retry-After", ""))) from None
+                raise Problem(self._told(error), error.code, wait_asked(error.headers.get("Retry-After", ""))) from None
         except (OSError, HTTPException) as error:
             raise Problem(self._cause(error)) from None
         try:
@@ -252,7 +251,7 @@ class Server:
         try:
             return read(reply)
         except Problem as problem:
-            told = _reason({"error": reply["error"]}, "") if isinstance(reply, dict) and reply.get("error") else ""
+            told = reason({"error": reply["error"]}, "") if isinstance(reply, dict) and reply.get("error") else ""
             if shown := self.shown(told):
                 raise Problem(f"{problem}: {shown}", problem.status) from None
             raise
@@ -264,7 +263,7 @@ class Server:
         except (OSError, HTTPException):
             text = ""
         try:
-            shown = self.shown(_reason(json.loads(text), text))
+            shown = self.shown(reason(json.loads(text), text))
         except (ValueError, RecursionError):
             shown = self.shown(text)  # no JSON, or too deep: it is shown as it is
         return f"status {error.code} ({shown})" if shown else f"status {error.code}"
@@ -280,28 +279,3 @@ class Server:
             return "the connection broke off"
         said = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         return self.shown(said).lower()
-
-
-def _ids(reply: Any) -> list[str]:
-    """The names of the models in a list of them; none where it is no such list."""
-    rows = reply.get("data") if isinstance(reply, dict) else None
-    found = [row for row in rows if isinstance(row, dict) and "id" in row] if isinstance(rows, list) else []
-    return [str(row["id"]) for row in found]
-
-
-def _reason(told: Any, otherwise: str) -> Any:
-    """What a reply says of an error, in whichever of the usual places."""
-    if isinstance(told, dict):
-        told = told.get("error", told.get("detail", told.get("message", otherwise)))
-        return told.get("message", told) if isinstance(told, dict) else told
-    return otherwise
-
-
-def _wait(asked: str) -> float:
-    """The seconds that a ``Retry-After`` asks for, which is a number or a date; 0 where it is neither."""
-    if re.fullmatch(r"\d{1,9}", asked.strip()):
-        return float(asked)
-    try:
-        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError, OverflowError):
-        return 0.0

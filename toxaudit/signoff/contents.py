@@ -12,12 +12,13 @@ from toxaudit import __version__
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.findings import AuditResult, Verdict
 from toxaudit.interop import cyclonedx
 from toxaudit.machine.replacement import checksums
-from toxaudit.pinning import lock
-from toxaudit.pinning.lock import LOCK, Entry
-from toxaudit.records import AuditResult, Verdict
-from toxaudit.results import RESULTS, as_json
+from toxaudit.pinning import lock_file
+from toxaudit.pinning.lock_file import LOCK, Entry
+from toxaudit.results.files import RESULTS
+from toxaudit.results.writing import as_json
 from toxaudit.signoff import loaded, shown
 from toxaudit.signoff.decision import Change, Judged, Needed, ReleaseDecision, Rule, Weights, digest, moment
 from toxaudit.signoff.waiving import named
@@ -129,7 +130,7 @@ def weights(file: Path, result: AuditResult, candidates: Sequence[str]) -> dict[
     """
     if not file.is_file():
         return {}
-    found, references = {}, lock.read(str(file)).references
+    found, references = {}, lock_file.read(str(file)).references
     loaded.require(result, references)
     for key, entry in references.items():
         match = _WEIGHTS.fullmatch(key)

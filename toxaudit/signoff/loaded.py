@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import ModelFacts
-from toxaudit.pinning.lock import LOCK, Entry
-from toxaudit.records import AuditResult, digest
+from toxaudit.findings import AuditResult
+from toxaudit.pinning.lock_file import LOCK, Entry
+from toxaudit.records import digest
 
 LOADED = ("pretrained", "peft")
 """The fields of an arm that name its weights."""

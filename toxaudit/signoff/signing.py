@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError, visible
+from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import replaced
 from toxaudit.recomputation import read_checked
-from toxaudit.records import AuditResult
-from toxaudit.results import read_result
+from toxaudit.results.reading import read_result
 from toxaudit.signoff import block, contents, envelopes, record, shown, statements, waiving
 from toxaudit.signoff.contents import Choice
 from toxaudit.signoff.decision import (

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.records import AuditResult, Reason, Verdict
+from toxaudit.findings import AuditResult, Reason, Verdict
 from toxaudit.signoff.decision import Waiver
 
 CONTROL = "control"

@@ -24,19 +24,19 @@ def check(spec: AuditSpec) -> None:
     Raises:
         ToxauditError: if the spec says such a thing; the sentence names the key and the mend.
     """
-    where = f"audit '{spec.name}'"
+    audit = f"audit '{spec.name}'"
     if spec.base.pretrained == MISSING:
-        raise ToxauditError(f"{where} names no base model: set base.pretrained to a Hub id, a path or a package file.")
+        raise ToxauditError(f"{audit} names no base model: set base.pretrained to a Hub id, a path or a package file.")
     if not spec.candidates:
         raise ToxauditError(
-            f"{where} has no candidates: name at least one fine-tune under 'candidates:', or on the command "
+            f"{audit} has no candidates: name at least one fine-tune under 'candidates:', or on the command "
             "line by candidates.NAME=MODEL, with MODEL a Hub id, a path or a package file."
         )
     for group, key in SEVERAL.items():
         if not getattr(spec, key):
-            raise ToxauditError(f"{where} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
+            raise ToxauditError(f"{audit} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
     if "base" in spec.candidates:
-        raise ToxauditError(f"{where}: a candidate can't be called 'base', the name of the base's own arm.")
+        raise ToxauditError(f"{audit}: a candidate can't be called 'base', the name of the base's own arm.")
     names.check(spec.candidates)
     _check_weights("base", spec.base)
     _check_systems(spec)
@@ -56,7 +56,7 @@ def check(spec: AuditSpec) -> None:
     kinds = [estimator.kind for estimator in spec.estimators.values()]
     if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
         raise ToxauditError(
-            f"{where} selects two estimators of the kind {twice}, whose results no card could tell apart."
+            f"{audit} selects two estimators of the kind {twice}, whose results no card could tell apart."
         )
     _check_samples(spec.generation)
     _check_taken(spec)
@@ -71,11 +71,9 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    if not any(scorer.tier == "critical" for scorer in spec.scorers.values()):
-        raise ToxauditError(
-            f"No scorer of {where} is critical ({', '.join(spec.scorers)}), so it could decide nothing: select one, or "
-            "set scorers.NAME.tier=critical."
-        )
+    measures = spec.measures()
+    asked = {suite: [measures[name] for name in each.scorers] for suite, each in spec.suites.items()}
+    spec.gate.check_fits(asked, {"GO" if each.control else each.expect for each in spec.candidates.values()})
 
 
 def _check_samples(generation: Generation) -> None:

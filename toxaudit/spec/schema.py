@@ -3,9 +3,11 @@
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import MISSING, OmegaConf
+
+from toxaudit.facts import Limits, Measure, Tier
 
 if TYPE_CHECKING:
     from toxaudit.extensions import Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
@@ -203,6 +205,21 @@ class AuditSpec:
             {"audit": "???"},
         ]
     )
+
+    def measures(self) -> dict[str, Measure]:
+        """What the scorers measure, by their names."""
+        return {
+            name: Measure(name, scorer.noun, cast(Tier, scorer.tier))  # its check has seen that it is one
+            for name, scorer in self.scorers.items()
+        }
+
+    def critical(self) -> dict[tuple[str, str], Limits]:
+        """(suite, measure) -> what the gate asks of it, of those that decide."""
+        measures, suites = self.measures(), self.suites.items()
+        asked = {
+            (suite, name): self.gate.limits(measures, suite, name) for suite, each in suites for name in each.scorers
+        }
+        return {place: limits for place, limits in asked.items() if limits.tier == "critical"}
 
 
 def as_yaml(spec: AuditSpec) -> str:

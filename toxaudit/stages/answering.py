@@ -54,7 +54,7 @@ def unreadable(
 
     All prompts are known before any is generated, and reading them takes no weights.
     """
-    found, can = {}, set()
+    refusals, can = {}, set()
     for arm in audited:
         if not isinstance(arm, ResolvedModel):
             continue  # a server refuses what it can't read when it is asked
@@ -70,8 +70,8 @@ def unreadable(
                 reader.pairs([each for each in requests if each.prompt.choices])
                 can.add(like)
         except ToxauditError as error:
-            found[arm.name] = error
-    return found
+            refusals[arm.name] = error
+    return refusals
 
 
 def asked_again(

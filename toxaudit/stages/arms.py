@@ -13,6 +13,7 @@ from toxaudit.backends.openai import OpenAI
 from toxaudit.checks import Checklist, notes
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.facts import Skipped
+from toxaudit.findings import Check
 from toxaudit.machine import progress
 from toxaudit.models import (
     Arm,
@@ -28,7 +29,7 @@ from toxaudit.models import (
 )
 from toxaudit.models.served import served_base, served_candidate, shown
 from toxaudit.pinning.references import Pinned
-from toxaudit.records import Answers, Check, Completion
+from toxaudit.records import Answers, Completion
 from toxaudit.sources import LocalSource, parse
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
@@ -88,11 +89,11 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     return _ordered(assembled, spec)
 
 
-def told_apart(found: Arms, pinned: Pinned, answers: Answers, again: Callable[[Arm, Arm], effect.Again]) -> Arms:
+def told_apart(arms: Arms, pinned: Pinned, answers: Answers, again: Callable[[Arm, Arm], effect.Again]) -> Arms:
     """The arms that remain once it is known what all have answered: none all of whose answers are the base's.
 
     Args:
-        found: the arms.
+        arms: the arms.
         pinned: the audit.
         answers: of all of them.
         again: asks the base and a candidate behind a server again.
@@ -100,13 +101,13 @@ def told_apart(found: Arms, pinned: Pinned, answers: Answers, again: Callable[[A
     Raises:
         ToxauditError: if a candidate is not told from the base and the spec says to stop, or if no candidate remains.
     """
-    base = found.audited[0]
-    known = replace(found, audited=[base], skipped=dict(found.skipped), checks=list(found.checks), doubts={})
-    for arm in found.audited[1:]:
+    base = arms.audited[0]
+    known = replace(arms, audited=[base], skipped=dict(arms.skipped), checks=list(arms.checks), doubts={})
+    for arm in arms.audited[1:]:
         with _may_skip(known, pinned, arm.name) as checks:
             doubt = ""
             if arm.kind != "control":
-                done = [check for check in found.checks if check.arm == arm.name]
+                done = [check for check in arms.checks if check.arm == arm.name]
                 pairs = _answered_by_both(arm.name, answers)
                 ask = partial(again, base, arm) if isinstance(arm, ServedModel) else None
                 doubt = effect.require_by_answers(checks, done, pairs, _lookalike(arm), ask)
@@ -116,21 +117,21 @@ def told_apart(found: Arms, pinned: Pinned, answers: Answers, again: Callable[[A
     return _ordered(known, pinned.spec)
 
 
-def without(found: Arms, pinned: Pinned, refusals: Mapping[str, ToxauditError]) -> Arms:
+def without(arms: Arms, pinned: Pinned, refusals: Mapping[str, ToxauditError]) -> Arms:
     """The arms that remain once it is known which can't read a prompt.
 
     Args:
-        found: the arms.
+        arms: the arms.
         pinned: the audit.
         refusals: why, by the names of those arms.
 
     Raises:
         ToxauditError: if the base is among them, if a candidate is and the spec says to stop, or if none remains.
     """
-    base, *others = found.audited
+    base, *others = arms.audited
     if base.name in refusals:
         raise refusals[base.name]
-    known = replace(found, audited=[base], skipped=dict(found.skipped), checks=list(found.checks))
+    known = replace(arms, audited=[base], skipped=dict(arms.skipped), checks=list(arms.checks))
     for arm in others:
         with _may_skip(known, pinned, arm.name) as checks:
             if error := refusals.get(arm.name):
@@ -192,12 +193,12 @@ def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> A
     return resolve_candidate(name, spec, base, device, store, pinned.replayed)
 
 
-def _ordered(found: Arms, spec: AuditSpec) -> Arms:
+def _ordered(arms: Arms, spec: AuditSpec) -> Arms:
     """The same in the order of the spec; checks of one arm stay as they were done."""
     order = ("base", *spec.candidates)
-    skipped = {name: found.skipped[name] for name in spec.candidates if name in found.skipped}
-    checks = sorted(found.checks, key=lambda check: order.index(check.arm))
-    return replace(found, skipped=skipped, checks=checks)
+    skipped = {name: arms.skipped[name] for name in spec.candidates if name in arms.skipped}
+    checks = sorted(arms.checks, key=lambda check: order.index(check.arm))
+    return replace(arms, skipped=skipped, checks=checks)
 
 
 def _check_any_left(assembled: Arms, spec: AuditSpec, arms: list[Arm]) -> None:

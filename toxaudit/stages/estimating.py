@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from toxaudit.agreements import Agreement, VarianceComponents
 from toxaudit.decision.headline import LABELS_READ_BY, deciding, headlines
 from toxaudit.decision.sampling import width
 from toxaudit.estimators import archive
 from toxaudit.estimators.agreement import agreement
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Posterior, Slicing, summarise
+from toxaudit.estimators.for_gate import summarised
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.estimators.strata import clusters_of
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator
-from toxaudit.records import OBSERVED, UNSCORED, Agreement, Asked, Estimate, Score, Scored, VarianceComponents
+from toxaudit.records import OBSERVED, UNSCORED, Asked, Estimate, Score, Scored
 from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
@@ -153,10 +156,10 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
 
     Controls don't count, unless all candidates are: a positive control's change is as wide as it is large.
     """
-    critical = [name for name, scorer in spec.scorers.items() if scorer.tier == "critical"]
+    critical = spec.critical()
     found: dict[str, list[float]] = {suite: [] for suite in suites}
-    for compared in outcomes(spec, suites, scored, critical):
-        if compared.measure in critical and set(compared.candidates) <= set(apart(spec)[0]):
+    for compared in outcomes(spec, suites, scored, list({measure for _, measure in critical})):
+        if (compared.suite, compared.measure) in critical and set(compared.candidates) <= set(apart(spec)[0]):
             made = headlines(_made(spec, compared))
             found[compared.suite] += [
                 width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates
@@ -164,10 +167,27 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
     return found
 
 
+def fewest_prompts(spec: AuditSpec) -> dict[str, int]:
+    """Suite -> the prompts that what decides on it must have at least, however much fewer may tell."""
+    found: dict[str, list[int]] = {suite: [0] for suite in spec.suites}
+    for (suite, _), limits in spec.critical().items():
+        found[suite].append(limits.min_prompts)
+    return {suite: max(least) for suite, least in found.items()}
+
+
+def smallest_margins(spec: AuditSpec) -> dict[str, float]:
+    """Suite -> the smallest margin of what decides on it, in 0..1; the gate's own where nothing does."""
+    found: dict[str, list[float]] = {suite: [] for suite in spec.suites}
+    for (suite, _), limits in spec.critical().items():
+        found[suite].append(limits.margin)
+    return {suite: min(margins, default=spec.gate.margin) for suite, margins in found.items()}
+
+
 def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
     """The totals that can decide, not stored."""
-    gate, estimators = spec.gate, deciding(spec.estimators.values())
-    return [summarise(each, gate.margin, gate.cap) for estimator in estimators for each in estimator.estimate(compared)]
+    estimators, measures = deciding(spec.estimators.values()), spec.measures()
+    made = (each for estimator in estimators for each in estimator.estimate(compared))
+    return [summarised(each, spec.gate, measures) for each in made]
 
 
 def _save(estimator: Estimator, compared: PairedOutcomes, into: Path) -> None:

@@ -32,24 +32,24 @@ def attached(
         ToxauditError: if labels are of other answers than today's, were drawn where these were counted otherwise, or
             are of a comparison that can't use them.
     """
-    found: list[PairedOutcomes] = []
+    labelled: list[PairedOutcomes] = []
     facts: list[LabelFacts] = []
     if said is None:
         return list(compared), ()
-    for each in compared:
+    for comparison in compared:
         told = {}
         for draw in said.draws:
-            if draw.about[:2] == (each.suite, each.measure) and draw.candidate in each.candidates:
-                _require_fit(spec, draw, each)
+            if draw.about[:2] == (comparison.suite, comparison.measure) and draw.candidate in comparison.candidates:
+                _require_fit(spec, draw, comparison)
                 arms = (answers[arm, draw.suite] for arm in ("base", draw.candidate))
                 texts = ([completion.text for completion in arm] for arm in arms)
                 pairs = list(zip((prompt.text for prompt in suites[draw.suite].prompts), *texts, strict=True))
-                scored = per_prompt(each.base), per_prompt(each.candidates[draw.candidate])
+                scored = per_prompt(comparison.base), per_prompt(comparison.candidates[draw.candidate])
                 outcome = spec.scorers[draw.measure].facts(draw.measure, "", "").outcome
                 told[draw.candidate], fact = labels.matched(str(spec.labels), said, draw, outcome, pairs, *scored)
                 facts.append(fact)
-        found.append(replace(each, labels=told))
-    return found, tuple(facts)
+        labelled.append(replace(comparison, labels=told))
+    return labelled, tuple(facts)
 
 
 def _require_fit(spec: AuditSpec, draw: Draw, compared: PairedOutcomes) -> None:

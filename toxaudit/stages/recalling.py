@@ -9,8 +9,9 @@ from pathlib import Path
 from toxaudit.decision import history
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import GenerationFacts, ModelFacts, SuiteFacts
-from toxaudit.records import ALL_ASKED, AuditResult, OtherRule, digest
-from toxaudit.results import read_result
+from toxaudit.findings import AuditResult, OtherRule
+from toxaudit.records import ALL_ASKED, digest
+from toxaudit.results.reading import read_result
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store.identities import Decisions
 from toxaudit.store.shelves import Store

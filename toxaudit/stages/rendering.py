@@ -10,13 +10,15 @@ from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.extensions import Card
+from toxaudit.findings import AuditResult
 from toxaudit.interop.cyclonedx import BOM
 from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, replaced
-from toxaudit.pinning.lock import LOCK
+from toxaudit.pinning.lock_file import LOCK
 from toxaudit.recomputation import read_checked
-from toxaudit.records import AuditResult
-from toxaudit.results import DRAWS, RESULTS, SPEC, earlier_samples, read_result, read_samples
+from toxaudit.results.files import DRAWS, RESULTS, SPEC
+from toxaudit.results.reading import read_result, read_samples
+from toxaudit.results.writing import earlier_samples
 from toxaudit.signoff.signing import show_again
 from toxaudit.spec.schema import AuditSpec
 

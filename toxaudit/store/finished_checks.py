@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from toxaudit.checks import Checklist
-from toxaudit.records import Check
+from toxaudit.findings import Check
 from toxaudit.store.shelves import Shelf
 
 RECORDS = ":records"

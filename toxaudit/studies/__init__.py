@@ -1,4 +1,4 @@
-"""The calibration study: simulated worlds whose truth is known, and whether what toxaudit says of them is right.
+"""Our own statistics put to the test: simulated worlds of known truth, and whether what toxaudit says of them is right.
 
 ``study.run`` repeats every study and writes ``calibration.md`` with its tables and plots. ``worlds.py`` makes the
 worlds, ``findings.py`` holds what a study found, ``page.py`` writes it down; each other module is one theme. Estimators

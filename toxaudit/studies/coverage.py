@@ -6,8 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import PairedOutcomes, hdi
+from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.studies.findings import Bar, Plot, Series, Study, at_least, percent, points, share, standard_error
 from toxaudit.studies.worlds import Counts, World, cells, of_table, seed_from
 
@@ -60,14 +61,14 @@ def single_stratum(
     """
     random = np.random.default_rng(seed)
     intervals: tuple[Interval, ...] = (partial(exact_interval, draws=draws), wald_interval, bootstrap_interval)
-    rows, found = [], []
+    rows, coverages = [], []
     for n, base, change in product(prompts, BASES, CHANGES):
         tables = random.multinomial(n, cells(base, base + change), replicates)
         shares = [covered(each, tables, change) for each in intervals]
-        found.append((n, shares))
+        coverages.append((n, shares))
         texts = (f"{n:,}", percent(base), points(change), *map(share, shares))
         rows.append((*texts, f"{standard_error(shares[0], replicates):.4f}"))
-    worst = min(shares[0] for _, shares in found)
+    worst = min(shares[0] for _, shares in coverages)
     return Study(
         "coverage",
         "Coverage of the exact estimate",
@@ -78,7 +79,7 @@ def single_stratum(
         ("prompts", "base rate", "true change, pp", *NAMES, "SE"),
         tuple(rows),
         (at_least("paired_exact: coverage in the worst cell", REQUIRED, worst, replicates, slack),),
-        _plot(found),
+        _plot(coverages),
     )
 
 

@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from toxaudit.decision.chances import CERTAINTY, p_above
 from toxaudit.decision.gate import MarginGate
-from toxaudit.estimators.outcomes import Floats, summarise
+from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.facts import AGAINST, Decision
+from toxaudit.estimators.posterior import summarise
+from toxaudit.facts import AGAINST, Decision, Measure
 from toxaudit.records import Estimate
 from toxaudit.studies.worlds import Counts, of_table, seed_from
 
@@ -30,7 +31,8 @@ def verdicts(above: Floats, certainty: float = CERTAINTY) -> NDArray[np.str_]:
 
 def judged(estimate: Estimate, gate: MarginGate) -> Decision:
     """What the gate itself says of one estimate alone."""
-    return gate.decide(estimate.candidate, [estimate], {estimate.measure: "critical"}).decision
+    measure = Measure(estimate.measure, "outcomes", "critical")
+    return gate.decide(estimate.candidate, [estimate], {estimate.measure: measure}).decision
 
 
 def audit(table: Counts, gate: MarginGate, draws: int = 4000) -> Estimate:

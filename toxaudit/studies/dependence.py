@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import PairedOutcomes, hdi
+from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.records import BEST_CASE, OBSERVED, WORST_CASE
 from toxaudit.studies.findings import Bar, Study, at_least, points, share, standard_error
 from toxaudit.studies.worlds import World

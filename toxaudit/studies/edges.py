@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing, hdi
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing
 from toxaudit.estimators.paired_bb import PairedBB
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.estimators.scorer_error import blind
 from toxaudit.studies.findings import Bar, Study, at_least, share
 from toxaudit.studies.worlds import SLICE, labels

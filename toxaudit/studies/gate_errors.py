@@ -77,10 +77,10 @@ def gate_errors(audits: int, seed: int = 4) -> Study:
     """
     random = np.random.default_rng(seed)
     rows, at_margin, strays = [], [], 0
-    found: dict[tuple[int, float, float], dict[Decision, float]] = {}
+    computed: dict[tuple[int, float, float], dict[Decision, float]] = {}
     for n, base, change in product(PROMPTS, BASES, CHANGES):
         probabilities = cells(base, base + change)
-        chance = found[n, base, change] = chances(n, probabilities, MARGIN, CERTAINTY, CERTAINTY)
+        chance = computed[n, base, change] = chances(n, probabilities, MARGIN, CERTAINTY, CERTAINTY)
         tied = chances(n, correlated(base, base + change), MARGIN, CERTAINTY, CERTAINTY)
         rope, shown, stray = _compared(n, probabilities, audits, random)
         strays += stray
@@ -104,7 +104,7 @@ def gate_errors(audits: int, seed: int = 4) -> Study:
         COLUMNS,
         tuple(rows),
         bars,
-        _plot(found),
+        _plot(computed),
     )
 
 

@@ -6,8 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes, hdi, summarise
+from toxaudit.estimators.outcomes import Floats, Labelled, PairedOutcomes
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi, summarise
 from toxaudit.estimators.two_phase import PLACES, Places, allocation, cells_of
 from toxaudit.records import CORRECTED, LABELLED, OBSERVED
 from toxaudit.studies.findings import Bar, Study, at_least, at_most, percent, points, share

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from toxaudit.estimators.best_replication import BestReplication
-from toxaudit.estimators.outcomes import Floats, hdi
+from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.studies.findings import Study, at_least, at_most, points
 from toxaudit.studies.worlds import World
 

@@ -111,11 +111,9 @@ def _reached(tables: Counts, rule: MarginGate) -> dict[Decision, float]:
 
 def _foretold(n: int, rises: Sequence[float], rule: MarginGate) -> dict[Decision, float]:
     """What a plan says, where a pilot tells it the rates: the looks are the true ones of an unchanged candidate."""
-    looks = [Look(n, rate, rate - _both(rate, rate)) for rate in RATES]
-    certainty = rule.certainty_of(len(looks))
-    return together(
-        [of_candidate([look], rise, rule.margin, certainty) for look, rise in zip(looks, rises, strict=True)]
-    )
+    certainty = rule.certainty_of(len(RATES))
+    looks = [Look(n, rate, rate - _both(rate, rate), rule.margin, certainty) for rate in RATES]
+    return together([of_candidate([look], rise) for look, rise in zip(looks, rises, strict=True)])
 
 
 def policies(audits: int, slack: float, prompts: Sequence[int] = PROMPTS, seed: int = 12) -> Study:
@@ -127,13 +125,13 @@ def policies(audits: int, slack: float, prompts: Sequence[int] = PROMPTS, seed: 
         prompts: numbers of prompts.
         seed: of the audits.
     """
-    random, rows, found = np.random.default_rng(seed), [], {}
+    random, rows, by_row = np.random.default_rng(seed), [], {}
     for name, n, case in product(RULES, prompts, CASES):
         rule = gate(name)
         rises = [rise * rule.margin for rise in case.rises]
         foretold = _foretold(n, rises, rule)
         apart, tied = (_reached(_tables(n, rises, shared, audits, random), rule) for shared in SHARED)
-        found[name, n, case.name] = foretold, apart, tied
+        by_row[name, n, case.name] = foretold, apart, tied
         figures = (foretold["GO"], apart["GO"], foretold["NO-GO"], apart["NO-GO"], tied["GO"], tied["NO-GO"])
         rows.append((name, f"{n:,}", case.name, *map(share, figures)))
     return Study(
@@ -148,17 +146,17 @@ def policies(audits: int, slack: float, prompts: Sequence[int] = PROMPTS, seed: 
         f"Margins are {', '.join(f'{points(gate(name).margin)} pp ({name})' for name in RULES)}.",
         COLUMNS,
         tuple(rows),
-        tuple(_bars(found, audits, slack)),
+        tuple(_bars(by_row, audits, slack)),
     )
 
 
 def _bars(
-    found: Mapping[tuple[str, int, str], tuple[dict[Decision, float], ...]], audits: int, slack: float
+    by_row: Mapping[tuple[str, int, str], tuple[dict[Decision, float], ...]], audits: int, slack: float
 ) -> list[Bar]:
     """The errors of rules that state one, over worlds of both kinds, and how far foretold and reached lie apart."""
 
     def worst(said: Decision, case: Case, rules: Sequence[str]) -> float:
-        rows = [reached for (rule, _, name), (_, *reached) in found.items() if rule in rules and name == case.name]
+        rows = [reached for (rule, _, name), (_, *reached) in by_row.items() if rule in rules and name == case.name]
         return max(each[said] for row in rows for each in row)
 
     _, one_at_margin, all_at_margin, _ = CASES
@@ -167,7 +165,7 @@ def _bars(
         worst("NO-GO", all_at_margin, RULES[:2]),
         worst("NO-GO", all_at_margin, RULES[2:]),
     )
-    off = float(np.mean([abs(foretold["GO"] - apart["GO"]) for foretold, apart, _ in found.values()]))
+    off = float(np.mean([abs(foretold["GO"] - apart["GO"]) for foretold, apart, _ in by_row.values()]))
     return [
         at_most("policies: GO with one measure at the margin, worst row", FALSE, passed, audits, slack),
         at_most("policies: NO-GO with all measures at the margin, worst row", FALSE, failed, audits, slack),

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import Floats, PairedOutcomes, hdi
+from toxaudit.estimators.outcomes import Floats, PairedOutcomes
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.records import OBSERVED
 from toxaudit.studies.findings import Bar, Study, points, share
 from toxaudit.studies.worlds import SIZES, SLICE, World

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import Floats, Posterior
+from toxaudit.estimators.outcomes import Floats
+from toxaudit.estimators.posterior import Posterior
 from toxaudit.records import OBSERVED
 from toxaudit.studies.findings import Bar, Plot, Series, Study, share
 from toxaudit.studies.worlds import SLICE, Counts, logistic, of_tables

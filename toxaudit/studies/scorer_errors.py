@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from toxaudit.estimators.outcomes import Floats, hdi
+from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.paired_exact import PairedExact
+from toxaudit.estimators.posterior import hdi
 from toxaudit.records import CORRECTED, OBSERVED
 from toxaudit.studies.findings import Bar, Study, at_least, points, share, standard_error
 from toxaudit.studies.worlds import World, labels

@@ -7,7 +7,7 @@ import numpy as np
 from toxaudit.decision.chances import CERTAINTY, chances
 from toxaudit.decision.slices import own_look, p_own, weighed
 from toxaudit.estimators.hier_paired import HierPaired
-from toxaudit.estimators.outcomes import summarise
+from toxaudit.estimators.posterior import summarise
 from toxaudit.records import OBSERVED, Estimate
 from toxaudit.studies.findings import Bar, Plot, Series, Study, at_least, at_most, points, share
 from toxaudit.studies.pooled import FIT, SMALL, Fit
@@ -107,24 +107,24 @@ def slice_rules(
         seed: of the audits.
     """
     random, rows, bars, harms = np.random.default_rng(seed), [], [], tuple(harms)
-    for number, each in enumerate(sizes):
-        false = _false_alarms(each, audits, candidates, fit, random)
-        found = {harm: _found(each, harm, audits, fit, random) for harm in harms}
+    for number, strata in enumerate(sizes):
+        false = _false_alarms(strata, audits, candidates, fit, random)
+        by_harm = {harm: _found(strata, harm, audits, fit, random) for harm in harms}
         for margin in MARGINS:
             shown = [(str(candidates), [false[margin, rule][1] for rule in RULES])]
             shown.insert(0, ("1", [false[margin, rule][0] for rule in RULES]))
             shown.append((str(3 * candidates), [1 - (1 - p) ** 3 for p in shown[-1][1]]))
             for k, of in shown:
-                rows.append((f"{each[0]}", points(margin), f"none: any alarm, {k} candidates", *map(share, of)))
+                rows.append((f"{strata[0]}", points(margin), f"none: any alarm, {k} candidates", *map(share, of)))
             for harm in harms:
-                of = [found[harm][margin, rule] for rule in RULES]
-                rows.append((f"{each[0]}", points(margin), f"{points(harm)} pp: found", *map(share, of)))
+                of = [by_harm[harm][margin, rule] for rule in RULES]
+                rows.append((f"{strata[0]}", points(margin), f"{points(harm)} pp: found", *map(share, of)))
             if not number:
                 bar = f"slices: audits of {candidates} candidates with a false alarm, margin {points(margin)} pp"
                 bars.append(at_most(bar, FALSE_ALARMS[margin], false[margin, GATE][1], audits, slack))
         if not number:
-            bar = f"slices: {points(LARGE)} pp in a slice of {each[0]} found, margin {points(RESOLVED)} pp"
-            bars.append(at_least(bar, FOUND, found[LARGE][RESOLVED, GATE], audits, slack))
+            bar = f"slices: {points(LARGE)} pp in a slice of {strata[0]} found, margin {points(RESOLVED)} pp"
+            bars.append(at_least(bar, FOUND, by_harm[LARGE][RESOLVED, GATE], audits, slack))
     return _study(rows, bars, audits)
 
 

@@ -1,4 +1,4 @@
-"""The calibration study from beginning to end: run every study, write the page, say whether all bars were met."""
+"""The simulation study from beginning to end: run every study, write the page, say whether all bars were met."""
 
 import datetime
 import platform

@@ -21,6 +21,8 @@ def check(spec: AuditSpec, suites: Mapping[str, Asked], checks: Checklist) -> No
     Raises:
         ToxauditError: if the design doesn't fit.
     """
+    if suites.keys() == spec.suites.keys():  # a plan may not have all of them here
+        spec.gate.check_slices({suite: asked.facts.slices for suite, asked in suites.items()})
     for suite, asked in suites.items():
         checks.passed(f"prompts, strata and weights of suite '{suite}'")
         for name in spec.scorers:

@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
-from toxaudit.backends.decoding import ragged, slots
+from toxaudit.backends.decoding import attention, ragged, slots
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
 from toxaudit.backends.decoding.ragged import Row
 from toxaudit.backends.request import Request
@@ -218,7 +218,7 @@ def test_picks_are_asked_with_the_number_of_each_row(model):
 def test_the_model_keeps_its_own_attention_even_where_a_pick_fails(model):
     before = model.config._attn_implementation
     decode(model, rows(4), 2)
-    assert model.config._attn_implementation == before != ragged.NAME
+    assert model.config._attn_implementation == before != attention.NAME
     with pytest.raises(ZeroDivisionError):
         decode(model, rows(4), 2, lambda logits, numbers: 1 / 0)
     assert model.config._attn_implementation == before

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from fuzzing import TEXTS, damaged, ended, named, seeds
+from fuzzing import TEXTS, TIMES, damaged, ended, named, seeds
 from readmes import BEGIN, BLOCKS, END, LATER, METADATA, SECTION
 from results import RESULTS
 
@@ -12,7 +12,7 @@ from toxaudit.card.readme.front_matter import find, merge
 from toxaudit.card.readme.metadata import metadata
 from toxaudit.card.readme.splice import place, splice
 
-TRIES = 1000
+TRIES = 400 * TIMES
 MARKS = [BEGIN, END, f"{BEGIN}{END}", f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}", "<!-- toxaudit:begin", "toxaudit:end -->"]
 MARKS += [f" {BEGIN}", f"{BEGIN} ", BEGIN.upper(), BEGIN.replace(" ", ""), f"> {BEGIN}", f"- {END}", f"<b>{END}</b>"]
 ODD = ["---", "...", "\t---", "--- ", "```", "~~~", "````", "<pre>", "</pre>", "<!--", "-->", "<script>", "<details>"]

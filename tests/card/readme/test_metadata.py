@@ -13,7 +13,8 @@ from results import RESULTS, TOXICITY
 
 from toxaudit.card.readme.front_matter import as_yaml, merge
 from toxaudit.card.readme.metadata import hub_id, metadata
-from toxaudit.records import AuditResult, Diagnostics
+from toxaudit.findings import AuditResult
+from toxaudit.records import Diagnostics
 
 COMMIT = "210d026faf9955653af8916fad021475a3f00453"
 GO = RESULTS["go"]

@@ -145,3 +145,9 @@ def test_a_section_without_markers_around_it_is_refused(section: str) -> None:
 def test_white_space_at_the_end_does_not_make_code_of_the_section(readme: bytes) -> None:
     first = splice(readme, SECTION.encode())
     assert first.startswith(readme) and place(first) and splice(first, SECTION.encode()) == first
+
+
+@pytest.mark.parametrize("readme", [b"---\n...\r\n\r", b"\r\n\n\r"])
+def test_a_readme_of_every_kind_of_line_ending_gets_the_same_section_twice(readme: bytes) -> None:
+    first = splice(readme, SECTION.encode())
+    assert splice(first, SECTION.encode()) == first

@@ -1,7 +1,8 @@
 """Decoding without padding: every row keeps its own position, and rows that have ended leave the batch.
 
 Prompts of exactly one length are read together; then all rows are decoded side by side over a cache of slots. It sits
-on transformers' public attention and cache interfaces, and so serves decoders whose layers all attend to everything.
+on transformers' public interfaces of attention (``attention.py``) and cache, and so serves decoders whose layers all
+attend to everything.
 
 A row's numbers don't depend on the rows beside it: no sum runs over padding, and no matrix product is done on so few
 rows that another kernel would add up in another order (``LEAST``).
@@ -10,21 +11,17 @@ rows that another kernel would add up in another order (``LEAST``).
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.masking_utils import sdpa_mask
 
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
+from toxaudit.backends.decoding.attention import attending
 from toxaudit.backends.decoding.padded import until_stop
 from toxaudit.backends.decoding.slots import Slots
 
-NAME = "toxaudit_ragged"
 READ_TOKENS = 2048  # read at once; more gains nothing and costs memory
 SEEN_TOKENS = 8 * READ_TOKENS  # attended to at once, with what was read before
 
@@ -96,7 +93,7 @@ def decode(
         adapters: what is laid over the model for the arms that have one.
         tick: is told after every step how many tokens it made.
     """
-    with _attending(model):
+    with attending(model):
         slots = Slots([len(row.tokens) for row in rows], [row.stops for row in rows], model)
         following = _begin(model, rows, slots, pick, adapters)
         step = _Captured(model, slots) if model.device.type == "cuda" else _Eager(model, slots)
@@ -119,7 +116,7 @@ def decode(
 def read_prefixes(model: Any, rows: Sequence[Row], adapters: Adapters) -> list[Prefix]:
     """Read rows with which others begin."""
     prefixes: list[Any] = [None] * len(rows)
-    with _attending(model):
+    with attending(model):
         for numbers in _parts(rows):
             cache, _ = _read(model, [rows[number] for number in numbers], 1, adapters)
             for place, number in enumerate(numbers):
@@ -141,7 +138,7 @@ def read(
         adapters: as for ``decode``.
     """
     for numbers in _parts(rows):
-        with _attending(model):
+        with attending(model):
             most = max(last[number] for number in numbers)
             _, logits = _read(model, [rows[number] for number in numbers], most, adapters)
         for number, of_row in zip(numbers, logits, strict=True):
@@ -256,48 +253,3 @@ def _read(model: Any, rows: Sequence[Row], last: int, adapters: Adapters) -> tup
         cache.batch_select_indices(torch.arange(0, len(read), copies, device=model.device))
         logits = logits[::copies]
     return cache, logits
-
-
-@contextmanager
-def _attending(model: Any) -> Iterator[None]:
-    """Let the model attend by ``_attention``, and by its own afterwards."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
-
-
-def _attention(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of a whole prompt (causal) or of one new token per row (over all slots).
-
-    Shapes: query (rows, heads, new, size), key and value (rows, key heads, slots, size). Returns
-    (rows, new, heads, size).
-    """
-    rows, heads, new, size = query.shape
-    group = heads // key.shape[1]
-    if new > 1:
-        key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
-        causal = attention_mask is None
-        output = scaled_dot_product_attention(query, key, value, attention_mask, is_causal=causal, scale=scaling)
-        return output.transpose(1, 2).contiguous(), None
-    scale = size**-0.5 if scaling is None else scaling
-    grouped = query.reshape(rows, key.shape[1], group, size)
-    scores = torch.matmul(grouped, key.transpose(-1, -2)).float() * scale
-    if attention_mask is not None:
-        scores += attention_mask
-    output = torch.matmul(torch.softmax(scores, -1).to(value.dtype), value)
-    return output.reshape(rows, heads, 1, size).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, _attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -23,7 +23,7 @@ class Models:
     """
 
     def __init__(self, loader: Loader, arms: Sequence[ResolvedModel]) -> None:
-        """Look at each arm.
+        """Open each arm once.
 
         Raises:
             ToxauditError: if ``models.load`` refuses an arm.
@@ -34,7 +34,7 @@ class Models:
         self._decoder: Decoder | None = None
         self._answers_for: str | None = None
         self._sharing: dict[str, Expected] = {}  # what those must answer that may share a model
-        self.reader, self._adapters = self._look()
+        self.reader, self._adapters = self._opened_once()
 
     def close(self) -> None:
         """Let go of the model in memory, and leave its weights to others as they were."""
@@ -51,9 +51,9 @@ class Models:
             if arm not in self._sharing:
                 yield self._of_one(arm), [arm]
 
-    def _look(self) -> tuple[Reader, Adapters]:
+    def _opened_once(self) -> tuple[Reader, Adapters]:
         """What makes tokens for all arms, and the adapters that are ordinary; with it, what these must answer."""
-        tokenizers, found = {}, {}
+        tokenizers, ordinary = {}, {}
         for name, arm in self._arms.items():
             if arm.adapter and adapter_file.alters_base(arm.adapter.path):
                 tokenizers[name] = tokenizer.read(arm)
@@ -64,10 +64,10 @@ class Models:
                 if pairs is not None:
                     self._sharing[name] = Expected(loaded)
                 if pairs:
-                    found[name] = pairs
+                    ordinary[name] = pairs
         with self._loader.open(self._plain) as loaded:
             most = getattr(loaded.inner.config.get_text_config(), "max_position_embeddings", None)
-            return Reader(tokenizers, loaded.ends, loaded.known, most), Adapters(found)
+            return Reader(tokenizers, loaded.ends, loaded.known, most), Adapters(ordinary)
 
     def _shared(self) -> Decoder:
         """The model for all arms that get their own tokens from it; the others stop sharing."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from toxaudit.card.index import Index, indexed
 from toxaudit.card.plots import densities, forest, groups, style, thresholds
 from toxaudit.card.plots.subjects import Draws
-from toxaudit.records import AuditResult
+from toxaudit.findings import AuditResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

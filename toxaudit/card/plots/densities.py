@@ -46,11 +46,11 @@ def describe(index: Index) -> str:
     rows, left_out = _shown(index)
     if not rows:
         return ""
-    margin = words.points(index.result.gate.margin)
+    margins = "margins" if index.margins_differ else f"margin of {index.margin}"
     listed = subjects.listed([_said(index, estimate) for estimate in rows], left_out)
     return (
         f"Posterior densities of the change from the base in percentage points, each with its 95 % interval and the "
-        f"margin of {margin}: {listed}"
+        f"{margins}: {listed}"
     )
 
 
@@ -68,16 +68,16 @@ def draw(index: Index, draws: Draws) -> "Figure":
 
     shown, left_out = _shown(index)
     panels = _panels(_rows(index, shown, draws))
-    margin = words.points(index.result.gate.margin)
+    margin = "margin" if index.margins_differ else f"margin, +{index.margin}"
     notes = [f"{left_out} smaller changes are in the tables only."] if left_out else []
     if missing := len(shown) - sum(map(len, panels)):
         notes.append(f"Without draws, or not usable: {missing} of {len(shown)} changes, which are not drawn.")
     figure, axes = style.stacked([ROW * len(rows) for rows in panels], notes=len(notes))
     for place, rows in zip(axes, panels, strict=True):
-        _draw(place, index.label(rows[0].estimate.suite, rows[0].estimate.measure), rows, index.result.gate.margin)
+        _draw(place, index.label(rows[0].estimate.suite, rows[0].estimate.measure), rows, rows[0].estimate.margin)
     handles: list[Line2D | Patch] = [
         style.interval_handle(),
-        Line2D([], [], color=ALARM, linewidth=1, linestyle="--", label=f"margin, +{margin}"),
+        Line2D([], [], color=ALARM, linewidth=1, linestyle="--", label=margin),
         Patch(facecolor=FILL, edgecolor=QUIET, linewidth=0.5, label="posterior density"),
         Patch(facecolor=BEYOND, edgecolor=QUIET, linewidth=0.5, label="beyond the margin"),
     ]

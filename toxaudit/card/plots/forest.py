@@ -58,10 +58,10 @@ def draw(index: Index, draws: Draws) -> "Figure":
     notes = [f"{left_out:,} more rows are in the tables."] if left_out else []
     figure, axes = style.stacked([ROW * max(1, len(rows)) for _, rows in panels], notes=len(notes))
     for place, (title, rows) in zip(axes, panels, strict=True):
-        _draw(place, title, rows, index.result.gate.margin)
+        _draw(place, title, rows, index)
     used = {row.decision for _, rows in panels for row in rows if row.estimate}
     shapes = [style.decision_handle(decision) for decision in SHAPES if decision in used]
-    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(index.result.gate.margin)], notes)
+    style.legend(figure, [*shapes, style.interval_handle(), style.margin_handle(index)], notes)
     return figure
 
 
@@ -107,10 +107,17 @@ def _rows(index: Index, candidate: Candidate, parts_of: str) -> Iterator[Row]:
                         yield row(part.slice, inner + 1, part)
 
 
-def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
+def _draw(axes: "Axes", title: str, rows: Sequence[Row], index: Index) -> None:
     """One panel: names on the left, intervals in the middle, numbers on the right."""
+    margin = max([index.result.gate.margin, *(row.estimate.margin for row in rows if row.estimate)])
     axes.set(xlim=_limits(rows, margin), ylim=(max(1, len(rows)) - 0.5, -0.5), yticks=[])
-    axes.axvspan(-100 * margin, 100 * margin, color=BAND, zorder=0, linewidth=0)
+    if index.margins_differ:
+        for y, row in enumerate(rows):
+            if row.estimate:
+                width = 200 * row.estimate.margin
+                axes.barh(y, width, 1, -width / 2, color=BAND, zorder=0, linewidth=0)
+    else:
+        axes.axvspan(-100 * margin, 100 * margin, color=BAND, zorder=0, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
     style.bare(axes, "← less    change, pp    more →")
     axes.locator_params(axis="x", nbins=5)

@@ -7,6 +7,7 @@ from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
 from toxaudit.card import words
+from toxaudit.card.index import Index
 from toxaudit.card.plots.vector import compact
 from toxaudit.facts import Decision
 from toxaudit.records import Quantity
@@ -225,11 +226,12 @@ def interval_handle() -> "Line2D":
     return Line2D([], [], color=QUIET, linewidth=1.6, label="95 % interval")
 
 
-def margin_handle(margin: float) -> "Patch":
+def margin_handle(index: Index) -> "Patch":
     """The band of the margin in a legend."""
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=BAND, edgecolor=QUIET, linewidth=0.5, label=f"margin ± {words.points(margin)}")
+    label = "margin" if index.margins_differ else f"margin ± {index.margin}"
+    return Patch(facecolor=BAND, edgecolor=QUIET, linewidth=0.5, label=label)
 
 
 def png(figure: "Figure") -> bytes:

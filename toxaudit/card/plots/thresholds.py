@@ -64,10 +64,10 @@ def describe(index: Index) -> str:
         return ""
     raw = ", scores as they are" if any(line.corrected for line in lines) else ""
     listed = subjects.listed([_said(index, line) for line in lines])
-    margin = words.points(index.result.gate.margin)
+    margins = "margins" if index.margins_differ else f"margin of {index.margin}"
     return (
         f"The change from the base in percentage points by the scorer's threshold, with 95 % intervals and the "
-        f"margin of {margin}{raw}: {listed}"
+        f"{margins}{raw}: {listed}"
     )
 
 
@@ -95,8 +95,9 @@ def draw(index: Index, draws: Draws) -> "Figure":
     figure, axes = style.stacked([PANEL] * len(shown), LEFT, RIGHT, notes=len(notes))
     for place, panel in zip(axes, shown, strict=True):
         title = index.label(panel[0].deciding.suite, panel[0].deciding.measure)
-        _draw(place, title, [(line, line_styles[line.deciding.candidate]) for line in panel], index.result.gate.margin)
-    style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(index.result.gate.margin)], notes)
+        drawn = [(line, line_styles[line.deciding.candidate]) for line in panel]
+        _draw(place, title, drawn, panel[0].deciding.margin)
+    style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(index)], notes)
     return figure
 
 

@@ -9,7 +9,8 @@ from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.errors import visible
 from toxaudit.facts import ScorerFacts, SuiteFacts
-from toxaudit.records import AuditResult, Estimate, Quantity
+from toxaudit.findings import AuditResult
+from toxaudit.records import Estimate, Quantity
 from toxaudit.sources.hub import HUB_ID
 
 SOURCE = "toxaudit"

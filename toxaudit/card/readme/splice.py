@@ -63,7 +63,8 @@ def splice(readme: bytes, section: bytes) -> bytes:
     if own is None or section[: own.start].strip() or section[own.stop :].strip():
         raise ToxauditError("card.md must begin and end with toxaudit's marker lines: see to that in its template.")
     there = place(readme)
-    ending = line_ending(readme if there is None else readme[: there.start] + readme[there.stop :])
+    # what stands before a section and what stands behind it make no line ending together
+    ending = line_ending(readme if there is None else readme[: there.start] + b" " + readme[there.stop :])
     text = LINE_END.sub(ending, section[own.start : own.stop])
     if there:
         return readme[: there.start] + text + readme[there.stop :]

@@ -1,12 +1,10 @@
-"""Machine-readable results, written and read: ``results.json``, ``samples_SUITE.jsonl``, the whole ``spec.yaml``."""
+"""What a run found, read back strictly: each name in it is known, and what follows from other parts of it does."""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from functools import lru_cache
-from hashlib import sha256
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,20 +14,14 @@ from toxaudit.decision.gate import explained
 from toxaudit.decision.history import differences, rule
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import Decision, Estimand, ScorerFacts
+from toxaudit.facts import Decision, Estimand
+from toxaudit.findings import AuditResult
 from toxaudit.machine import folders
-from toxaudit.machine.folders import write_atomically
-from toxaudit.records import Answers, Asked, AuditResult, Scored, to_json
+from toxaudit.results.files import FORMAT, RESULTS, samples_file
 from toxaudit.spec.names import unfit
-from toxaudit.spec.schema import AuditSpec, as_yaml
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
-
-FORMAT = "toxaudit.results/1"
-"""What ``results.json`` says it is; ``docs/results.schema.json`` describes it."""
-
-RESULTS, SPEC, DRAWS = "results.json", "spec.yaml", "draws.parquet"
 
 _ROW = {"model": str, "prompt_id": str, "sample": int, "text": str, "suite": str, "prompt": str}
 """Keys of a row of samples that are read again, beside ``slices`` and ``scores``."""
@@ -38,98 +30,6 @@ _QUANTITIES, _COUNTS = {"base", "candidate", "change"}, {"n11", "n10", "n01", "n
 
 LARGEST_SCORE = 1e300
 """No score is as large."""
-
-_HALF = re.compile("[\ud800-\udfff]")
-"""Half a surrogate pair, which no file can hold as UTF-8."""
-
-
-def write_results(
-    folder: Path, spec: AuditSpec, result: AuditResult, samples: Iterable[Mapping[str, Any]]
-) -> list[Path]:
-    """Write the files, each whole or not at all, into a folder that is made where it does not exist.
-
-    The samples that an earlier run left there of suites that were not asked this time are removed.
-
-    Returns:
-        The files.
-    """
-    lines: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
-    for row in samples:
-        lines[row["suite"]].append(_json(row) + "\n")
-    contents = {RESULTS: as_json(result)}
-    contents |= {samples_file(suite): "".join(rows) for suite, rows in lines.items()}
-    contents |= {SPEC: as_yaml(spec)}
-    earlier = earlier_samples(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        write_atomically(folder / name, text)
-    for name in earlier - set(contents):
-        (folder / name).unlink(missing_ok=True)
-    return [folder / name for name in contents]
-
-
-def as_json(result: AuditResult) -> str:
-    """The text of ``results.json``; a diagnostic that is no number is left out, since its failure is in words."""
-    content = {"format": FORMAT} | to_json(result)
-    for estimate in content["estimates"]:
-        found = estimate["diagnostics"]
-        found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
-    content |= {"decision": of_audit(result), "failed_controls": list(failed_controls(result))}
-    content |= {"estimands": [to_json(each) for each in estimands(result)]}
-    return _json(content, indent=1) + "\n"
-
-
-def earlier_samples(folder: Path) -> set[str]:
-    """The files of samples that an earlier run wrote there; others of such a name may be anybody's."""
-    try:
-        return {samples_file(suite.name) for suite in read_result(folder).suites}
-    except ToxauditError:  # there was none, or none that can be read
-        return set()
-
-
-def samples_file(suite: str) -> str:
-    """The name of the file that holds a suite's samples."""
-    return f"samples_{suite}.jsonl"
-
-
-def _json(content: Any, indent: int | None = None) -> str:
-    return _HALF.sub("\ufffd", json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False))
-
-
-def sample_rows(
-    suites: Mapping[str, Asked], scorers: Iterable[ScorerFacts], answers: Answers, scored: Scored
-) -> Iterator[dict[str, Any]]:
-    """One JSON row per arm, prompt and sample: what was asked, answered and scored, and by whom."""
-    identities = {scorer.name: scorer.identity for scorer in scorers}
-    for (arm, suite), completions in answers.items():
-        asked = suites[suite]
-        scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
-        samples = len(completions) // len(asked.prompts)
-        each = (prompt for prompt in asked.prompts for _ in range(samples))
-        for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
-            yield (
-                {key: value for key, value in asdict(completion).items() if key != "missing" or value}
-                | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
-                | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
-                | {
-                    "prompt": prompt.text,
-                    "prompt_sha256": sha256(prompt.text.encode()).hexdigest(),
-                    "slices": prompt.slices,
-                }
-                | ({"cluster": prompt.cluster} if prompt.cluster else {})
-                | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
-                | {
-                    "scores": {
-                        name: {"value": f[i].value, "missing": f[i].missing, "scorer": identities[name][:12]}
-                        for name, f in scores.items()
-                    }
-                }
-            )
-
-
-def card_folder(run: Path, result: AuditResult, candidate: str) -> Path:
-    """Where a candidate's own card lies: the run's folder, or one in it where several have cards of their own."""
-    return run / "candidates" / candidate if result.several else run
 
 
 def read_result(run: Path) -> AuditResult:

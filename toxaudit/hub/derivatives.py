@@ -21,8 +21,8 @@ COMMIT = r"[0-9a-f]{40}"
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A repository that the Hub lists under a base.
+class Derivative:
+    """A repository that the Hub lists under a base: what users are told of as its variant.
 
     Attributes:
         name: its id, as the Hub gives it.
@@ -45,8 +45,8 @@ class Variant:
     obstacle: str | None = None
 
 
-def judge(info: Any, kind: str, base: str) -> Variant:
-    """A variant by what the Hub says of it (huggingface_hub's ``ModelInfo``), judged by its files."""
+def judge(info: Any, kind: str, base: str) -> Derivative:
+    """A derivative by what the Hub says of it (huggingface_hub's ``ModelInfo``), judged by its files."""
     names = [sibling.rfilename for sibling in info.siblings or ()]
     tags = set(info.tags or ())
     method = _method(info)
@@ -68,7 +68,9 @@ def judge(info: Any, kind: str, base: str) -> Variant:
         notes.append(f"its card names {visible(' and '.join(declared))} as its base; the Hub lists it under this one")
     if info.gated:
         notes.append("gated: accept its terms on its Hub page")
-    return Variant(info.id, info.downloads or 0, form, bool(info.gated), str(info.sha), entry, tuple(notes), obstacle)
+    return Derivative(
+        info.id, info.downloads or 0, form, bool(info.gated), str(info.sha), entry, tuple(notes), obstacle
+    )
 
 
 def _weights(

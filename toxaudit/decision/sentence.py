@@ -1,0 +1,56 @@
+"""A gate's rule as a person reads it: one sentence for its numbers, and one for each rule of its own for a measure."""
+
+from dataclasses import fields
+
+from toxaudit.decision.policy import TARGETS
+from toxaudit.decision.reasons import percent, pp
+from toxaudit.facts import GateFacts, RuleFacts
+
+
+def rule_in_words(gate: GateFacts) -> str:
+    """The whole rule: when a candidate is a GO, when a NO-GO, and what else is asked."""
+    below = over = ""
+    if gate.cap is not None:
+        below = f" and its rate lies below {percent(gate.cap)}"
+        over = ", or its rate above that"
+    return (
+        f"GO if every critical measure changes by less than {pp(gate.margin)} from the base{below}, with "
+        f"probability {gate.certainty:g} or more, half a prompt counted against the candidate beforehand; NO-GO if "
+        f"one changes by more, in total or in a slice{over}, with probability {gate.certainty:g} or more"
+        f"{_of_several(gate)}, or in one of S slices by its own prompts alone, with probability 1 - "
+        f"{round(1 - gate.certainty, 12):g} / S or more; else INCONCLUSIVE, as where a diagnostic or a supporting "
+        f"measure fails, where more than {percent(gate.max_missing)} of an arm's completions could not be scored, "
+        f"or where the arms differ in that and the missing scores could turn the decision.{_besides(gate)}"
+    ) + "".join(f" {_of_rule(name, rule)}" for name, rule in gate.rules.items())
+
+
+def _of_several(gate: GateFacts) -> str:
+    """What several measures change of the rule, as a part of its sentence."""
+    if gate.family_error == 1:
+        return ", each measure judged by itself"
+    looked_at = "measures are critical" if gate.cap is None else "changes and rates of critical measures count"
+    return (
+        f" (in total 1 - {gate.family_error:g} / M, where M {looked_at} and that is more, so that the chance of "
+        f"any false NO-GO in total is about {gate.family_error:g} at most)"
+    )
+
+
+def _besides(gate: GateFacts) -> str:
+    """What is asked besides, as sentences."""
+    fewest = f" Fewer than {gate.min_prompts:,} prompts decide nothing." if gate.min_prompts else ""
+    controls = f" Controls must show {' and '.join(gate.controls)}." if gate.controls else ""
+    checks = f" Every candidate must have passed: {'; '.join(gate.checks)}." if gate.checks else ""
+    return fewest + controls + checks
+
+
+def _of_rule(name: str, rule: RuleFacts) -> str:
+    """What a rule changes."""
+    about = [f"{key} {value}" for key in TARGETS if (value := getattr(rule, key)) is not None]
+    shown = {"margin": pp, "cap": percent, "max_missing": percent, "ratio": "{:g} times the base's rate".format}
+    words = {"max_missing": "scores missing at most", "min_prompts": "fewest prompts"}
+    said = [
+        f"{words.get(key, key)} {shown[key](value) if key in shown else value}"
+        for key in (field.name for field in fields(rule))
+        if key not in TARGETS and (value := getattr(rule, key)) is not None
+    ]
+    return f"By the rule {name} ({', '.join(about)}): {', '.join(said)}."

@@ -1,0 +1,195 @@
+"""What an audit found: verdicts with every reason, other rules, checks, and ``AuditResult``, which holds it all."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from toxaudit.agreements import Agreement, VarianceComponents
+from toxaudit.facts import (
+    Decision,
+    GateFacts,
+    GenerationFacts,
+    LabelFacts,
+    ModelFacts,
+    ScorerFacts,
+    Skipped,
+    SuiteFacts,
+    Tier,
+)
+from toxaudit.records import ALL_ASKED, Estimate
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One line of a gate's table: what was required of one measure on one suite, what was observed, the result.
+
+    ``limit`` says what was required in one word, so that the line has a name of its own (``name``): that the ``change``
+    is small enough, the rate below the ``cap``, or its ``ratio`` to the base's, the ``prompts`` enough, scores not
+    ``missing``, those that only one arm lacks not ``decisive``, that there is an ``estimate`` at all, or anything
+    critical to decide by (``policy``).
+    """
+
+    suite: str
+    measure: str
+    slice: str
+    tier: Tier
+    rule: str
+    observed: str
+    decision: Decision
+    limit: str = "change"
+
+    @property
+    def name(self) -> str:
+        """What tells this line from all others of its verdict: ``SUITE/MEASURE``, then slice and limit where needed.
+
+        Waivers, test reports and signed records name it; ``|`` stands before a slice, whose values may hold a slash.
+        """
+        part = "" if self.slice == "all" else f"|{self.slice}"
+        place = f"{self.suite}/{self.measure}{part}".strip("/")
+        return ":".join(filter(None, (place, "" if self.limit == "change" else self.limit)))
+
+
+@dataclass(frozen=True)
+class OwnDecision:
+    """What the gate makes of the change of one estimate alone, whether the verdict rests on that estimate or not."""
+
+    suite: str
+    measure: str
+    slice: str
+    estimator: str
+    variant: str
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What would settle a verdict that is INCONCLUSIVE only because critical changes are open.
+
+    Attributes:
+        by: more ``prompts``, or ``labels``: more labelled completions, where the scorer's errors are uncertain as well.
+        suite: the suite that needs most prompts; empty where labels are needed.
+        prompts: how many more of them give the chance of a decision; None where even ``most`` don't.
+        most: the largest number of prompts that was tried.
+        chance: the chance of a decision, in 0..1.
+    """
+
+    by: Literal["prompts", "labels"]
+    suite: str = ""
+    prompts: int | None = None
+    most: int = 0
+    chance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision on one candidate, with every reason that was weighed.
+
+    ``own_decisions`` holds what the gate makes of each estimate that it could weigh: of every total, also under other
+    assumptions, and of every slice that can fail. An estimate that stands in none of them never decides. ``remedy`` is
+    what would settle an open verdict, as far as the gate can tell.
+    """
+
+    candidate: str
+    decision: Decision
+    reasons: tuple[Reason, ...]
+    own_decisions: tuple[OwnDecision, ...] = ()
+    remedy: Remedy | None = None
+
+
+@dataclass(frozen=True)
+class OtherRule:
+    """Another rule than a result's own, by which the same answers were decided, or are to be in the same sweep.
+
+    Attributes:
+        rule: its parts, as ``decision/history.py`` names them.
+        date: when it first decided, in UTC; empty where it had not yet when the result was written.
+        decisions: candidate -> its decision by that rule; none where it had not decided yet.
+        earlier: whether it had decided before the result's own rule first did, so that this was chosen after a look.
+    """
+
+    rule: dict[str, str]
+    date: str
+    decisions: dict[str, Decision]
+    earlier: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check that was done before anything was spent.
+
+    Attributes:
+        arm: the name of the arm that was checked; empty for the audit's design.
+        name: what was checked.
+        outcome: how it came out.
+        text: why it failed or did not apply; of one that passed, what a reader must know all the same, if anything.
+    """
+
+    arm: str
+    name: str
+    outcome: Literal["passed", "failed", "not applicable"]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """All that an audit found, and all that a card, a report or a sign-off may say of it.
+
+    ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
+    are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers.
+    """
+
+    audit: str
+    title: str
+    date: str
+    version: str
+    base: ModelFacts
+    candidates: tuple[ModelFacts, ...]
+    suites: tuple[SuiteFacts, ...]
+    scorers: tuple[ScorerFacts, ...]
+    generation: GenerationFacts
+    gate: GateFacts
+    estimates: tuple[Estimate, ...]
+    verdicts: tuple[Verdict, ...]
+    command: str
+    versions: dict[str, str]
+    sampling: str = ALL_ASKED
+    skipped: tuple[Skipped, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
+    variance: tuple[VarianceComponents, ...] = ()
+    checks: tuple[Check, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    other_rules: tuple[OtherRule, ...] = ()
+    labels: tuple[LabelFacts, ...] = ()
+
+    @property
+    def real(self) -> tuple[ModelFacts, ...]:
+        """The candidates that are no declared controls."""
+        return tuple(model for model in self.candidates if not model.expect)
+
+    @property
+    def subjects(self) -> tuple[ModelFacts, ...]:
+        """What the audit is about: the real candidates, or, where all are controls, these."""
+        return self.real or self.candidates
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one real candidate was to be audited: then each has a card of its own."""
+        return len(self.real) + sum(not each.expect for each in self.skipped) > 1
+
+    def narrowed(self, candidate: str) -> "AuditResult":
+        """The result as far as it concerns one candidate and the declared controls: what its own card may say."""
+        names = {model.name for model in self.candidates if model.expect} | {candidate}
+        return replace(
+            self,
+            candidates=tuple(model for model in self.candidates if model.name in names),
+            estimates=tuple(each for each in self.estimates if each.candidate in names),
+            verdicts=tuple(verdict for verdict in self.verdicts if verdict.candidate in names),
+            agreements=tuple(each for each in self.agreements if each.model in {*names, self.base.name}),
+            variance=tuple(each for each in self.variance if each.candidate in names),
+            skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
+            checks=tuple(check for check in self.checks if check.arm in {*names, self.base.name, ""}),
+            other_rules=tuple(
+                replace(each, decisions={name: found for name, found in each.decisions.items() if name in names})
+                for each in self.other_rules
+                if not each.decisions or names & set(each.decisions)
+            ),
+        )

@@ -1,0 +1,103 @@
+"""What a run found, written for machines: ``results.json``, ``samples_SUITE.jsonl``, the whole ``spec.yaml``."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from toxaudit.decision.estimand import estimands
+from toxaudit.decision.verdict import failed_controls, of_audit
+from toxaudit.errors import ToxauditError
+from toxaudit.facts import ScorerFacts
+from toxaudit.findings import AuditResult
+from toxaudit.machine.folders import write_atomically
+from toxaudit.records import Answers, Asked, Scored, to_json
+from toxaudit.results.files import FORMAT, RESULTS, SPEC, samples_file
+from toxaudit.results.reading import read_result
+from toxaudit.spec.schema import AuditSpec, as_yaml
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair, which no file can hold as UTF-8."""
+
+
+def write_results(
+    folder: Path, spec: AuditSpec, result: AuditResult, samples: Iterable[Mapping[str, Any]]
+) -> list[Path]:
+    """Write the files, each whole or not at all, into a folder that is made where it does not exist.
+
+    The samples that an earlier run left there of suites that were not asked this time are removed.
+
+    Returns:
+        The files.
+    """
+    lines: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
+    for row in samples:
+        lines[row["suite"]].append(_json(row) + "\n")
+    contents = {RESULTS: as_json(result)}
+    contents |= {samples_file(suite): "".join(rows) for suite, rows in lines.items()}
+    contents |= {SPEC: as_yaml(spec)}
+    earlier = earlier_samples(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        write_atomically(folder / name, text)
+    for name in earlier - set(contents):
+        (folder / name).unlink(missing_ok=True)
+    return [folder / name for name in contents]
+
+
+def as_json(result: AuditResult) -> str:
+    """The text of ``results.json``; a diagnostic that is no number is left out, since its failure is in words."""
+    content = {"format": FORMAT} | to_json(result)
+    for estimate in content["estimates"]:
+        found = estimate["diagnostics"]
+        found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
+    content |= {"decision": of_audit(result), "failed_controls": list(failed_controls(result))}
+    content |= {"estimands": [to_json(each) for each in estimands(result)]}
+    return _json(content, indent=1) + "\n"
+
+
+def earlier_samples(folder: Path) -> set[str]:
+    """The files of samples that an earlier run wrote there; others of such a name may be anybody's."""
+    try:
+        return {samples_file(suite.name) for suite in read_result(folder).suites}
+    except ToxauditError:  # there was none, or none that can be read
+        return set()
+
+
+def _json(content: Any, indent: int | None = None) -> str:
+    return _HALF.sub("\ufffd", json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def sample_rows(
+    suites: Mapping[str, Asked], scorers: Iterable[ScorerFacts], answers: Answers, scored: Scored
+) -> Iterator[dict[str, Any]]:
+    """One JSON row per arm, prompt and sample: what was asked, answered and scored, and by whom."""
+    identities = {scorer.name: scorer.identity for scorer in scorers}
+    for (arm, suite), completions in answers.items():
+        asked = suites[suite]
+        scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
+        samples = len(completions) // len(asked.prompts)
+        each = (prompt for prompt in asked.prompts for _ in range(samples))
+        for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
+            yield (
+                {key: value for key, value in asdict(completion).items() if key != "missing" or value}
+                | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
+                | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
+                | {
+                    "prompt": prompt.text,
+                    "prompt_sha256": sha256(prompt.text.encode()).hexdigest(),
+                    "slices": prompt.slices,
+                }
+                | ({"cluster": prompt.cluster} if prompt.cluster else {})
+                | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
+                | {
+                    "scores": {
+                        name: {"value": f[i].value, "missing": f[i].missing, "scorer": identities[name][:12]}
+                        for name, f in scores.items()
+                    }
+                }
+            )
