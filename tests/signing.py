@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import finished
@@ -14,6 +15,7 @@ from toxaudit.machine.folders import sha256
 from toxaudit.machine.replacement import OURS, SUMS, checksums, write_sums
 from toxaudit.pinning import lock_file
 from toxaudit.pinning.lock_file import Entry
+from toxaudit.records import digest
 from toxaudit.sources.base import pinned
 
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
@@ -39,13 +41,20 @@ def weights(folder: Path) -> Path:
 
 
 def started(folder: Path, result: AuditResult, weights: Path) -> AuditResult:
-    """A finished run with a lock and a commitment, but without a card; what was found."""
+    """A finished run of these weights with a lock and a commitment, but without a card; what was found."""
+    pins = {part: pinned(part, None, weights / part) for part in ("base", "it")}
+    base, own = pins["base"], pins["it"]
+    under = digest(base.identity, result.base.dtype, "")
+    identities = {"base": digest(under, "", "", "")}
+    identities |= {model.name: digest(under, own.identity, "", "") for model in result.real}
+    models = [replace(each, digest=identities.get(each.name, each.digest)) for each in result.candidates]
+    result = replace(result, base=replace(result.base, digest=identities["base"]), candidates=tuple(models))
     _, found = finished.consistent_run(folder, result)
-    entries = {}
-    for place in ("base.pretrained", *(f"candidates.{model.name}.peft" for model in found.real)):
-        part = "base" if place.startswith("base") else "it"
-        files = pinned(part, None, weights / part)
-        entries[place] = Entry("local", f"models/{part}", None, files.digest, files.files)
+    places = {"base.pretrained": base} | {f"candidates.{model.name}.peft": own for model in result.real}
+    entries = {
+        place: Entry("local", f"models/{each.reference}", None, each.digest, each.files)
+        for place, each in places.items()
+    }
     lock_file.write(folder, result.audit, entries, {})
     (folder / "commitment.json").write_text(json.dumps({"time": "2026-01-15T00:00:00Z"}))
     return found

@@ -1,5 +1,6 @@
 """``toxaudit signoff``: who may sign what, what an approval needs, and what people then read."""
 
+import hashlib
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import read_checked
-from toxaudit.signoff import record, shown, waiving
+from toxaudit.signoff import contents, record, shown, waiving
 from toxaudit.signoff.decision import Waiver, schema
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "decision.schema.json"
@@ -206,6 +207,20 @@ def test_a_run_that_was_edited_or_has_no_card_cant_be_signed(world, capsys):
     assert "results.json was changed" in refused(capsys, run, world.ann, "--approve")
     (run / SUMS).unlink()
     assert "Nothing tells that the card in" in refused(capsys, run, world.ann, "--approve")
+
+
+def test_a_lock_of_other_weights_than_were_loaded_cant_be_signed(world, capsys):
+    """Else a decision on a harmless model would name another one's weights."""
+    run = world.run()
+    file = run / "lock.json"
+    content = json.loads(file.read_text())
+    other = hashlib.sha256(b"rude").hexdigest()
+    files = {"adapter.safetensors": other}
+    content["references"]["candidates.benign.peft"] |= {"files": files, "digest": contents.root(files)}
+    file.write_text(json.dumps(content))
+    signing.listed_again(run)
+    said = refused(capsys, run, world.ann, "--approve")
+    assert said.startswith("lock.json names other weights of 'benign' than were loaded, by the digest in results.json")
 
 
 @pytest.mark.thorough

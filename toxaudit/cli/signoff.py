@@ -146,8 +146,12 @@ def _passphrase(given: dict[str, Any], prompt: str, again: bool = False) -> byte
         return data
     if not sys.stdin or not sys.stdin.isatty():
         return None
-    told = getpass.getpass(prompt)
-    if again and told and getpass.getpass("The same again: ") != told:
+    try:
+        told = getpass.getpass(prompt)
+        same = not again or not told or getpass.getpass("The same again: ") == told
+    except EOFError as error:
+        raise ToxauditError("No passphrase was told: nothing was done.") from error
+    if not same:
         raise ToxauditError("The two passphrases differ: nothing was made.")
     return told.encode() or None
 

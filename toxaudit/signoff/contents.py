@@ -19,7 +19,7 @@ from toxaudit.pinning import lock_file
 from toxaudit.pinning.lock_file import LOCK, Entry
 from toxaudit.results.files import RESULTS
 from toxaudit.results.writing import as_json
-from toxaudit.signoff import shown
+from toxaudit.signoff import loaded, shown
 from toxaudit.signoff.decision import Change, Judged, Needed, ReleaseDecision, Rule, Weights, digest, moment
 from toxaudit.signoff.waiving import named
 
@@ -93,7 +93,7 @@ def of_run(
         verdicts=tuple(_judged(own, verdict) for verdict in own.verdicts),
         not_audited=tuple(each.name for each in own.skipped),
         estimates=_changes(own),
-        weights=weights(run / LOCK, candidates),
+        weights=weights(run / LOCK, result, candidates),
         files=files(run),
         published={name: {file: digest(data) for file, data in published(result, name).items()} for name in candidates},
     )
@@ -122,12 +122,17 @@ def published(result: AuditResult, candidate: str) -> dict[str, bytes]:
     return {RESULTS: as_json(own).encode(), cyclonedx.BOM: bom.encode()}
 
 
-def weights(file: Path, candidates: Sequence[str]) -> dict[str, Weights]:
-    """What a lock says was loaded of the base and these candidates; nothing of what a server answered for."""
+def weights(file: Path, result: AuditResult, candidates: Sequence[str]) -> dict[str, Weights]:
+    """What a lock says was loaded of the base and these candidates; nothing of what a server answered for.
+
+    Raises:
+        ToxauditError: if the lock can't be read, or is not of what the results say was loaded.
+    """
     if not file.is_file():
         return {}
-    found = {}
-    for key, entry in lock_file.read(str(file)).references.items():
+    found, references = {}, lock_file.read(str(file)).references
+    loaded.require(result, references)
+    for key, entry in references.items():
         match = _WEIGHTS.fullmatch(key)
         if match and entry.files and match["candidate"] in (None, *candidates):
             found[key] = Weights(entry.reference, entry.revision, _root(key, entry), dict(entry.files))

@@ -11,8 +11,11 @@ from toxaudit.recomputation import read_checked
 from toxaudit.results.files import RESULTS
 from toxaudit.signoff import block, contents, keys, record, shown, waiving
 from toxaudit.signoff.contents import COMMITMENT, Choice
-from toxaudit.signoff.decision import DECISION, EARLIER, SHOWN_CHARACTERS, ReleaseDecision, Weights, digest
+from toxaudit.signoff.decision import DECISION, EARLIER, ENVELOPES, SHOWN_CHARACTERS, ReleaseDecision, Weights, digest
 from toxaudit.signoff.record import Record
+
+ENDING = ENVELOPES.removeprefix("decision")
+"""How the names of files of signatures end."""
 
 UNKNOWN = "UNSIGNED/UNKNOWN KEY: this shows consistency, not origin"
 
@@ -84,6 +87,8 @@ def of_file(file: Path, asked: Asked) -> Iterator[Finding]:
         ToxauditError: if there is no such file, or a key can't be read.
     """
     trusted = Trusted.of(asked)
+    if file.name.endswith(ENDING):
+        file = file.with_name(f"{file.name.removesuffix(ENDING)}.json")
     try:
         found = record.read(file)
     except ToxauditError as error:
@@ -144,19 +149,18 @@ def of_record(found: Record, trusted: Trusted, asked: Asked) -> Iterator[Finding
 
 def _left_open(told: ReleaseDecision) -> str:
     """An open rule that an approval does not waive, as the record itself tells; a run tells more."""
-    waived = {each.rule for each in told.waivers}
+    found = []
     for judged in told.verdicts:
         if judged.expect is not None and judged.decision != judged.expect:
-            names = [waiving.named(judged.candidate, waiving.CONTROL)]
+            found.append(waiving.named(judged.candidate, waiving.CONTROL))
         elif judged.expect is None and judged.decision != "GO":
             names = [each.name for each in judged.rules if _is_open(each.tier, each.decision)]
-            names = names or [waiving.named(judged.candidate, waiving.VERDICT)]
-        else:
-            names = []
-        if left := [name for name in names if name not in waived]:
-            return left[0]
-    missed = [waiving.named(name, waiving.NOT_AUDITED) for name in told.not_audited]
-    return next((name for name in missed if name not in waived), "")
+            found += names or [waiving.named(judged.candidate, waiving.VERDICT)]
+    found += [waiving.named(name, waiving.NOT_AUDITED) for name in told.not_audited]
+    if told.decision != "GO" and not found:
+        found = [waiving.AUDIT]
+    waived = {each.rule for each in told.waivers}
+    return next((name for name in found if name not in waived), "")
 
 
 def _is_open(tier: str, decision: str) -> bool:
@@ -234,7 +238,7 @@ def of_weights(told: Mapping[str, Weights], folder: Path | None) -> Iterator[Fin
         ToxauditError: if there is no such folder.
     """
     if not told:
-        yield Finding("weights", None, "the record names none, for nobody saw them as files")
+        yield Finding("weights", None, "the record names no files of weights")
         return
     for key, each in told.items():
         if each.digest not in (contents.root(each.files), *([*each.files.values()] if len(each.files) == 1 else [])):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from toxaudit.decision.verdict import failed_controls
+from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.findings import AuditResult, Reason, Verdict
 from toxaudit.signoff.decision import Waiver
@@ -15,6 +15,10 @@ NOT_AUDITED = "not audited"
 
 VERDICT = "verdict"
 """What is open where none of its lines explains a verdict."""
+
+
+AUDIT = "audit/verdict"
+"""What is open where nothing else explains why an audit is no GO."""
 
 
 def named(candidate: str, rule: str) -> str:
@@ -31,7 +35,8 @@ def lines(result: AuditResult, candidates: Sequence[str]) -> dict[str, bool]:
             found |= _of(verdict)
     failed = failed_controls(result)
     found |= {named(each.name, CONTROL): each.name in failed for each in result.candidates if each.expect}
-    return found | {named(each.name, NOT_AUDITED): True for each in result.skipped}
+    found |= {named(each.name, NOT_AUDITED): True for each in result.skipped}
+    return found if any(found.values()) or of_audit(result) == "GO" else found | {AUDIT: True}
 
 
 def _of(verdict: Verdict) -> dict[str, bool]:

@@ -1,0 +1,39 @@
+"""A whole audit, from weights to a signed decision: what was audited is what is signed, and another adapter is not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import signing
+import workspace
+
+from toxaudit.cli.main import main
+
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+
+
+def test_a_whole_audit_is_signed_and_checked_with_its_weights(tmp_path, monkeypatch, capsys):
+    workspace.make(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    assert main(["audit=tiny"]) == 0
+    run, ann = Path("runs/tiny"), signing.key(Path())
+    signing.signed(run, ann, "--approve")
+    assert signing.verified(run, ann, words=["--weights", "models"]) == 0
+    again = Path(shutil.copytree("models", "others"))
+    adapter = again / "adapter" / "adapter_model.safetensors"
+    adapter.write_bytes(adapter.read_bytes()[:-1] + b"\x07")
+    capsys.readouterr()
+    assert signing.verified(run, ann, words=["--weights", "others"]) == 1
+    assert "FAILED  weights of candidates.tuned: adapter_model.safetensors" in capsys.readouterr().out
+    assert main(["card", str(run)]) == 0
+    assert signing.verified(run, ann) == 0
+    assert main(["audit=tiny", "gate.margin=0.3"]) in (0, 1, 2)  # replaces the run, and not the decision
+    assert json.loads((run / "decision.json").read_text())["policy"]["margin"] == 0.2
+    assert b"signoff-begin" not in (run / "card.md").read_bytes()
+    capsys.readouterr()
+    assert signing.verified(run, ann) == 1
+    assert "FAILED  files: results.json is not the file that was signed" in capsys.readouterr().out
+    signing.signed(run, ann, "--reject")
+    assert len(list((run / "decisions").iterdir())) == 2
