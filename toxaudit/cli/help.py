@@ -36,6 +36,7 @@ Overrides are Hydra's, the same for every command:
   -m generation.temperature=0,0.7      run once for each value, into multirun/NAME/TIME/0, 1, ...
 
 Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
+Those of verdicts can be others: --exit-codes no-go=10,inconclusive=0, or TOXAUDIT_EXIT_CODES.
 Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).
 """
 
