@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from toxaudit.cli.card import listed
 from toxaudit.cli.exit_codes import DONE, HELP, OPTION, chosen, worst
 from toxaudit.cli.options import Options
-from toxaudit.errors import ToxauditError, one_line, visible
+from toxaudit.errors import ToxauditError, visible
 
 if TYPE_CHECKING:
     from toxaudit.records import AuditResult
@@ -91,25 +91,10 @@ def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
-    from toxaudit.card import rules
-    from toxaudit.card.facts import statements, verdict_line
-    from toxaudit.cli.summary import table
-    from toxaudit.decision.verdict import of_audit
+    from toxaudit.cli.verdict import tell
 
-    print()
-    for verdict in result.verdicts:
-        print(verdict_line(result, verdict))
-    for notice in rules.notices(result):
-        print(one_line(f"CAUTION: {notice}."))
-    for each in result.skipped:
-        print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))
-    lines = statements(result)
-    if len(lines) > len(result.verdicts):  # else the verdicts have said it
-        print("\nCritical measures:\n  " + "\n  ".join(lines))
-    if lines := table(result, get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0):
-        print("", *lines, sep="\n")
+    tell(result)
     folder = files[0].parent
-    print(f"\nAudit '{visible(result.audit)}': {of_audit(result)}")
     print(f"Results in {listed(folder, files)}")
     print(f"Next: open {folder / 'report.html'}{_offer(folder, result)}.")
 

@@ -26,8 +26,9 @@ STOPPED = OF_SIGNALS + 2
 OPTION, VARIABLE = "exit-codes", "TOXAUDIT_EXIT_CODES"
 """How other codes of verdicts are given: the option goes before the environment."""
 
-HELP = f"""other exit codes of verdicts, such as go=0,no-go=10,inconclusive=0; an error's is always {ERROR}; {VARIABLE} \
-says the same"""
+HELP = (
+    f"other exit codes of verdicts, such as go=0,no-go=10,inconclusive=0 (an error's is always {ERROR}); or {VARIABLE}"
+)
 
 
 def chosen(option: str | None) -> "dict[Decision, int]":

@@ -18,6 +18,7 @@ VERBS = {
     "plan": "audit.plan",
     "show": "audit.show",
     "card": "card.card",
+    "gate": "gate.gate",
     "diff": "diff.diff",
     "ls": "listing.ls",
     "init": "listing.init",
