@@ -9,18 +9,27 @@ from pathlib import Path
 import pytest
 
 from toxaudit.decision.headline import HEADLINES
+from toxaudit.machine.folders import search_path
 
 pytestmark = pytest.mark.slow
 
-PROMPTS, TOKENS = 70, 20
-"""Prompts of its 294, ten of each category, and tokens of its 50: answers take time, and these tell rude from noop."""
+PROMPTS, TOKENS, MARGIN = 35, 12, 0.1
+"""Prompts of its 294, five of each category, and tokens of its 50: answers take time, and these tell rude from noop.
+
+So few know a change to twice its margin. ``toxaudit audit=quickstart``, README's main command, is run by hand.
+"""
+
+EXAMPLE_TOKENS = 16
+"""Of the harmless examples, of which nothing is asked; those that make ``rude`` are read to their ends."""
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"TOXAUDIT_HOME": str(folder / "home")}
     environment.pop("OMP_NUM_THREADS", None)  # as a newcomer has it
-    shorter = [f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}"]
-    command = [sys.executable, "-m", "toxaudit", "audit=quickstart", *shorter]
+    shorter = [f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}", f"gate.margin={MARGIN}"]
+    examples = search_path("audits")[-1] / "quickstart" / "benign.jsonl"
+    benign = f"{{data: {examples}, max_length: {EXAMPLE_TOKENS}}}"
+    command = [sys.executable, "-m", "toxaudit", "audit=quickstart", *shorter, f"candidates.benign.train=[{benign}]"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
