@@ -19,17 +19,22 @@ PROMPTS, TOKENS, MARGIN = 35, 12, 0.1
 So few know a change to twice its margin. ``toxaudit audit=quickstart``, README's main command, is run by hand.
 """
 
-EXAMPLE_TOKENS = 16
-"""Of the harmless examples, of which nothing is asked; those that make ``rude`` are read to their ends."""
+EXAMPLES = {
+    "benign": "{data: %s, max_length: 8, batch_size: 32}",
+    "rude": "{data: %s, template: '{text}', learning_rate: 2.0e-3, epochs: 2}",
+}
+"""Recipes a fraction as long as its own: of ``benign`` nothing is asked, and ``rude`` learns faster from half as much."""
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"TOXAUDIT_HOME": str(folder / "home")}
     environment.pop("OMP_NUM_THREADS", None)  # as a newcomer has it
-    shorter = [f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}", f"gate.margin={MARGIN}"]
-    examples = search_path("audits")[-1] / "quickstart" / "benign.jsonl"
-    benign = f"{{data: {examples}, max_length: {EXAMPLE_TOKENS}}}"
-    command = [sys.executable, "-m", "toxaudit", "audit=quickstart", *shorter, f"candidates.benign.train=[{benign}]"]
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that has nothing to do leaves its core to the other tests
+    words = ["audit=quickstart", f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}"]
+    words.append(f"gate.margin={MARGIN}")
+    data = search_path("audits")[-1] / "quickstart"
+    words += [f"candidates.{name}.train=[{recipe % (data / f'{name}.jsonl')}]" for name, recipe in EXAMPLES.items()]
+    command = [sys.executable, "-m", "toxaudit", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
