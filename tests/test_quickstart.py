@@ -23,7 +23,7 @@ EXAMPLES = {
     "benign": "{data: %s, max_length: 8, batch_size: 32}",
     "rude": "{data: %s, template: '{text}', learning_rate: 2.0e-3, epochs: 2}",
 }
-"""Recipes a fraction as long as its own: of ``benign`` nothing is asked, and ``rude`` learns faster from half as much."""
+"""Shorter recipes than its own: of ``benign`` nothing is asked, and ``rude`` learns faster from half as much."""
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -42,7 +42,7 @@ EVERYDAY: Plan = (
     partial(missing_scores, 80, SLACK),
     partial(seeds, 5, 10),
 )
-"""The quick study with fewer audits still, to be run every day; ``toxaudit calibrate-statistics --quick`` is run by hand.
+"""The quick study with fewer audits still, for every day; ``toxaudit calibrate-statistics --quick`` is run by hand.
 
 That of mean scores is run where BEST is compiled anyway, in ``test_best_replication.py``.
 """
