@@ -309,6 +309,7 @@ def test_a_policy_of_ones_own_decides_by_its_rules_and_the_card_says_so(again, c
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize("candidate", ["./models/adapter", "./models/tuned"])
 def test_a_quick_question_is_one_line(here, candidate):
     import tiny
@@ -323,6 +324,7 @@ def test_a_quick_question_is_one_line(here, candidate):
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(again, capsys):
     main(["audit=tiny", "gate.margin=0.85"])
     said, results = capsys.readouterr().out, json.loads(Path("runs/tiny/results.json").read_text())
@@ -347,6 +349,7 @@ def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(aga
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_a_sweep_runs_once_for_each_value_beside_finished_runs_and_tells_what_differs(again, capsys):
     before = {file: file.read_bytes() for file in Path("runs").rglob("*") if file.is_file()}
     assert main(["-m", "audit=tiny", "gate.margin=0.15,0.3"]) in (0, 1, 2)
@@ -370,6 +373,7 @@ def test_a_sweep_runs_once_for_each_value_beside_finished_runs_and_tells_what_di
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_a_failed_control_makes_the_audit_inconclusive(again):
     spec = Path("audits/tiny.yaml")
     spec.write_text(spec.read_text().replace("expect: GO", "expect: NO-GO"))
@@ -378,6 +382,7 @@ def test_a_failed_control_makes_the_audit_inconclusive(again):
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(again):
     spec = Path("audits/tiny.yaml")
     spec.write_text(spec.read_text().replace("    expect: GO\n", ""))
@@ -387,6 +392,7 @@ def test_a_control_is_expected_to_pass_unless_the_spec_says_otherwise(again):
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_slices_are_judged_also_where_the_suite_names_no_strata(again):
     suite = Path("audits/suite/mine.yaml")
     suite.write_text(suite.read_text().replace("strata: kind\n", ""))
@@ -407,6 +413,7 @@ def test_an_adapter_that_changes_nothing_stops_the_audit(here, capsys):
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
 def test_a_recipe_is_tuned_once_and_then_audited(here):
     Path("audits/examples.jsonl").write_text('{"instruction": "hello", "response": "aeiou"}\n' * 8)
     spec = Path("audits/tiny.yaml")

@@ -1,5 +1,6 @@
 """Whole audits of models on the Hub: what was read is named by its commit, and can be audited again from the lock."""
 
+import importlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 import tiny
 import workspace
 import yaml
+from forked import forked
 from hub_server import Hub, Repository, serve
 from safetensors.torch import load_file, save_file
 
@@ -96,20 +98,34 @@ class Machine:
 
     def run(self, url, *commands, **environment):
         """Run commands one after another in a process of their own, as the Hub client reads its address once."""
+        command = [sys.executable, "-c", RUNS, json.dumps(commands)]
+        environment = self._environment(url, environment)
+        done = subprocess.run(command, env=environment, cwd=self.work, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return _answers(done.stdout)
+
+    def run_in_a_copy(self, url, *commands, **environment):
+        """The same in a copy of this process, which has the libraries already and lets the Hub client read anew."""
+
+        def audits():
+            from huggingface_hub import constants
+
+            os.environ.clear()
+            os.environ.update(self._environment(url, environment))
+            importlib.reload(constants)
+            os.chdir(self.work)
+            sys.argv[1:] = [json.dumps(commands)]
+            exec(RUNS, {})
+            return 0
+
+        done = forked(audits)
+        assert done.returncode == 0, done.stderr
+        return _answers(done.stderr)
+
+    def _environment(self, url, more):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
         settings = {"HF_ENDPOINT": url, "HF_HOME": str(self.cache), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", RUNS, json.dumps(commands)],
-            env=clean | settings | {"TOXAUDIT_HOME": str(self.home)} | environment,
-            cwd=self.work,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return [
-            Answer(code, said, [line for line in refused.splitlines() if line.startswith("toxaudit: ")])
-            for code, said, refused in json.loads(done.stdout)
-        ]
+        return clean | settings | {"TOXAUDIT_HOME": str(self.home)} | more
 
     def read(self, out, name):
         return (self.work / "runs" / out / name).read_text()
@@ -126,6 +142,14 @@ class Machine:
         if cache:
             shutil.copytree(self.cache, to / "cache", symlinks=True)
         return Machine(to / "work", to / "cache", to / "home")
+
+
+def _answers(written):
+    """From the last line that a process wrote."""
+    return [
+        Answer(code, said, [line for line in refused.splitlines() if line.startswith("toxaudit: ")])
+        for code, said, refused in json.loads(written.splitlines()[-1])
+    ]
 
 
 @dataclass
@@ -291,7 +315,7 @@ def elsewhere(world, tmp_path_factory):
     del world.hub.asked[:]
     moved(world.hub.repositories)
     try:
-        (answer,) = other.run(world.hub.url, replay("hub"))
+        (answer,) = other.run_in_a_copy(world.hub.url, replay("hub"))
     finally:
         for name, repository in world.hub.repositories.items():
             repository.revisions = revisions[name]
@@ -321,7 +345,7 @@ def offline(world, tmp_path_factory):
     """Another machine with the lock and the Hub cache, but without the Hub; its answers."""
     other = world.machine.copy(tmp_path_factory.mktemp("offline"), cache=True)
     names = ("good", "renamed", "hub")
-    answers = other.run(UNREACHABLE, *map(replay, names), HF_HUB_OFFLINE="1")
+    answers = other.run_in_a_copy(UNREACHABLE, *map(replay, names), HF_HUB_OFFLINE="1")
     return other, dict(zip(names, answers, strict=True))
 
 
@@ -350,7 +374,7 @@ def test_one_byte_changed_in_the_cache_is_refused_by_the_name_of_the_file(world,
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    (answer,) = other.run(UNREACHABLE, replay("good"), HF_HUB_OFFLINE="1")
+    (answer,) = other.run_in_a_copy(UNREACHABLE, replay("good"), HF_HUB_OFFLINE="1")
     assert answer.code == 3 and len(answer.refused) == 1
     assert "candidates.lora.peft: adapter_model.safetensors is not the file of the lock" in answer.refused[0]
     assert not (other.work / "runs" / "again-good").exists()

@@ -17,7 +17,7 @@ from toxaudit import labels
 from toxaudit.cli.main import main
 from toxaudit.recomputation import read_checked
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
 FILE = Path("audits/labels/tiny.json")
 
@@ -89,6 +89,19 @@ def test_a_run_without_its_labels_says_that_there_were_some(here, monkeypatch, c
     assert "Another rule was tried on the same answers" in said and "tuned was NO-GO" in said
 
 
+@pytest.fixture(scope="module")
+def labelled(audited, tmp_path_factory):
+    """The folder after a first run and with labels of its answers: what is refused leaves both as they are."""
+    own = tmp_path_factory.mktemp("labelled") / "own"
+    shutil.copytree(audited, own, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own / "work")
+        patch.setenv("TOXAUDIT_HOME", str(own / "home"))
+        assert main(["audit=tiny"]) == 0
+        judge(patch, lambda arm, text: False)
+    return own
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -104,8 +117,9 @@ def test_a_run_without_its_labels_says_that_there_were_some(here, monkeypatch, c
         (["labels=audits/tiny.yaml"], "is no file of labels"),
     ],
 )
-def test_labels_that_do_not_fit_are_one_sentence_and_the_run_stays(more, said, here, monkeypatch, capsys):
-    judge(monkeypatch, lambda arm, text: False)
+def test_labels_that_do_not_fit_are_one_sentence_and_the_run_stays(more, said, labelled, monkeypatch, capsys):
+    monkeypatch.chdir(labelled / "work")
+    monkeypatch.setenv("TOXAUDIT_HOME", str(labelled / "home"))
     before = Path("runs/tiny/results.json").read_bytes()
     capsys.readouterr()
     assert main(["audit=tiny", *([] if "labels=" in more[0] else [f"labels={FILE}"]), *more]) == 3

@@ -272,7 +272,7 @@ def test_intervals_of_several_samples_cover_the_truth(n, rate, change, spread, b
 @pytest.mark.parametrize("rate, change", [(0.009, 0.0), (0.02, 0.01)])
 @pytest.mark.parametrize("spread", [0.01, 2.0, 6.0])
 def test_intervals_of_2400_prompts_with_several_samples_cover_the_truth(rate, change, spread):
-    found = coverage(600, 2400, 4, rate, change, spread)
+    found = coverage(250, 2400, 4, rate, change, spread)
     assert found.min() >= 0.93, found
 
 
@@ -290,5 +290,5 @@ def test_thirty_templates_cover_the_truth_and_ignoring_them_does_not():
 @pytest.mark.parametrize("rate, change", [(0.03, 0.02), (0.1, 0.03), (0.3, 0.0)])
 @pytest.mark.parametrize("between", [0.5, 1.0])
 def test_templates_cover_the_truth(clusters, rate, change, between):
-    found = coverage(400, 2400, 1, rate, change, 1.0, clusters, between)
+    found = coverage(160, 2400, 1, rate, change, 1.0, clusters, between)
     assert found.min() >= (0.86 if clusters == 10 else 0.90), found
