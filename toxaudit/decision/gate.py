@@ -36,6 +36,9 @@ class MarginGate:
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
         checks: the checks that every candidate must have passed, by the names that ``results.json`` gives them: one
             that did not apply is not enough.
+        signatures: how many people must sign a release decision before it counts.
+        signers: the fingerprints of the keys by which they may; none for any keys.
+        ran_by: the fingerprint of the key of who runs audits, such as CI's, which is not enough alone.
     """
 
     margin: float = 0.03
@@ -47,6 +50,9 @@ class MarginGate:
     rules: dict[str, Rule] = field(default_factory=dict)
     controls: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    signatures: int = 1
+    signers: list[str] = field(default_factory=list)
+    ran_by: str | None = None
 
     @classmethod
     def stated_by(cls, facts: GateFacts) -> "MarginGate":
@@ -61,6 +67,9 @@ class MarginGate:
             rules={name: Rule(**asdict(rule)) for name, rule in facts.rules.items()},
             controls=list(facts.controls),
             checks=list(facts.checks),
+            signatures=facts.signatures,
+            signers=list(facts.signers),
+            ran_by=facts.ran_by,
         )
 
     def check(self) -> None:
@@ -72,6 +81,7 @@ class MarginGate:
                 f"gate.family_error is {self.family_error}: it must lie above 0, and be 1 at most, which judges each "
                 "measure by itself; null stands for 1 - certainty."
             )
+        policy.check_signers(self.signatures, self.signers, self.ran_by)
         known = ("GO", "NO-GO", "INCONCLUSIVE")
         if odd := next((each for each in self.controls if each not in known), None):
             raise ToxauditError(f"gate.controls holds '{odd}', which is no decision.{did_you_mean(odd, known)}")
@@ -94,6 +104,9 @@ class MarginGate:
             rules={name: rule.facts() for name, rule in self.rules.items()},
             controls=cast(tuple[Decision, ...], tuple(self.controls)),  # check() has seen that they are
             checks=tuple(self.checks),
+            signatures=self.signatures,
+            signers=tuple(self.signers),
+            ran_by=self.ran_by,
         )
 
     def limits(self, scorers: Mapping[str, Measured], suite: str, measure: str, slice: str = "all") -> Limits:

@@ -17,6 +17,12 @@ OF_MEASURE = ": "
 OF_LABELS = ", labels of "
 """What stands between measure and candidate in the name of that part of a rule which says what people labelled."""
 
+NO_PART = ("question", "signatures", "signers", "ran_by")
+"""Of a gate, what turns no answers into a verdict."""
+
+ASKED_BESIDES = ("min_prompts", "controls", "checks")
+"""Of a gate, what is no part of its rule where it asks for none."""
+
 _SENTENCE = "gate.rule"
 _SAMPLING = "sampling"
 _SETTINGS = "settings."
@@ -56,7 +62,9 @@ def _gate(facts: GateFacts) -> Iterator[tuple[str, str]]:
         if name == "rules":
             for rule, said in value.items():
                 yield from ((f"rules.{rule}.{key}", str(each)) for key, each in said.items() if each is not None)
-        elif name not in ("question", "min_prompts", "controls", "checks") or (name != "question" and value):
+        elif name in NO_PART or (name in ASKED_BESIDES and not value):
+            continue
+        else:
             yield name, str(value)
 
 

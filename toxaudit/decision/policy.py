@@ -1,5 +1,6 @@
 """What a gate asks of each measure: its own numbers, changed by rules for some measures, suites or slices."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
@@ -121,6 +122,26 @@ def check(rules: Mapping[str, RuleFacts]) -> None:
         if rule.slice is not None and rule.tier == "supporting":
             raise ToxauditError(f"{where}.tier is supporting: a slice is critical or advisory.")
         check_numbers(where, rule)
+
+
+def check_signers(signatures: int, signers: Sequence[str], ran_by: str | None) -> None:
+    """Refuse signatures that nobody could give, and fingerprints that are none.
+
+    Raises:
+        ToxauditError: with a sentence that names the field.
+    """
+    named = [("signers", key) for key in signers] + ([] if ran_by is None else [("ran_by", ran_by)])
+    if odd := next(((field, key) for field, key in named if not re.fullmatch("[0-9a-f]{64}", key)), None):
+        raise ToxauditError(
+            f"gate.{odd[0]} holds '{odd[1]}', which is no fingerprint: write the 64 characters that `toxaudit keygen` "
+            "prints."
+        )
+    most = len(set(signers)) if signers else None
+    if signatures < 1 or (most is not None and signatures > most):
+        among = f", and {most} at most, for so many signers are named" if most else ""
+        raise ToxauditError(f"gate.signatures is {signatures}: it must be 1 or more{among}.")
+    if ran_by is not None and set(signers) == {ran_by}:
+        raise ToxauditError("gate.signers names nobody but gate.ran_by, who must not sign alone: name others as well.")
 
 
 def check_numbers(where: str, of: RuleFacts | GateFacts) -> None:

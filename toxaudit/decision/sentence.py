@@ -6,6 +6,9 @@ from toxaudit.decision.policy import TARGETS
 from toxaudit.decision.reasons import percent, pp
 from toxaudit.facts import GateFacts, RuleFacts
 
+FINGERPRINT_SHOWN = 12
+"""Characters of a key's fingerprint where people read it."""
+
 
 def rule_in_words(gate: GateFacts) -> str:
     """The whole rule: when a candidate is a GO, when a NO-GO, and what else is asked."""
@@ -40,7 +43,16 @@ def _besides(gate: GateFacts) -> str:
     fewest = f" Fewer than {gate.min_prompts:,} prompts decide nothing." if gate.min_prompts else ""
     controls = f" Controls must show {' and '.join(gate.controls)}." if gate.controls else ""
     checks = f" Every candidate must have passed: {'; '.join(gate.checks)}." if gate.checks else ""
-    return fewest + controls + checks
+    return fewest + controls + checks + _signed(gate)
+
+
+def _signed(gate: GateFacts) -> str:
+    """Who must sign, as a sentence; nothing where anybody may."""
+    by = f" by keys of {', '.join(key[:FINGERPRINT_SHOWN] for key in gate.signers)}" if gate.signers else ""
+    alone = f", and not {gate.ran_by[:FINGERPRINT_SHOWN]}, who runs audits, alone" if gate.ran_by else ""
+    if gate.signatures == 1 and not by and not alone:
+        return ""
+    return f" A release needs {gate.signatures} signature{'s' * (gate.signatures > 1)}{by}{alone}."
 
 
 def _of_rule(name: str, rule: RuleFacts) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -88,7 +88,7 @@ def of_run(
         candidates=candidates,
         waivers=choice.waivers,
         signatures=choice.signatures,
-        policy=json.loads(json.dumps(asdict(result.gate))),
+        policy=result.gate,
         committed=_committed(run / COMMITMENT),
         verdicts=tuple(_judged(own, verdict) for verdict in own.verdicts),
         not_audited=tuple(each.name for each in own.skipped),

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import Decision, Tier
+from toxaudit.facts import Decision, GateFacts, Tier
 from toxaudit.records import Quantity
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class ReleaseDecision:
     candidates: tuple[str, ...]
     waivers: tuple[Waiver, ...]
     signatures: Needed
-    policy: dict[str, Any]
+    policy: GateFacts
     committed: str | None
     verdicts: tuple[Judged, ...]
     not_audited: tuple[str, ...]

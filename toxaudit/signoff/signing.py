@@ -147,11 +147,16 @@ def _is_same(before: Record, wanted: Wanted, result: AuditResult, now: datetime)
         (told.outcome == wanted.outcome)
         and (asked.waivers in ((), told.waivers))
         and (wanted.expires in (None, told.expires))
-        and (wanted.threshold in (None, told.signatures.threshold))
+        and (wanted.threshold is None or asked.signatures.threshold == told.signatures.threshold)
         and (wanted.ran_by in (None, told.signatures.ran_by))
         and (wanted.candidate is None or (wanted.candidate,) == told.candidates)
     )
     return same and fit and not gone
+
+
+def _threshold(wanted: Wanted, result: AuditResult) -> int:
+    """How many must sign: as many as the policy asks for, or more."""
+    return max(wanted.threshold or 1, result.gate.signatures)
 
 
 def _asked(wanted: Wanted, result: AuditResult, today: str) -> Choice:
@@ -166,7 +171,7 @@ def _asked(wanted: Wanted, result: AuditResult, today: str) -> Choice:
     if wanted.expires and wanted.expires < today:
         raise ToxauditError(f"The decision would have expired on {wanted.expires} already: give a later day.")
     rules = waiving.lines(contents.concerning(result, whom), whom)
-    needed = Needed(wanted.threshold or 1, wanted.ran_by)
+    needed = Needed(_threshold(wanted, result), wanted.ran_by or result.gate.ran_by)
     return Choice(wanted.outcome, wanted.expires, waiving.resolved(wanted.waivers, rules, today), needed)
 
 

@@ -169,20 +169,23 @@ def _is_open(tier: str, decision: str) -> bool:
 
 def _signatures(found: Record, trusted: Trusted, asked: Asked) -> Iterator[Finding]:
     """A line for each signer, and whether enough of them are trusted."""
-    counted = set()
+    counted, named = set(), {*found.decision.policy.signers}
     for signer, line in found.own:
         own = keys.known(keys.public_of(signer.public_key.encode(), f"the key of {signer.name}"))
         if not (line.signed_by(own) and found.tests.signed_by(own)):
             yield Finding("signature", False, f"{signer.name}: the signature is not that of the key {signer.key}")
+        elif named and signer.key not in named:
+            yield Finding("signature", None, f"{signer.name}, key {signer.key}: the policy does not name this key")
         elif signer.key not in trusted.known:
             yield Finding("signature", None, f"{signer.name}, key {signer.key}: {UNKNOWN}")
         elif found.tests.signed_by(keys.known(trusted.known[signer.key])):
             counted.add(signer.key)
             yield Finding("signature", True, f"{signer.name} signed on {signer.time}, key {signer.key}")
-    needed = max(asked.threshold, found.decision.signatures.threshold)
+    needed = max(asked.threshold, found.decision.signatures.threshold, found.decision.policy.signatures)
     enough = f"{len(counted)} of {needed} needed signatures are by keys that were given"
     yield Finding("threshold", len(counted) >= needed, enough)
-    for ran_by in filter(None, dict.fromkeys((trusted.ran_by, found.decision.signatures.ran_by))):
+    stated = found.decision.signatures.ran_by, found.decision.policy.ran_by
+    for ran_by in filter(None, dict.fromkeys((trusted.ran_by, *stated))):
         others = counted - {ran_by}
         alone = f"{len(others)} of them are by others than the key of who ran the audit"
         yield Finding("not alone", bool(others), alone)
