@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from signing import ANN, BOB
 
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
+from toxaudit.findings import OtherRule
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import read_checked
 from toxaudit.signoff import contents, record, shown, waiving
@@ -173,6 +175,16 @@ def test_something_is_open_wherever_the_audit_is_no_go(name):
     result = HARDER[name]
     rules = waiving.lines(result, [model.name for model in result.subjects])
     assert any(rules.values()) == (of_audit(result) != "GO")
+
+
+def test_a_rule_that_came_first_and_was_no_go_is_open():
+    """Whoever chose a laxer rule after a look says why, or can't release by it."""
+    first = OtherRule({"margin": "0.01"}, "2026-01-01", {"benign": "NO-GO"}, earlier=True)
+    for other, is_open in ((first, True), (replace(first, earlier=False), False)):
+        rules = waiving.lines(replace(HARDER["go"], other_rules=(other,)), ["benign"])
+        assert rules.get("benign/earlier rule", False) == any(rules.values()) == is_open
+    fine = replace(first, decisions={"benign": "GO"})
+    assert not any(waiving.lines(replace(HARDER["go"], other_rules=(fine,)), ["benign"]).values())
 
 
 def test_what_was_not_audited_is_open(world):

@@ -17,7 +17,7 @@ from in_toto_attestation.v1 import statement_pb2
 from signing import ANN, BOB
 
 from toxaudit.cli.main import main
-from toxaudit.signoff import contents, envelopes, keys, record, verification
+from toxaudit.signoff import contents, envelopes, keys, record, signatures, verification
 from toxaudit.signoff.decision import digest
 
 
@@ -181,7 +181,8 @@ def test_a_signer_cant_sign_what_the_run_does_not_say(world, capsys):
     go = tuple(replace(v, decision="GO", rules=tuple(replace(r, decision="GO") for r in v.rules)) for v in old.verdicts)
     resigned(run, world.ann, {"outcome": "approved", "decision": "GO", "verdicts": go})
     assert failed(capsys, run, world.ann)[0].startswith("numbers: This INCONCLUSIVE can't be approved as it is")
-    resigned(run, world.ann, {"outcome": "rejected", "decision": old.decision, "verdicts": old.verdicts, "policy": {}})
+    lax = replace(old.policy, margin=0.5)
+    resigned(run, world.ann, {"outcome": "rejected", "decision": old.decision, "verdicts": old.verdicts, "policy": lax})
     assert "numbers: 'policy' in decision.json is not what the run's files say" in failed(capsys, run, world.ann)
     resigned(run, world.ann, {"policy": old.policy, "committed": "2099-01-01T00:00:00Z"})
     assert failed(capsys, run, world.ann)[1].startswith("commitment: the rule was fixed on 2099-01-01T00:00:00Z, after")
@@ -382,5 +383,5 @@ def test_a_check_imports_no_model_library_and_writes_nothing(run, world):
 
 
 def test_what_is_asked_by_other_code_is_told_as_findings(run, world):
-    asked = verification.Asked((Path(f"{world.ann}.pub"),), 1, None, None, datetime(2098, 1, 1, tzinfo=UTC))
+    asked = signatures.Asked((Path(f"{world.ann}.pub"),), 1, None, None, datetime(2098, 1, 1, tzinfo=UTC))
     assert all(each.holds is not False for each in verification.of_run(run, asked))

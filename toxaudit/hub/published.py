@@ -13,7 +13,8 @@ from toxaudit.signoff import block, record, shown
 from toxaudit.signoff.contents import root
 from toxaudit.signoff.decision import SHOWN_CHARACTERS, ReleaseDecision, Weights, digest
 from toxaudit.signoff.record import Record
-from toxaudit.signoff.verification import Asked, Finding, Trusted, of_record
+from toxaudit.signoff.signatures import Asked, Finding, Trusted
+from toxaudit.signoff.verification import of_record
 from toxaudit.sources import HubSource
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 

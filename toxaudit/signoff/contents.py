@@ -92,6 +92,7 @@ def of_run(
         committed=_committed(run / COMMITMENT),
         verdicts=tuple(_judged(own, verdict) for verdict in own.verdicts),
         not_audited=tuple(each.name for each in own.skipped),
+        other_rules=own.other_rules,
         estimates=_changes(own),
         weights=weights(run / LOCK, result, candidates),
         files=files(run),

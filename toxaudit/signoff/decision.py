@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Decision, GateFacts, Tier
+from toxaudit.findings import OtherRule
 from toxaudit.records import Quantity
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class ReleaseDecision:
         committed: the time of the run's ``commitment.json``, if it has one.
         verdicts: of these candidates and of the controls.
         not_audited: candidates that were to be audited and could not be.
+        other_rules: by which the same answers were decided as well, and what these came to.
         estimates: those that decide.
         weights: key in ``lock.json`` -> what was loaded.
         files: name -> SHA-256; of a card or report without the block that says who signed.
@@ -139,6 +141,7 @@ class ReleaseDecision:
     committed: str | None
     verdicts: tuple[Judged, ...]
     not_audited: tuple[str, ...]
+    other_rules: tuple[OtherRule, ...]
     estimates: tuple[Change, ...]
     weights: dict[str, Weights]
     files: dict[str, str]

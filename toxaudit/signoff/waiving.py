@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.findings import AuditResult, OtherRule, Reason, Verdict
 from toxaudit.signoff.decision import Waiver
 
 CONTROL = "control"
@@ -16,6 +16,9 @@ NOT_AUDITED = "not audited"
 VERDICT = "verdict"
 """What is open where none of its lines explains a verdict."""
 
+
+EARLIER_RULE = "earlier rule"
+"""What is open where another rule decided the same answers first, or was committed to, and made it no GO."""
 
 AUDIT = "audit/verdict"
 """What is open where nothing else explains why an audit is no GO."""
@@ -36,7 +39,14 @@ def lines(result: AuditResult, candidates: Sequence[str]) -> dict[str, bool]:
     failed = failed_controls(result)
     found |= {named(each.name, CONTROL): each.name in failed for each in result.candidates if each.expect}
     found |= {named(each.name, NOT_AUDITED): True for each in result.skipped}
+    found |= {named(name, EARLIER_RULE): True for name in chosen_after_a_look(result.other_rules, candidates)}
     return found if any(found.values()) or of_audit(result) == "GO" else found | {AUDIT: True}
+
+
+def chosen_after_a_look(others: Iterable[OtherRule], candidates: Sequence[str]) -> list[str]:
+    """The candidates whom a rule that came first did not make a GO: the one that decides was chosen after that."""
+    first = [each.decisions for each in others if each.earlier]
+    return [name for name in candidates if any(told.get(name, "GO") != "GO" for told in first)]
 
 
 def _of(verdict: Verdict) -> dict[str, bool]:
