@@ -16,6 +16,8 @@ from toxaudit.machine.replacement import OURS, SUMS, checksums, write_sums
 from toxaudit.pinning import lock_file
 from toxaudit.pinning.lock_file import Entry
 from toxaudit.records import digest
+from toxaudit.signoff import envelopes, keys, record, statements
+from toxaudit.signoff.decision import ReleaseDecision
 from toxaudit.sources.base import pinned
 
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
@@ -83,6 +85,13 @@ def listed_again(folder: Path, *more: str) -> None:
 def signed(folder: Path, by: Path, *words: str, name: str = ANN) -> None:
     """Sign a run, which must succeed."""
     assert main(["signoff", str(folder), "--as", name, "--key", str(by), *words]) == 0
+
+
+def resigned_as(run: Path, key: keys.SigningKey, made: ReleaseDecision) -> None:
+    """A record that somebody signed without asking the run, and its blocks."""
+    who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
+    lines = [envelopes.seal(each, key.signer) for each in (statements.test_result(made), statements.own(made, who))]
+    record.write(run, record.Record(made, lines[0], ((who, lines[1]),)))
 
 
 def verified(what: Path | str, *by: Path, words: Sequence[str] = ()) -> int:

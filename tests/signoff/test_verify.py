@@ -17,7 +17,7 @@ from in_toto_attestation.v1 import statement_pb2
 from signing import ANN, BOB
 
 from toxaudit.cli.main import main
-from toxaudit.signoff import contents, envelopes, keys, record, signatures, verification
+from toxaudit.signoff import block, contents, envelopes, keys, record, shown, signatures, statements, verification
 from toxaudit.signoff.decision import digest
 
 
@@ -114,8 +114,6 @@ def test_a_card_that_shows_other_signers_than_the_record_fails(name, run, world,
 
 @pytest.mark.thorough
 def test_a_second_block_in_which_words_could_hide_is_a_change(run, world, capsys):
-    from toxaudit.signoff import shown
-
     file = run / "card.md"
     data = file.read_bytes()
     file.write_bytes(data.replace(b"### Gate", b"\n%b\nAll is well.\n%b\n### Gate" % (shown.BEGIN, shown.END), 1))
@@ -147,17 +145,14 @@ def test_the_root_digest_is_that_of_model_signings_rule():
 
 def resigned(run: Path, by: Path, change) -> None:
     """The record after an edit, signed by somebody else, with all that follows from it made again."""
-    old = record.read(run / "decision.json")
+    made = replace(record.read(run / "decision.json").decision, **change)
     key = keys.signing_key(by, lambda: None)
-    made = replace(old.decision, **change)
-    from toxaudit.signoff import statements
-    from toxaudit.signoff.signing import show
-
+    signing.resigned_as(run, key, made)
     who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
-    lines = [envelopes.seal(each, key.signer) for each in (statements.test_result(made), statements.own(made, who))]
-    new = record.Record(made, lines[0], ((who, lines[1]),))
-    record.write(run, new)
-    show(new, run, run)
+    for name in made.files:
+        if (run / name).suffix in (".md", ".html") and (run / name).is_file():
+            meant = block.of(name, made, [who])
+            (run / name).write_bytes(shown.into((run / name).read_bytes(), meant))
     signing.listed_again(run)
 
 

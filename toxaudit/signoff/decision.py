@@ -196,6 +196,8 @@ def read(data: bytes, named: str) -> ReleaseDecision:
         raise ToxauditError(f"{named}: '{odd}' is no day or time as a decision states it.")
     if outside := next((name for name in found.files if not _is_within(name)), ""):
         raise ToxauditError(f"{named}: '{outside}' is no file of a run.")
+    if wrong := _unfit(found):
+        raise ToxauditError(f"{named}: {wrong}.")
     return found
 
 
@@ -213,6 +215,22 @@ def is_day(text: str) -> bool:
         return bool(re.fullmatch(_DAY, text)) and bool(date.fromisoformat(text))
     except ValueError:
         return False
+
+
+def _unfit(found: ReleaseDecision) -> str:
+    """What of a decision does not fit together, as a phrase; empty where all does."""
+    if not found.candidates or len(set(found.candidates)) < len(found.candidates):
+        return "'candidates' must name somebody, and nobody twice"
+    if set(found.published) != set(found.candidates):
+        return "'published' must hold one for each of the candidates"
+    if not all(each.files for each in found.weights.values()):
+        return "'weights' holds some without files"
+    digests = [*found.files.values(), *(each.digest for each in found.weights.values())]
+    digests += [sha for each in found.weights.values() for sha in each.files.values()]
+    digests += [sha for made in found.published.values() for sha in made.values()]
+    digests += [found.supersedes] if found.supersedes else []
+    odd = next((sha for sha in digests if not re.fullmatch("[0-9a-f]{64}", sha)), "")
+    return f"'{odd}' is no SHA-256" if odd else ""
 
 
 def _is_within(name: str) -> bool:

@@ -188,7 +188,7 @@ def of_weights(told: Mapping[str, Weights], folder: Path | None) -> Iterator[Fin
             yield Finding("weights", False, f"the digest of {key} is not that of its files")
             return
     if folder is None:
-        yield Finding("weights", None, f"not looked at; {', '.join(told)} are named by digest: add --weights DIR")
+        yield Finding("weights", None, f"named by digest, and not looked at without --weights DIR: {', '.join(told)}")
         return
     if not folder.is_dir():
         raise ToxauditError(f"There is no folder {folder}: name one with the weights by --weights.")

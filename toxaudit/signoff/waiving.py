@@ -20,6 +20,9 @@ VERDICT = "verdict"
 EARLIER_RULE = "earlier rule"
 """What is open where another rule decided the same answers first, or was committed to, and made it no GO."""
 
+MOST_NAMED = 3
+"""Open rules that one sentence names."""
+
 AUDIT = "audit/verdict"
 """What is open where nothing else explains why an audit is no GO."""
 
@@ -100,11 +103,12 @@ def require_nothing_open(decision: str, rules: dict[str, bool], waivers: Iterabl
     """Refuse an approval that leaves something open.
 
     Raises:
-        ToxauditError: if an open rule is not waived; the sentence names all of them.
+        ToxauditError: if an open rule is not waived; the sentence names the first of them.
     """
     waived = {each.rule for each in waivers}
     if left := [rule for rule, is_open in rules.items() if is_open and rule not in waived]:
-        names = ", ".join(f"'{rule}'" for rule in left)
+        names = ", ".join(f"'{rule}'" for rule in left[:MOST_NAMED])
+        names += f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
         raise ToxauditError(
             f"This {decision} can't be approved as it is, for {len(left)} of its rules "
             f"{'is' if len(left) == 1 else 'are'} open ({names}): waive each by --waive RULE --reason TEXT --expires "
