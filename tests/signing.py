@@ -1,12 +1,15 @@
 """Signed runs, made by hand: keys, locks, weights and cards, and the words of the command line in this process."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import finished
+import yaml
 
+from toxaudit import commitment
 from toxaudit.card import render_card
 from toxaudit.card.markdown import render_summary
 from toxaudit.cli.main import main
@@ -16,11 +19,28 @@ from toxaudit.machine.replacement import OURS, SUMS, checksums, write_sums
 from toxaudit.pinning import lock_file
 from toxaudit.pinning.lock_file import Entry
 from toxaudit.records import digest
+from toxaudit.results.files import RESULTS
+from toxaudit.results.writing import as_json
 from toxaudit.signoff import envelopes, keys, record, statements
 from toxaudit.signoff.decision import ReleaseDecision
 from toxaudit.sources.base import pinned
 
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
+
+
+@dataclass(frozen=True)
+class World:
+    """Where a test signs: a folder of its own, and what it copies from."""
+
+    folder: Path
+    ann: Path
+    bob: Path
+    weights: Path
+    finished: Path
+
+    def run(self, name: str = "go") -> Path:
+        """A finished run of its own."""
+        return shutil.copytree(self.finished / name, self.folder / name)
 
 
 def key(folder: Path, name: str = "ann", *words: str) -> Path:
@@ -58,7 +78,26 @@ def started(folder: Path, result: AuditResult, weights: Path) -> AuditResult:
         for place, each in places.items()
     }
     lock_file.write(folder, result.audit, entries, {})
-    (folder / "commitment.json").write_text(json.dumps({"time": "2026-01-15T00:00:00Z"}))
+    return committed(folder, found, {key: entry.digest for key, entry in entries.items()})
+
+
+def committed(folder: Path, found: AuditResult, references: Mapping[str, str]) -> AuditResult:
+    """The result of a run that had committed to what it did, on the 15th of January 2026."""
+    content = {
+        "format": commitment.FORMAT,
+        "audit": found.audit,
+        "time": "2026-01-15T00:00:00Z",
+        "spec": commitment.of_spec(yaml.safe_load((folder / "spec.yaml").read_text())),
+        "policy": commitment.policy(found.gate),
+        "lock": dict(references),
+        "prompts": {suite.name: suite.digest for suite in found.suites},
+        "answered": {"before": 0, "of": 350},
+        "earlier": {},
+    }
+    data = json.dumps(content).encode()
+    (folder / commitment.COMMITMENT).write_bytes(data)
+    found = replace(found, commitment=commitment.read(data, "the test's").record)
+    (folder / RESULTS).write_text(as_json(found), encoding="utf-8")
     return found
 
 

@@ -25,7 +25,9 @@ def defined(file):
     """The names that a module defines, those of its classes' methods too."""
     tree = ast.parse(file.read_text())
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    return names | {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    targets += [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
+    return names | {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
 
 
 def test_every_room_has_a_row():

@@ -30,6 +30,7 @@ RESULTS = (
     "SHA256SUMS",
     "bom.cdx.json",
     "card.md",
+    "commitment.json",
     "draws.parquet",
     "lock.json",
     "model_card.md",
@@ -104,14 +105,18 @@ def here(made, tmp_path, monkeypatch):
     return tmp_path
 
 
+NOON = "2026-11-29T12:00:00Z"
+
+
 @pytest.fixture(scope="module")
 def whole(made, tmp_path_factory):
-    """What an audit in several batches leaves: its folder, its results, its store."""
+    """What an audit in several batches leaves, whose clock stands still: its folder, its results, its store."""
     folder = tmp_path_factory.mktemp("whole")
     shutil.copytree(made, folder / "work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder / "work")
         patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+        patch.setattr("toxaudit.commitment.now", lambda: NOON)
         main(list(IN_BATCHES))
     return folder, {file: (folder / "work/runs/tiny" / file).read_bytes() for file in RESULTS}, store_of(folder)
 
@@ -126,12 +131,13 @@ def again(finished, tmp_path, monkeypatch):
 
 
 def store_of(folder: Path) -> dict[str, bytes]:
-    """Every file of finished work, and its content; of decisions, which say when they were made, nothing."""
+    """Every file of finished work, and its content; of what says when it was made, nothing."""
     root = folder / "home" / "store"
+    timed = {root / "decisions", root / "commitments"}
     return {
         str(file.relative_to(root)): file.read_bytes()
         for file in root.rglob("*")
-        if file.suffix in (".jsonl", ".parquet") and root / "decisions" not in file.parents
+        if file.suffix in (".jsonl", ".parquet") and timed.isdisjoint(file.parents)
     }
 
 
@@ -200,12 +206,14 @@ def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(whole, monk
     folder, results, finished = whole
     monkeypatch.chdir(folder / "work")
     monkeypatch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    monkeypatch.setattr("toxaudit.commitment.now", lambda: NOON)
     shutil.rmtree("runs")
     shutil.rmtree(folder / "home")
 
     died = forked(die_after(calls, kind, signal.SIGKILL, *IN_BATCHES))
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert not Path("runs").exists()
+    assert [file.name for file in Path("runs/tiny").iterdir()] == ["commitment.json"]
+    monkeypatch.setattr("toxaudit.commitment.now", lambda: "2026-11-29T12:00:01Z")  # the first one's time stays
     left = {name: content[: content.rfind(b"\n") + 1] for name, content in store_of(folder).items()}
     assert any(name.startswith(kind) for name in left) and left != finished
 

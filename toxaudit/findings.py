@@ -104,12 +104,33 @@ class OtherRule:
         date: when it first decided, in UTC; empty where it had not yet when the result was written.
         decisions: candidate -> its decision by that rule; none where it had not decided yet.
         earlier: whether it had decided before the result's own rule first did, so that this was chosen after a look.
+        committed: whether it is the rule that the run had committed to, and the result's own is another.
     """
 
     rule: dict[str, str]
     date: str
     decisions: dict[str, Decision]
     earlier: bool
+    committed: bool = False
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """What the run had committed to before its first prompt was asked: ``commitment.json``.
+
+    Attributes:
+        digest: SHA-256 of that file.
+        time: when it was made, in UTC.
+        answered: how many of the candidates' answers the store held already.
+        of: how many of them can be asked for in all.
+        earlier: SHA-256 -> time of the commitments to something else that the folder of results held before.
+    """
+
+    digest: str
+    time: str
+    answered: int
+    of: int
+    earlier: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -135,6 +156,7 @@ class AuditResult:
 
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
     are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers.
+    ``commitment`` is what the run had committed to before its first prompt.
     """
 
     audit: str
@@ -159,6 +181,7 @@ class AuditResult:
     settings: dict[str, str] = field(default_factory=dict)
     other_rules: tuple[OtherRule, ...] = ()
     labels: tuple[LabelFacts, ...] = ()
+    commitment: Commitment | None = None
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:

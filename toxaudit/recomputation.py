@@ -5,8 +5,8 @@ believed only where the posterior draws beside it and the gate say the same; of 
 where the samples do. What a sampler said of its chains is believed: nothing beside it tells.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, is_dataclass
 from functools import partial
 from math import isclose
 from pathlib import Path
@@ -14,23 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit import __version__
+from toxaudit import commitment
 from toxaudit.agreements import Agreement
+from toxaudit.decision import history
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.estimators.outcomes import Floats
-from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Gate
-from toxaudit.facts import GateFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
-from toxaudit.records import Estimate
+from toxaudit.records import ALL_ASKED
 from toxaudit.recounting import recounted
-from toxaudit.registry import registered
+from toxaudit.redecision import decided, gate_of, own_gate, posterior, posteriors
 from toxaudit.relabelling import relabelled
-from toxaudit.results.files import DRAWS, RESULTS
+from toxaudit.results.files import DRAWS, RESULTS, SPEC
 from toxaudit.results.reading import read_result
+from toxaudit.spec import strict_yaml
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.
@@ -92,15 +91,12 @@ def _check_together(run: Path, with_card: bool) -> None:
 SHOWN = (".md", ".html", ".png")
 """How the names of files end that ``toxaudit card`` makes of the others."""
 
-DRAWN = ("draws", "cautious")
-"""The fields of a posterior that no estimate has."""
-
 Contradiction = tuple[str, Any, Any, str]
 """Where in the file, what stands there, what should, and what makes it so."""
 
 
 def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
-    gate = _gate(run / RESULTS, result.gate)
+    gate = gate_of(run / RESULTS, result.gate)
     yield from _of_draws(run / DRAWS, result, gate)
     for number, pair in enumerate(result.agreements):
         yield from _differences(f"agreements.{number}", pair, _agreement(pair), "its own table")
@@ -114,6 +110,7 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         yield from _differences(place, said, meant, file)
     for place, said, meant, file in relabelled(run, result):
         yield from _differences(place, said, meant, file)
+    yield from _of_commitment(run, result)
 
 
 def _of_draws(file: Path, result: AuditResult, gate: Gate) -> Iterator[Contradiction]:
@@ -128,13 +125,44 @@ def _of_draws(file: Path, result: AuditResult, gate: Gate) -> Iterator[Contradic
         if not 1 <= each.design_effect < float("inf"):
             yield f"{place}.design_effect", each.design_effect, "1 or more", "what prompts of one template can say"
         with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
-            meant = summarised(_posterior(each, *rates[archive.name_of(each)]), gate, scorers)
+            meant = summarised(posterior(each, rates[archive.name_of(each)]), gate, scorers)
         yield from _differences(place, each, meant, file.name)
 
 
-def _posterior(each: Estimate, base: Floats, candidate: Floats, cautious: Floats | None) -> Posterior:
-    told = {field.name: getattr(each, field.name) for field in fields(Posterior) if field.name not in DRAWN}
-    return Posterior(**told, draws={"base": base, "candidate": candidate}, cautious=cautious)
+def _of_commitment(run: Path, result: AuditResult) -> Iterator[Contradiction]:
+    """What the results say of the run's commitment that the file, or what was to be kept to it, does not."""
+    file = commitment.COMMITMENT
+    if result.commitment is None:
+        if file in checksums(run):
+            yield "commitment", "none", "its digest", file
+        return
+    written = commitment.file_of(run)
+    yield from _differences("commitment", result.commitment, written.record, file)
+    if (said := commitment.of_spec(strict_yaml.read(run / SPEC, number_keys=True))) != written.content["spec"]:
+        raise ToxauditError(
+            f"{run / SPEC} is not the spec that {file} commits to (its digest is {said[:12]}): run the audit again; "
+            "finished work is kept."
+        )
+    for key, said in commitment.locked(run).items():
+        yield from _differences(f"{commitment.LOCKED}: {key}", said, written.content["lock"].get(key), file)
+    for suite in result.suites:
+        drawn = written.content["prompts"].get(suite.name)
+        if result.sampling == ALL_ASKED or drawn is None:  # of rounds, nobody can tell what was left out
+            yield from _differences(f"suites.{suite.name}.digest", suite.digest, drawn, file)
+    yield from _of_other_decision(run, result, written.content["policy"])
+
+
+def _of_other_decision(run: Path, result: AuditResult, policy: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """Where another rule decided than was committed to: whether what that comes to stands beside it, and is true."""
+    told = [each for each in result.other_rules if each.committed]
+    if commitment.policy(result.gate) == policy:
+        yield from _differences("other_rules", len(told), 0, "its own rule, which was committed to,")
+        return
+    meant = decided(result, posteriors(run, result.estimates), own_gate(run, result))
+    found = {verdict.candidate: verdict.decision for verdict in meant.verdicts}
+    if [(each.rule, each.decisions, each.earlier) for each in told] != [(history.rule(meant), found, True)]:
+        by = ", ".join(f"{name} {decision}" for name, decision in found.items())
+        yield "other_rules", "not what it comes to by the rule that was committed to", by, commitment.COMMITMENT
 
 
 def _agreement(said: Agreement) -> Agreement:
@@ -142,25 +170,10 @@ def _agreement(said: Agreement) -> Agreement:
     return Agreement.of(*names, *table, said.neither)
 
 
-def _gate(file: Path, facts: GateFacts) -> Gate:
-    """The gate that says of itself what stands in the results.
-
-    Raises:
-        ToxauditError: if there is none, so that nobody can tell whether a verdict is its.
-    """
-    for kind in registered("gate").values():
-        gate: Gate = kind.stated_by(facts)
-        if gate.facts() == facts:
-            gate.check()
-            return gate
-    raise ToxauditError(
-        f"{file}: what 'gate' says is no rule of toxaudit {__version__} with these numbers: another version wrote it, "
-        "or it was changed. Run the audit again; finished work is kept."
-    )
-
-
 def _differences(place: str, said: Any, meant: Any, source: str) -> Iterator[Contradiction]:
     """Every place, at any depth, where two records differ."""
+    if said == meant:
+        return
     said, meant = map(_plain, (said, meant))
     if isinstance(said, dict) and isinstance(meant, dict) and said.keys() == meant.keys():
         for key in said:

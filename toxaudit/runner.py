@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from toxaudit import __version__, labels
+from toxaudit import __version__, commitment, labels
 from toxaudit.checks import Checklist
 from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
@@ -27,6 +27,7 @@ from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
+from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock, lock_file
@@ -78,6 +79,9 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         spec.gate.check_done(_real(_of(spec, found)), found.checks)
         pins = pins or lock.entries(pinned, found.skipped)
         drawn = {name: asked.facts.digest for name, asked in suites.items()}
+        before = partial(answering.stored, _of(spec, found), store, found.audited[1:], suites)
+        named = {key: entry.digest for key, entry in pins.items()}
+        committed = commitment.commit(out, spec, named, drawn, store, before)
         suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
         loader.close()
         again = partial(answering.asked_again, spec, loader, store, suites, answers)
@@ -87,13 +91,15 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
         compared, told = labelling.attached(asked_of, said, compared, suites, answers)
         posteriors = _estimate(asked_of, store, suites, scored, compared)
         result = _result(asked_of, command, found, suites, posteriors, scoring.thought_notes(answers), told)
+        result = replace(result, commitment=committed.record)
         result = recalling.recalled(result, drawn, store, out, swept)
     agreements = tuple(estimating.agreements(asked_of, suites, scored))
     variance = tuple(estimating.variances(asked_of, suites, scored))
     result = replace(result, agreements=agreements, variance=variance, checks=(*checks.done, *found.checks))
     sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
     skipped = {name: each.reason for name, each in found.skipped.items()}
-    return _write(out, spec, result, sampled, posteriors, lock.without(pinned, pins, skipped), skipped, said)
+    pins = lock.without(pinned, pins, skipped)
+    return _write(out, spec, result, sampled, posteriors, pins, skipped, said, committed.data)
 
 
 def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
@@ -120,6 +126,7 @@ def _write(
     pins: Mapping[str, lock_file.Entry],
     skipped: Mapping[str, str],
     said: LabelFile | None,
+    committed: bytes,
 ) -> tuple[AuditResult, list[Path]]:
     """Put all files of the run in the place of an earlier one's, at once; what is returned is read from them."""
     with replaced(out, rendering.of_before(out)) as new:
@@ -128,9 +135,12 @@ def _write(
         files.append(cyclonedx.write(result, new))
         files.append(archive.write_draws(posteriors, new / DRAWS))
         files.append(lock_file.write(new, spec.name, pins, skipped))
+        write_atomically(new / commitment.COMMITMENT, committed)
+        files.append(new / commitment.COMMITMENT)
         if said:
             files.append(labels.copied(said, new))
         cards, failed = _rendered(new, spec.card)
+    commitment.conclude(out)
     if failed:
         raise ToxauditError(
             f"{failed} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."

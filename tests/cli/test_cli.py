@@ -12,7 +12,7 @@ import yaml
 from toxaudit import __version__
 from toxaudit.cli import exit_codes
 from toxaudit.cli.help import HELP
-from toxaudit.cli.main import VERBS, main
+from toxaudit.cli.main import VERBS, main, script
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.compose import compose
 from toxaudit.compose.overrides import sweep
@@ -58,7 +58,7 @@ def test_the_help_of_ls_names_every_group(capsys):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from toxaudit.cli.main import VERBS, main; main(['--help']); first = set(sys.modules);"
+        "import sys; from toxaudit.cli.main import VERBS, main, script; main(['--help']); first = set(sys.modules);"
         "[main([verb, '--help']) for verb in VERBS]; print('argparse' in first, *sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -99,6 +99,17 @@ def test_a_librarys_panic_never_ends_with_the_exit_code_of_a_verdict(monkeypatch
     )
     assert "Traceback" in err and "index out of range" in err
     assert not [line for line in said if line.startswith("Audit") or not line.isprintable()]
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), MemoryError(), GeneratorExit(), SystemExit(1), SystemExit(2)])
+def test_what_gets_out_of_a_command_never_ends_with_the_exit_code_of_a_verdict(monkeypatch, error):
+    def escaping():
+        raise error
+
+    monkeypatch.setattr("toxaudit.cli.main.main", escaping)
+    with pytest.raises(SystemExit) as caught:
+        script()
+    assert caught.value.code == 3
 
 
 @pytest.mark.parametrize("error", [SystemExit(5), GeneratorExit()])

@@ -13,11 +13,13 @@ import signing
 from harder import HARDER
 from signing import ANN, BOB
 
+from toxaudit import commitment
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
 from toxaudit.findings import OtherRule
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import read_checked
+from toxaudit.results.reading import read_result
 from toxaudit.signoff import contents, record, shown, waiving
 from toxaudit.signoff.decision import Waiver, schema
 
@@ -261,6 +263,7 @@ def test_a_lock_of_other_weights_than_were_loaded_cant_be_signed(world, capsys):
     files = {"adapter.safetensors": other}
     content["references"]["candidates.benign.peft"] |= {"files": files, "digest": contents.root(files)}
     file.write_text(json.dumps(content))
+    signing.committed(run, read_result(run), commitment.locked(run))
     signing.listed_again(run)
     said = refused(capsys, run, world.ann, "--approve")
     assert said.startswith("lock.json names other weights of 'benign' than were loaded, by the digest in results.json")

@@ -20,12 +20,33 @@ LATE = "chosen after results of the same answers existed"
 
 def when(result: AuditResult) -> str:
     """When the rule was chosen, as far as is known, as a phrase."""
-    return LATE if chosen_late(result) else FIXED
+    made = result.commitment
+    if chosen_late(result):
+        return LATE
+    if made is None:
+        return FIXED
+    if made.answered:
+        phrase = (
+            f"committed to on {_at(made.time)}, when {made.answered:,} of the candidates' {made.of:,} answers existed"
+        )
+    else:
+        phrase = f"{FIXED} (committed to on {_at(made.time)}, before any answer of a candidate existed)"
+    if not made.earlier:
+        return phrase
+    digest, time = next(iter(made.earlier.items()))
+    many = (
+        f"{len(made.earlier):,} earlier commitments, the first" if len(made.earlier) > 1 else "an earlier commitment,"
+    )
+    return f"{phrase}, in place of {many} of {_at(time)} (SHA-256 {digest[:12]})"
+
+
+def _at(time: str) -> str:
+    return time.replace("T", " ").replace("Z", " UTC")
 
 
 def notices(result: AuditResult) -> Iterator[str]:
     """One phrase for each other rule, earlier ones first, and one for a margin beyond sense."""
-    others = sorted(result.other_rules, key=lambda each: (not each.earlier, not each.decisions))
+    others = sorted(result.other_rules, key=lambda each: (not each.committed, not each.earlier, not each.decisions))
     for other in others[:MANY]:
         yield _told(other, result)
     if (left := len(others) - MANY) > 0:
@@ -41,6 +62,8 @@ def _told(other: OtherRule, result: AuditResult) -> str:
     if not other.decisions:
         return f"One of several rules: the same sweep decides the same answers also by {by}"
     found = words.joined([f"{name} was {decision}" for name, decision in other.decisions.items()])
+    if other.committed:
+        return f"This is no decision by the rule that the run had committed to: by that, {by}, {found}"
     day = other.date[:10]
     if other.earlier and only_labels(differing):
         return f"Labels were added after results existed: on {day}, {_with_labels(differing)}, {found}"

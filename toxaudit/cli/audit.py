@@ -11,9 +11,9 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from toxaudit.cli.card import listed
-from toxaudit.cli.exit_codes import DECISIONS, DONE
+from toxaudit.cli.exit_codes import DONE, HELP, OPTION, chosen, worst
 from toxaudit.cli.options import Options
-from toxaudit.errors import ToxauditError, one_line, visible
+from toxaudit.errors import ToxauditError, visible
 
 if TYPE_CHECKING:
     from toxaudit.findings import AuditResult
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")
 RUN.flag("-m", "--multirun", help="run once for each value of an override such as generation.temperature=0,0.7")
+RUN.value(OPTION, "go=0,no-go=...", help=HELP, to="codes")
 NARROWEST = 40
 """Columns of a terminal for which lines are broken; in a narrower one nothing would be left of them."""
 
@@ -41,9 +42,9 @@ SHOW = Options(
 
 
 def run(words: Sequence[str]) -> int:
-    """Run an audit; exit code 0 is GO, 1 is NO-GO, 2 is INCONCLUSIVE, and a sweep's is its worst."""
+    """Run an audit; the exit code is that of its verdict, and a sweep's is that of its worst."""
     overrides, given = RUN.read(words)
-    sweeping = "multirun" in given
+    codes, sweeping = chosen(given.get("codes")), "multirun" in given
     from toxaudit.compose.compose import compose
     from toxaudit.compose.overrides import sweep
 
@@ -65,8 +66,7 @@ def run(words: Sequence[str]) -> int:
         from toxaudit.cli.summary import jobs as table
 
         print("\nThe sweep:", *table(jobs, results), sep="\n")
-    codes = [DECISIONS[of_audit(result)] for result in results]
-    return next((code for code in (1, 2) if code in codes), 0)
+    return codes[worst(of_audit(result) for result in results)]
 
 
 def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
@@ -91,25 +91,10 @@ def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
 
 def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
-    from toxaudit.card import rules
-    from toxaudit.card.facts import statements, verdict_line
-    from toxaudit.cli.summary import table
-    from toxaudit.decision.verdict import of_audit
+    from toxaudit.cli.verdict import tell
 
-    print()
-    for verdict in result.verdicts:
-        print(verdict_line(result, verdict))
-    for notice in rules.notices(result):
-        print(one_line(f"CAUTION: {notice}."))
-    for each in result.skipped:
-        print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))
-    lines = statements(result)
-    if len(lines) > len(result.verdicts):  # else the verdicts have said it
-        print("\nCritical measures:\n  " + "\n  ".join(lines))
-    if lines := table(result, get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0):
-        print("", *lines, sep="\n")
+    tell(result)
     folder = files[0].parent
-    print(f"\nAudit '{visible(result.audit)}': {of_audit(result)}")
     print(f"Results in {listed(folder, files)}")
     print(f"Next: open {folder / 'report.html'}{_offer(folder, result)}.")
 

@@ -15,6 +15,8 @@ Commands:
   toxaudit show audit=NAME             the whole spec, every default filled in
   toxaudit card RUN                    write card, plots and report of a finished run anew, without rerunning it
                                        (card.template=FILE, card.samples=5; RUN is a folder such as runs/quickstart)
+  toxaudit gate RUN [gate=NAME]        decide a finished run again, from its stored posteriors: by its own rule, or by
+                                       another (gate.margin=0.02), which then stands beside its own
   toxaudit diff RUN RUN                what differs between two finished runs, in spec, files and results
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
@@ -42,6 +44,7 @@ Overrides are Hydra's, the same for every command:
   -m generation.temperature=0,0.7      run once for each value, into multirun/NAME/TIME/0, 1, ...
 
 Exit codes: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 error, 130 stopped (143 by SIGTERM, 129 by SIGHUP).
+Those of verdicts can be others: --exit-codes no-go=10,inconclusive=0, or TOXAUDIT_EXIT_CODES.
 Finished work is kept in ~/.cache/toxaudit (TOXAUDIT_HOME).
 """
 

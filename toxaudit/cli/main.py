@@ -18,6 +18,7 @@ VERBS = {
     "plan": "audit.plan",
     "show": "audit.show",
     "card": "card.card",
+    "gate": "gate.gate",
     "diff": "diff.diff",
     "ls": "listing.ls",
     "init": "listing.init",
@@ -31,6 +32,8 @@ VERBS = {
     "calibrate-statistics": "calibrate.calibrate_statistics",
 }
 """Each verb, and the module of ``toxaudit.cli`` and the function in it that do it: words -> exit code."""
+DECIDING = (["gate"],)
+"""The verbs whose exit code is a verdict, as is that of an audit."""
 WITHOUT_VERB = "audit.run"
 ASKS_FOR_HELP = frozenset({"-h", "--help", "help"})
 
@@ -117,7 +120,9 @@ def _meant(words: Sequence[str]) -> str:
 
 def _decides(words: list[str]) -> bool:
     """Whether a command's exit code is a verdict, and its results are files."""
-    return not set(words[:1]) & VERBS.keys() and any("=" in word for word in words)
+    if not ASKS_FOR_HELP.isdisjoint(words):
+        return False
+    return words[:1] in DECIDING or not set(words[:1]) & VERBS.keys() and any("=" in word for word in words)
 
 
 def _function(path: str) -> Callable[[list[str]], int]:
@@ -132,7 +137,11 @@ def script() -> None:
     with streams.unfailing():
         try:
             code = main()
+        except (KeyboardInterrupt, Stopped) as error:  # while another error was being told
+            code = error.exit_code if isinstance(error, Stopped) else STOPPED
         except SystemExit:  # of a library, whose code could be that of a verdict
             code = _refuse("a library ended the program. Nothing was decided.")
+        except BaseException:  # Python's own exit code would be 1, that of NO-GO
+            code = ERROR
     streams.let_go()
     sys.exit(code)

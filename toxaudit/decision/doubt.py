@@ -3,8 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from toxaudit.findings import Verdict
+from toxaudit.findings import AuditResult, Verdict
 from toxaudit.records import Estimate
+
+DOUBT = "nothing tells it from the base"
+"""How a check's words begin that leave it open whether a candidate is another model than the base."""
+
+
+def doubts_of(result: AuditResult) -> dict[str, str]:
+    """The candidates of a finished run that are in doubt, and why."""
+    return {
+        check.arm: check.text
+        for check in result.checks
+        if check.arm and check.outcome == "not applicable" and check.text.startswith(DOUBT)
+    }
 
 
 def doubted(

@@ -101,7 +101,9 @@ def ordered(known: Sequence[OtherRule], own: Mapping[str, str]) -> tuple[OtherRu
     """
     first = next((place for place, each in enumerate(known) if each.rule == own), len(known))
     return tuple(
-        replace(each, earlier=place < first) for place, each in enumerate(known) if differences(each.rule, own)
+        replace(each, earlier=place < first, committed=False)
+        for place, each in enumerate(known)
+        if differences(each.rule, own)
     )
 
 

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.facts import ModelFacts, SuiteFacts
-from toxaudit.findings import AuditResult
+from toxaudit.findings import AuditResult, OtherRule
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import Estimate
 
@@ -49,6 +49,7 @@ def bom(result: AuditResult) -> dict[str, Any]:
             "component": subject,
             "properties": [
                 *_properties(decision=of_audit(result), rule=result.gate.rule, command=result.command),
+                *(each for other in result.other_rules if other.committed for each in _committed(other)),
                 *(each for name in failed_controls(result) for each in _properties(failed_control=name)),
                 *(each for one in result.skipped for each in _properties(not_audited=f"{one.name}: {one.reason}")),
             ],
@@ -56,6 +57,11 @@ def bom(result: AuditResult) -> dict[str, Any]:
         "components": [_model(result.base), *models.values(), *map(_suite, result.suites)],
     }
     return content | {"serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, json.dumps(content, sort_keys=True))}"}
+
+
+def _committed(other: OtherRule) -> list[dict[str, str]]:
+    """What the rule comes to that the run had committed to, where another one decided."""
+    return _properties(by_the_committed_rule=", ".join(f"{name}: {found}" for name, found in other.decisions.items()))
 
 
 def _audit(result: AuditResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from math import comb
 from typing import Literal
 
 from toxaudit.checks import Checklist
+from toxaudit.decision.doubt import DOUBT
 from toxaudit.errors import ToxauditError
 from toxaudit.findings import Check
 from toxaudit.records import Completion
@@ -145,7 +146,7 @@ def require_by_answers(
     if found.tells:
         checks.passed(name_of("answers"), f"the server's answers vary: {found}" * (found.same < found.asked))
         return ""
-    doubt = f"nothing tells it from the base, since the server's answers to one model vary as much: {found}"
+    doubt = f"{DOUBT}, since the server's answers to one model vary as much: {found}"
     undecided(checks, "answers", doubt)
     return doubt
 

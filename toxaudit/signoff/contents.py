@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from toxaudit import __version__
+from toxaudit.commitment import COMMITMENT, file_of
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
@@ -22,9 +23,6 @@ from toxaudit.results.writing import as_json
 from toxaudit.signoff import loaded, shown
 from toxaudit.signoff.decision import Change, Judged, Needed, ReleaseDecision, Rule, Weights, digest, moment
 from toxaudit.signoff.waiving import named
-
-COMMITMENT = "commitment.json"
-"""What a run writes before its first prompt."""
 
 _WEIGHTS = re.compile(r"(base|candidates\.(?P<candidate>.+))\.(pretrained|peft)")
 """Keys in ``lock.json`` of what is loaded as weights."""
@@ -97,7 +95,7 @@ def of_run(
         waivers=choice.waivers,
         signatures=choice.signatures,
         policy=result.gate,
-        committed=_committed(run / COMMITMENT),
+        committed=file_of(run).record.time if result.commitment else None,
         verdicts=tuple(_judged(own, verdict) for verdict in own.verdicts),
         not_audited=tuple(each.name for each in own.skipped),
         other_rules=own.other_rules,
@@ -186,19 +184,3 @@ def _changes(result: AuditResult) -> tuple[Change, ...]:
         )
         for each in headlines(result.estimates).values()
     )
-
-
-def _committed(file: Path) -> str | None:
-    """The time of a commitment, if there is one.
-
-    Raises:
-        ToxauditError: if it states none.
-    """
-    if not file.is_file():
-        return None
-    try:
-        told = json.loads(file.read_bytes())["time"]
-        when = datetime.fromisoformat(told)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ToxauditError(f"{file} states no 'time': run the audit again; finished work is kept.") from error
-    return moment(when if when.tzinfo else when.replace(tzinfo=UTC))

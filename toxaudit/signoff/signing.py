@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toxaudit.commitment import COMMITMENT
 from toxaudit.errors import ToxauditError, visible
 from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
@@ -193,7 +194,7 @@ def _decided(wanted: Wanted, result: AuditResult, key: SigningKey, now: datetime
         waiving.require_nothing_open(made.decision, rules, made.waivers)
     if made.committed and made.committed > made.time:
         raise ToxauditError(
-            f"{contents.COMMITMENT} is of {made.committed}, which is later than now: check this machine's clock."
+            f"{COMMITMENT} is of {made.committed}, which is later than now: check this machine's clock."
         )
     return _with(made, None, wanted.name, key, now)
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toxaudit.commitment import COMMITMENT
 from toxaudit.errors import ToxauditError
 from toxaudit.signoff import keys
-from toxaudit.signoff.contents import COMMITMENT
 from toxaudit.signoff.decision import DECISION, ReleaseDecision, digest, is_time
 from toxaudit.signoff.waiving import CONTROL, NOT_AUDITED, named
 

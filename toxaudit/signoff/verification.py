@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toxaudit.commitment import COMMITMENT
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import sha256
 from toxaudit.recomputation import read_checked
 from toxaudit.results.files import RESULTS
 from toxaudit.signoff import block, contents, record, shown, waiving
-from toxaudit.signoff.contents import COMMITMENT, Choice
+from toxaudit.signoff.contents import Choice
 from toxaudit.signoff.decision import DECISION, EARLIER, ENVELOPES, SHOWN_CHARACTERS, ReleaseDecision, Weights, digest
 from toxaudit.signoff.record import Record
 from toxaudit.signoff.signatures import Asked, Finding, Trusted, signatures

@@ -74,6 +74,16 @@ def unreadable(
     return refusals
 
 
+def stored(spec: AuditSpec, store: Store, arms: Sequence[Arm], suites: dict[str, Asked]) -> tuple[int, int]:
+    """How many answers of some arms the store holds already, and how many can be asked for in all."""
+    before = of = 0
+    for arm in arms:
+        requests = [each for name in suites for each in _requests(spec, arm, suites[name])]
+        shelves = _shelves(spec, store, {arm.name: arm}, requests)
+        before, of = before + sum(_key(each) in shelves[_way(each)] for each in requests), of + len(requests)
+    return before, of
+
+
 def asked_again(
     spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers, base: Arm, arm: Arm
 ) -> effect.Again:

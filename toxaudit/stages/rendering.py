@@ -6,6 +6,7 @@ import numpy as np
 
 from toxaudit.card import PLOTS_FOLDER, Draws, written
 from toxaudit.card.plots import PLOTS
+from toxaudit.commitment import COMMITMENT, PENDING
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
@@ -51,12 +52,17 @@ def render(run: Path, card: Card) -> list[Path]:
     return _render(run, read_result(run), card, run)
 
 
+def render_decided(run: Path, result: AuditResult, card: Card, new: Path) -> list[Path]:
+    """As ``render``, into another folder, for a run whose answers were decided by another rule than its files say."""
+    return _render(run, result, card, new)
+
+
 def expected(spec: AuditSpec) -> list[str]:
     """The names of what a run of this audit may write."""
     cards = ["card.md", "summary.md", "model_card.md", *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
     homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
     samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
-    data = [RESULTS, SPEC, DRAWS, LOCK, BOM, COPY, SUMS, "report.html", *samples]
+    data = [RESULTS, SPEC, DRAWS, LOCK, COMMITMENT, PENDING, BOM, COPY, SUMS, "report.html", *samples]
     return [*data, *(home + name for home in homes for name in cards)]
 
 

@@ -124,6 +124,26 @@ class Checks(Identity):
 
 
 @dataclass(frozen=True)
+class Commitments(Identity):
+    """What an audit commits to before its first prompt is asked.
+
+    Attributes:
+        spec: SHA-256 of the spec, as far as it changes more than where, how fast and how it is shown.
+        policy: SHA-256 of the gate's facts.
+        lock: SHA-256 of all that the spec names.
+        prompts: SHA-256 of the prompts that could be asked.
+    """
+
+    kind = "commitments"
+    record = "being the first"
+
+    spec: str
+    policy: str
+    lock: str
+    prompts: str
+
+
+@dataclass(frozen=True)
 class Completions(Identity):
     """What one arm answers, asked in one way.
 
@@ -217,7 +237,10 @@ class Decisions(Identity):
     asked: str
 
 
-KINDS: tuple[type[Identity], ...] = (View, Conversion, Adapter, Checks, Completions, Scores, Posteriors, Decisions)
+KINDS: tuple[type[Identity], ...] = (
+    *(View, Conversion, Adapter, Checks, Commitments),
+    *(Completions, Scores, Posteriors, Decisions),
+)
 """Every kind of finished work, in the order in which an audit makes them."""
 
 
