@@ -159,3 +159,7 @@ def test_what_the_hub_does_not_have_or_tell_is_an_error(alice: Client, model: Re
     code, _, err = alice.run("verify", "org/model", offline=True)
     assert code == 3 and "HF_HUB_OFFLINE" in err
     assert failures(check(alice, folder)[1]) == [f"record: unsigned: there is no {DECISION}"]
+    for call in ("file", "info"):
+        model.refused = {call: (503, "")}
+        code, _, err = alice.run("verify", "org/model")
+        assert code == 3 and len(err.splitlines()) == 1 and "push" not in err
