@@ -1,8 +1,9 @@
 """Signed runs, made by hand: keys, locks, weights and cards, and the words of the command line in this process."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import finished
@@ -20,9 +21,26 @@ from toxaudit.pinning.lock_file import Entry
 from toxaudit.records import digest
 from toxaudit.results.files import RESULTS
 from toxaudit.results.writing import as_json
+from toxaudit.signoff import envelopes, keys, record, statements
+from toxaudit.signoff.decision import ReleaseDecision
 from toxaudit.sources.base import pinned
 
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
+
+
+@dataclass(frozen=True)
+class World:
+    """Where a test signs: a folder of its own, and what it copies from."""
+
+    folder: Path
+    ann: Path
+    bob: Path
+    weights: Path
+    finished: Path
+
+    def run(self, name: str = "go") -> Path:
+        """A finished run of its own."""
+        return shutil.copytree(self.finished / name, self.folder / name)
 
 
 def key(folder: Path, name: str = "ann", *words: str) -> Path:
@@ -106,6 +124,13 @@ def listed_again(folder: Path, *more: str) -> None:
 def signed(folder: Path, by: Path, *words: str, name: str = ANN) -> None:
     """Sign a run, which must succeed."""
     assert main(["signoff", str(folder), "--as", name, "--key", str(by), *words]) == 0
+
+
+def resigned_as(run: Path, key: keys.SigningKey, made: ReleaseDecision) -> None:
+    """A record that somebody signed without asking the run, and its blocks."""
+    who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
+    lines = [envelopes.seal(each, key.signer) for each in (statements.test_result(made), statements.own(made, who))]
+    record.write(run, record.Record(made, lines[0], ((who, lines[1]),)))
 
 
 def verified(what: Path | str, *by: Path, words: Sequence[str] = ()) -> int:

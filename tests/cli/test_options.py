@@ -178,3 +178,15 @@ def test_overrides_reach_the_spec_untouched(monkeypatch):
     for verb in ([], ["plan"], ["show"]):
         assert main([*verb, *OVERRIDES]) == 3
     assert reached == [OVERRIDES] * 3
+
+
+def test_options_that_go_to_one_name_keep_their_order_and_may_be_repeated():
+    options = Options("verb", "WORD", "Does it.", where="a word", words=0)
+    for name in ("rule", "until"):
+        options.value(name, "TEXT", read=lambda text, name=name: (name, text), to="told", repeated=True, help="it")
+    options.value("key", "FILE", repeated=True, help="one of them")
+    words = ["--rule", "a", "--until", "b", "--key", "x", "--rule", "c", "--key=y"]
+    assert options.read(words)[1] == {"told": [("rule", "a"), ("until", "b"), ("rule", "c")], "key": ["x", "y"]}
+    assert options.read([])[1] == {}
+    with pytest.raises(ToxauditError, match="--rule needs a value"):
+        options.read(["--rule", "a", "--rule", " "])

@@ -1,6 +1,5 @@
 """A signed decision goes along with a card, and anybody can check it there, at one revision and without the weights."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -143,7 +142,7 @@ def test_a_decision_on_one_of_several_goes_to_its_repository_only(
 
 def test_a_decision_of_other_files_is_not_sent(alice: Client, model: Repository, folder: Path, tmp_path: Path) -> None:
     run = shutil.copytree(folder / "go", tmp_path / "run")
-    (run / "commitment.json").write_text(json.dumps({"time": "2026-01-16T00:00:00Z"}))
+    (run / "toxaudit" / "forest.png").write_bytes(b"another")
     signing.listed_again(run)
     assert "decision.json is of other files than would be sent" in alice.refused(run, "--repo", "org/model")
     assert model.revisions["main"]["README.md"] == OWNERS
@@ -160,3 +159,7 @@ def test_what_the_hub_does_not_have_or_tell_is_an_error(alice: Client, model: Re
     code, _, err = alice.run("verify", "org/model", offline=True)
     assert code == 3 and "HF_HUB_OFFLINE" in err
     assert failures(check(alice, folder)[1]) == [f"record: unsigned: there is no {DECISION}"]
+    for call in ("file", "info"):
+        model.refused = {call: (503, "")}
+        code, _, err = alice.run("verify", "org/model")
+        assert code == 3 and len(err.splitlines()) == 1 and "push" not in err

@@ -1,27 +1,11 @@
 """One finished run of each decision, keys of two people, and weights, which no test changes."""
 
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import signing
 from results import RESULTS
-
-
-@dataclass(frozen=True)
-class World:
-    """Where a test signs: a folder of its own, and what it copies from."""
-
-    folder: Path
-    ann: Path
-    bob: Path
-    weights: Path
-    finished: Path
-
-    def run(self, name: str = "go") -> Path:
-        """A finished run of its own."""
-        return shutil.copytree(self.finished / name, self.folder / name)
+from signing import World
 
 
 @pytest.fixture(scope="session")

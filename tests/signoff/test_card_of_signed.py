@@ -6,7 +6,7 @@ from results import RESULTS
 
 from toxaudit.card import SectionCard
 from toxaudit.cli.main import main
-from toxaudit.signoff import shown
+from toxaudit.signoff import record, shown
 from toxaudit.stages.rendering import render_anew
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
@@ -54,3 +54,21 @@ def test_a_report_shows_who_signed_before_its_card(world):
     signing.signed(run, world.ann, "--approve")
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.index("<main>") < page.index('<section id="signoff"') < page.index('<article class="card"')
+
+
+def test_a_laxer_rule_chosen_after_a_look_is_released_only_with_a_waiver(world, capsys):
+    run = world.folder / "run"
+    signing.started(run, RESULTS["no-go"], world.weights)
+    render_anew(run, SectionCard())
+    signing.signed(run, world.ann, "--reject")
+    assert main(["gate", str(run), "gate.margin=0.99", "gate.certainty=0.9"]) == 0
+    assert not any(shown.found((run / name).read_bytes()) for name in SHOWN)
+    capsys.readouterr()
+    assert main(["signoff", str(run), "--as", signing.ANN, "--key", str(world.ann), "--approve"]) == 3
+    assert "1 of its rules is open ('rude/earlier rule')" in capsys.readouterr().err
+    waiver = ["--waive", "earlier rule", "--reason", "asked for by the board", "--expires", "90d"]
+    signing.signed(run, world.ann, "--approve", *waiver)
+    (other,) = record.read(run / "decision.json").decision.other_rules
+    assert other.committed and other.decisions == {"rude": "NO-GO"}
+    assert "asked for by the board" in (run / "card.md").read_text(encoding="utf-8")
+    assert signing.verified(run, world.ann) == 0

@@ -33,6 +33,10 @@ def test_a_key_is_its_owners_alone_and_known_by_the_digest_of_its_der_form(kind,
     assert keys.signing_key(tmp_path / "k", lambda: None).fingerprint == sha256(der).hexdigest()
 
 
+def test_a_folder_is_no_name_of_a_key(capsys):
+    assert refused(capsys, "keygen", ".") == "'.' is a folder: name the file of the private key, such as release.key."
+
+
 @pytest.mark.parametrize("there", ["k", "k.pub"])
 def test_no_key_is_ever_overwritten(there, tmp_path, capsys):
     (tmp_path / there).write_text("mine")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import signing
-from conftest import World
 from results import RESULTS
+from signing import World
 
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from signing import ANN, BOB
 from toxaudit import commitment
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
+from toxaudit.findings import OtherRule
 from toxaudit.machine.replacement import SUMS
 from toxaudit.recomputation import read_checked
 from toxaudit.results.reading import read_result
@@ -151,6 +153,37 @@ def test_what_is_open_is_approved_only_with_a_waiver_of_each_rule(world, capsys)
 
 
 @pytest.mark.thorough
+def test_all_that_is_open_is_listed_where_one_sentence_has_no_room(world, capsys):
+    run = signing.run(world.folder / "run", HARDER["no-go"], world.weights)
+    capsys.readouterr()
+    assert main(["signoff", str(run), "--as", ANN, "--key", str(world.ann), "--approve"]) == 3
+    told = capsys.readouterr()
+    rules = open_rules(run)
+    assert told.out.splitlines() == [f"Open: {rule}" for rule in rules] and len(rules) == 8
+    assert "and 5 more): waive each by" in told.err
+
+
+@pytest.mark.thorough
+def test_a_decision_on_one_candidate_is_none_on_all(world, capsys):
+    run = signing.run(world.folder / "run", HARDER["several"], world.weights)
+    signing.signed(run, world.ann, "--approve", "--candidate", "benign")
+    assert "can't be approved as it is" in refused(capsys, run, world.bob, "--approve", name=BOB)
+    signing.signed(run, world.bob, name=BOB)
+    signing.signed(run, world.bob, "--reject", name=BOB)
+    told = record.read(run / "decision.json").decision
+    assert told.candidates == ("benign", "creeping") and told.supersedes
+
+
+@pytest.mark.thorough
+def test_controls_are_never_released(world, capsys):
+    run = signing.run(world.folder / "run", HARDER["controls-only"], world.weights)
+    for words in ([], ["--candidate", "rude"]):
+        assert "for all that were audited are controls" in refused(capsys, run, world.ann, "--approve", *words)
+    run = world.run("failed-control")
+    assert "no candidate 'noop' to decide on" in refused(capsys, run, world.ann, "--approve", "--candidate", "noop")
+
+
+@pytest.mark.thorough
 def test_a_failed_control_must_be_waived_by_its_name(world, capsys):
     run = world.run("failed-control")
     rules = open_rules(run)
@@ -175,6 +208,16 @@ def test_something_is_open_wherever_the_audit_is_no_go(name):
     result = HARDER[name]
     rules = waiving.lines(result, [model.name for model in result.subjects])
     assert any(rules.values()) == (of_audit(result) != "GO")
+
+
+def test_a_rule_that_came_first_and_was_no_go_is_open():
+    """Whoever chose a laxer rule after a look says why, or can't release by it."""
+    first = OtherRule({"margin": "0.01"}, "2026-01-01", {"benign": "NO-GO"}, earlier=True)
+    for other, is_open in ((first, True), (replace(first, earlier=False), False)):
+        rules = waiving.lines(replace(HARDER["go"], other_rules=(other,)), ["benign"])
+        assert rules.get("benign/earlier rule", False) == any(rules.values()) == is_open
+    fine = replace(first, decisions={"benign": "GO"})
+    assert not any(waiving.lines(replace(HARDER["go"], other_rules=(fine,)), ["benign"]).values())
 
 
 def test_what_was_not_audited_is_open(world):

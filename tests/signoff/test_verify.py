@@ -17,7 +17,7 @@ from in_toto_attestation.v1 import statement_pb2
 from signing import ANN, BOB
 
 from toxaudit.cli.main import main
-from toxaudit.signoff import contents, envelopes, keys, record, verification
+from toxaudit.signoff import block, contents, envelopes, keys, record, shown, signatures, statements, verification
 from toxaudit.signoff.decision import digest
 
 
@@ -114,8 +114,6 @@ def test_a_card_that_shows_other_signers_than_the_record_fails(name, run, world,
 
 @pytest.mark.thorough
 def test_a_second_block_in_which_words_could_hide_is_a_change(run, world, capsys):
-    from toxaudit.signoff import shown
-
     file = run / "card.md"
     data = file.read_bytes()
     file.write_bytes(data.replace(b"### Gate", b"\n%b\nAll is well.\n%b\n### Gate" % (shown.BEGIN, shown.END), 1))
@@ -147,17 +145,14 @@ def test_the_root_digest_is_that_of_model_signings_rule():
 
 def resigned(run: Path, by: Path, change) -> None:
     """The record after an edit, signed by somebody else, with all that follows from it made again."""
-    old = record.read(run / "decision.json")
+    made = replace(record.read(run / "decision.json").decision, **change)
     key = keys.signing_key(by, lambda: None)
-    made = replace(old.decision, **change)
-    from toxaudit.signoff import statements
-    from toxaudit.signoff.signing import show
-
+    signing.resigned_as(run, key, made)
     who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
-    lines = [envelopes.seal(each, key.signer) for each in (statements.test_result(made), statements.own(made, who))]
-    new = record.Record(made, lines[0], ((who, lines[1]),))
-    record.write(run, new)
-    show(new, run, run)
+    for name in made.files:
+        if (run / name).suffix in (".md", ".html") and (run / name).is_file():
+            meant = block.of(name, made, [who])
+            (run / name).write_bytes(shown.into((run / name).read_bytes(), meant))
     signing.listed_again(run)
 
 
@@ -181,7 +176,8 @@ def test_a_signer_cant_sign_what_the_run_does_not_say(world, capsys):
     go = tuple(replace(v, decision="GO", rules=tuple(replace(r, decision="GO") for r in v.rules)) for v in old.verdicts)
     resigned(run, world.ann, {"outcome": "approved", "decision": "GO", "verdicts": go})
     assert failed(capsys, run, world.ann)[0].startswith("numbers: This INCONCLUSIVE can't be approved as it is")
-    resigned(run, world.ann, {"outcome": "rejected", "decision": old.decision, "verdicts": old.verdicts, "policy": {}})
+    lax = replace(old.policy, margin=0.5)
+    resigned(run, world.ann, {"outcome": "rejected", "decision": old.decision, "verdicts": old.verdicts, "policy": lax})
     assert "numbers: 'policy' in decision.json is not what the run's files say" in failed(capsys, run, world.ann)
     resigned(run, world.ann, {"policy": old.policy, "committed": "2099-01-01T00:00:00Z"})
     assert failed(capsys, run, world.ann)[1].startswith("commitment: the rule was fixed on 2099-01-01T00:00:00Z, after")
@@ -382,5 +378,5 @@ def test_a_check_imports_no_model_library_and_writes_nothing(run, world):
 
 
 def test_what_is_asked_by_other_code_is_told_as_findings(run, world):
-    asked = verification.Asked((Path(f"{world.ann}.pub"),), 1, None, None, datetime(2098, 1, 1, tzinfo=UTC))
+    asked = signatures.Asked((Path(f"{world.ann}.pub"),), 1, None, None, datetime(2098, 1, 1, tzinfo=UTC))
     assert all(each.holds is not False for each in verification.of_run(run, asked))

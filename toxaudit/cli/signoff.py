@@ -16,7 +16,7 @@ from toxaudit.errors import ToxauditError, did_you_mean, one_line, visible
 
 if TYPE_CHECKING:
     from toxaudit.signoff.decision import Outcome, Waiver
-    from toxaudit.signoff.verification import Asked, Finding
+    from toxaudit.signoff.signatures import Asked, Finding
 
 LONGEST_REASON = 1_000
 """Characters of a waiver's reason."""
@@ -63,7 +63,7 @@ def signoff(words: Sequence[str]) -> int:
 def verify(words: Sequence[str]) -> int:
     """Check a decision; exit code 1 where it does not hold."""
     (what,), given = VERIFY.read(words)
-    from toxaudit.signoff.verification import Asked
+    from toxaudit.signoff.signatures import Asked
 
     day = given.pop("on", None)
     now = datetime.combine(day, time(12), UTC) if day else datetime.now(UTC)

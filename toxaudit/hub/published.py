@@ -13,8 +13,8 @@ from toxaudit.signoff import block, record, shown
 from toxaudit.signoff.contents import root
 from toxaudit.signoff.decision import SHOWN_CHARACTERS, ReleaseDecision, Weights, digest
 from toxaudit.signoff.record import Record
-from toxaudit.signoff.verification import Asked, Finding, Trusted, of_record
-from toxaudit.sources import HubSource
+from toxaudit.signoff.signatures import Asked, Finding, Trusted
+from toxaudit.signoff.verification import of_record
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 
 
@@ -38,8 +38,8 @@ def verified(name: str, revision: str | None, asked: Asked) -> Iterator[Finding]
     if is_offline_mode():
         raise ToxauditError(f"HF_HUB_OFFLINE is set, so that {name} can't be asked: unset it, or name a run's folder.")
     trusted = Trusted.of(asked)
-    commit = HubSource(name, revision).resolve()
     repository = Repository(name, doing="verify")
+    commit = repository.commit(revision)
     yield Finding("repository", None, f"{name} at commit {commit}")
     texts = {path: repository.file(path, commit) for path in (*RECORD, README)}
     data, signed, readme = texts.values()

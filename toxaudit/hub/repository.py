@@ -100,6 +100,23 @@ class Repository:
                     return Branch(revision, str(commit), main.commit, f"{self.page}/discussions/{each.num}")
             return main
 
+    def commit(self, revision: str | None) -> str:
+        """The commit of a branch or tag as it is now, never as it was known to be; None means the main branch.
+
+        Raises:
+            ToxauditError: if there is no such revision, or the repository has another name now.
+        """
+        from huggingface_hub import errors
+
+        with _sentences(self.name, doing=self.doing):
+            try:
+                info = self._api.model_info(self.name, revision=revision)
+            except errors.RevisionNotFoundError as error:
+                raise ToxauditError(f"{self.name} has no revision '{revision}' on the Hub.") from error
+            if info.id != self.name:
+                raise ToxauditError(f"{self.name} is called {info.id} now: {self.doing} that.")
+            return str(info.sha)
+
     def file(self, name: str, commit: str) -> bytes | None:
         """A file's bytes; None where there is none."""
         with _sentences(self.name, doing=self.doing):

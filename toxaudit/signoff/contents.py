@@ -40,22 +40,30 @@ class Choice:
 
 
 def chosen(result: AuditResult, candidate: str | None) -> tuple[str, ...]:
-    """Whom a decision is about: the candidate that is named, or all but the controls.
+    """Whom a decision is about: the candidate that is named, or all; controls are never released.
 
     Raises:
         ToxauditError: if there is no such candidate.
     """
-    names = [model.name for model in result.subjects]
+    names = [model.name for model in result.real]
+    if not names:
+        raise ToxauditError("The run has no candidate to decide on, for all that were audited are controls.")
     if candidate is not None and candidate not in names:
         raise ToxauditError(f"The run has no candidate '{candidate}' to decide on.{did_you_mean(candidate, names)}")
     return (candidate,) if candidate is not None else tuple(names)
 
 
 def concerning(result: AuditResult, candidates: Sequence[str]) -> AuditResult:
-    """The result as far as it concerns these candidates and the controls."""
-    if {*candidates} == {model.name for model in result.subjects}:
+    """The result as far as it concerns these candidates and the controls.
+
+    Raises:
+        ToxauditError: if they are neither one candidate nor all.
+    """
+    if {*candidates} == {model.name for model in result.real}:
         return result
-    return result.narrowed(candidates[0])
+    if len(candidates) != 1:
+        raise ToxauditError("A decision is about one candidate of a run, or about all of them.")
+    return result.narrowed(*chosen(result, candidates[0]))
 
 
 def of_run(
@@ -90,6 +98,7 @@ def of_run(
         committed=file_of(run).record.time if result.commitment else None,
         verdicts=tuple(_judged(own, verdict) for verdict in own.verdicts),
         not_audited=tuple(each.name for each in own.skipped),
+        other_rules=own.other_rules,
         estimates=_changes(own),
         weights=weights(run / LOCK, result, candidates),
         files=files(run),

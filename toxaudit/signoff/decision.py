@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Decision, GateFacts, Tier
+from toxaudit.findings import OtherRule
 from toxaudit.records import Quantity
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class ReleaseDecision:
         committed: the time of the run's ``commitment.json``, if it has one.
         verdicts: of these candidates and of the controls.
         not_audited: candidates that were to be audited and could not be.
+        other_rules: by which the same answers were decided as well, and what these came to.
         estimates: those that decide.
         weights: key in ``lock.json`` -> what was loaded.
         files: name -> SHA-256; of a card or report without the block that says who signed.
@@ -139,6 +141,7 @@ class ReleaseDecision:
     committed: str | None
     verdicts: tuple[Judged, ...]
     not_audited: tuple[str, ...]
+    other_rules: tuple[OtherRule, ...]
     estimates: tuple[Change, ...]
     weights: dict[str, Weights]
     files: dict[str, str]
@@ -193,6 +196,8 @@ def read(data: bytes, named: str) -> ReleaseDecision:
         raise ToxauditError(f"{named}: '{odd}' is no day or time as a decision states it.")
     if outside := next((name for name in found.files if not _is_within(name)), ""):
         raise ToxauditError(f"{named}: '{outside}' is no file of a run.")
+    if wrong := _unfit(found):
+        raise ToxauditError(f"{named}: {wrong}.")
     return found
 
 
@@ -210,6 +215,22 @@ def is_day(text: str) -> bool:
         return bool(re.fullmatch(_DAY, text)) and bool(date.fromisoformat(text))
     except ValueError:
         return False
+
+
+def _unfit(found: ReleaseDecision) -> str:
+    """What of a decision does not fit together, as a phrase; empty where all does."""
+    if not found.candidates or len(set(found.candidates)) < len(found.candidates):
+        return "'candidates' must name somebody, and nobody twice"
+    if set(found.published) != set(found.candidates):
+        return "'published' must hold one for each of the candidates"
+    if not all(each.files for each in found.weights.values()):
+        return "'weights' holds some without files"
+    digests = [*found.files.values(), *(each.digest for each in found.weights.values())]
+    digests += [sha for each in found.weights.values() for sha in each.files.values()]
+    digests += [sha for made in found.published.values() for sha in made.values()]
+    digests += [found.supersedes] if found.supersedes else []
+    odd = next((sha for sha in digests if not re.fullmatch("[0-9a-f]{64}", sha)), "")
+    return f"'{odd}' is no SHA-256" if odd else ""
 
 
 def _is_within(name: str) -> bool:

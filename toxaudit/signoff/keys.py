@@ -64,6 +64,8 @@ def generate(file: Path, kind: str, passphrase: bytes | None) -> tuple[Path, str
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+    if not file.name:
+        raise ToxauditError(f"'{file}' is a folder: name the file of the private key, such as release.key.")
     public = file.with_name(file.name + PUBLIC)
     for each in (file, public):
         if os.path.lexists(each):

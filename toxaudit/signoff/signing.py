@@ -82,6 +82,7 @@ def sign(wanted: Wanted, key: SigningKey, now: datetime) -> Iterator[str]:
         if before and _is_same(before, wanted, result, now):
             made = _signed_too(before, wanted, key, now)
         else:
+            yield from _open(wanted, result, now)
             made = _decided(wanted, result, key, now, before)
         if made is None:
             yield f"{visible(wanted.name)} has signed this decision already: nothing was written."
@@ -150,7 +151,7 @@ def _is_same(before: Record, wanted: Wanted, result: AuditResult, now: datetime)
         and (wanted.expires in (None, told.expires))
         and (wanted.threshold is None or asked.signatures.threshold == told.signatures.threshold)
         and (wanted.ran_by in (None, told.signatures.ran_by))
-        and (wanted.candidate is None or (wanted.candidate,) == told.candidates)
+        and contents.chosen(result, wanted.candidate) == told.candidates
     )
     return same and fit and not gone
 
@@ -196,6 +197,18 @@ def _decided(wanted: Wanted, result: AuditResult, key: SigningKey, now: datetime
             f"{COMMITMENT} is of {made.committed}, which is later than now: check this machine's clock."
         )
     return _with(made, None, wanted.name, key, now)
+
+
+def _open(wanted: Wanted, result: AuditResult, now: datetime) -> Iterator[str]:
+    """A line for each rule that an approval leaves open, where there are more than the refusal names."""
+    if wanted.outcome != "approved":
+        return
+    whom = contents.chosen(result, wanted.candidate)
+    rules = waiving.lines(contents.concerning(result, whom), whom)
+    waived = {each.rule for each in _asked(wanted, result, now.astimezone(UTC).date().isoformat()).waivers}
+    left = [rule for rule, is_open in rules.items() if is_open and rule not in waived]
+    if len(left) > waiving.MOST_NAMED:
+        yield from (visible(f"Open: {rule}") for rule in left)
 
 
 def _signed_too(before: Record, wanted: Wanted, key: SigningKey, now: datetime) -> Record | None:

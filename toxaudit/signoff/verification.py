@@ -1,7 +1,7 @@
 """``toxaudit verify``: is a decision the one that was signed, by whom it must be, on the run that lies here?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,43 +10,27 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import sha256
 from toxaudit.recomputation import read_checked
 from toxaudit.results.files import RESULTS
-from toxaudit.signoff import block, contents, keys, record, shown, waiving
+from toxaudit.signoff import block, contents, record, shown, waiving
 from toxaudit.signoff.contents import Choice
 from toxaudit.signoff.decision import DECISION, EARLIER, ENVELOPES, SHOWN_CHARACTERS, ReleaseDecision, Weights, digest
 from toxaudit.signoff.record import Record
+from toxaudit.signoff.signatures import Asked, Finding, Trusted, signatures
 
 ENDING = ENVELOPES.removeprefix("decision")
 """How the names of files of signatures end."""
 
-UNKNOWN = "UNSIGNED/UNKNOWN KEY: this shows consistency, not origin"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check: what was looked at, whether it holds (None where it was not looked at), and the particulars."""
-
-    name: str
-    holds: bool | None
-    text: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How a decision is to be checked.
-
-    Attributes:
-        keys: files of the public keys that whoever asks trusts.
-        threshold: how many of them must have signed, at least.
-        ran_by: the file of the public key of whoever ran the audit, who must not be the only one of them.
-        weights: a folder with weights, at any depth and under any names.
-        now: the time at which the decision must hold.
-    """
-
-    keys: tuple[Path, ...]
-    threshold: int
-    ran_by: Path | None
-    weights: Path | None
-    now: datetime
+FROM_THE_RUN = (
+    "audit",
+    "decision",
+    "policy",
+    "committed",
+    "verdicts",
+    "not_audited",
+    "other_rules",
+    "estimates",
+    "weights",
+)
+"""What a decision says of its run beside files."""
 
 
 def of_run(run: Path, asked: Asked) -> Iterator[Finding]:
@@ -105,30 +89,11 @@ def of_file(file: Path, asked: Asked) -> Iterator[Finding]:
     yield from _superseded(found, file)
 
 
-@dataclass(frozen=True)
-class Trusted:
-    """The keys that whoever asks trusts, by fingerprint; and the fingerprint of who ran the audit, if that is said."""
-
-    known: Mapping[str, "keys.PublicKey"]
-    ran_by: str | None
-
-    @classmethod
-    def of(cls, asked: Asked) -> "Trusted":
-        """Read the keys.
-
-        Raises:
-            ToxauditError: if one can't be read.
-        """
-        found = [keys.public_key(file) for file in asked.keys]
-        ran_by = keys.fingerprint(keys.public_key(asked.ran_by)) if asked.ran_by else None
-        return cls({keys.fingerprint(each): each for each in found}, ran_by)
-
-
 def of_record(found: Record, trusted: Trusted, asked: Asked) -> Iterator[Finding]:
     """What a record says by itself: signatures, their number, the outcome, days and times."""
     told = found.decision
     yield Finding("record", True, f"decision {found.digest[:SHOWN_CHARACTERS]} of {told.time}")
-    yield from _signatures(found, trusted, asked)
+    yield from signatures(found, trusted, asked)
     whom = f"{', '.join(told.candidates)}: {block.OUTCOMES[told.outcome].lower()}; {told.decision} by the rule"
     waived = "".join(f"; waived until {each.expires}: {each.rule} ({each.reason})" for each in told.waivers)
     yield Finding("outcome", told.outcome == "approved", whom + waived)
@@ -158,6 +123,8 @@ def _left_open(told: ReleaseDecision) -> str:
             names = [each.name for each in judged.rules if _is_open(each.tier, each.decision)]
             found += names or [waiving.named(judged.candidate, waiving.VERDICT)]
     found += [waiving.named(name, waiving.NOT_AUDITED) for name in told.not_audited]
+    later = waiving.chosen_after_a_look(told.other_rules, told.candidates)
+    found += [waiving.named(name, waiving.EARLIER_RULE) for name in later]
     if told.decision != "GO" and not found:
         found = [waiving.AUDIT]
     waived = {each.rule for each in told.waivers}
@@ -166,30 +133,6 @@ def _left_open(told: ReleaseDecision) -> str:
 
 def _is_open(tier: str, decision: str) -> bool:
     return (tier == "critical" and decision != "GO") or (tier, decision) == ("supporting", "NO-GO")
-
-
-def _signatures(found: Record, trusted: Trusted, asked: Asked) -> Iterator[Finding]:
-    """A line for each signer, and whether enough of them are trusted."""
-    counted, named = set(), {*found.decision.policy.signers}
-    for signer, line in found.own:
-        own = keys.known(keys.public_of(signer.public_key.encode(), f"the key of {signer.name}"))
-        if not (line.signed_by(own) and found.tests.signed_by(own)):
-            yield Finding("signature", False, f"{signer.name}: the signature is not that of the key {signer.key}")
-        elif named and signer.key not in named:
-            yield Finding("signature", None, f"{signer.name}, key {signer.key}: the policy does not name this key")
-        elif signer.key not in trusted.known:
-            yield Finding("signature", None, f"{signer.name}, key {signer.key}: {UNKNOWN}")
-        elif found.tests.signed_by(keys.known(trusted.known[signer.key])):
-            counted.add(signer.key)
-            yield Finding("signature", True, f"{signer.name} signed on {signer.time}, key {signer.key}")
-    needed = max(asked.threshold, found.decision.signatures.threshold, found.decision.policy.signatures)
-    enough = f"{len(counted)} of {needed} needed signatures are by keys that were given"
-    yield Finding("threshold", len(counted) >= needed, enough)
-    stated = found.decision.signatures.ran_by, found.decision.policy.ran_by
-    for ran_by in filter(None, dict.fromkeys((trusted.ran_by, *stated))):
-        others = counted - {ran_by}
-        alone = f"{len(others)} of them are by others than the key of who ran the audit"
-        yield Finding("not alone", bool(others), alone)
 
 
 def _changed(found: Record, run: Path) -> Iterator[Finding]:
@@ -214,7 +157,7 @@ def _numbers(found: Record, run: Path) -> Finding:
             waiving.require_nothing_open(meant.decision, rules, told.waivers)
     except ToxauditError as error:
         return Finding("numbers", False, _phrase(error))
-    for key in ("audit", "decision", "policy", "committed", "verdicts", "not_audited", "estimates", "weights"):
+    for key in FROM_THE_RUN:
         if getattr(told, key) != getattr(meant, key):
             return Finding("numbers", False, f"'{key}' in {DECISION} is not what the run's files say")
     return Finding("numbers", True, "rates, intervals, reasons and verdicts follow from draws, samples and rule")
@@ -246,7 +189,7 @@ def of_weights(told: Mapping[str, Weights], folder: Path | None) -> Iterator[Fin
             yield Finding("weights", False, f"the digest of {key} is not that of its files")
             return
     if folder is None:
-        yield Finding("weights", None, f"not looked at; {', '.join(told)} are named by digest: add --weights DIR")
+        yield Finding("weights", None, f"named by digest, and not looked at without --weights DIR: {', '.join(told)}")
         return
     if not folder.is_dir():
         raise ToxauditError(f"There is no folder {folder}: name one with the weights by --weights.")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.findings import AuditResult, OtherRule, Reason, Verdict
 from toxaudit.signoff.decision import Waiver
 
 CONTROL = "control"
@@ -16,6 +16,12 @@ NOT_AUDITED = "not audited"
 VERDICT = "verdict"
 """What is open where none of its lines explains a verdict."""
 
+
+EARLIER_RULE = "earlier rule"
+"""What is open where another rule decided the same answers first, or was committed to, and made it no GO."""
+
+MOST_NAMED = 3
+"""Open rules that one sentence names."""
 
 AUDIT = "audit/verdict"
 """What is open where nothing else explains why an audit is no GO."""
@@ -36,7 +42,14 @@ def lines(result: AuditResult, candidates: Sequence[str]) -> dict[str, bool]:
     failed = failed_controls(result)
     found |= {named(each.name, CONTROL): each.name in failed for each in result.candidates if each.expect}
     found |= {named(each.name, NOT_AUDITED): True for each in result.skipped}
+    found |= {named(name, EARLIER_RULE): True for name in chosen_after_a_look(result.other_rules, candidates)}
     return found if any(found.values()) or of_audit(result) == "GO" else found | {AUDIT: True}
+
+
+def chosen_after_a_look(others: Iterable[OtherRule], candidates: Sequence[str]) -> list[str]:
+    """The candidates whom a rule that came first did not make a GO: the one that decides was chosen after that."""
+    first = [each.decisions for each in others if each.earlier]
+    return [name for name in candidates if any(told.get(name, "GO") != "GO" for told in first)]
 
 
 def _of(verdict: Verdict) -> dict[str, bool]:
@@ -90,11 +103,12 @@ def require_nothing_open(decision: str, rules: dict[str, bool], waivers: Iterabl
     """Refuse an approval that leaves something open.
 
     Raises:
-        ToxauditError: if an open rule is not waived; the sentence names all of them.
+        ToxauditError: if an open rule is not waived; the sentence names the first of them.
     """
     waived = {each.rule for each in waivers}
     if left := [rule for rule, is_open in rules.items() if is_open and rule not in waived]:
-        names = ", ".join(f"'{rule}'" for rule in left)
+        names = ", ".join(f"'{rule}'" for rule in left[:MOST_NAMED])
+        names += f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
         raise ToxauditError(
             f"This {decision} can't be approved as it is, for {len(left)} of its rules "
             f"{'is' if len(left) == 1 else 'are'} open ({names}): waive each by --waive RULE --reason TEXT --expires "
