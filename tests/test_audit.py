@@ -32,6 +32,7 @@ RESULTS = (
     "card.md",
     "commitment.json",
     "draws.parquet",
+    "junit.xml",
     "lock.json",
     "model_card.md",
     "report.html",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from toxaudit.decision import history
 from toxaudit.errors import ToxauditError
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, junit
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.recomputation import read_checked
@@ -51,8 +51,10 @@ def decide(run: Path, overrides: Sequence[str]) -> tuple[AuditResult, AuditResul
     return before, replace(after, date=next(known, date.today().isoformat()))
 
 
-def write(run: Path, before: AuditResult, after: AuditResult) -> list[Path]:
+def write(run: Path, before: AuditResult, after: AuditResult, lenient: bool = False) -> list[Path]:
     """Put what a run was decided to be now in the place of what it was: results, card, report and all.
+
+    ``lenient`` as in ``interop.junit.write``.
 
     Raises:
         ToxauditError: if that can't be written, or the run is no longer what was decided; it is then as it was.
@@ -65,6 +67,6 @@ def write(run: Path, before: AuditResult, after: AuditResult) -> list[Path]:
             raise ToxauditError(f"Another run has taken the place of what lay in {run}: decide again.")
         write_atomically(new / RESULTS, as_json(after))
         after = read_result(new)
-        files = [new / RESULTS, cyclonedx.write(after, new)]
+        files = [new / RESULTS, cyclonedx.write(after, new), junit.write(after, new, lenient)]
         cards = rendering.render_decided(run, after, settings(run, ()), new)
     return [run / file.relative_to(new) for file in (*cards, *files, new / SUMS)]
