@@ -30,8 +30,9 @@ from toxaudit.store.shelves import Store
 FORMAT = "toxaudit.commitment/1"
 """What ``commitment.json`` says it is."""
 
-COMMITMENT, PENDING = "commitment.json", "commitment.next.json"
-"""The file's name, and that under which it waits beside the files of an earlier run."""
+COMMITMENT = "commitment.json"
+PENDING = "commitment.next.json"
+"""The name under which a commitment waits beside the files of an earlier run."""
 
 LOCKED = "lock.json"
 """The file that says what each reference of a run stood for (``pinning/lock.py`` writes it)."""

@@ -28,7 +28,7 @@ def posteriors(run: Path, estimates: Sequence[Estimate]) -> list[Posterior]:
     Raises:
         ToxauditError: if its file of draws is missing, or another run's.
     """
-    rates = archive.read_rates(run / DRAWS, estimates)
+    rates = archive.read_rates(run / DRAWS, estimates, all_of_it=True)
     return [posterior(each, rates[archive.name_of(each)]) for each in estimates]
 
 

@@ -23,8 +23,11 @@ JUNIT = "junit.xml"
 LONGEST_NAME = 300
 """Characters of the longest name: a slice's value may be as long as a stranger likes."""
 
-CONTROL, COMMITTED, OBTAINED, VERDICT = "control", "committed rule", "audited", "verdict"
-"""The names of the cases that are no line of a verdict."""
+CONTROL = "control"
+COMMITTED = "committed rule"
+OBTAINED = "audited"
+VERDICT = "verdict"
+"""The last four are the names of the cases that are no line of a verdict."""
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
