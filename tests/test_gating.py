@@ -211,7 +211,7 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(words, said, run, capsys)
     assert said in error and error.count("\n") == 1 and not out and files(run) == before
 
 
-HEAVY = ("torch", "transformers", "peft", "pymc", "pytensor", "datasets", "numba", "matplotlib")
+HEAVY = ("torch", "transformers", "peft", "pymc", "pytensor", "datasets", "numba", "matplotlib", "pandas", "hydra")
 
 
 def test_it_needs_no_model_and_no_sampler(run):
