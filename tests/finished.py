@@ -1,5 +1,6 @@
 """The folder of a finished run, made by hand from a result: what ``toxaudit card`` reads."""
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from harder import HARDER
 
 from toxaudit.agreements import Agreement
 from toxaudit.card import SectionCard
+from toxaudit.commitment import commit
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.for_gate import summarised
@@ -21,13 +23,14 @@ from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import write_sums
 from toxaudit.records import UNSCORED, Estimate
 from toxaudit.recounting import recounted
-from toxaudit.results.writing import write_results
-from toxaudit.spec.schema import AuditSpec
+from toxaudit.results.writing import as_json, write_results
+from toxaudit.spec.schema import AuditSpec, as_yaml
+from toxaudit.store.shelves import Store
 
 COUNTED = ("n", "samples", "missing", "missing_in_both", "counts")
 """Of an estimate, what its samples tell."""
 
-__all__ = ["HARDER", "answered", "consistent", "consistent_run", "posterior", "rows", "run", "sealed"]
+__all__ = ["HARDER", "answered", "committed_run", "consistent", "consistent_run", "posterior", "rows", "run", "sealed"]
 
 
 def rows(result: AuditResult, prompts: int = 3) -> Iterator[dict]:
@@ -160,6 +163,23 @@ def consistent_run(folder: Path, result: AuditResult, samples: Iterable[dict] = 
     write_results(folder, AuditSpec(name=result.audit, card=SectionCard()), found, samples)
     write_draws(posteriors, folder / "draws.parquet")
     return folder, found
+
+
+def committed_run(folder: Path, result: AuditResult) -> tuple[Path, AuditResult]:
+    """The folder of ``consistent_run`` of a run that had committed to its rule, with its list; and the result in it."""
+    _, found = consistent_run(folder, result)
+    told = {name: getattr(found.gate, name) for name in ("margin", "certainty", "cap", "max_missing", "family_error")}
+    spec = AuditSpec(name=found.audit, card=SectionCard(), gate=MarginGate(**told))
+    entry = {"source": "local", "reference": "models/base", "revision": None, "digest": "b0" * 32, "files": {}}
+    prompts = {suite.name: suite.digest for suite in found.suites}
+    with tempfile.TemporaryDirectory() as home:
+        store = Store(Path(home))
+        committed = commit(folder, spec, {"base.pretrained": "b0" * 32}, prompts, store, lambda: (0, 700))
+    found = replace(found, commitment=committed.record)
+    (folder / "results.json").write_text(as_json(found), encoding="utf-8")
+    (folder / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
+    (folder / "lock.json").write_text(json.dumps({"references": {"base.pretrained": entry}}), encoding="utf-8")
+    return sealed(folder), found
 
 
 def sealed(folder: Path) -> Path:

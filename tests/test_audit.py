@@ -32,6 +32,7 @@ RESULTS = (
     "card.md",
     "commitment.json",
     "draws.parquet",
+    "junit.xml",
     "lock.json",
     "model_card.md",
     "report.html",
@@ -333,6 +334,8 @@ def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(aga
     assert (
         before["earlier"] and before["rule"]["gate.margin"] == "0.2" and set(before["decisions"]) == {"tuned", "noop"}
     )
+    made = results["commitment"]
+    assert made["answered"] == made["of"] > 0 and len(made["earlier"]) == 1
     main(["card", "runs/tiny"])
     for name in ("card.md", "summary.md", "report.html"):
         told = Path("runs/tiny", name).read_text().replace("\xa0", " ")

@@ -31,8 +31,9 @@ from toxaudit.store.shelves import Store
 FORMAT = "toxaudit.commitment/1"
 """What ``commitment.json`` says it is."""
 
-COMMITMENT, PENDING = "commitment.json", "commitment.next.json"
-"""The file's name, and that under which it waits beside the files of an earlier run."""
+COMMITMENT = "commitment.json"
+PENDING = "commitment.next.json"
+"""The name under which a commitment waits beside the files of an earlier run."""
 
 LOCKED = "lock.json"
 """The file that says what each reference of a run stood for (``pinning/lock.py`` writes it)."""
@@ -40,8 +41,9 @@ LOCKED = "lock.json"
 COMMITTED = ("spec", "policy", "lock", "prompts")
 """The keys of what is committed to; the others say by whom, when, and what there was before."""
 
-UNCOMMITTED = ("out", "store", "executor", "card")
-"""Keys of a spec that say where and how fast it is done, or how it is shown; a backend's batch size is another."""
+UNCOMMITTED = ("out", "store", "executor", "card", "labels")
+"""Keys of a spec that say where and how fast it is done, how it is shown, or which evidence came later; a backend's
+batch size is another. What people labelled is told by the results, with what was decided without it."""
 
 LARGEST_BYTES = 4_000_000
 """A larger file is no commitment: that of a thousand references has half a million."""
@@ -96,7 +98,7 @@ def commit(
     content = {
         "spec": of_spec(yaml.safe_load(as_yaml(spec))),
         "policy": policy(spec.gate.facts()),
-        "lock": dict(references),
+        "lock": {key: each for key, each in references.items() if key not in UNCOMMITTED},
         "prompts": dict(prompts),
     }
     shelf = store.shelf(Commitments(*(digest(_canonical(content[key])) for key in COMMITTED)))
@@ -148,7 +150,7 @@ def file_of(run: Path) -> Written:
 
 
 def locked(run: Path) -> dict[str, str]:
-    """What each reference of a finished run stood for, by its lock file: its SHA-256.
+    """What each reference of a finished run that is committed to stood for, by its lock file: its SHA-256.
 
     Raises:
         ToxauditError: if that can't be read.
@@ -156,7 +158,7 @@ def locked(run: Path) -> dict[str, str]:
     file = run / LOCKED
     try:
         references = json.loads(file.read_bytes())["references"]
-        return {str(key): str(entry["digest"]) for key, entry in references.items()}
+        return {str(key): str(entry["digest"]) for key, entry in references.items() if key not in UNCOMMITTED}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ToxauditError(f"{file} can't be read ({error}): run the audit again; finished work is kept.") from error
 

@@ -13,7 +13,7 @@ from toxaudit.decision import history
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Gate
 from toxaudit.findings import AuditResult
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, junit
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.recomputation import read_checked
@@ -68,8 +68,10 @@ def require_fit(gate: Gate, result: AuditResult) -> None:
     gate.check_done([model.name for model in result.real], result.checks)
 
 
-def write(run: Path, before: AuditResult, after: AuditResult) -> list[Path]:
+def write(run: Path, before: AuditResult, after: AuditResult, lenient: bool = False) -> list[Path]:
     """Put what a run was decided to be now in the place of what it was: results, card, report and all.
+
+    ``lenient`` as in ``interop.junit.write``.
 
     Raises:
         ToxauditError: if that can't be written, or the run is no longer what was decided; it is then as it was.
@@ -82,6 +84,6 @@ def write(run: Path, before: AuditResult, after: AuditResult) -> list[Path]:
             raise ToxauditError(f"Another run has taken the place of what lay in {run}: decide again.")
         write_atomically(new / RESULTS, as_json(after))
         after = read_result(new)
-        files = [new / RESULTS, cyclonedx.write(after, new)]
+        files = [new / RESULTS, cyclonedx.write(after, new), junit.write(after, new, lenient)]
         cards = rendering.render_decided(run, after, settings(run, ()), new)
     return [run / file.relative_to(new) for file in (*cards, *files, new / SUMS)]

@@ -29,7 +29,7 @@ def posteriors(run: Path, estimates: Sequence[Estimate]) -> list[Posterior]:
     Raises:
         ToxauditError: if its file of draws is missing, or another run's.
     """
-    rates = archive.read_rates(run / DRAWS, estimates)
+    rates = archive.read_rates(run / DRAWS, estimates, all_of_it=True)
     return [posterior(each, rates[archive.name_of(each)]) for each in estimates]
 
 
@@ -80,11 +80,11 @@ def own_gate(run: Path, result: AuditResult) -> Gate:
         facts = TypeAdapter(GateFacts).validate_json(json.dumps(commitment.file_of(run).content["policy"]))
     except ValidationError as error:
         raise ToxauditError(f"{file} holds no rule that toxaudit {__version__} knows: run the audit again.") from error
-    return gate_of(file, facts)
+    return gate_of(file, facts, "'policy'")
 
 
-def gate_of(file: Path, facts: GateFacts) -> Gate:
-    """The gate that says of itself what stands in a file.
+def gate_of(file: Path, facts: GateFacts, key: str = "'gate'") -> Gate:
+    """The gate that says of itself what stands in a file, there under a key.
 
     Raises:
         ToxauditError: if there is none, so that nobody can tell whether a verdict is its.
@@ -95,6 +95,6 @@ def gate_of(file: Path, facts: GateFacts) -> Gate:
             gate.check()
             return gate
     raise ToxauditError(
-        f"{file}: what it says of the gate is no rule of toxaudit {__version__} with these numbers: another version "
+        f"{file}: what {key} says is no rule of toxaudit {__version__} with these numbers: another version "
         "wrote it, or it was changed. Run the audit again; finished work is kept."
     )

@@ -24,7 +24,7 @@ from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
 from toxaudit.findings import AuditResult
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, junit
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.folders import write_atomically
@@ -45,13 +45,16 @@ from toxaudit.suites import design
 from toxaudit.suites.base import described
 
 
-def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple[AuditResult, list[Path]]:
+def run(
+    spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = (), lenient: bool = False
+) -> tuple[AuditResult, list[Path]]:
     """Do the audit and write its results.
 
     Args:
         spec: composed and checked.
         command: what the user typed, for the card.
         swept: the other specs of the same sweep.
+        lenient: whether ``junit.xml`` counts what is open as skipped instead of failed.
 
     Returns:
         The result, and the files written, of which the first are ``card.md`` and ``report.html``.
@@ -99,7 +102,7 @@ def run(spec: AuditSpec, command: str, swept: Sequence[AuditSpec] = ()) -> tuple
     sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
     skipped = {name: each.reason for name, each in found.skipped.items()}
     pins = lock.without(pinned, pins, skipped)
-    return _write(out, spec, result, sampled, posteriors, pins, skipped, said, committed.data)
+    return _write(out, spec, result, sampled, posteriors, pins, skipped, said, committed.data, lenient)
 
 
 def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
@@ -127,12 +130,13 @@ def _write(
     skipped: Mapping[str, str],
     said: LabelFile | None,
     committed: bytes,
+    lenient: bool,
 ) -> tuple[AuditResult, list[Path]]:
     """Put all files of the run in the place of an earlier one's, at once; what is returned is read from them."""
     with replaced(out, rendering.of_before(out)) as new:
         files = write_results(new, spec, result, sampled)
         result = read_result(new)  # what is said of it from here on is what the file says
-        files.append(cyclonedx.write(result, new))
+        files += [cyclonedx.write(result, new), junit.write(result, new, lenient)]
         files.append(archive.write_draws(posteriors, new / DRAWS))
         files.append(lock_file.write(new, spec.name, pins, skipped))
         write_atomically(new / commitment.COMMITMENT, committed)

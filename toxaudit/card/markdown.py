@@ -65,6 +65,15 @@ def render_summary(result: AuditResult, template: str = "summary.md.jinja", card
     return re.sub("[ \n]+", " ", text).strip(" ") + "\n"
 
 
+def render_job(result: AuditResult, template: str = "job.md.jinja") -> str:
+    """What a CI server shows of an audit, in Markdown, ending in a line feed.
+
+    Raises:
+        ToxauditError: if there is no such template, or it has a mistake.
+    """
+    return _tidy(render(template, {"card": texts(result)}, finalize=_placed))
+
+
 def render_whole(
     result: AuditResult, section: str, template: str = "model_card.md.jinja", card: CardFacts | None = None
 ) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
+from toxaudit.cli import reporting
 from toxaudit.cli.card import listed
 from toxaudit.cli.exit_codes import DONE, HELP, OPTION, chosen, worst
 from toxaudit.cli.options import Options
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 RUN = Options("", "audit=NAME [KEY=VALUE ...]", "Runs an audit: see `toxaudit --help`.")
 RUN.flag("-m", "--multirun", help="run once for each value of an override such as generation.temperature=0,0.7")
 RUN.value(OPTION, "go=0,no-go=...", help=HELP, to="codes")
+RUN.value(reporting.OPTION, "FILE", help=reporting.HELP, read=Path, to="junit")
 NARROWEST = 40
 """Columns of a terminal for which lines are broken; in a narrower one nothing would be left of them."""
 
@@ -45,28 +47,36 @@ def run(words: Sequence[str]) -> int:
     """Run an audit; the exit code is that of its verdict, and a sweep's is that of its worst."""
     overrides, given = RUN.read(words)
     codes, sweeping = chosen(given.get("codes")), "multirun" in given
+    lenient = codes["INCONCLUSIVE"] == DONE
+    with reporting.reporting(shlex.join(["toxaudit", *overrides]), given.get("junit"), lenient) as results:
+        _run(overrides, sweeping, lenient, results)
+    from toxaudit.decision.verdict import of_audit
+
+    return codes[worst(map(of_audit, results.values()))]
+
+
+def _run(overrides: Sequence[str], sweeping: bool, lenient: bool, results: "dict[str, AuditResult]") -> None:
+    """Do the audit, or each of a sweep, and tell what was decided."""
     from toxaudit.compose.compose import compose
     from toxaudit.compose.overrides import sweep
 
     jobs = sweep(overrides) if sweeping else [overrides]
     specs = [compose(job) for job in jobs]  # all are checked before the first one spends anything
     specs = _apart(specs) if sweeping else specs
-    from toxaudit.decision.verdict import of_audit
     from toxaudit.planning.plan import describe
     from toxaudit.runner import run
 
-    results = []
     for number, (job, spec) in enumerate(zip(jobs, specs, strict=True)):
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(visible(command), fitted(visible(describe(spec), keep="\n")), sep="\n", flush=True)
-        result, files = run(spec, command, [each for other, each in enumerate(specs) if other != number])
+        swept = [each for other, each in enumerate(specs) if other != number]
+        result, files = run(spec, command, swept, lenient)
         _conclude(result, files)
-        results.append(result)
+        results[str(number)] = result
     if sweeping:
         from toxaudit.cli.summary import jobs as table
 
-        print("\nThe sweep:", *table(jobs, results), sep="\n")
-    return codes[worst(of_audit(result) for result in results)]
+        print("\nThe sweep:", *table(jobs, list(results.values())), sep="\n")
 
 
 def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":

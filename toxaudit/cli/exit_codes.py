@@ -25,8 +25,9 @@ OF_SIGNALS = 128
 STOPPED = OF_SIGNALS + 2
 """Stopped by Ctrl-C."""
 
-OPTION, VARIABLE = "exit-codes", "TOXAUDIT_EXIT_CODES"
-"""How other codes of verdicts are given: the option goes before the environment."""
+OPTION = "exit-codes"
+VARIABLE = "TOXAUDIT_EXIT_CODES"
+"""The environment variable that gives other codes to verdicts where the option does not."""
 
 HELP = (
     f"other exit codes of verdicts, such as go=0,no-go=10,inconclusive=0 (an error's is always {ERROR}); or {VARIABLE}"

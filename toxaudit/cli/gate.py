@@ -1,11 +1,17 @@
 """``toxaudit gate``: a finished run, decided again by its own rule or by another, without rerunning it."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from toxaudit.cli import reporting
 from toxaudit.cli.card import listed
-from toxaudit.cli.exit_codes import HELP, OPTION, chosen
+from toxaudit.cli.exit_codes import DONE, HELP, OPTION, chosen
 from toxaudit.cli.options import Options
+
+if TYPE_CHECKING:
+    from toxaudit.findings import AuditResult
 
 GATE = Options(
     "gate",
@@ -17,6 +23,7 @@ GATE = Options(
     where="RUN such as runs/quickstart",
 )
 GATE.value(OPTION, "go=0,no-go=...", help=HELP, to="codes")
+GATE.value(reporting.OPTION, "FILE", help=reporting.HELP, read=Path, to="junit")
 
 
 def gate(words: Sequence[str]) -> int:
@@ -25,13 +32,21 @@ def gate(words: Sequence[str]) -> int:
     codes = chosen(given.get("codes"))
     if not others or others[0].startswith(("gate=", "gate.")):
         raise GATE.miswritten()
-    from toxaudit.cli.verdict import tell
+    lenient = codes["INCONCLUSIVE"] == DONE
+    with reporting.reporting(shlex.join(["toxaudit", "gate", *others]), given.get("junit"), lenient) as results:
+        results[others[0]] = _decided(Path(others[0]), others[1:], lenient)
     from toxaudit.decision.verdict import of_audit
+
+    return codes[of_audit(results[others[0]])]
+
+
+def _decided(folder: Path, overrides: Sequence[str], lenient: bool) -> "AuditResult":
+    """What a run comes to; it is told first, and only then written, which takes longer."""
+    from toxaudit.cli.verdict import tell
     from toxaudit.gating import decide, write
 
-    folder = Path(others[0])
-    before, after = decide(folder, others[1:])
+    before, after = decide(folder, overrides)
     tell(after)
     if after is not before:
-        print(f"Decided anew: {listed(folder, write(folder, before, after))}", flush=True)
-    return codes[of_audit(after)]
+        print(f"Decided anew: {listed(folder, write(folder, before, after, lenient))}", flush=True)
+    return after

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes
@@ -143,19 +145,16 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     import pyarrow.parquet as pq
 
     wanted = [name_of(each) for each in estimates]
-    filters = None if all_of_it else [(name, "in", sorted({of[i] for of in wanted})) for i, name in enumerate(NAMES)]
+    filters = [(name, "in", sorted({of[i] for of in wanted})) for i, name in enumerate(NAMES)]
     try:
-        table = pq.read_table(file.absolute(), columns=[*NAMES, *RATES], filters=filters)
-        grouped = table.group_by(list(NAMES), use_threads=False).aggregate([(rate, "list") for rate in RATES])
-        lists = [grouped[f"{rate}_list"] for rate in RATES]
-        names = zip(*(grouped[name].to_pylist() for name in NAMES), strict=True)
-        by_name = {
-            name: _draws(*(each[row].values.to_numpy().astype(float) for each in lists))
-            for row, name in enumerate(names)
-        }
+        if all_of_it:  # without filters, which import what takes longer than reading all
+            table = pq.ParquetFile(file.absolute()).read(columns=[*NAMES, *RATES])
+        else:
+            table = pq.read_table(file.absolute(), columns=[*NAMES, *RATES], filters=filters)
+        by_name = {name: _draws(*columns) for name, columns in _parted(table)}
     except FileNotFoundError as error:
         raise ToxauditError(f"There is no {file}: run the audit again; finished work is kept.") from error
-    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, LookupError, BufferError, pa.ArrowException) as error:
         problem = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ToxauditError(f"{file} holds no posterior draws ({problem}): run the audit again.") from error
     odd = [(name, "no draws of") for name in wanted if name not in by_name]
@@ -164,6 +163,31 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     for name, what in odd:
         raise ToxauditError(f"{file} holds {what} {in_words(name)}: it belongs to another run.")
     return by_name
+
+
+def _parted(table: Any) -> Iterator[tuple[Name, list[Floats]]]:
+    """The columns of draws of each posterior in a table, in the order of its rows.
+
+    Arrays are handed over as they are: pyarrow's own way to NumPy imports pandas.
+    """
+    names = [_encoded(table[name].combine_chunks()) for name in NAMES]
+    rates = [np.concatenate([np.from_dlpack(chunk) for chunk in table[rate].chunks] or [np.empty(0)]) for rate in RATES]
+    changes = np.zeros(max(len(table) - 1, 0), dtype=np.bool_)
+    for _, codes in names:
+        changes |= np.diff(codes) != 0
+    starts = [0, *(np.flatnonzero(changes) + 1)] if len(table) else []
+    parts: dict[Name, list[slice]] = {}
+    for start, end in zip(starts, [*starts[1:], len(table)], strict=False):
+        name = cast(Name, tuple(values[codes[start]] for values, codes in names))
+        parts.setdefault(name, []).append(slice(start, end))
+    for name, places in parts.items():
+        yield name, [np.concatenate([rate[place] for place in places], dtype=float) for rate in rates]
+
+
+def _encoded(column: Any) -> tuple[list[str], NDArray[np.int32]]:
+    """A column of names: each different one, and which of them stands in each row."""
+    encoded = column if hasattr(column, "indices") else column.dictionary_encode()
+    return encoded.dictionary.to_pylist(), np.asarray(np.from_dlpack(encoded.indices), dtype=np.int32)
 
 
 def _draws(base: Floats, candidate: Floats, cautious: Floats) -> Draws:

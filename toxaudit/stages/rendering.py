@@ -13,6 +13,7 @@ from toxaudit.estimators import archive
 from toxaudit.extensions import Card
 from toxaudit.findings import AuditResult
 from toxaudit.interop.cyclonedx import BOM
+from toxaudit.interop.junit import JUNIT
 from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.pinning.lock_file import LOCK
@@ -62,7 +63,7 @@ def expected(spec: AuditSpec) -> list[str]:
     cards = ["card.md", "summary.md", "model_card.md", *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
     homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
     samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
-    data = [RESULTS, SPEC, DRAWS, LOCK, COMMITMENT, PENDING, BOM, COPY, SUMS, "report.html", *samples]
+    data = [RESULTS, SPEC, DRAWS, LOCK, COMMITMENT, PENDING, BOM, JUNIT, COPY, SUMS, "report.html", *samples]
     return [*data, *(home + name for home in homes for name in cards)]
 
 
