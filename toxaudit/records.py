@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from toxaudit.elsewhere import Elsewhere
 from toxaudit.facts import (
     Decision,
     GateFacts,
@@ -423,7 +424,8 @@ class AuditResult:
     """All that an audit found, and all that a card, a report or a sign-off may say of it.
 
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
-    are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers.
+    are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers,
+    ``elsewhere`` where these came from, if another tool made them.
     """
 
     audit: str
@@ -448,6 +450,7 @@ class AuditResult:
     settings: dict[str, str] = field(default_factory=dict)
     other_rules: tuple[OtherRule, ...] = ()
     labels: tuple[LabelFacts, ...] = ()
+    elsewhere: Elsewhere | None = None
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:

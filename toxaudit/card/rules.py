@@ -16,11 +16,14 @@ MANY = 4
 
 FIXED = "fixed before the run"
 LATE = "chosen after results of the same answers existed"
+BESIDE = "chosen when the answers, made elsewhere, existed already"
 
 
 def when(result: AuditResult) -> str:
     """When the rule was chosen, as far as is known, as a phrase."""
-    return LATE if chosen_late(result) else FIXED
+    if chosen_late(result):
+        return LATE
+    return BESIDE if result.elsewhere else FIXED
 
 
 def notices(result: AuditResult) -> Iterator[str]:

@@ -59,7 +59,7 @@ def run(words: Sequence[str]) -> int:
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(visible(command), fitted(visible(describe(spec), keep="\n")), sep="\n", flush=True)
         result, files = run(spec, command, [each for other, each in enumerate(specs) if other != number])
-        _conclude(result, files)
+        conclude(result, files)
         results.append(result)
     if sweeping:
         from toxaudit.cli.summary import jobs as table
@@ -89,7 +89,7 @@ def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
     return placed
 
 
-def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
+def conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
     from toxaudit.card import rules
     from toxaudit.card.facts import statements, verdict_line

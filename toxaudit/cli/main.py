@@ -19,6 +19,7 @@ VERBS = {
     "show": "audit.show",
     "card": "card.card",
     "diff": "diff.diff",
+    "compare": "compare.compare",
     "ls": "listing.ls",
     "init": "listing.init",
     "discover": "hub.discover",
@@ -114,7 +115,7 @@ def _meant(words: Sequence[str]) -> str:
 
 def _decides(words: list[str]) -> bool:
     """Whether a command's exit code is a verdict, and its results are files."""
-    return not set(words[:1]) & VERBS.keys() and any("=" in word for word in words)
+    return words[:1] == ["compare"] or not set(words[:1]) & VERBS.keys() and any("=" in word for word in words)
 
 
 def _function(path: str) -> Callable[[list[str]], int]:
