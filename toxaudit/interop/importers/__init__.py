@@ -6,10 +6,23 @@ from pathlib import Path
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Importer
 from toxaudit.interop.importers.base import Imported, Place
+from toxaudit.interop.importers.every_eval_ever import EveryEvalEver
+from toxaudit.interop.importers.garak import Garak
+from toxaudit.interop.importers.inspect_logs import InspectLogs
+from toxaudit.interop.importers.lighteval import Lighteval
 from toxaudit.interop.importers.lm_eval import LmEval
+from toxaudit.interop.importers.promptfoo import Promptfoo
 from toxaudit.interop.importers.tables import Tables
 
-IMPORTERS: Sequence[Importer] = (LmEval(), Tables())
+IMPORTERS: Sequence[Importer] = (
+    LmEval(),
+    InspectLogs(),
+    Garak(),
+    Promptfoo(),
+    Lighteval(),
+    EveryEvalEver(),
+    Tables(),
+)
 """In the order in which they are asked whether they know a file: a table, which is known by its columns, comes last."""
 
 

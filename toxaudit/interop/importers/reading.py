@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +97,26 @@ def beginning(file: Path, size: int = 4096) -> bytes:
 
 def keys(file: Path) -> set[str]:
     """The keys at the root of a JSON file that is one object; none of any other file, or of one that is too large."""
+    try:
+        stat = file.stat()
+    except OSError:  # whoever reads it says what is wrong with it
+        return set()
+    return set(_keys(file, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(64)
+def _keys(file: Path, changed: int, size: int) -> frozenset[str]:
+    """As ``keys``, found once for all who ask as long as the file stays the same."""
     head = beginning(file)
     if not head.lstrip().startswith(b"{"):
-        return set()
+        return frozenset()
     found = first(file)
     if found is None:
         try:
             found = whole(file)
         except ToxauditError:  # whoever reads it says what is wrong with it
-            return {key for key in MARKS if f'"{key}"'.encode() in head}
-    return set(found) if isinstance(found, dict) else set()
+            return frozenset(key for key in MARKS if f'"{key}"'.encode() in head)
+    return frozenset(found) if isinstance(found, dict) else frozenset()
 
 
 MARKS = ("evalId", "eval", "status", "version", "results", "schema_version", "evaluation_id", "lm_eval_version")
