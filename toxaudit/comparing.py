@@ -79,6 +79,8 @@ def run(asked: Comparison) -> tuple[AuditResult, list[Path]]:
         ToxauditError: if the results can't be read or compared; nothing is written then.
     """
     names.check([asked.name])
+    if asked.name.casefold() == "base":
+        raise ToxauditError("A candidate can't be called 'base', which is the other arm: choose another --name.")
     more = (*(["hier_paired"] if asked.slice else []), *(["unpaired_beta"] if asked.unpaired else []))
     spec = comparison(asked.overrides, (*ESTIMATORS, *more))
     out = _writable(Path(spec.out).expanduser(), spec)

@@ -115,8 +115,8 @@ def conclude(result: "AuditResult", files: Sequence[Path]) -> None:
 
 
 def _offer(folder: Path, result: "AuditResult") -> str:
-    """How a card is offered to the Hub, as a phrase; nothing where there is none, as of controls alone."""
-    if not result.real:
+    """How a card is offered to the Hub, as a phrase; nothing where none is: of controls, or of weights nobody saw."""
+    if not result.real or result.elsewhere:
         return ""
     which = " --candidate NAME" if len(result.real) > 1 else ""
     return f"; `toxaudit push {folder} --repo ORG/NAME{which}` offers {'a' if which else 'the'} card to the Hub"
