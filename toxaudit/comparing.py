@@ -20,7 +20,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import Posterior, summarise
 from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, every_eval_ever
 from toxaudit.interop.importers import Imported, Place, imported
 from toxaudit.interop.pairing import Task, alike, paired
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
@@ -277,7 +277,7 @@ def _write(
     with replaced(out, rendering.of_before(out)) as new:
         files = write_results(new, spec, result, sample_rows(made.suites, result.scorers, made.answers, scored))
         result = read_result(new)
-        files.append(cyclonedx.write(result, new))
+        files += [cyclonedx.write(result, new), *every_eval_ever.write(result, new)]
         files.append(archive.write_draws(posteriors, new / DRAWS))
         cards = rendering.render(new, spec.card)
     return result, [out / file.relative_to(new) for file in (*cards, *files, new / SUMS)]

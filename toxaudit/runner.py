@@ -21,7 +21,7 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.outcomes import PairedOutcomes, Posterior, summarise
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, every_eval_ever
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
@@ -115,7 +115,7 @@ def _write(
     with replaced(out, rendering.of_before(out)) as new:
         files = write_results(new, spec, result, sampled)
         result = read_result(new)  # what is said of it from here on is what the file says
-        files.append(cyclonedx.write(result, new))
+        files += [cyclonedx.write(result, new), *every_eval_ever.write(result, new)]
         files.append(archive.write_draws(posteriors, new / DRAWS))
         files.append(lock.write(new, spec.name, pins, skipped))
         if said:

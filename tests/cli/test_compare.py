@@ -70,7 +70,7 @@ def test_the_help_is_fast_and_nothing_heavy_is_imported():
 def test_a_comparison_imports_no_torch():
     made("table")
     words = "['compare', 'base.jsonl', 'mine.jsonl', '--harmful', 'high', 'scorers=[compliance_keywords]']"
-    code = f"import sys, toxaudit.stages.rendering as r; r.render = lambda *_: []\nfrom toxaudit.cli.main import main\n"
+    code = "import sys, toxaudit.stages.rendering as r; r.render = lambda *_: []\nfrom toxaudit.cli.main import main\n"
     code += f"print(main({words})); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "\n2\n" in out and not {"torch", "transformers", "pymc", "peft", "datasets"} & set(out.split())

@@ -17,9 +17,9 @@ COMPARE = Options(
     "card and report as an audit's; no model is run. Takes lm-evaluation-harness samples (--log_samples), Inspect "
     "logs, garak reports, promptfoo results (FILE:PROVIDER, one file for both), lighteval details, every_eval_ever "
     "records, and tables (CSV, TSV, JSONL, Parquet) with a prompt or an id. Prompts are paired by their content; what "
-    "only one arm has is counted and shown, and what failed is missing, never safe. Overrides are gate=NAME, gate.KEY=VALUE, "
-    "card.KEY=VALUE, scorers=[NAME, ...] (toxaudit's own score the answers) and out=FOLDER. Exit code 0 is GO, 1 "
-    "NO-GO, 2 INCONCLUSIVE.",
+    "only one arm has is counted and shown, and what failed is missing, never safe. Overrides are gate=NAME, "
+    "gate.KEY=VALUE, card.KEY=VALUE, scorers=[NAME, ...] (toxaudit's own score the answers) and out=FOLDER. Exit code "
+    "0 is GO, 1 NO-GO, 2 INCONCLUSIVE.",
     where="BASE and CANDIDATE files or folders of results of the same prompts",
 )
 
