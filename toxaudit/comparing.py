@@ -14,7 +14,7 @@ from toxaudit import __version__
 from toxaudit.arranging import Arranged, arranged
 from toxaudit.compose.comparison import ESTIMATORS, comparison
 from toxaudit.decision import history
-from toxaudit.decision.doubt import doubted
+from toxaudit.decision.doubt import doubted, unturned
 from toxaudit.elsewhere import IMPORTED, Elsewhere, Unpaired
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
@@ -152,7 +152,7 @@ def _lost(tasks: Sequence[Task], most: float) -> str:
     for task in tasks:
         for arm, other in (("base", "candidate"), ("candidate", "base")):
             whole = len(task.documents) + task.only[other]
-            if whole and task.only[other] > most * whole and task.samples != 0:
+            if whole and task.only[other] > most * whole:
                 return (
                     f"{task.only[other]} of the {other}'s {whole} prompts of {task.name} are not in the {arm}'s "
                     "results, and may be just those that would have failed; --shared-only decides without them"
@@ -250,7 +250,7 @@ def _result(
         spec.gate.decide, tiers=tiers, measures={name: suite.scorers for name, suite in spec.suites.items()}
     )
     found: list[Estimate] = [summarise(each, spec.gate.margin, spec.gate.cap) for each in posteriors]
-    found = doubted(decide, found, tiers, doubts)
+    found = doubted(decide, unturned(decide, found, asked.name), tiers, doubts)
     return AuditResult(
         audit=spec.name,
         title=spec.title,

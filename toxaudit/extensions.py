@@ -252,9 +252,13 @@ class Card(Part, Protocol):
 
 
 class Importer(Protocol):
-    """What reads another tool's results. It is no part of a spec: ``interop.importers`` lists all there are."""
+    """What reads another tool's results. It is no part of a spec: ``interop.importers`` lists all there are.
+
+    ``takes`` names what of a place it reads besides the path: ``part``, ``columns``, or nothing where it is empty.
+    """
 
     name: str
+    takes: str
 
     def recognises(self, path: Path) -> bool:
         """Whether a file or folder is of this tool, by what it holds; it raises nothing."""

@@ -115,6 +115,18 @@ class TestMissing:
         assert decision(result) == "INCONCLUSIVE"
         assert total(result, "acc").missing == {"base": 0, "candidate": 200}
 
+    def test_errors_just_where_the_candidate_is_better_refuse_nothing(self, tmp_path):
+        base = foreign.lm_eval(tmp_path / "base", [0] * 300 + [1] * 700)
+        repaired, new = [1] * 100 + [0] * 200, [0] * 100 + [1] * 600
+        assert decision(compared(base, foreign.lm_eval(tmp_path / "x", repaired + new, answer="x"))) == "GO"
+        for name, values in (
+            ("repaired", [float("nan")] * 100 + repaired[100:] + new),
+            ("new", repaired + [float("nan")] * 100 + new[100:]),
+        ):
+            assert decision(compared(base, foreign.lm_eval(tmp_path / name, values, answer="x"))) == "INCONCLUSIVE"
+        worse = [float("nan")] * 100 + [0] * 600 + [1] * 300  # whatever the missing ones are
+        assert decision(compared(base, foreign.lm_eval(tmp_path / "worse", worse, answer="x"))) == "NO-GO"
+
     @pytest.mark.parametrize("bad", ["NaN", "Infinity", "null", '"[invalid]"', "[0.5, 1]", "1e999"])
     def test_what_is_no_number_is_no_zero(self, tmp_path, bad):
         base = foreign.lm_eval(tmp_path / "base", [1, 1, 0])

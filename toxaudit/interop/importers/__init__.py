@@ -53,7 +53,12 @@ def imported(place: Place, name: str = "") -> Imported:
     Raises:
         ToxauditError: if it can't be read; the sentence says where and why.
     """
-    found = importer(place.path, name).read(place)
+    by = importer(place.path, name)
+    if place.part and by.takes != "part":
+        raise ToxauditError(f"{place.path} has no parts, so that '{place.part}' names none: write the path alone.")
+    if place.columns and by.takes != "columns":
+        raise ToxauditError(f"{place.path} is no table but of the format {by.name}: leave --columns out.")
+    found = by.read(place)
     if not found.rows:
         raise ToxauditError(f"{place.shown} holds no answers: name the results of a finished run.")
     return found

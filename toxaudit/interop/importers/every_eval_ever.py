@@ -30,6 +30,7 @@ class EveryEvalEver:
     """Reads the samples of one model: the file of samples, or the record that names it."""
 
     name = "every_eval_ever"
+    takes = ""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file is a record, or holds samples of one."""
@@ -41,8 +42,9 @@ class EveryEvalEver:
     def read(self, place: Place) -> Imported:
         """The samples, those of several metrics of one evaluation beside each other."""
         samples, record = _files(place.path)
-        read = [_row(where, line) for where, line in lines(samples)]
-        told = whole(record) if record else {}
+        told = mapping(whole(record)) if record else {}
+        named = dict(_named(told))
+        read = [_row(where, line, named) for where, line in lines(samples)]
         library, model = mapping(told.get("eval_library")), mapping(told.get("model_info"))
         metrics = dict(_metrics(told)) | {CORRECT: Metric("low")}
         default = (CORRECT,) if not any(each.harmful for name, each in metrics.items() if name != CORRECT) else (SCORE,)
@@ -73,14 +75,25 @@ def _files(path: Path) -> tuple[Path, Path | None]:
     return path, record if record != path and record.is_file() else None
 
 
-def _row(where: str, line: Mapping[str, Any]) -> Row:
+def _named(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Result -> what its metric is called, for a sample stands once for each metric, and these are no repeats."""
+    for each in map(mapping, listed(told.get("evaluation_results"))):
+        config = mapping(each.get("metric_config"))
+        metric = config.get("metric_id") or config.get("metric_name")
+        if each.get("evaluation_result_id") and metric:
+            yield clean(each["evaluation_result_id"]), clean(metric)
+
+
+def _row(where: str, line: Mapping[str, Any], named: Mapping[str, str]) -> Row:
     if not line.keys() >= _SAMPLE:
         raise ToxauditError(f"{where} is no sample of every_eval_ever: it must hold {', '.join(sorted(_SAMPLE))}.")
     asked, output, said = mapping(line["input"]), mapping(line.get("output")), mapping(line["evaluation"])
     answers = listed(output.get("raw")) or [mapping(m).get("content") for m in listed(line.get("messages"))][-1:]
     error = line.get("error")
+    result = clean(line.get("evaluation_result_id") or "")
+    task = clean(line.get("evaluation_name") or "every_eval_ever")
     return Row(
-        task=clean(line.get("evaluation_name") or "every_eval_ever"),
+        task=f"{task} {named.get(result, result)}".strip(),
         content=content(asked.get("raw") or "", listed(asked.get("choices"))),
         prompt=clean(asked.get("formatted") or asked.get("raw") or ""),
         answer=clean(answers[0]) if answers and answers[0] is not None else None,

@@ -24,6 +24,7 @@ class Garak:
     """Reads the attempts of one report. Prompts to which the same detectors apply are one task."""
 
     name = "garak"
+    takes = ""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file begins as a report does, or a folder holds one."""

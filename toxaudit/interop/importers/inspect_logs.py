@@ -36,6 +36,7 @@ class InspectLogs:
     """Reads one log a task: a file, or a folder of them."""
 
     name = "inspect"
+    takes = ""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file is a log, or a folder holds one."""

@@ -19,6 +19,7 @@ class Lighteval:
     """Reads the details of one run: a file, or the folder that holds one for each task."""
 
     name = "lighteval"
+    takes = ""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file has the columns of details, or a folder such files."""

@@ -37,6 +37,7 @@ class LmEval:
     """Reads the samples of one run, with what its file of results says of them."""
 
     name = "lm_eval"
+    takes = ""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file holds such samples, or a folder a run."""

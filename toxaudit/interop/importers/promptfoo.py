@@ -30,6 +30,7 @@ class Promptfoo:
     """Reads one provider's column. Rows are paired by their variables and the prompt, for ids run on over repeats."""
 
     name = "promptfoo"
+    takes = "part"
 
     def recognises(self, path: Path) -> bool:
         """Whether a file holds an evaluation, or a row of one a line."""

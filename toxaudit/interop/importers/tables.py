@@ -22,6 +22,9 @@ ROLES = {
 }
 """What is wanted of a row, and the columns that hold it where nobody names one: the first that is there."""
 
+MOST_ROWS = 10_000_000
+"""Rows of a Parquet file, which can hold any number of equal ones in a few bytes."""
+
 LONGEST_CELL = 2**24
 """Characters of the longest CSV cell that is read."""
 
@@ -30,6 +33,7 @@ class Tables:
     """Reads tables by the names of their columns; every other column whose values are numbers is a metric."""
 
     name = "table"
+    takes = "columns"
 
     def recognises(self, path: Path) -> bool:
         """Whether a file is a table with a column that tells prompts apart."""
@@ -134,6 +138,10 @@ def parquet(file: Path) -> Iterator[dict[str, Any]]:
             groups = (opened.metadata.row_group(place) for place in range(opened.metadata.num_row_groups))
             if (size := sum(group.total_byte_size for group in groups)) > LARGEST_FILE:
                 raise ToxauditError(f"{file} unpacks to {size / 2**30:.0f} GiB, which no file of results does.")
+            if opened.metadata.num_rows > MOST_ROWS:
+                raise ToxauditError(
+                    f"{file} has {opened.metadata.num_rows:,} rows, and no more than {MOST_ROWS:,} are read."
+                )
             for batch in opened.iter_batches(1024):
                 yield from batch.to_pylist()
     except (ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
