@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from toxaudit.agreements import Agreement, VarianceComponents
+from toxaudit.elsewhere import Elsewhere
 from toxaudit.facts import (
     Decision,
     GateFacts,
@@ -155,8 +156,9 @@ class AuditResult:
     """All that an audit found, and all that a card, a report or a sign-off may say of it.
 
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
-    are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers.
-    ``commitment`` is what the run had committed to before its first prompt.
+    are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers,
+    ``elsewhere`` where these came from, if another tool made them. ``commitment`` is what the run had committed to
+    before its first prompt.
     """
 
     audit: str
@@ -182,6 +184,7 @@ class AuditResult:
     other_rules: tuple[OtherRule, ...] = ()
     labels: tuple[LabelFacts, ...] = ()
     commitment: Commitment | None = None
+    elsewhere: Elsewhere | None = None
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:

@@ -16,6 +16,7 @@ MANY = 4
 
 FIXED = "fixed before the run"
 LATE = "chosen after results of the same answers existed"
+BESIDE = "chosen when the answers, made elsewhere, existed already"
 
 
 def when(result: AuditResult) -> str:
@@ -24,7 +25,7 @@ def when(result: AuditResult) -> str:
     if chosen_late(result):
         return LATE
     if made is None:
-        return FIXED
+        return BESIDE if result.elsewhere else FIXED
     if made.answered:
         phrase = (
             f"committed to on {_at(made.time)}, when {made.answered:,} of the candidates' {made.of:,} answers existed"

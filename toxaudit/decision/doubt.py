@@ -19,6 +19,10 @@ def doubts_of(result: AuditResult) -> dict[str, str]:
     }
 
 
+TURNS = "decisive"
+"""The limit of a reason that missing scores could turn a decision."""
+
+
 def doubted(
     decide: Callable[[str, Sequence[Estimate]], Verdict],
     estimates: Sequence[Estimate],
@@ -44,6 +48,24 @@ def doubted(
 
 def _place(estimate: Estimate) -> tuple[str, str, str, str]:
     return estimate.candidate, estimate.suite, estimate.measure, estimate.slice
+
+
+def unturned(
+    decide: Callable[[str, Sequence[Estimate]], Verdict], estimates: Sequence[Estimate], candidate: str
+) -> list[Estimate]:
+    """The estimates, of which those may not be used that refuse a candidate only because scores are missing.
+
+    Answers that another tool lost are no sign of the model: where they could turn a decision, it is neither a GO nor
+    a NO-GO.
+
+    Args:
+        decide: candidate and estimates -> the gate's verdict.
+        estimates: of all candidates.
+        candidate: whose results lack scores.
+    """
+    turned = {(each.suite, each.measure) for each in decide(candidate, estimates).reasons if each.limit == TURNS}
+    why = "the missing scores could turn the decision, and nothing tells why they are missing"
+    return [_failed(each, why) if (each.suite, each.measure) in turned else each for each in estimates]
 
 
 def _failed(estimate: Estimate, why: str) -> Estimate:
