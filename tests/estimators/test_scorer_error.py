@@ -227,7 +227,7 @@ def test_corrected_intervals_cover_the_truth(rates, errors, by):
 @pytest.mark.slow
 @pytest.mark.parametrize("rates, errors, by", [([0.05], [(0.9, 0.97)], False), ([0.05, 0.15, 0.3], GROUPS, True)])
 def test_corrected_bootstrap_intervals_cover_the_truth(rates, errors, by):
-    found = coverage(PairedBB(draws=1000, always=True), rates, 0.03, errors, 2400 // len(rates), 300, by)
+    found = coverage(PairedBB(draws=1000, always=True), rates, 0.03, errors, 2400 // len(rates), 150, by)
     assert min(found.values()) >= 0.93, found
 
 
