@@ -184,6 +184,17 @@ def test_a_signer_cant_sign_what_the_run_does_not_say(world, capsys):
 
 
 @pytest.mark.thorough
+def test_nobody_signs_what_another_wrote_and_the_run_does_not_say(world, capsys):
+    run = world.run("inconclusive")
+    signing.signed(run, world.ann, "--reject")
+    resigned(run, world.ann, {"outcome": "approved"})
+    capsys.readouterr()
+    assert main(["signoff", str(run), "--as", BOB, "--key", str(world.bob)]) == 3
+    said = capsys.readouterr().err
+    assert "The decision that stands can't be signed: This INCONCLUSIVE can't be approved as it is" in said
+
+
+@pytest.mark.thorough
 def test_results_whose_numbers_were_falsified_before_the_signature_fail(run, world, capsys):
     """Whoever has a key and edits the tool's checks away still can't make numbers follow from the draws."""
     file = run / "results.json"

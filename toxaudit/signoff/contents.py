@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from toxaudit import __version__
 from toxaudit.commitment import COMMITMENT, file_of
@@ -21,7 +20,18 @@ from toxaudit.pinning.lock_file import LOCK, Entry
 from toxaudit.results.files import RESULTS
 from toxaudit.results.writing import as_json
 from toxaudit.signoff import loaded, shown
-from toxaudit.signoff.decision import Change, Judged, Needed, ReleaseDecision, Rule, Weights, digest, moment
+from toxaudit.signoff.decision import (
+    Change,
+    Judged,
+    Needed,
+    Outcome,
+    ReleaseDecision,
+    Rule,
+    Waiver,
+    Weights,
+    digest,
+    moment,
+)
 from toxaudit.signoff.waiving import named
 
 _WEIGHTS = re.compile(r"(base|candidates\.(?P<candidate>.+))\.(pretrained|peft)")
@@ -32,9 +42,9 @@ _WEIGHTS = re.compile(r"(base|candidates\.(?P<candidate>.+))\.(pretrained|peft)"
 class Choice:
     """What people decide, beside what the run says: as ``ReleaseDecision`` has it."""
 
-    outcome: Any
+    outcome: Outcome
     expires: str | None
-    waivers: tuple[Any, ...]
+    waivers: tuple[Waiver, ...]
     signatures: Needed
     supersedes: str | None = None
 

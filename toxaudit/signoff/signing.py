@@ -27,6 +27,7 @@ from toxaudit.signoff.decision import (
 from toxaudit.signoff.keys import SigningKey
 from toxaudit.signoff.record import Record
 from toxaudit.signoff.statements import Signer
+from toxaudit.signoff.verification import numbers
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _is_same(before: Record, wanted: Wanted, result: AuditResult, now: datetime)
         if gone:
             raise ToxauditError(f"{wanted.run / DECISION} has expired ({gone}): say --approve or --reject.")
         return True
-    asked = _asked(wanted, result, day.isoformat())
+    asked = _asked(wanted, wanted.outcome, result, day.isoformat())
     same = (
         (told.outcome == wanted.outcome)
         and (asked.waivers in ((), told.waivers))
@@ -161,20 +162,20 @@ def _threshold(wanted: Wanted, result: AuditResult) -> int:
     return max(wanted.threshold or 1, result.gate.signatures)
 
 
-def _asked(wanted: Wanted, result: AuditResult, today: str) -> Choice:
+def _asked(wanted: Wanted, outcome: Outcome, result: AuditResult, today: str) -> Choice:
     """What is decided, with the rules by their full names.
 
     Raises:
         ToxauditError: if a waiver is none.
     """
     whom = contents.chosen(result, wanted.candidate)
-    if wanted.outcome == "rejected" and wanted.waivers:
+    if outcome == "rejected" and wanted.waivers:
         raise ToxauditError("A rejection waives nothing: leave --waive out.")
     if wanted.expires and wanted.expires < today:
         raise ToxauditError(f"The decision would have expired on {wanted.expires} already: give a later day.")
     rules = waiving.lines(contents.concerning(result, whom), whom)
     needed = Needed(_threshold(wanted, result), wanted.ran_by or result.gate.ran_by)
-    return Choice(wanted.outcome, wanted.expires, waiving.resolved(wanted.waivers, rules, today), needed)
+    return Choice(outcome, wanted.expires, waiving.resolved(wanted.waivers, rules, today), needed)
 
 
 def _decided(wanted: Wanted, result: AuditResult, key: SigningKey, now: datetime, before: Record | None) -> Record:
@@ -185,7 +186,7 @@ def _decided(wanted: Wanted, result: AuditResult, key: SigningKey, now: datetime
     """
     if wanted.outcome is None:
         raise ToxauditError(f"There is no decision in {wanted.run} to sign: say --approve or --reject.")
-    choice = _asked(wanted, result, now.astimezone(UTC).date().isoformat())
+    choice = _asked(wanted, wanted.outcome, result, now.astimezone(UTC).date().isoformat())
     sha = before.digest if before else record.last_kept(wanted.run)
     whom = contents.chosen(result, wanted.candidate)
     made = contents.of_run(wanted.run, result, whom, replace(choice, supersedes=sha), now)
@@ -205,16 +206,24 @@ def _open(wanted: Wanted, result: AuditResult, now: datetime) -> Iterator[str]:
         return
     whom = contents.chosen(result, wanted.candidate)
     rules = waiving.lines(contents.concerning(result, whom), whom)
-    waived = {each.rule for each in _asked(wanted, result, now.astimezone(UTC).date().isoformat()).waivers}
+    waived = {
+        each.rule for each in _asked(wanted, wanted.outcome, result, now.astimezone(UTC).date().isoformat()).waivers
+    }
     left = [rule for rule, is_open in rules.items() if is_open and rule not in waived]
     if len(left) > waiving.MOST_NAMED:
         yield from (visible(f"Open: {rule}") for rule in left)
 
 
 def _signed_too(before: Record, wanted: Wanted, key: SigningKey, now: datetime) -> Record | None:
-    """The decision that stands with one more signature; None where this key has signed it already."""
+    """The decision that stands with one more signature; None where this key has signed it already.
+
+    Raises:
+        ToxauditError: if it does not say what the run's files say, whoever has signed it so far.
+    """
     if key.fingerprint in [each.key for each in before.signers]:
         return None
+    if (found := numbers(before, wanted.run)).holds is False:
+        raise ToxauditError(f"The decision that stands can't be signed: {found.text}.")
     return _with(before.decision, before, wanted.name, key, now)
 
 

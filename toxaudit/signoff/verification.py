@@ -59,7 +59,7 @@ def of_run(run: Path, asked: Asked) -> Iterator[Finding]:
     if changed:
         yield Finding("numbers", None, "not computed again, since files have changed")
     else:
-        yield _numbers(found, run)
+        yield numbers(found, run)
         yield _shown(found, run)
     yield from of_weights(found.decision.weights, asked.weights)
     yield from _chain(found, run)
@@ -142,7 +142,7 @@ def _changed(found: Record, run: Path) -> Iterator[Finding]:
         yield Finding("files", False, f"{name} is {'not the file that was signed' if there else 'missing'}")
 
 
-def _numbers(found: Record, run: Path) -> Finding:
+def numbers(found: Record, run: Path) -> Finding:
     """Whether draws, samples and gate bear out the results, and these all that the decision says of them."""
     told = found.decision
     try:
