@@ -1,10 +1,12 @@
 """What a run commits to is written down before its first prompt, keeps its time, and can't be changed unseen."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from results import RESULTS
 
 from toxaudit import commitment
 from toxaudit.card import rules
@@ -12,6 +14,7 @@ from toxaudit.commitment import COMMITMENT, PENDING, commit, conclude, of_spec
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.replacement import replaced
+from toxaudit.findings import OtherRule
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store.shelves import Store
 
@@ -109,10 +112,6 @@ def test_where_files_lie_how_fast_and_how_it_is_shown_is_no_part_of_a_spec():
 
 
 def test_the_card_says_when_it_was_committed_to(committing):
-    from dataclasses import replace
-
-    from results import RESULTS
-
     def when(made):
         return rules.when(replace(RESULTS["go"], commitment=made.record))
 
@@ -125,3 +124,8 @@ def test_the_card_says_when_it_was_committed_to(committing):
     )
     assert "in place of an earlier commitment, of 2026-11-29 12:00:00 UTC (SHA-256 " in late
     assert "in place of 2 earlier commitments, the first of 2026-11-29 12:00:00 UTC" in when(committing(margin=0.6))
+    other = OtherRule({"gate.margin": "0.01"}, "2026-11-28", {"benign": "NO-GO"}, earlier=True)
+    tried = replace(RESULTS["go"], commitment=committing(margin=0.7, answered=40).record, other_rules=(other,))
+    assert rules.when(tried).startswith("chosen after results of the same answers existed (committed to on 2026-11-29 ")
+    redecided = replace(tried, other_rules=(replace(other, committed=True),))
+    assert rules.when(redecided) == "chosen after results of the same answers existed"

@@ -41,9 +41,10 @@ LOCKED = "lock.json"
 COMMITTED = ("spec", "policy", "lock", "prompts")
 """The keys of what is committed to; the others say by whom, when, and what there was before."""
 
-UNCOMMITTED = ("out", "store", "executor", "card", "labels")
-"""Keys of a spec that say where and how fast it is done, how it is shown, or which evidence came later; a backend's
-batch size is another. What people labelled is told by the results, with what was decided without it."""
+UNCOMMITTED = ("out", "store", "executor", "card", "lock", "labels")
+"""Keys of a spec that say where and how fast it is done, how it is shown, from which lock it is repeated (what that
+holds is committed to) or which evidence came later; a backend's batch size is another. What people labelled is told by
+the results, with what was decided without it."""
 
 LARGEST_BYTES = 4_000_000
 """A larger file is no commitment: that of a thousand references has half a million."""

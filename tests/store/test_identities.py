@@ -22,7 +22,7 @@ from toxaudit.sources import Fetched
 from toxaudit.spec.schema import Generation, TrainingStage
 from toxaudit.stages import answering, estimating, scoring
 from toxaudit.store import identities
-from toxaudit.store.identities import KINDS
+from toxaudit.store.identities import KINDS, Commitments
 from toxaudit.store.shelves import Store
 
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
@@ -130,6 +130,7 @@ WORK = {
     "scores/dd511a3a7877572a04e7b9b3": lambda store, *_: scores(store, **JUDGE),
     "posteriors/d99ea7b7f78ba1b04210fbae": lambda store, *_: posteriors(store),
     "decisions/342aed9be5d4e33bb03e3b2b": decisions,
+    "commitments/f812d244bea3a010187135e7": lambda store, *_: store.shelf(Commitments(*[SHA] * 4)).add({"first": ""}),
 }
 """What a store called work before this module stood, by the same inputs, and what makes that work now."""
 

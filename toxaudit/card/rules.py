@@ -21,17 +21,14 @@ BESIDE = "chosen when the answers, made elsewhere, existed already"
 
 def when(result: AuditResult) -> str:
     """When the rule was chosen, as far as is known, as a phrase."""
-    made = result.commitment
-    if chosen_late(result):
-        return LATE
-    if made is None:
-        return BESIDE if result.elsewhere else FIXED
-    if made.answered:
-        phrase = (
-            f"committed to on {_at(made.time)}, when {made.answered:,} of the candidates' {made.of:,} answers existed"
-        )
-    else:
-        phrase = f"{FIXED} (committed to on {_at(made.time)}, before any answer of a candidate existed)"
+    late, made = chosen_late(result), result.commitment
+    if made is None or any(each.committed for each in result.other_rules):  # that is told of the rule committed to
+        return LATE if late else BESIDE if result.elsewhere else FIXED
+    existed = f"when {made.answered:,} of the candidates' {made.of:,} answers existed"
+    before = existed if made.answered else "before any answer of a candidate existed"
+    phrase = f"committed to on {_at(made.time)}, {before}"
+    if late or not made.answered:
+        phrase = f"{LATE if late else FIXED} ({phrase})"
     if not made.earlier:
         return phrase
     digest, time = next(iter(made.earlier.items()))

@@ -139,7 +139,7 @@ def _open(sentence: str, lenient: bool) -> FinalResult:
 
 def _said(reason: Reason) -> str:
     shown: Decision = reason.decision
-    return f"{shown}, {reason.tier}: {reason.rule} is required; {reason.observed}"
+    return f"{shown}, {reason.tier}; required: {reason.rule}; observed: {reason.observed}"
 
 
 def _case(suite: str, name: str, told: FinalResult | None) -> TestCase:
