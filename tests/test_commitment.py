@@ -13,8 +13,8 @@ from toxaudit.card import rules
 from toxaudit.commitment import COMMITMENT, PENDING, commit, conclude, of_spec
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
-from toxaudit.machine.replacement import replaced
 from toxaudit.findings import OtherRule
+from toxaudit.machine.replacement import replaced
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store.shelves import Store
 
