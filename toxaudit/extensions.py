@@ -1,4 +1,4 @@
-"""All that can be extended, and what each kind of extension must do: one protocol for each config group, and a session.
+"""All that can be extended, and what each kind must do: a protocol for each config group, a session, an importer.
 
 A class that does it, filed by ``registry.register`` under its group, can be chosen by a spec. Its fields are the keys
 that the spec may set, and ``kind`` is the name under which it was filed. Stages and plan ask a part for no more than
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.estimators.posterior import Posterior
     from toxaudit.facts import Calibration, Decision, GateFacts, Limits, Measured, ScorerFacts, SuiteFacts
     from toxaudit.findings import AuditResult, Check, Verdict
+    from toxaudit.interop.importers.base import Imported, Place
     from toxaudit.models import Loader
     from toxaudit.records import Completion, Estimate, Prompt
     from toxaudit.scorers.base import LocalJudge, Unscored
@@ -265,6 +266,22 @@ class Card(Part, Protocol):
 
     def write(self, result: AuditResult, rows: Iterable[Mapping[str, Any]], draws: Draws, folder: Path) -> list[Path]:
         """Write it into the run's folder, each file whole or not at all, and return the files."""
+
+
+class Importer(Protocol):
+    """What reads another tool's results. It is no part of a spec: ``interop.importers`` lists all there are.
+
+    ``takes`` names what of a place it reads besides the path: ``part``, ``columns``, or nothing where it is empty.
+    """
+
+    name: str
+    takes: str
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file or folder is of this tool, by what it holds; it raises nothing."""
+
+    def read(self, place: Place) -> Imported:
+        """One arm's answers and scores, or a ToxauditError that says where what is wrong."""
 
 
 PROTOCOLS = {

@@ -80,7 +80,8 @@ class ModelFacts:
     """What an arm was made of.
 
     ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit), served (a server answers
-    for it, and nothing else is known) or control. ``reference`` is what the spec named, ``revision`` the commit it was
+    for it, and nothing else is known), control or imported (its answers came from another tool's results, and
+    ``digest`` is of these). ``reference`` is what the spec named, ``revision`` the commit it was
     pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a
     sentence for tuned candidates, ``expect`` the decision a declared control must get, ``notes`` what the checks found
     that a reader must know, in phrases, ``system_instruction`` the system prompt it was given where it was asked in its
@@ -89,7 +90,7 @@ class ModelFacts:
     """
 
     name: str
-    kind: Literal["base", "adapter", "fine-tune", "merge", "quantized", "trained", "served", "control"]
+    kind: Literal["base", "adapter", "fine-tune", "merge", "quantized", "trained", "served", "control", "imported"]
     reference: str
     digest: str
     dtype: str

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from toxaudit.agreements import Agreement, VarianceComponents
+from toxaudit.elsewhere import Elsewhere
 from toxaudit.facts import (
     Decision,
     GateFacts,
@@ -156,7 +157,8 @@ class AuditResult:
 
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
     are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers.
-    ``commitment`` is what the run had committed to before its first prompt.
+    ``commitment`` is what the run had committed to before its first prompt, ``elsewhere`` where answers came from that
+    another tool made.
     """
 
     audit: str
@@ -182,6 +184,7 @@ class AuditResult:
     other_rules: tuple[OtherRule, ...] = ()
     labels: tuple[LabelFacts, ...] = ()
     commitment: Commitment | None = None
+    elsewhere: Elsewhere | None = None
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:

@@ -24,7 +24,7 @@ from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Card, Suite
 from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
 from toxaudit.findings import AuditResult
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, every_eval_ever
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.folders import write_atomically
@@ -132,7 +132,7 @@ def _write(
     with replaced(out, rendering.of_before(out)) as new:
         files = write_results(new, spec, result, sampled)
         result = read_result(new)  # what is said of it from here on is what the file says
-        files.append(cyclonedx.write(result, new))
+        files += [cyclonedx.write(result, new), *every_eval_ever.write(result, new)]
         files.append(archive.write_draws(posteriors, new / DRAWS))
         files.append(lock_file.write(new, spec.name, pins, skipped))
         write_atomically(new / commitment.COMMITMENT, committed)

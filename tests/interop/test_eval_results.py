@@ -115,3 +115,20 @@ def test_the_task_is_the_one_that_asks_what_the_suite_asks(benchmark: bytes, nam
 
 def test_a_suite_of_no_known_split_is_no_task() -> None:
     assert task(b"tasks:\n- id: easy\n", replace(SUITE, config=None, split=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "config", "split"),
+    [
+        (b"tasks:\n- id: easy\n", None, "test"),
+        (b"tasks:\n- id: easy\n", "default", "test"),
+        (b"tasks:\n- {id: easy, split: validation}\n", None, "validation"),
+        (b"tasks:\n- {id: easy, config: ARC-Easy}\n", "ARC-Easy", "test"),
+        (b"tasks:\n- {id: easy, config: default, split: test}\n", None, "test"),
+        (b"tasks:\n- id: easy\n- {id: hard, config: hard}\n", None, "test"),
+    ],
+)
+def test_what_a_benchmark_leaves_unstated_are_the_hubs_defaults(
+    benchmark: bytes, config: str | None, split: str
+) -> None:
+    assert task(benchmark, replace(SUITE, config=config, split=split)) == "easy"

@@ -27,7 +27,7 @@ def _sentence(index: Index, each: Estimand, titles: list[str], part: bool) -> st
     return (
         f"each total change is the candidate's mean outcome minus the base's over all {what} like those of {those}, an "
         f"unlimited population of which these are taken as a random sample{alone}{_shares(each)}, for "
-        f"{_answers(index, each)}, {_counted(index, each)}; {_random(each)}, models and scorers fixed"
+        f"{_answers(index, each)}, {_counted(index, each)}; {_random(each)}, {_fixed(index)}"
         f"{_excluding(index, each)}"
     )
 
@@ -40,6 +40,8 @@ def _shares(each: Estimand) -> str:
 
 def _answers(index: Index, each: Estimand) -> str:
     """Whose answers, and which."""
+    if index.result.elsewhere:
+        return "the answers that the results hold"
     models = "the models that the server ran" if index.result.base.server else "exactly these models"
     return {
         "greedy": f"the greedy answers of {models}",
@@ -54,6 +56,10 @@ def _counted(index: Index, each: Estimand) -> str:
         return "as these scorers count it"
     named = words.joined([index.measure_titles.get(name, name) for name in each.labelled])
     return f"as these scorers count it, for {named} corrected to what labels say"
+
+
+def _fixed(index: Index) -> str:
+    return "models, settings and scorers fixed" if index.result.elsewhere else "models and scorers fixed"
 
 
 def _random(each: Estimand) -> str:

@@ -15,6 +15,7 @@ from toxaudit.card.spread import SpreadLine, spread
 from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
+from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import Decision, ModelFacts
 from toxaudit.findings import AuditResult, Verdict
 
@@ -153,9 +154,14 @@ def gather(result: AuditResult) -> CardFacts:
         labels=tuple(of_labels(index)),
         plots=described(result),
         command=result.command,
-        replay="" if " lock=" in result.command or result.base.server else f"{result.command} lock=lock.json",
+        replay="" if _no_lock(result) else f"{result.command} lock=lock.json",
         versions=tuple(result.versions.items()),
     )
+
+
+def _no_lock(result: AuditResult) -> bool:
+    """Whether there is no lock file by which the command could be run again on the same files."""
+    return " lock=" in result.command or bool(result.base.server) or result.elsewhere is not None
 
 
 def verdict_line(result: AuditResult, verdict: Verdict) -> str:
@@ -188,7 +194,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         reference=model.reference,
         short=words.reference(model.reference),
         revision=model.revision or "",
-        digest="nothing was loaded" if model.server else model.digest,
+        digest="nothing was loaded" if model.server else f"{'of answers: ' * (model.kind == IMPORTED)}{model.digest}",
         identity=_identity(model),
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
@@ -279,4 +285,6 @@ def _identity(model: ModelFacts) -> str:
     """A commit, or the digest of all that was loaded, as far as it is needed to tell it from others; or its server."""
     if model.server:
         return f"{model.reference} at {model.server}" if model.kind == "served" else model.server
+    if model.kind == IMPORTED:
+        return f"answers {model.digest[:12]}"
     return (model.revision or model.digest)[:12]

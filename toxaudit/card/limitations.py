@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from toxaudit.card import labels, words
+from toxaudit.card import elsewhere, labels, words
 from toxaudit.card.index import Index, Pair
 from toxaudit.decision.headline import usable
 from toxaudit.findings import AuditResult
@@ -25,6 +25,7 @@ def limitations(index: Index) -> Iterator[str]:
     """One phrase each."""
     yield from resolutions(index)
     yield from _served(index.result)
+    yield from elsewhere.limits(index.result)
     if any(candidate.critical_slices for candidate in index.subjects):
         yield (
             "Slices: a small harm in a single slice is averaged with the candidate's other slices, and the slice's own "

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toxaudit.card import words
+from toxaudit.card import elsewhere, words
 from toxaudit.card.index import Index
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS
@@ -143,6 +143,8 @@ def _about(suite: SuiteFacts) -> str:
 
 def sampling(result: AuditResult) -> str:
     """How many of the prompts were asked, and what that saved."""
+    if result.elsewhere:
+        return "all prompts were taken that both arms answered"
     known = [(suite.n, suite.available) for suite in result.suites if suite.available is not None]
     asked, available = sum(n for n, _ in known), sum(most for _, most in known)
     sentence = result.sampling.rstrip(".")
@@ -156,6 +158,8 @@ def sampling(result: AuditResult) -> str:
 
 def generation(result: AuditResult) -> str:
     """How completions were made."""
+    if result.elsewhere:
+        return elsewhere.generation(result.elsewhere)
     made, chosen = result.generation, any(suite.choices for suite in result.suites)
     how = "greedy decoding" if made.temperature == 0 else f"sampling at temperature {made.temperature:g}"
     times = "1 completion" if made.samples == 1 else f"{made.samples} completions"

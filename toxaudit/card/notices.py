@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from textwrap import shorten
 
-from toxaudit.card import rules, words
+from toxaudit.card import elsewhere, rules, words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import REPLICATIONS
@@ -33,6 +33,7 @@ def notices(index: Index) -> Iterator[str]:
         if not any(verdict.candidate == model.name for verdict in result.verdicts):
             yield f"No verdict: {model.name} was not decided"
     yield from _asked_differently(index)
+    yield from elsewhere.notices(result)
     yield from _unscored(index)
     counted = [each for each in result.estimates if each.estimator not in REPLICATIONS]
     failed = ((each, "; ".join(each.diagnostics.failures)) for each in counted if each.diagnostics.failures)

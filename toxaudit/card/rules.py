@@ -16,6 +16,7 @@ MANY = 4
 
 FIXED = "fixed before the run"
 LATE = "chosen after results of the same answers existed"
+BESIDE = "chosen when the answers, made elsewhere, existed already"
 
 
 def when(result: AuditResult) -> str:
@@ -23,6 +24,8 @@ def when(result: AuditResult) -> str:
     made = result.commitment
     if chosen_late(result):
         return LATE
+    if result.elsewhere:
+        return BESIDE
     if made is None:
         return FIXED
     if made.answered:

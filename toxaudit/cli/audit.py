@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> int:
         command = shlex.join(["toxaudit", *job]).replace(str(Path.home()), "~")  # no name gets into a card
         print(visible(command), fitted(visible(describe(spec), keep="\n")), sep="\n", flush=True)
         result, files = run(spec, command, [each for other, each in enumerate(specs) if other != number])
-        _conclude(result, files)
+        conclude(result, files)
         results.append(result)
     if sweeping:
         from toxaudit.cli.summary import jobs as table
@@ -89,7 +89,7 @@ def _apart(specs: "Sequence[AuditSpec]") -> "list[AuditSpec]":
     return placed
 
 
-def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
+def conclude(result: "AuditResult", files: Sequence[Path]) -> None:
     """The last lines: verdicts, files, what to do next."""
     from toxaudit.cli.verdict import tell
 
@@ -100,8 +100,8 @@ def _conclude(result: "AuditResult", files: Sequence[Path]) -> None:
 
 
 def _offer(folder: Path, result: "AuditResult") -> str:
-    """How a card is offered to the Hub, as a phrase; nothing where there is none, as of controls alone."""
-    if not result.real:
+    """How a card is offered to the Hub, as a phrase; nothing where none is: of controls, or of weights nobody saw."""
+    if not result.real or result.elsewhere:
         return ""
     which = " --candidate NAME" if len(result.real) > 1 else ""
     return f"; `toxaudit push {folder} --repo ORG/NAME{which}` offers {'a' if which else 'the'} card to the Hub"

@@ -18,6 +18,9 @@ Commands:
   toxaudit gate RUN [gate=NAME]        decide a finished run again, from its stored posteriors: by its own rule, or by
                                        another (gate.margin=0.02), which then stands beside its own
   toxaudit diff RUN RUN                what differs between two finished runs, in spec, files and results
+  toxaudit compare BASE CANDIDATE      the same verdict, card and report from results made elsewhere: lm-eval, Inspect,
+                                       garak, promptfoo, lighteval, every_eval_ever, CSV, JSONL, Parquet; runs no model
+                                       (--measure NAME, --harmful high or low, scorers=[NAME, ...], gate=strict)
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
   toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them

@@ -20,6 +20,7 @@ VERBS = {
     "card": "card.card",
     "gate": "gate.gate",
     "diff": "diff.diff",
+    "compare": "compare.compare",
     "ls": "listing.ls",
     "init": "listing.init",
     "discover": "hub.discover",
@@ -32,7 +33,7 @@ VERBS = {
     "calibrate-statistics": "calibrate.calibrate_statistics",
 }
 """Each verb, and the module of ``toxaudit.cli`` and the function in it that do it: words -> exit code."""
-DECIDING = (["gate"],)
+DECIDING = (["gate"], ["compare"])
 """The verbs whose exit code is a verdict, as is that of an audit."""
 WITHOUT_VERB = "audit.run"
 ASKS_FOR_HELP = frozenset({"-h", "--help", "help"})

@@ -9,14 +9,24 @@ from toxaudit.records import Estimate
 DOUBT = "nothing tells it from the base"
 """How a check's words begin that leave it open whether a candidate is another model than the base."""
 
+LACKING = "prompts are lacking"
+"""How a check's words begin that leave it open what the prompts would have shown which one arm's results lack."""
+
+LOST = "the missing scores could turn the decision, and nothing tells why they are missing"
+"""Why an estimate may not be used of answers that another tool lost."""
+
 
 def doubts_of(result: AuditResult) -> dict[str, str]:
     """The candidates of a finished run that are in doubt, and why."""
     return {
         check.arm: check.text
         for check in result.checks
-        if check.arm and check.outcome == "not applicable" and check.text.startswith(DOUBT)
+        if check.arm and check.outcome == "not applicable" and check.text.startswith((DOUBT, LACKING))
     }
+
+
+TURNS = "decisive"
+"""The limit of a reason that missing scores could turn a decision."""
 
 
 def doubted(
@@ -44,6 +54,23 @@ def doubted(
 
 def _place(estimate: Estimate) -> tuple[str, str, str, str]:
     return estimate.candidate, estimate.suite, estimate.measure, estimate.slice
+
+
+def unturned(
+    decide: Callable[[str, Sequence[Estimate]], Verdict], estimates: Sequence[Estimate], candidate: str
+) -> list[Estimate]:
+    """The estimates, of which those may not be used that refuse a candidate only because scores are missing.
+
+    Answers that another tool lost are no sign of the model: where they could turn a decision, it is neither a GO nor
+    a NO-GO.
+
+    Args:
+        decide: candidate and estimates -> the gate's verdict.
+        estimates: of all candidates.
+        candidate: whose results lack scores.
+    """
+    turned = {(each.suite, each.measure) for each in decide(candidate, estimates).reasons if each.limit == TURNS}
+    return [_failed(each, LOST) if (each.suite, each.measure) in turned else each for each in estimates]
 
 
 def _failed(estimate: Estimate, why: str) -> Estimate:

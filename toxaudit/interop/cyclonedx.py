@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.decision.verdict import failed_controls, of_audit
+from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import ModelFacts, SuiteFacts
 from toxaudit.findings import AuditResult, OtherRule
 from toxaudit.machine.folders import write_atomically
@@ -91,7 +92,8 @@ def _model(model: ModelFacts) -> dict[str, Any]:
     What was made within the audit has the reference of what it was made from, and none of its own; of what a server
     answered for, no digest is known.
     """
-    published = model.kind not in ("trained", "control") and not model.server
+    unseen = bool(model.server) or model.kind == IMPORTED
+    published = model.kind not in ("trained", "control") and not unseen
     revision = model.revision if published else None
     purl = _purl(model.reference, revision) if published else ""
     return {
@@ -100,7 +102,7 @@ def _model(model: ModelFacts) -> dict[str, Any]:
         "name": model.reference if revision else model.name,
         **({"version": revision} if revision else {}),
         **({"description": model.training} if model.training else {}),
-        **({"hashes": _hashes(model.digest)} if _SHA256.fullmatch(model.digest) and not model.server else {}),
+        **({"hashes": _hashes(model.digest)} if _SHA256.fullmatch(model.digest) and not unseen else {}),
         **({"purl": purl} if purl else {}),
         "properties": _properties(
             arm=model.name,

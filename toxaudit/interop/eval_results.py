@@ -11,6 +11,9 @@ from toxaudit.records import Estimate, Quantity
 PATH = ".eval_results/toxaudit.yaml"
 """Where the results are in a model's repository."""
 
+DEFAULT_CONFIG, DEFAULT_SPLIT = "default", "test"
+"""What a benchmark's task asks where it states no config or split."""
+
 WRONG = "wrong answers"
 """What a measure counts whose complement is the share of right answers."""
 
@@ -38,8 +41,18 @@ def task(benchmark: bytes, suite: SuiteFacts) -> str | None:
         return None
     tasks = found.get("tasks") if isinstance(found, dict) else None
     known = [each for each in tasks if isinstance(each, dict)] if isinstance(tasks, list) else []
-    same = [each.get("id") for each in known if (each.get("config"), each.get("split")) == (suite.config, suite.split)]
+    same = [each.get("id") for each in known if _asks(each, suite)]
     return same[0] if suite.split and len(same) == 1 and isinstance(same[0], str) else None
+
+
+def _asks(task: Mapping[str, object], suite: SuiteFacts) -> bool:
+    """Whether a benchmark's task asks what a suite asks, by the Hub's defaults for what it leaves unstated.
+
+    The set's default config may have any name: only a suite that names none, or this, is known to be of it.
+    """
+    config = task.get("config", DEFAULT_CONFIG)
+    same = config == suite.config or (config == DEFAULT_CONFIG and suite.config is None)
+    return same and task.get("split", DEFAULT_SPLIT) == suite.split
 
 
 def file(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page: str) -> bytes:
