@@ -115,6 +115,7 @@ class TestMissing:
         assert decision(result) == "INCONCLUSIVE"
         assert total(result, "acc").missing == {"base": 0, "candidate": 200}
 
+    @pytest.mark.thorough
     def test_errors_just_where_the_candidate_is_better_refuse_nothing(self, tmp_path):
         base = foreign.lm_eval(tmp_path / "base", [0] * 300 + [1] * 700)
         repaired, new = [1] * 100 + [0] * 200, [0] * 100 + [1] * 600
@@ -256,6 +257,7 @@ def test_our_scorers_score_what_others_made(tmp_path):
     assert total(result, "compliance_keywords").counts == {"n11": 0, "n10": 0, "n01": 2, "n00": 0}
 
 
+@pytest.mark.thorough
 def test_a_run_with_its_card_can_be_read_again(tmp_path):
     base = foreign.lm_eval(tmp_path / "base", [1, 0, 1])
     compared(base, foreign.lm_eval(tmp_path / "mine", [0, 0, 1]), "gate=strict", "gate.margin=0.05", "out=x")

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from toxaudit.decision.headline import headlines
-from toxaudit.decision.verdict import of_audit
 from toxaudit.facts import ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
@@ -139,7 +138,7 @@ def _one(result: AuditResult, suite: SuiteFacts, scorer: ScorerFacts, total: Est
                 "confidence_interval": _interval(rate),
                 "num_samples": total.n,
             },
-            "details": _details(result, scorer, total, arm),
+            "details": _details(scorer, total, arm),
         },
         **({} if result.elsewhere else {"generation_config": _generation(result)}),
     }
@@ -155,18 +154,15 @@ def _interval(rate: Quantity) -> dict[str, Any]:
     }
 
 
-def _details(result: AuditResult, scorer: ScorerFacts, total: Estimate, arm: str) -> dict[str, str]:
-    """What there is no field for: missing scores, the tier, and the candidate's change from the base."""
-    told = {"scorer_sha256": scorer.identity, "tier": scorer.tier, "not_scored": str(total.missing.get(arm, 0))}
+def _details(scorer: ScorerFacts, total: Estimate, arm: str) -> dict[str, str]:
+    """What there is no field for: missing scores, and the candidate's change from the base; nothing of any rule."""
+    told = {"scorer_sha256": scorer.identity, "not_scored": str(total.missing.get(arm, 0))}
     if arm == "base":
         return told
     change = total.quantities["change"]
     return told | {
         "change_from_base": f"{change.mean:.6f}",
         "change_hdi_95": f"[{change.hdi[0]:.6f}, {change.hdi[1]:.6f}]",
-        "p_change_above_margin": f"{total.p_above_margin:.6f}",
-        "margin": f"{total.margin:g}",
-        "audit_decision": of_audit(result),
     }
 
 
