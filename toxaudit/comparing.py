@@ -15,7 +15,7 @@ from toxaudit.arranging import Arranged, arranged
 from toxaudit.compose.comparison import ESTIMATORS, comparison
 from toxaudit.decision import history
 from toxaudit.decision.doubt import DOUBT, LACKING, doubted, doubts_of, unturned
-from toxaudit.elsewhere import IMPORTED, Elsewhere, Unpaired
+from toxaudit.elsewhere import IMPORTED
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
@@ -23,6 +23,7 @@ from toxaudit.estimators.posterior import Posterior
 from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
 from toxaudit.findings import AuditResult, Check
 from toxaudit.interop import cyclonedx, every_eval_ever
+from toxaudit.interop.disclosure import disclosed, tool
 from toxaudit.interop.importers import Imported, Place, imported
 from toxaudit.interop.pairing import Task, alike, paired
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
@@ -37,9 +38,6 @@ from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
 from toxaudit.stages import estimating, recalling, rendering, scoring
 from toxaudit.store.shelves import Store
-
-LONGEST_DIFFERENCE = 80
-"""Characters that are shown of how one arm was asked."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,11 @@ def run(asked: Comparison) -> tuple[AuditResult, list[Path]]:
         )
     own = spec.scorers
     metrics = {} if own and not asked.wanted.names else measures(asked.wanted, arms[0], arms[1], tasks)
+    if both := sorted(metrics.keys() & own.keys()):
+        raise ToxauditError(
+            f"'{both[0]}' is a metric of these results and a scorer of toxaudit: name one of them, by --measure or "
+            "scorers=[NAME]."
+        )
     spec = replace(spec, scorers={**metrics, **own})
     made = arranged(tasks, asked.name, list(metrics), list(own), asked.slice)
     spec = _told(spec, asked.name, arms, made)
@@ -141,7 +144,7 @@ def _decided(
         facts = _scorers(spec, posteriors)
         models = [_model(arm, name, arms) for name, arm in zip(("base", asked.name), arms, strict=True)]
         result = _result(spec, asked, made, models, facts, posteriors, checks)
-        result = replace(result, elsewhere=_elsewhere(asked.name, arms, tasks, made))
+        result = replace(result, elsewhere=disclosed(asked.name, arms, tasks, made.named, made.notes))
         drawn = {name: suite.facts.digest for name, suite in made.suites.items()}
         result = recalling.recalled(result, drawn, store, out, ())
         result = replace(
@@ -217,39 +220,8 @@ def _model(arm: Imported, name: str, arms: Sequence[Imported]) -> ModelFacts:
         reference=arm.model or "not stated",
         digest=arm.digest,
         dtype="not known",
-        notes=(f"its answers came from results of {_tool(arm)}", *arm.notes),
+        notes=(f"its answers came from results of {tool(arm)}", *arm.notes),
     )
-
-
-def _tool(arm: Imported) -> str:
-    return f"{arm.tool} {arm.version}".strip() + ("" if arm.version else " (version not stated)")
-
-
-def _elsewhere(name: str, arms: Sequence[Imported], tasks: Sequence[Task], made: Arranged) -> Elsewhere:
-    base, candidate = arms
-    unpaired = [Unpaired(made.named.get(t.name, t.name), dict(t.only), dict(t.spare), t.reworded) for t in tasks]
-    return Elsewhere(
-        tools={"base": _tool(base), name: _tool(candidate)},
-        unpaired=tuple(each for each in unpaired if not each.nothing),
-        differences=tuple(_differences(base, candidate)),
-        notes=tuple(made.notes),
-    )
-
-
-def _differences(base: Imported, candidate: Imported) -> list[str]:
-    """How else the arms were asked, or scored, as far as the files tell."""
-    one, other = ({"version": arm.version, **arm.told} for arm in (base, candidate))
-    return [
-        f"{key} is {_shown(one.get(key))} for the base and {_shown(other.get(key))} for the candidate"
-        for key in sorted(one.keys() | other.keys())
-        if one.get(key) != other.get(key)
-    ]
-
-
-def _shown(value: str | None) -> str:
-    if not value:
-        return "not stated"
-    return f"“{value if len(value) <= LONGEST_DIFFERENCE else value[:LONGEST_DIFFERENCE] + '…'}”"
 
 
 def _result(

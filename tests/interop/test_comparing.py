@@ -200,6 +200,13 @@ class TestRefused:
         found = total(compared(base, candidate, wanted=Wanted(harmful="high", threshold=4)), "toxic")
         assert found.counts == {"n11": 1, "n10": 0, "n01": 0, "n00": 1}
 
+    def test_one_name_for_two_measures(self, tmp_path):
+        rows = [{"prompt": "a", "exact_match": n, "completion": str(n)} for n in (0, 1)]
+        arms = [foreign.jsonl(tmp_path / f"{n}.jsonl", [row]) for n, row in enumerate(rows)]
+        wanted = Wanted(("exact_match",), "low")
+        with pytest.raises(ToxauditError, match="a metric of these results and a scorer"):
+            compared(*arms, "scorers=[exact_match]", wanted=wanted)
+
     def test_another_right_answer(self, tmp_path):
         base, candidate = (foreign.lm_eval(tmp_path / t, [1, 0], target=t) for t in ("yes", "no"))
         assert "right answer is 'yes' and 'no'" in self.refused(base, candidate)
