@@ -118,6 +118,12 @@ def arranged(tasks: Sequence[Task], candidate: str, metrics: Sequence[str], own:
             answers[arm, suite] = [_completion(arm, *each) for each in flat]
             for name in measured[: len(measured) - len(own)]:
                 scored[arm, suite, name] = [_score(arm, name, *each) for each in flat]
+    _check(tasks, suites, own, by)
+    return Arranged(suites, answers, scored, tuple(own), samples or 1, named, tuple(left))
+
+
+def _check(tasks: Sequence[Task], suites: Mapping[str, Asked], own: Sequence[str], by: str) -> None:
+    """Refuse scorers that have nothing to read, and a slice that no prompt has."""
     if own and not any(
         row.answer for task in tasks for each in task.documents for row in (*each.base, *each.candidate)
     ):
@@ -125,7 +131,6 @@ def arranged(tasks: Sequence[Task], candidate: str, metrics: Sequence[str], own:
     if by and not any(by in asked.facts.slices for asked in suites.values()):
         known = {name for task in tasks for each in task.documents for name in each.asked.fields}
         raise ToxauditError(f"No prompt tells its '{by}', so --slice can't part them.{did_you_mean(by, known)}")
-    return Arranged(suites, answers, scored, tuple(own), samples or 1, named, tuple(left))
 
 
 def _named(task: str, taken: Mapping[str, object]) -> str:

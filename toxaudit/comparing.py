@@ -3,7 +3,7 @@
 What follows the scores is the same as in an audit, by the same stages; what comes before them is another tool's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -14,15 +14,16 @@ from toxaudit import __version__
 from toxaudit.arranging import Arranged, arranged
 from toxaudit.compose.comparison import ESTIMATORS, comparison
 from toxaudit.decision import history
-from toxaudit.decision.doubt import doubted, unturned
-from toxaudit.elsewhere import IMPORTED, Elsewhere, Unpaired
+from toxaudit.decision.doubt import DOUBT, LACKING, doubted, doubts_of, unturned
+from toxaudit.elsewhere import IMPORTED
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.posterior import Posterior
 from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
-from toxaudit.findings import AuditResult
+from toxaudit.findings import AuditResult, Check
 from toxaudit.interop import cyclonedx, every_eval_ever, junit
+from toxaudit.interop.disclosure import disclosed, tool
 from toxaudit.interop.importers import Imported, Place, imported
 from toxaudit.interop.pairing import Task, alike, paired
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
@@ -37,9 +38,6 @@ from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
 from toxaudit.stages import estimating, recalling, rendering, scoring
 from toxaudit.store.shelves import Store
-
-LONGEST_DIFFERENCE = 80
-"""Characters that are shown of how one arm was asked."""
 
 
 @dataclass(frozen=True)
@@ -105,26 +103,30 @@ def run(asked: Comparison) -> tuple[AuditResult, list[Path]]:
         )
     own = spec.scorers
     metrics = {} if own and not asked.wanted.names else measures(asked.wanted, arms[0], arms[1], tasks)
+    if both := sorted(metrics.keys() & own.keys()):
+        raise ToxauditError(
+            f"'{both[0]}' is a metric of these results and a scorer of toxaudit: name one of them, by --measure or "
+            "scorers=[NAME]."
+        )
     spec = replace(spec, scorers={**metrics, **own})
     made = arranged(tasks, asked.name, list(metrics), list(own), asked.slice)
     spec = _told(spec, asked.name, arms, made)
-    fit(spec, made)
-    doubts = {} if not same else {asked.name: "neither answers nor scores tell the candidate from the base"}
-    if not asked.shared_only and (few := _lost(tasks, spec.gate.facts().max_missing)):
-        doubts.setdefault(asked.name, few)
-    return _decided(spec, asked, arms, tasks, made, doubts, out)
-
-
-def fit(spec: AuditSpec, made: Arranged) -> None:
-    """Refuse a gate that asks for what the results have not: measures, slices, or a control or a check.
-
-    Raises:
-        ToxauditError: with a sentence that names what is asked for.
-    """
-    measures = spec.measures()
-    spec.gate.check_fits({name: [measures[each] for each in suite.scorers] for name, suite in spec.suites.items()}, ())
+    scorers = {name: scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()}
+    measured = {name: [scorers[each] for each in suite.scorers] for name, suite in spec.suites.items()}
+    spec.gate.check_fits(measured, {None})
     spec.gate.check_slices({name: suite.facts.slices for name, suite in made.suites.items()})
-    spec.gate.check_done(list(spec.candidates), ())
+    checks = tuple(_checks(asked, tasks, same, spec.gate.facts().max_missing))
+    spec.gate.check_done([asked.name], checks)
+    return _decided(spec, asked, arms, tasks, made, checks, out)
+
+
+def _checks(asked: Comparison, tasks: Sequence[Task], same: bool, most: float) -> Iterator[Check]:
+    """What was checked of both arms' results, and what of it leaves a GO in doubt."""
+    alike = f"{DOUBT}: neither answers nor scores differ" if same else ""
+    yield Check(asked.name, "its results differ from the base's", "not applicable" if alike else "passed", alike)
+    lost = _lost(tasks, most)
+    doubt = f"{LACKING}: {lost}" if lost and not asked.shared_only else ""
+    yield Check(asked.name, "both results hold the same prompts", "not applicable" if lost else "passed", doubt or lost)
 
 
 def _decided(
@@ -133,7 +135,7 @@ def _decided(
     arms: Sequence[Imported],
     tasks: Sequence[Task],
     made: Arranged,
-    doubts: Mapping[str, str],
+    checks: tuple[Check, ...],
     out: Path,
 ) -> tuple[AuditResult, list[Path]]:
     """Score, estimate, decide and write."""
@@ -143,8 +145,8 @@ def _decided(
         posteriors = _estimate(spec, store, made, scored)
         facts = _scorers(spec, posteriors)
         models = [_model(arm, name, arms) for name, arm in zip(("base", asked.name), arms, strict=True)]
-        result = _result(spec, asked, made, models, facts, posteriors, doubts)
-        result = replace(result, elsewhere=_elsewhere(asked.name, arms, tasks, made))
+        result = _result(spec, asked, made, models, facts, posteriors, checks)
+        result = replace(result, elsewhere=disclosed(asked.name, arms, tasks, made.named, made.notes))
         drawn = {name: suite.facts.digest for name, suite in made.suites.items()}
         result = recalling.recalled(result, drawn, store, out, ())
         result = replace(
@@ -220,39 +222,8 @@ def _model(arm: Imported, name: str, arms: Sequence[Imported]) -> ModelFacts:
         reference=arm.model or "not stated",
         digest=arm.digest,
         dtype="not known",
-        notes=(f"its answers came from results of {_tool(arm)}", *arm.notes),
+        notes=(f"its answers came from results of {tool(arm)}", *arm.notes),
     )
-
-
-def _tool(arm: Imported) -> str:
-    return f"{arm.tool} {arm.version}".strip() + ("" if arm.version else " (version not stated)")
-
-
-def _elsewhere(name: str, arms: Sequence[Imported], tasks: Sequence[Task], made: Arranged) -> Elsewhere:
-    base, candidate = arms
-    unpaired = [Unpaired(made.named.get(t.name, t.name), dict(t.only), dict(t.spare), t.reworded) for t in tasks]
-    return Elsewhere(
-        tools={"base": _tool(base), name: _tool(candidate)},
-        unpaired=tuple(each for each in unpaired if not each.nothing),
-        differences=tuple(_differences(base, candidate)),
-        notes=tuple(made.notes),
-    )
-
-
-def _differences(base: Imported, candidate: Imported) -> list[str]:
-    """How else the arms were asked, or scored, as far as the files tell."""
-    one, other = ({"version": arm.version, **arm.told} for arm in (base, candidate))
-    return [
-        f"{key} is {_shown(one.get(key))} for the base and {_shown(other.get(key))} for the candidate"
-        for key in sorted(one.keys() | other.keys())
-        if one.get(key) != other.get(key)
-    ]
-
-
-def _shown(value: str | None) -> str:
-    if not value:
-        return "not stated"
-    return f"“{value if len(value) <= LONGEST_DIFFERENCE else value[:LONGEST_DIFFERENCE] + '…'}”"
 
 
 def _result(
@@ -262,14 +233,14 @@ def _result(
     models: Sequence[ModelFacts],
     scorers: tuple[ScorerFacts, ...],
     posteriors: Sequence[Posterior],
-    doubts: Mapping[str, str],
+    checks: tuple[Check, ...],
 ) -> AuditResult:
     measured = {scorer.name: scorer for scorer in scorers}
-    measures = {name: suite.scorers for name, suite in spec.suites.items()}
-    decide = partial(spec.gate.decide, scorers=measured, measures=measures)
+    decide = partial(
+        spec.gate.decide, scorers=measured, measures={name: suite.scorers for name, suite in spec.suites.items()}
+    )
     found: list[Estimate] = [summarised(each, spec.gate, measured) for each in posteriors]
-    found = doubted(decide, unturned(decide, found, asked.name), doubts)
-    return AuditResult(
+    result = AuditResult(
         audit=spec.name,
         title=spec.title,
         date=date.today().isoformat(),
@@ -280,12 +251,15 @@ def _result(
         scorers=scorers,
         generation=GenerationFacts("elsewhere", 0, 0.0, made.samples, 0),
         gate=spec.gate.facts(),
-        estimates=tuple(found),
-        verdicts=(decide(asked.name, found),),
+        estimates=(),
+        verdicts=(),
+        checks=checks,
         command=asked.command,
         versions={"numpy": version("numpy")},
         settings=history.settings(spec.sampling, list(spec.estimators.values())),
     )
+    found = doubted(decide, unturned(decide, found, asked.name), doubts_of(result))
+    return replace(result, estimates=tuple(found), verdicts=(decide(asked.name, found),))
 
 
 def _write(

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from toxaudit import __version__, commitment
-from toxaudit.decision.doubt import doubted, doubts_of
+from toxaudit.decision.doubt import LOST, doubted, doubts_of, unturned
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
@@ -53,6 +53,9 @@ def decided(result: AuditResult, drawn: Sequence[Posterior], gate: Gate) -> Audi
     measures = {suite.name: suite.scorers for suite in result.suites if suite.scorers} or None
     decide = partial(gate.decide, scorers=scorers, measures=measures)
     estimates = [summarised(_undoubted(each, doubts.get(each.candidate)), gate, scorers) for each in drawn]
+    if result.elsewhere:
+        for each in result.candidates:
+            estimates = unturned(decide, estimates, each.name)
     estimates = doubted(decide, estimates, doubts)
     names = (verdict.candidate for verdict in result.verdicts)
     verdicts = tuple(decide(name, [each for each in estimates if each.candidate == name]) for name in names)
@@ -60,8 +63,8 @@ def decided(result: AuditResult, drawn: Sequence[Posterior], gate: Gate) -> Audi
 
 
 def _undoubted(each: Posterior, doubt: str | None) -> Posterior:
-    """Without what an earlier decision noted of a candidate in doubt, where it would have been a GO."""
-    failures = tuple(failure for failure in each.diagnostics.failures if failure != doubt)
+    """Without what an earlier decision noted of a candidate in doubt, or of scores that it lacks."""
+    failures = tuple(failure for failure in each.diagnostics.failures if failure not in (doubt, LOST))
     return replace(each, diagnostics=replace(each.diagnostics, failures=failures))
 
 

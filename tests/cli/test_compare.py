@@ -90,6 +90,7 @@ def test_a_comparison_imports_no_torch():
         ("compare base.jsonl mine.jsonl gate.margin=2", "gate.margin is 2"),
         ("compare base.jsonl mine.jsonl base.pretrained=x", "has no key 'base'"),
         ("compare base.jsonl mine.jsonl scorers=[wrong_choice]", "reads likelihoods of choices"),
+        ("compare base.jsonl mine.jsonl --measure x:unscored", "can't be called 'x:unscored'"),
         ("compare base.jsonl mine.jsonl --name base", "'base'"),
         ("compare base.jsonl mine.jsonl --name a/b", "can't be called 'a/b'"),
         ("compare base.jsonl mine.jsonl --harmful high --slice no", "No prompt tells its 'no'"),

@@ -173,7 +173,7 @@ class TestRefused:
         base = foreign.table(tmp_path / "base.jsonl", [0.0] * 400)
         result = compared(base, base, wanted=Wanted(harmful="high"))
         assert decision(result) == "INCONCLUSIVE"
-        assert "tell the candidate from the base" in result.verdicts[0].reasons[0].observed
+        assert "nothing tells it from the base" in result.verdicts[0].reasons[0].observed
 
     def test_arms_without_a_shared_prompt(self, tmp_path):
         base = foreign.jsonl(tmp_path / "b" / "r.jsonl", [{"prompt": "a", "toxic": 0}, {"prompt": "b", "toxic": 0}])
@@ -199,6 +199,13 @@ class TestRefused:
         assert "say --threshold X" in self.refused(base, candidate, wanted=Wanted(harmful="high"))
         found = total(compared(base, candidate, wanted=Wanted(harmful="high", threshold=4)), "toxic")
         assert found.counts == {"n11": 1, "n10": 0, "n01": 0, "n00": 1}
+
+    def test_one_name_for_two_measures(self, tmp_path):
+        rows = [{"prompt": "a", "exact_match": n, "completion": str(n)} for n in (0, 1)]
+        arms = [foreign.jsonl(tmp_path / f"{n}.jsonl", [row]) for n, row in enumerate(rows)]
+        wanted = Wanted(("exact_match",), "low")
+        with pytest.raises(ToxauditError, match="a metric of these results and a scorer"):
+            compared(*arms, "scorers=[exact_match]", wanted=wanted)
 
     def test_another_right_answer(self, tmp_path):
         base, candidate = (foreign.lm_eval(tmp_path / t, [1, 0], target=t) for t in ("yes", "no"))
@@ -266,3 +273,31 @@ def test_a_run_with_its_card_can_be_read_again(tmp_path):
     card = Path("x/card.md").read_text()
     assert "Answers made elsewhere" in card and "saw no weights" in card and "existed already" in card
     assert "lock.json" not in card and "greedy" not in card
+
+
+def test_a_comparison_is_decided_again_by_another_gate_with_the_same_doubts(tmp_path, monkeypatch):
+    from toxaudit.compose import parts
+    from toxaudit.decision.gate import MarginGate
+    from toxaudit.redecision import decided, posteriors
+
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("toxaudit.comparing.rendering.render", lambda *_: [])
+    base = foreign.lm_eval(tmp_path / "base", [0] * 300 + [1] * 700)
+    candidate = foreign.lm_eval(tmp_path / "x", [float("nan")] * 100 + [0] * 300 + [1] * 600, answer="x")
+    result = compared(base, candidate, "out=run")
+    for gate in (parts.gate(MarginGate(), ["gate.max_missing=0.5"]), MarginGate(margin=0.01)):
+        again = decided(result, posteriors(Path("run"), result.estimates), gate)
+        assert decision(again) == "INCONCLUSIVE"
+    table_ = foreign.table(tmp_path / "t.jsonl", [0.0] * 400)
+    result = compared(table_, table_, "out=same", wanted=Wanted(harmful="high"))
+    again = decided(result, posteriors(Path("same"), result.estimates), MarginGate(margin=0.1))
+    assert decision(again) == "INCONCLUSIVE"
+    assert read_checked(Path("same")).checks == result.checks
+
+
+def test_a_policy_that_asks_for_controls_is_refused(tmp_path):
+    base, candidate = (foreign.lm_eval(tmp_path / name, [1, 0], answer=name) for name in ("base", "mine"))
+    with pytest.raises(ToxauditError, match="control"):
+        compared(base, candidate, "gate.controls=[GO]")

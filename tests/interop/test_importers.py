@@ -1,6 +1,7 @@
 """Each tool's files: what of them is an answer, a score or missing, and what is refused in one sentence."""
 
 import json
+import os
 import zipfile
 
 import foreign
@@ -196,6 +197,13 @@ def test_a_file_cut_off_anywhere_is_one_sentence(make, tmp_path):
         with pytest.raises(ToxauditError) as told:
             imported(Place(file), name)
         assert str(file) in str(told.value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert "is a pipe" in refused(tmp_path / "pipe.jsonl")
+    os.mkfifo(tmp_path / "log.json")
+    assert "say --format" in refused(tmp_path)
 
 
 def test_what_is_too_large_or_too_deep_is_one_sentence(tmp_path, monkeypatch):

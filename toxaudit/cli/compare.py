@@ -70,9 +70,9 @@ def compare(words: Sequence[str]) -> int:
     """Compare two arms' results; the exit code is the verdict's."""
     others, given = COMPARE.read(words)
     codes, report = chosen(given.pop("codes", None)), given.pop("junit", None)
-    places = [word for number, word in enumerate(others) if number < 2 and not _is_override(word)]
-    overrides = tuple(others[len(places) :])
-    if len(places) != 2 or not all(map(_is_override, overrides)):
+    overrides = tuple(filter(_is_override, others))
+    places = [word for word in others if word not in overrides]
+    if len(places) != 2:
         raise COMPARE.miswritten()
     from toxaudit.cli.audit import conclude
     from toxaudit.comparing import Comparison, run

@@ -9,13 +9,19 @@ from toxaudit.records import Estimate
 DOUBT = "nothing tells it from the base"
 """How a check's words begin that leave it open whether a candidate is another model than the base."""
 
+LACKING = "prompts are lacking"
+"""How a check's words begin that leave it open what the prompts would have shown which one arm's results lack."""
+
+LOST = "the missing scores could turn the decision, and nothing tells why they are missing"
+"""Why an estimate may not be used of answers that another tool lost."""
+
 
 def doubts_of(result: AuditResult) -> dict[str, str]:
     """The candidates of a finished run that are in doubt, and why."""
     return {
         check.arm: check.text
         for check in result.checks
-        if check.arm and check.outcome == "not applicable" and check.text.startswith(DOUBT)
+        if check.arm and check.outcome == "not applicable" and check.text.startswith((DOUBT, LACKING))
     }
 
 
@@ -64,8 +70,7 @@ def unturned(
         candidate: whose results lack scores.
     """
     turned = {(each.suite, each.measure) for each in decide(candidate, estimates).reasons if each.limit == TURNS}
-    why = "the missing scores could turn the decision, and nothing tells why they are missing"
-    return [_failed(each, why) if (each.suite, each.measure) in turned else each for each in estimates]
+    return [_failed(each, LOST) if (each.suite, each.measure) in turned else each for each in estimates]
 
 
 def _failed(estimate: Estimate, why: str) -> Estimate:

@@ -7,7 +7,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.interop.importers.base import Harmful, Imported, Metric
 from toxaudit.interop.pairing import Task
-from toxaudit.records import digest
+from toxaudit.records import UNSCORED, digest
 from toxaudit.scorers.base import BaseScorer, Unscored
 
 DEFAULT_THRESHOLD = 0.5
@@ -62,6 +62,10 @@ def measures(wanted: Wanted, base: Imported, candidate: Imported, tasks: Sequenc
     names = list(wanted.names) or _default(base, candidate, tasks, values)
     if not values:
         raise ToxauditError("These results hold no scores: name scorers of toxaudit by scorers=[NAME, ...].")
+    if odd := next((name for name in names if name.endswith(UNSCORED)), None):
+        raise ToxauditError(
+            f"A metric can't be called '{odd}', for so is that of what '{odd[: -len(UNSCORED)]}' lacks."
+        )
     if odd := next((name for name in names if name not in values), None):
         raise ToxauditError(f"No answer has a score by '{odd}'.{did_you_mean(odd, values)}")
     if not names:

@@ -37,6 +37,8 @@ def importer(path: Path, name: str = "") -> Importer:
         raise ToxauditError(f"There is no format '{name}'.{did_you_mean(name, known)}")
     if not path.exists():
         raise ToxauditError(f"There is no {path}: name a file or folder of results.")
+    if not path.is_file() and not path.is_dir():
+        raise ToxauditError(f"{path} is a pipe or a device: write its results into a file first.")
     if path.is_file() and not path.stat().st_size:
         raise ToxauditError(f"{path} is empty: name a file of results.")
     found = known[name] if name else next((each for each in IMPORTERS if each.recognises(path)), None)

@@ -78,6 +78,8 @@ def decoded(data: bytes, where: str, last: bool = False) -> Any:
 
 def first(file: Path) -> Any:
     """What the first line of a file says, where that is JSON by itself; None elsewhere, and where it is too long."""
+    if not file.is_file():  # a pipe would never end
+        return None
     try:
         with file.open("rb") as opened:
             line = opened.readline(LONGEST_LINE)
@@ -88,6 +90,8 @@ def first(file: Path) -> Any:
 
 def beginning(file: Path, size: int = 4096) -> bytes:
     """The first bytes of a file; none of what can't be read, or is no file."""
+    if not file.is_file():
+        return b""
     try:
         with file.open("rb") as opened:
             return opened.read(size).removeprefix(b"\xef\xbb\xbf")
@@ -131,5 +135,7 @@ def _object(line: bytes, where: str, last: bool) -> dict[str, Any]:
 
 
 def _check_size(file: Path, most: int) -> None:
+    if not file.is_file():
+        raise ToxauditError(f"{file} is no file: name a file of results.")
     if (size := file.stat().st_size) > most:
         raise ToxauditError(f"{file} has {size / 2**30:.1f} GiB, and no more than {most / 2**30:g} are read.")
