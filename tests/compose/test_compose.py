@@ -157,3 +157,18 @@ def test_a_sweep_without_end_is_refused():
 
 def test_a_number_that_is_too_long_to_be_read_is_no_defect():
     assert candidates("candidates.x=range(" + "9" * 5000 + ")")["x"].pretrained.startswith("range(99")
+
+
+@pytest.mark.parametrize(
+    "overrides, margin, certainty",
+    [
+        ([], 0.05, 0.95),
+        (["gate=strict"], 0.01, 0.975),
+        (["gate.margin=0.02", "gate=strict"], 0.02, 0.975),
+        (["gate.margin=0.02"], 0.02, 0.95),
+    ],
+)
+def test_a_policy_that_a_command_names_decides_by_its_own_numbers_not_by_the_audits(overrides, margin, certainty):
+    """The quickstart tolerates 5 pp, which no strict rule does: `toxaudit gate` takes a policy whole as well."""
+    found = compose(["audit=quickstart", *overrides]).gate.facts()
+    assert (found.margin, found.certainty) == (margin, certainty)
