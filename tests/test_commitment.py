@@ -133,6 +133,8 @@ def test_the_card_says_when_it_was_committed_to(committing):
 
 def test_rules_keep_their_order_for_the_later_goes_before_the_earlier():
     """By name, zed would come after alpha: the rule read back would be another one, and be refused."""
-    facts = MarginGate(rules={"zed": Rule(noun="toxicity", margin=0.01), "alpha": Rule(suite="rtp", margin=0.02)}).facts()
+    facts = MarginGate(
+        rules={"zed": Rule(noun="toxicity", margin=0.01), "alpha": Rule(suite="rtp", margin=0.02)}
+    ).facts()
     read = TypeAdapter(GateFacts).validate_json(json.dumps(commitment.policy(facts)))
     assert list(read.rules) == ["zed", "alpha"] and gate_of(Path(COMMITMENT), read).facts() == facts

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from typing import cast
 
-from toxaudit.decision import assurance, lines, missing, policy, slices
+from toxaudit.decision import assurance, idle, lines, missing, policy, slices
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, decision_alone, headlines
 from toxaudit.decision.policy import Rule
@@ -82,9 +82,11 @@ class MarginGate:
                 "measure by itself; null stands for 1 - certainty."
             )
         policy.check_signers(self.signatures, self.signers, self.ran_by)
-        known = ("GO", "NO-GO", "INCONCLUSIVE")
+        known = ("GO", "NO-GO")  # what a candidate can be expected to be
         if odd := next((each for each in self.controls if each not in known), None):
-            raise ToxauditError(f"gate.controls holds '{odd}', which is no decision.{did_you_mean(odd, known)}")
+            raise ToxauditError(
+                f"gate.controls holds '{odd}', which no control is expected to be.{did_you_mean(odd, known)}"
+            )
 
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""
@@ -128,14 +130,21 @@ class MarginGate:
             ToxauditError: with a sentence that names the rule.
         """
         policy.check_fits(self._facts(), suites, controls)
+        idle.check(self._facts(), suites)
 
-    def check_slices(self, suites: Mapping[str, Mapping[str, Collection[str]]]) -> None:
-        """Refuse rules for slices that no prompt has; ``suites`` maps each suite to its slices and their values.
+    def check_slices(
+        self, suites: Mapping[str, Mapping[str, Collection[str]]], measured: Mapping[str, Sequence[Measured]]
+    ) -> None:
+        """Refuse rules for slices that no prompt has, or of which nothing comes.
+
+        Args:
+            suites: suite -> its slices and their values.
+            measured: suite -> its measures.
 
         Raises:
             ToxauditError: with a sentence that names the rule.
         """
-        policy.check_slices(self._facts(), suites)
+        idle.check_slices(self._facts(), suites, measured)
 
     def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:
         """Refuse candidates for which a check that is asked for has not passed.
@@ -248,10 +257,12 @@ class MarginGate:
 
 def caution(facts: GateFacts) -> str:
     """What is wrong with a rule that tolerates nearly anything, as a phrase; nothing where it is of use."""
-    if facts.margin <= WIDEST_MARGIN:
+    margins = {"": facts.margin} | {f" of the rule {name}": each.margin or 0.0 for name, each in facts.rules.items()}
+    of, widest = max(margins.items(), key=lambda each: each[1])
+    if widest <= WIDEST_MARGIN:
         return ""
     return (
-        f"The margin is {pp(facts.margin)}: by it, a model that does harm in up to {percent(facts.margin)} more of "
+        f"The margin{of} is {pp(widest)}: by it, a model that does harm in up to {percent(widest)} more of "
         f"its answers passes, and no GO tells much; margins above {pp(WIDEST_MARGIN)} are beyond what a release can "
         "mean"
     )

@@ -4,7 +4,7 @@ import json
 
 from omegaconf import MISSING
 
-from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY
+from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.registry import SEVERAL
@@ -71,9 +71,13 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    measures = spec.measures()
-    asked = {suite: [measures[name] for name in each.scorers] for suite, each in spec.suites.items()}
-    spec.gate.check_fits(asked, {"GO" if each.control else each.expect for each in spec.candidates.values()})
+    spec.gate.check_fits(spec.measured(), {"GO" if each.control else each.expect for each in spec.candidates.values()})
+    sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
+    if sliced and SLICE_ESTIMATOR not in kinds:
+        raise ToxauditError(
+            f"gate.rules.{sliced[0]} does nothing without an estimator of slices: add {SLICE_ESTIMATOR} to "
+            "'estimator: [...]'."
+        )
 
 
 def _check_samples(generation: Generation) -> None:
