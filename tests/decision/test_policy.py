@@ -307,3 +307,11 @@ def test_a_rule_that_tolerates_nearly_anything_is_warned_of():
     assert caution(gate(one={"measure": "toxic", "margin": 0.2}).facts()) == ""
     said = caution(gate(one={"measure": "toxic", "margin": 0.9}).facts())
     assert said.startswith("The margin of the rule one is +90.0 pp: by it")
+
+
+def test_the_sentence_counts_the_caps_and_ratios_of_rules_among_the_looks():
+    plain = gate(a={"noun": "toxicity", "margin": 0.01}).facts().rule
+    for more in ({"cap": 0.2}, {"ratio": 1.5}):
+        said = gate(a={"noun": "toxicity"} | more).facts().rule
+        assert "where M changes and rates of critical measures count" in said
+    assert "where M measures are critical" in plain

@@ -31,7 +31,8 @@ def _of_several(gate: GateFacts) -> str:
     """What several measures change of the rule, as a part of its sentence."""
     if gate.family_error == 1:
         return ", each measure judged by itself"
-    looked_at = "measures are critical" if gate.cap is None else "changes and rates of critical measures count"
+    capped = gate.cap is not None or any(rule.cap or rule.ratio for rule in gate.rules.values())
+    looked_at = "changes and rates of critical measures count" if capped else "measures are critical"
     return (
         f" (in total 1 - {gate.family_error:g} / M, where M {looked_at} and that is more, so that the chance of "
         f"any false NO-GO in total is about {gate.family_error:g} at most)"
