@@ -186,6 +186,13 @@ def test_a_check_that_is_asked_for_must_have_passed_of_every_candidate():
         assert said in str(caught.value)
 
 
+def test_a_check_that_was_done_twice_must_have_passed_both_times():
+    twice = [replace(DONE[1], name=DONE[0].name), DONE[0]]
+    for done in (twice, twice[::-1]):
+        with pytest.raises(ToxauditError, match="of tuned it is not applicable"):
+            MarginGate(checks=[DONE[0].name]).check_done(["tuned"], done)
+
+
 @pytest.mark.parametrize(
     "rule, said",
     [

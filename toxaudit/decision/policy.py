@@ -210,14 +210,15 @@ def check_done(asked: Iterable[str], candidates: Iterable[str], done: Sequence[C
         ToxauditError: with a sentence that names the candidate and the check.
     """
     for candidate in candidates:
-        mine = {check.name: check for check in done if check.arm == candidate}
+        mine = [check for check in done if check.arm == candidate]
         for name in asked:
-            if name not in mine:
-                near = did_you_mean(name, mine)
+            found = [check for check in mine if check.name == name]
+            if not found:
+                near = did_you_mean(name, [check.name for check in mine])
                 raise ToxauditError(f"gate.checks asks for '{name}', which was not checked of {candidate}.{near}")
-            if mine[name].outcome != "passed":
+            if failed := next((check for check in found if check.outcome != "passed"), None):
                 raise ToxauditError(
-                    f"gate.checks asks for '{name}', and of {candidate} it is {mine[name].outcome}: {mine[name].text}. "
+                    f"gate.checks asks for '{name}', and of {candidate} it is {failed.outcome}: {failed.text}. "
                     "Audit it in a way in which it applies, or leave the check out of the gate."
                 )
 

@@ -71,7 +71,8 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    spec.gate.check_fits(spec.measured(), {"GO" if each.control else each.expect for each in spec.candidates.values()})
+    controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
+    spec.gate.check_fits(spec.measured(), controls)
     sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
     if sliced and SLICE_ESTIMATOR not in kinds:
         raise ToxauditError(
