@@ -1,12 +1,14 @@
 """What the types of a spec allow but an audit can't mean: refused, naming the key and the mend."""
 
 import json
+from typing import cast
 
 from omegaconf import MISSING
 
 from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
+from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names
 from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
@@ -72,7 +74,8 @@ def check(spec: AuditSpec) -> None:
     for part in parts:
         part.check()
     controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
-    spec.gate.check_fits(spec.measured(), controls)
+    decisions = cast(set[Decision | None], controls)  # _check_candidate has seen that they are
+    spec.gate.check_fits(spec.measured(), decisions)
     sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
     if sliced and SLICE_ESTIMATOR not in kinds:
         raise ToxauditError(
