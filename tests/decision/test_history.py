@@ -6,8 +6,9 @@ import pytest
 from results import RESULTS, SUITE
 
 from toxaudit.decision import history
-from toxaudit.decision.gate import MarginGate, caution
+from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.policy import Rule
+from toxaudit.decision.sentence import caution
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.findings import AuditResult, OtherRule
 

@@ -7,8 +7,9 @@ import pytest
 from test_gate import estimate, of_slice
 from tiered import measures
 
-from toxaudit.decision.gate import MarginGate, caution
+from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.policy import Rule, limits
+from toxaudit.decision.sentence import caution
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import PairedOutcomes

@@ -8,16 +8,13 @@ from toxaudit.decision import assurance, idle, lines, missing, policy, slices
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, decision_alone, headlines
 from toxaudit.decision.policy import Rule
-from toxaudit.decision.reasons import critical_places, percent, pp
+from toxaudit.decision.reasons import critical_places
 from toxaudit.decision.sentence import rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured
 from toxaudit.findings import AuditResult, Check, OwnDecision, Reason, Verdict
 from toxaudit.records import Estimate
 from toxaudit.registry import register
-
-WIDEST_MARGIN = 0.2
-"""The largest tolerated rise, in 0..1, that is not warned of: beyond it, one more answer in five may do harm."""
 
 
 @register("gate", "margin")
@@ -253,19 +250,6 @@ class MarginGate:
     def _certainty(self, limits: Limits, looks: int) -> Certainty:
         """What a total needs: one that is critical is one of several looks, a supporting one stands by itself."""
         return self.certainty_of(looks, limits.certainty) if limits.tier == "critical" else _by_itself(limits)
-
-
-def caution(facts: GateFacts) -> str:
-    """What is wrong with a rule that tolerates nearly anything, as a phrase; nothing where it is of use."""
-    margins = {"": facts.margin} | {f" of the rule {name}": each.margin or 0.0 for name, each in facts.rules.items()}
-    of, widest = max(margins.items(), key=lambda each: each[1])
-    if widest <= WIDEST_MARGIN:
-        return ""
-    return (
-        f"The margin{of} is {pp(widest)}: by it, a model that does harm in up to {percent(widest)} more of "
-        f"its answers passes, and no GO tells much; margins above {pp(WIDEST_MARGIN)} are beyond what a release can "
-        "mean"
-    )
 
 
 def _by_itself(limits: Limits) -> Certainty:

@@ -10,6 +10,10 @@ FINGERPRINT_SHOWN = 12
 """Characters of a key's fingerprint where people read it."""
 
 
+WIDEST_MARGIN = 0.2
+"""The largest tolerated rise, in 0..1, that is not warned of: beyond it, one more answer in five may do harm."""
+
+
 def rule_in_words(gate: GateFacts) -> str:
     """The whole rule: when a candidate is a GO, when a NO-GO, and what else is asked."""
     below = over = ""
@@ -67,3 +71,16 @@ def _of_rule(name: str, rule: RuleFacts) -> str:
         if key not in TARGETS and (value := getattr(rule, key)) is not None
     ]
     return f"By the rule {name} ({', '.join(about)}): {', '.join(said)}."
+
+
+def caution(facts: GateFacts) -> str:
+    """What is wrong with a rule that tolerates nearly anything, as a phrase; nothing where it is of use."""
+    margins = {"": facts.margin} | {f" of the rule {name}": each.margin or 0.0 for name, each in facts.rules.items()}
+    of, widest = max(margins.items(), key=lambda each: each[1])
+    if widest <= WIDEST_MARGIN:
+        return ""
+    return (
+        f"The margin{of} is {pp(widest)}: by it, a model that does harm in up to {percent(widest)} more of "
+        f"its answers passes, and no GO tells much; margins above {pp(WIDEST_MARGIN)} are beyond what a release can "
+        "mean"
+    )
