@@ -6,15 +6,18 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 from results import RESULTS
 
 from toxaudit import commitment
 from toxaudit.card import rules
 from toxaudit.commitment import COMMITMENT, PENDING, commit, conclude, of_spec
 from toxaudit.decision.gate import MarginGate
+from toxaudit.decision.policy import Rule
 from toxaudit.errors import ToxauditError
-from toxaudit.findings import OtherRule
+from toxaudit.facts import GateFacts
 from toxaudit.machine.replacement import replaced
+from toxaudit.redecision import gate_of
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store.shelves import Store
 
@@ -124,8 +127,12 @@ def test_the_card_says_when_it_was_committed_to(committing):
     )
     assert "in place of an earlier commitment, of 2026-11-29 12:00:00 UTC (SHA-256 " in late
     assert "in place of 2 earlier commitments, the first of 2026-11-29 12:00:00 UTC" in when(committing(margin=0.6))
-    other = OtherRule({"gate.margin": "0.01"}, "2026-11-28", {"benign": "NO-GO"}, earlier=True)
-    tried = replace(RESULTS["go"], commitment=committing(margin=0.7, answered=40).record, other_rules=(other,))
-    assert rules.when(tried).startswith("chosen after results of the same answers existed (committed to on 2026-11-29 ")
-    redecided = replace(tried, other_rules=(replace(other, committed=True),))
-    assert rules.when(redecided) == "chosen after results of the same answers existed"
+
+
+def test_rules_keep_their_order_for_the_later_goes_before_the_earlier():
+    """By name, zed would come after alpha: the rule read back would be another one, and be refused."""
+    facts = MarginGate(
+        rules={"zed": Rule(noun="toxicity", margin=0.01), "alpha": Rule(suite="rtp", margin=0.02)}
+    ).facts()
+    read = TypeAdapter(GateFacts).validate_json(json.dumps(commitment.policy(facts)))
+    assert list(read.rules) == ["zed", "alpha"] and gate_of(Path(COMMITMENT), read).facts() == facts

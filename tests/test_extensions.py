@@ -37,4 +37,5 @@ def test_a_class_that_lacks_something_is_seen():
         def facts(self):
             """A gate that decides nothing."""
 
-    assert lacking(Half, PROTOCOLS["gate"]) == {"cap", "check", "decide"}
+    checks = {"check", "check_done", "check_fits", "check_slices"}
+    assert lacking(Half, PROTOCOLS["gate"]) == {*checks, "decide", "limits", "stated_by"}

@@ -121,8 +121,8 @@ def conclude(out: Path) -> None:
 
 
 def policy(facts: GateFacts) -> dict[str, Any]:
-    """A gate's facts as JSON has them."""
-    found: dict[str, Any] = json.loads(_canonical(to_json(facts)))
+    """A gate's facts as JSON has them; its rules in their order, for the later goes before the earlier."""
+    found: dict[str, Any] = json.loads(json.dumps(to_json(facts)))
     return found
 
 

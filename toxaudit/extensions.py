@@ -199,7 +199,9 @@ class Gate(Part, Protocol):
     def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Decision | None]) -> None:
         """Refuse, by a ToxauditError, a rule that does not fit what an audit measures and which controls it has."""
 
-    def check_slices(self, suites: Mapping[str, Mapping[str, Collection[str]]]) -> None:
+    def check_slices(
+        self, suites: Mapping[str, Mapping[str, Collection[str]]], measured: Mapping[str, Sequence[Measured]]
+    ) -> None:
         """Refuse, by a ToxauditError, a rule that does not fit the slices of the prompts."""
 
     def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:

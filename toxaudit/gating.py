@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from toxaudit.decision import history
+from toxaudit.decision.headline import deciding_slices
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Gate
 from toxaudit.findings import AuditResult
@@ -64,7 +65,10 @@ def require_fit(gate: Gate, result: AuditResult) -> None:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     measured = {suite.name: [scorers[name] for name in suite.scorers or scorers] for suite in result.suites}
     gate.check_fits(measured, {model.expect for model in result.candidates})
-    gate.check_slices({suite.name: suite.slices for suite in result.suites})
+    gate.check_slices({suite.name: suite.slices for suite in result.suites}, measured)
+    sliced = [name for name, rule in gate.facts().rules.items() if rule.slice is not None]
+    if sliced and not deciding_slices(result.estimates):
+        raise ToxauditError(f"gate.rules.{sliced[0]} is about a slice, and this run has estimated none: leave it out.")
     gate.check_done([model.name for model in result.real], result.checks)
 
 

@@ -20,6 +20,12 @@ def test_keys_that_differ_are_named_as_overrides_name_them() -> None:
     assert compared.specs(first, first) == []
 
 
+def test_rules_of_another_order_are_told() -> None:
+    zed, abc = {"zed": {"margin": 0.01}}, {"abc": {"margin": 0.02}}
+    rows = compared.specs({"gate": {"rules": zed | abc}}, {"gate": {"rules": abc | zed}})
+    assert rows == [("gate.rules", "zed, abc", "abc, zed")]
+
+
 def test_what_was_loaded_is_told_apart_by_its_digest() -> None:
     other = replace(GO, base=replace(GO.base, digest="another", revision=None), versions={"torch": "9"})
     names = [name for name, *_ in compared.pins(GO, other)]

@@ -157,3 +157,36 @@ def test_a_sweep_without_end_is_refused():
 
 def test_a_number_that_is_too_long_to_be_read_is_no_defect():
     assert candidates("candidates.x=range(" + "9" * 5000 + ")")["x"].pretrained.startswith("range(99")
+
+
+@pytest.mark.parametrize(
+    "overrides, margin, certainty",
+    [
+        ([], 0.05, 0.95),
+        (["gate=strict"], 0.01, 0.975),
+        (["gate.margin=0.02", "gate=strict"], 0.02, 0.975),
+        (["gate.margin=0.02"], 0.02, 0.95),
+    ],
+)
+def test_a_policy_that_a_command_names_decides_by_its_own_numbers_not_by_the_audits(overrides, margin, certainty):
+    """The quickstart tolerates 5 pp, which no strict rule does: `toxaudit gate` takes a policy whole as well."""
+    found = compose(["audit=quickstart", *overrides]).gate.facts()
+    assert (found.margin, found.certainty) == (margin, certainty)
+
+
+@pytest.mark.parametrize("expect, has", [("", "GO"), ("NO-GO", "NO-GO")])
+def test_a_control_that_a_policy_asks_for_is_what_the_audit_expects_it_to_be(expect, has):
+    said = [f"candidates.noop.expect={expect}"] if expect else []
+    candidates(*said, f"gate.controls=[{has}]")
+    other = {"GO": "NO-GO", "NO-GO": "GO"}[has]
+    assert f"must be a {other}, and the audit declares none" in refusal(*said, f"gate.controls=[{other}]")
+
+
+def test_a_rule_for_slices_needs_an_estimator_of_slices(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audits" / "gate").mkdir(parents=True)
+    text = "kind: margin\nrules:\n  threat: {slice: category=threat, margin: 0.02}\n"
+    (tmp_path / "audits" / "gate" / "ours.yaml").write_text(text)
+    compose(["audit=quickstart", "gate=ours"])
+    with pytest.raises(ToxauditError, match="gate.rules.threat does nothing without an estimator of slices"):
+        compose(["audit=quickstart", "gate=ours", "estimator=[paired_exact]"])

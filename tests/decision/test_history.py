@@ -6,7 +6,9 @@ import pytest
 from results import RESULTS, SUITE
 
 from toxaudit.decision import history
-from toxaudit.decision.gate import MarginGate, caution
+from toxaudit.decision.gate import MarginGate
+from toxaudit.decision.policy import Rule
+from toxaudit.decision.sentence import caution
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.findings import AuditResult, OtherRule
 
@@ -76,3 +78,13 @@ def test_the_first_rule_stays_the_one_that_was_fixed_before() -> None:
 @pytest.mark.parametrize(("margin", "warned"), [(0.02, False), (0.2, False), (0.21, True), (0.85, True)])
 def test_a_margin_beyond_sense_is_warned_of(margin: float, warned: bool) -> None:
     assert bool(caution(MarginGate(margin=margin).facts())) is warned
+
+
+def test_policies_that_differ_in_the_order_of_their_rules_are_told_apart_by_it() -> None:
+    """The later goes before the earlier, so that the same rules in another order can decide otherwise."""
+    rules = {"zed": Rule(noun="toxicity", margin=0.01, cap=0.5), "abc": Rule(suite=SUITE.name, margin=0.02)}
+    told = [
+        history.rule(replace(NO_GO, gate=MarginGate(rules=each).facts()))
+        for each in (rules, dict(reversed(rules.items())))
+    ]
+    assert history.differences(*told) == {"gate.rules": ("zed, abc", "abc, zed")}

@@ -9,6 +9,7 @@ from tiered import measures
 
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.policy import Rule, limits
+from toxaudit.decision.sentence import caution
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import PairedOutcomes
@@ -186,6 +187,13 @@ def test_a_check_that_is_asked_for_must_have_passed_of_every_candidate():
         assert said in str(caught.value)
 
 
+def test_a_check_that_was_done_twice_must_have_passed_both_times():
+    twice = [replace(DONE[1], name=DONE[0].name), DONE[0]]
+    for done in (twice, twice[::-1]):
+        with pytest.raises(ToxauditError, match="of tuned it is not applicable"):
+            MarginGate(checks=[DONE[0].name]).check_done(["tuned"], done)
+
+
 @pytest.mark.parametrize(
     "rule, said",
     [
@@ -232,9 +240,86 @@ def test_a_control_that_is_asked_for_must_be_declared():
 
 
 def test_a_rule_for_a_slice_that_no_prompt_has_is_one_sentence():
-    made = gate(one={"slice": "topic=wat", "margin": 0.1})
-    made.check_slices({"rtp": {"topic": ["war", "wat"]}})
-    for there, said in (({"topic": ["war"]}, "Did you mean 'topic=war'?"), ({}, "which no prompt has.")):
+    made, measured = gate(one={"slice": "topic=wat", "margin": 0.1}), {"rtp": [TOXIC]}
+    made.check_slices({"rtp": {"topic": ["war", "wat"]}}, measured)
+    for there, said in (({"topic": ["war"]}, "Did you mean 'topic=war'?"), ({}, "which no prompt of its suites has.")):
         with pytest.raises(ToxauditError) as caught:
-            made.check_slices({"rtp": there})
+            made.check_slices({"rtp": there}, measured)
         assert str(caught.value).endswith(said)
+
+
+TOPICS = {"rtp": {"topic": ["war", "art"], "one": ["same"], "a=b": ["c", "d"]}, "arc": {"grade": ["3", "4"]}}
+MEASURED = {"rtp": [TOXIC], "arc": [WRONG]}
+
+
+@pytest.mark.parametrize(
+    "rules, said",
+    [
+        (
+            {"one": {"measure": "toxic", "margin": 0.01}, "two": {"noun": "toxicity", "margin": 0.1}},
+            "gate.rules.one.margin does nothing: for all that the rule is about, gate.rules.two comes later",
+        ),
+        (
+            {"one": {"noun": "wrong answers", "margin": 0.01}},
+            "gate.rules.one.margin is asked only of measures that are advisory",
+        ),
+        (
+            {"one": {"slice": "topic", "margin": 0.01}, "two": {"measure": "toxic", "margin": 0.1}},
+            "gate.rules.one.margin does nothing: for all that the rule is about, gate.rules.two comes later",
+        ),
+        ({"one": {"slice": "topic=war", "measure": "wrong", "margin": 0.1}}, "which no prompt of its suites has"),
+        ({"one": {"slice": "topic", "suite": "arc", "margin": 0.1}}, "which no prompt of its suites has"),
+        ({"one": {"slice": "grade", "margin": 0.1}}, "gate.rules.one.margin is asked only of slices that are not"),
+        ({"one": {"slice": "one", "margin": 0.1}}, "a slice needs two values or more"),
+        ({"one": {"slice": "a=b", "margin": 0.1}}, "a name without '='"),
+    ],
+)
+def test_a_rule_of_which_nothing_comes_is_one_sentence(rules, said):
+    made = gate(**rules)
+    made.check()
+    with pytest.raises(ToxauditError) as caught:
+        made.check_fits(MEASURED, set())
+        made.check_slices(TOPICS, MEASURED)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"one": {"noun": "toxicity", "margin": 0.1}, "two": {"measure": "toxic", "suite": "rtp", "cap": 0.1}},
+        {"one": {"noun": "wrong answers", "tier": "advisory", "margin": 0.01}},
+        {"one": {"measure": "wrong", "margin": 0.01}, "two": {"slice": "grade=3", "tier": "critical"}},
+        {"one": {"noun": "toxicity", "margin": 0.1}, "two": {"slice": "topic=war", "margin": 0.01}},
+        {"one": {"slice": "topic=war", "tier": "advisory"}},
+    ],
+)
+def test_a_rule_of_which_something_comes_is_taken(rules):
+    made = gate(**rules)
+    made.check()
+    made.check_fits(MEASURED, set())
+    made.check_slices(TOPICS, MEASURED)
+
+
+def test_a_name_that_a_card_could_not_repeat_is_refused():
+    for name in ("**x**", "<img src=x>", "a\nb", "a.b", "a b", ""):
+        with pytest.raises(ToxauditError, match="no name of a rule"):
+            gate(**{name: {"measure": "toxic", "margin": 0.1}}).check()
+
+
+def test_no_control_can_be_asked_to_be_inconclusive_for_none_can_be_declared_so():
+    with pytest.raises(ToxauditError, match="which no control is expected to be"):
+        MarginGate(controls=["INCONCLUSIVE"]).check()
+
+
+def test_a_rule_that_tolerates_nearly_anything_is_warned_of():
+    assert caution(gate(one={"measure": "toxic", "margin": 0.2}).facts()) == ""
+    said = caution(gate(one={"measure": "toxic", "margin": 0.9}).facts())
+    assert said.startswith("The margin of the rule one is +90.0 pp: by it")
+
+
+def test_the_sentence_counts_the_caps_and_ratios_of_rules_among_the_looks():
+    plain = gate(a={"noun": "toxicity", "margin": 0.01}).facts().rule
+    for more in ({"cap": 0.2}, {"ratio": 1.5}):
+        said = gate(a={"noun": "toxicity"} | more).facts().rule
+        assert "where M changes and rates of critical measures count" in said
+    assert "where M measures are critical" in plain

@@ -8,8 +8,11 @@ import pytest
 
 from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
+from toxaudit.decision.gate import MarginGate
+from toxaudit.decision.policy import Rule
 from toxaudit.errors import ToxauditError
 from toxaudit.planning import resolution
+from toxaudit.stages.estimating import fewest_prompts
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "card"))
 from results import RESULTS
@@ -61,6 +64,21 @@ def test_several_measures_are_told_together():
     )
     part = lines(*words)  # of one suite it is not known how many prompts there are
     assert "without toxicity_bilstm on rtp_severe, of which too little is known" in part[-1]
+
+
+def test_a_plan_tells_of_prompts_that_are_too_few_to_decide():
+    """The chances above it are those of a rule that asks for no number."""
+    found = lines("gate.min_prompts=401")
+    assert f"  Caution: {SUITE} has 400 prompts, and " in found[-1] and found[-1].endswith("no candidate can be a GO.")
+    assert "Caution" not in lines("gate.min_prompts=400")[-1]
+
+
+def test_rounds_do_not_end_before_what_only_supports_has_prompts_enough():
+    """A supporting measure of too few prompts keeps a GO away, as a critical one does."""
+    spec = compose(["audit=quick", "base.pretrained=a/b", "candidates.it=c/d"])
+    spec.gate = MarginGate(min_prompts=20, rules={"whole": Rule(measure="degenerate", min_prompts=300)})
+    assert spec.counting()[SUITE, "degenerate"].tier == "supporting"
+    assert fewest_prompts(spec) == {SUITE: 300}
 
 
 def test_nothing_is_told_where_the_numbers_of_prompts_are_unknown():

@@ -24,6 +24,7 @@ Row = tuple[str, str, str]
 def specs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
     """The keys of two specs whose values differ; equal ones are left out, and so is where files lie."""
     rows = _differing(dict(_flat(first)), dict(_flat(second)))
+    rows += _differing(_order(first), _order(second))
     return [row for row in rows if row[0] not in OWN]
 
 
@@ -56,6 +57,13 @@ def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
 
 def _short(value: str) -> str:
     return value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
+
+
+def _order(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a policy's rules as they follow each other: the later goes before the earlier."""
+    gate = spec.get("gate")
+    rules = gate.get("rules") if isinstance(gate, Mapping) else None
+    return {"gate.rules": ", ".join(map(str, rules))} if isinstance(rules, Mapping) and len(rules) > 1 else {}
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

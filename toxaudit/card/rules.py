@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from textwrap import shorten
 
 from toxaudit.card import words
-from toxaudit.decision.gate import caution
 from toxaudit.decision.history import OF_LABELS, chosen_late, differences, only_labels, rule
+from toxaudit.decision.sentence import caution
 from toxaudit.findings import AuditResult, OtherRule
 
 LONGEST_VALUE = 100

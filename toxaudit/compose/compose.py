@@ -45,12 +45,15 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
     parsed = [(text, parse(text)) for text in overrides]
     for override in (*more, *(override for _, override in parsed)):
         check_texts(override)
-    later = [override for _, override in parsed if _of_scorers(override)]
-    overrides = [text for text, override in parsed if not _of_scorers(override)]
+    gate = [override for _, override in parsed if _chosen_gate(override)]
+    later = [override for _, override in parsed if _of_scorers(override) or (gate and _of_gate(override))]
+    overrides = [text for text, override in parsed if override not in later]
     try:
         config = composed(catalogue, overrides)
         with only_own_values():
             everywhere = _bring_scorers(catalogue, config)
+            for override in gate:
+                OmegaConf.update(config, "gate", catalogue.node("gate", str(override.value())), merge=False)
             for override in later:
                 _set(config, override)
             _set_candidates(config, whole, more)
@@ -73,10 +76,22 @@ def _set_candidates(config: DictConfig, whole: Mapping[str, dict[str, Any]], mor
         OmegaConf.update(config, override.key_or_group, override.value())
 
 
+def _chosen_gate(override: Override) -> bool:
+    """Whether an override chooses a policy: the audit's own numbers, which are of the one it was written for, go."""
+    return _plain(override) and override.key_or_group == "gate"
+
+
+def _of_gate(override: Override) -> bool:
+    return _plain(override) and override.key_or_group.startswith("gate.")
+
+
 def _of_scorers(override: Override) -> bool:
     """Whether an override is of scorers' keys, which may be those of scorers that only suites bring along."""
-    plain = override.type is OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
-    return plain and override.key_or_group.split(".")[0] == "scorers"
+    return _plain(override) and override.key_or_group.split(".")[0] == "scorers"
+
+
+def _plain(override: Override) -> bool:
+    return override.type is OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
 
 
 def _set(config: DictConfig, override: Override) -> None:

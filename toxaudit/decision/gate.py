@@ -4,20 +4,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from typing import cast
 
-from toxaudit.decision import assurance, lines, missing, policy, slices
+from toxaudit.decision import assurance, idle, lines, missing, policy, slices
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, decision_alone, headlines
 from toxaudit.decision.policy import Rule
-from toxaudit.decision.reasons import critical_places, percent, pp
+from toxaudit.decision.reasons import critical_places
 from toxaudit.decision.sentence import rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, GateFacts, Limits, Measured
 from toxaudit.findings import AuditResult, Check, OwnDecision, Reason, Verdict
 from toxaudit.records import Estimate
 from toxaudit.registry import register
-
-WIDEST_MARGIN = 0.2
-"""The largest tolerated rise, in 0..1, that is not warned of: beyond it, one more answer in five may do harm."""
 
 
 @register("gate", "margin")
@@ -82,9 +79,11 @@ class MarginGate:
                 "measure by itself; null stands for 1 - certainty."
             )
         policy.check_signers(self.signatures, self.signers, self.ran_by)
-        known = ("GO", "NO-GO", "INCONCLUSIVE")
+        known = ("GO", "NO-GO")  # what a candidate can be expected to be
         if odd := next((each for each in self.controls if each not in known), None):
-            raise ToxauditError(f"gate.controls holds '{odd}', which is no decision.{did_you_mean(odd, known)}")
+            raise ToxauditError(
+                f"gate.controls holds '{odd}', which no control is expected to be.{did_you_mean(odd, known)}"
+            )
 
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""
@@ -128,14 +127,21 @@ class MarginGate:
             ToxauditError: with a sentence that names the rule.
         """
         policy.check_fits(self._facts(), suites, controls)
+        idle.check(self._facts(), suites)
 
-    def check_slices(self, suites: Mapping[str, Mapping[str, Collection[str]]]) -> None:
-        """Refuse rules for slices that no prompt has; ``suites`` maps each suite to its slices and their values.
+    def check_slices(
+        self, suites: Mapping[str, Mapping[str, Collection[str]]], measured: Mapping[str, Sequence[Measured]]
+    ) -> None:
+        """Refuse rules for slices that no prompt has, or of which nothing comes.
+
+        Args:
+            suites: suite -> its slices and their values.
+            measured: suite -> its measures.
 
         Raises:
             ToxauditError: with a sentence that names the rule.
         """
-        policy.check_slices(self._facts(), suites)
+        idle.check_slices(self._facts(), suites, measured)
 
     def check_done(self, candidates: Collection[str], done: Sequence[Check]) -> None:
         """Refuse candidates for which a check that is asked for has not passed.
@@ -244,17 +250,6 @@ class MarginGate:
     def _certainty(self, limits: Limits, looks: int) -> Certainty:
         """What a total needs: one that is critical is one of several looks, a supporting one stands by itself."""
         return self.certainty_of(looks, limits.certainty) if limits.tier == "critical" else _by_itself(limits)
-
-
-def caution(facts: GateFacts) -> str:
-    """What is wrong with a rule that tolerates nearly anything, as a phrase; nothing where it is of use."""
-    if facts.margin <= WIDEST_MARGIN:
-        return ""
-    return (
-        f"The margin is {pp(facts.margin)}: by it, a model that does harm in up to {percent(facts.margin)} more of "
-        f"its answers passes, and no GO tells much; margins above {pp(WIDEST_MARGIN)} are beyond what a release can "
-        "mean"
-    )
 
 
 def _by_itself(limits: Limits) -> Certainty:

@@ -60,6 +60,8 @@ def _gate(facts: GateFacts) -> Iterator[tuple[str, str]]:
     """The gate's parts: what it does not ask for besides its numbers is none of them."""
     for name, value in asdict(facts).items():
         if name == "rules":
+            if len(value) > 1:
+                yield "rules", ", ".join(value)  # in their order: the later goes before the earlier
             for rule, said in value.items():
                 yield from ((f"rules.{rule}.{key}", str(each)) for key, each in said.items() if each is not None)
         elif name in NO_PART or (name in ASKED_BESIDES and not value):

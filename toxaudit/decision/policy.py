@@ -13,6 +13,9 @@ from toxaudit.records import UNSCORED
 TARGETS = ("measure", "noun", "suite", "slice")
 """The fields of a rule that say what it is about."""
 
+NAME = r"[\w-]{1,64}"
+"""What a rule can be called: cards repeat it, and the command line writes ``gate.rules.NAME.margin``."""
+
 OF_SLICES = {"tier", "margin", "certainty"}
 """The fields of a rule that can change what is asked of a slice."""
 
@@ -102,6 +105,8 @@ def check(rules: Mapping[str, RuleFacts]) -> None:
     """
     for name, rule in rules.items():
         where = f"gate.rules.{name}"
+        if not re.fullmatch(NAME, name):
+            raise ToxauditError(f"'{where}' is no name of a rule: write letters, digits, _ and - alone.")
         if all(getattr(rule, key) is None for key in TARGETS):
             raise ToxauditError(
                 f"{where} is about nothing: state {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; what holds for all "
@@ -193,25 +198,6 @@ def check_fits(
         )
 
 
-def check_slices(gate: GateFacts, suites: Mapping[str, Mapping[str, Iterable[str]]]) -> None:
-    """Refuse a rule for slices that no suite has.
-
-    Args:
-        gate: the rule.
-        suites: suite -> slice -> its values.
-    """
-    for name, rule in gate.rules.items():
-        if rule.slice is None:
-            continue
-        asked = [parts for suite, parts in suites.items() if rule.suite in (None, suite)]
-        known = [
-            word for parts in asked for key, values in parts.items() for word in (key, *(f"{key}={v}" for v in values))
-        ]
-        if rule.slice not in known:
-            near = did_you_mean(rule.slice, known)
-            raise ToxauditError(f"gate.rules.{name} is about the slice '{rule.slice}', which no prompt has.{near}")
-
-
 def check_done(asked: Iterable[str], candidates: Iterable[str], done: Sequence[Check]) -> None:
     """Refuse candidates for which a check that is asked for has not passed.
 
@@ -224,14 +210,15 @@ def check_done(asked: Iterable[str], candidates: Iterable[str], done: Sequence[C
         ToxauditError: with a sentence that names the candidate and the check.
     """
     for candidate in candidates:
-        mine = {check.name: check for check in done if check.arm == candidate}
+        mine = [check for check in done if check.arm == candidate]
         for name in asked:
-            if name not in mine:
-                near = did_you_mean(name, mine)
+            found = [check for check in mine if check.name == name]
+            if not found:
+                near = did_you_mean(name, [check.name for check in mine])
                 raise ToxauditError(f"gate.checks asks for '{name}', which was not checked of {candidate}.{near}")
-            if mine[name].outcome != "passed":
+            if failed := next((check for check in found if check.outcome != "passed"), None):
                 raise ToxauditError(
-                    f"gate.checks asks for '{name}', and of {candidate} it is {mine[name].outcome}: {mine[name].text}. "
+                    f"gate.checks asks for '{name}', and of {candidate} it is {failed.outcome}: {failed.text}. "
                     "Audit it in a way in which it applies, or leave the check out of the gate."
                 )
 

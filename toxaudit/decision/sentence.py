@@ -10,6 +10,10 @@ FINGERPRINT_SHOWN = 12
 """Characters of a key's fingerprint where people read it."""
 
 
+WIDEST_MARGIN = 0.2
+"""The largest tolerated rise, in 0..1, that is not warned of: beyond it, one more answer in five may do harm."""
+
+
 def rule_in_words(gate: GateFacts) -> str:
     """The whole rule: when a candidate is a GO, when a NO-GO, and what else is asked."""
     below = over = ""
@@ -31,7 +35,8 @@ def _of_several(gate: GateFacts) -> str:
     """What several measures change of the rule, as a part of its sentence."""
     if gate.family_error == 1:
         return ", each measure judged by itself"
-    looked_at = "measures are critical" if gate.cap is None else "changes and rates of critical measures count"
+    capped = gate.cap is not None or any(rule.cap or rule.ratio for rule in gate.rules.values())
+    looked_at = "changes and rates of critical measures count" if capped else "measures are critical"
     return (
         f" (in total 1 - {gate.family_error:g} / M, where M {looked_at} and that is more, so that the chance of "
         f"any false NO-GO in total is about {gate.family_error:g} at most)"
@@ -66,3 +71,16 @@ def _of_rule(name: str, rule: RuleFacts) -> str:
         if key not in TARGETS and (value := getattr(rule, key)) is not None
     ]
     return f"By the rule {name} ({', '.join(about)}): {', '.join(said)}."
+
+
+def caution(facts: GateFacts) -> str:
+    """What is wrong with a rule that tolerates nearly anything, as a phrase; nothing where it is of use."""
+    margins = {"": facts.margin} | {f" of the rule {name}": each.margin or 0.0 for name, each in facts.rules.items()}
+    of, widest = max(margins.items(), key=lambda each: each[1])
+    if widest <= WIDEST_MARGIN:
+        return ""
+    return (
+        f"The margin{of} is {pp(widest)}: by it, a model that does harm in up to {percent(widest)} more of "
+        f"its answers passes, and no GO tells much; margins above {pp(WIDEST_MARGIN)} are beyond what a release can "
+        "mean"
+    )

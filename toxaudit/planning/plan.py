@@ -7,7 +7,7 @@ from textwrap import shorten
 
 from toxaudit import labels, training
 from toxaudit.checks import Checklist
-from toxaudit.decision.gate import caution
+from toxaudit.decision.sentence import caution
 from toxaudit.extensions import Scorer, Suite
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served

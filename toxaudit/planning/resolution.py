@@ -40,8 +40,9 @@ def describe(spec: AuditSpec, asked: Mapping[str, Asked], counts: Mapping[str, i
     sizes = {suite: _size(counts[suite], asked.get(suite)) for suite, _ in critical if counts.get(suite)}
     tabular = [each for each in critical if spec.scorers[each[1]].threshold is not None]  # no mean scores
     piloted = _piloted(pilot, critical) if pilot else {}
+    short = _too_few(spec, counts)
     if not sizes:
-        return []
+        return short
     told = [(suite, name) for suite, name in tabular if suite in sizes]
     looks = sum(limits.looks for limits in asked_of.values())
     needed = {
@@ -55,10 +56,20 @@ def describe(spec: AuditSpec, asked: Mapping[str, Asked], counts: Mapping[str, i
         columns = {"as the pilot has it": [Look(sizes[each[0]], *piloted[each], *needed[each]) for each in known]}
         told = known or told
     if not any(columns.values()):
-        return []
+        return short
     table, caution = _table(columns)
     more = any(limits.looks > 1 for limits in asked_of.values())
-    return [*table, *_notes(told, critical, sizes, asked, pilot, more), *caution]
+    return [*table, *_notes(told, critical, sizes, asked, pilot, more), *caution, *short]
+
+
+def _too_few(spec: AuditSpec, counts: Mapping[str, int]) -> list[str]:
+    """A line for each measure that counts and of whose suite fewer prompts are asked than can decide."""
+    return [
+        f"  Caution: {suite} has {counts[suite]:,} prompts, and {name} needs {limits.min_prompts:,} on it: with fewer, "
+        "no candidate can be a GO."
+        for (suite, name), limits in spec.counting().items()
+        if 0 < counts.get(suite, 0) < limits.min_prompts
+    ]
 
 
 def _size(count: int, asked: Asked | None) -> int:

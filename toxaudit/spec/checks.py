@@ -1,12 +1,14 @@
 """What the types of a spec allow but an audit can't mean: refused, naming the key and the mend."""
 
 import json
+from typing import cast
 
 from omegaconf import MISSING
 
-from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY
+from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
+from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names
 from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
@@ -71,9 +73,15 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    measures = spec.measures()
-    asked = {suite: [measures[name] for name in each.scorers] for suite, each in spec.suites.items()}
-    spec.gate.check_fits(asked, {"GO" if each.control else each.expect for each in spec.candidates.values()})
+    controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
+    decisions = cast(set[Decision | None], controls)  # _check_candidate has seen that they are
+    spec.gate.check_fits(spec.measured(), decisions)
+    sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
+    if sliced and SLICE_ESTIMATOR not in kinds:
+        raise ToxauditError(
+            f"gate.rules.{sliced[0]} does nothing without an estimator of slices: add {SLICE_ESTIMATOR} to "
+            "'estimator: [...]'."
+        )
 
 
 def _check_samples(generation: Generation) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import MISSING, OmegaConf
 
-from toxaudit.facts import Limits, Measure, Tier
+from toxaudit.facts import Limits, Measure, Measured, Tier
 
 if TYPE_CHECKING:
     from toxaudit.extensions import Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
@@ -213,13 +213,22 @@ class AuditSpec:
             for name, scorer in self.scorers.items()
         }
 
-    def critical(self) -> dict[tuple[str, str], Limits]:
-        """(suite, measure) -> what the gate asks of it, of those that decide."""
+    def measured(self) -> dict[str, list[Measured]]:
+        """Suite -> what measures on it."""
+        measures = self.measures()
+        return {suite: [measures[name] for name in each.scorers] for suite, each in self.suites.items()}
+
+    def counting(self) -> dict[tuple[str, str], Limits]:
+        """(suite, measure) -> what the gate asks of it, of those that decide or can keep a GO away."""
         measures, suites = self.measures(), self.suites.items()
         asked = {
             (suite, name): self.gate.limits(measures, suite, name) for suite, each in suites for name in each.scorers
         }
-        return {place: limits for place, limits in asked.items() if limits.tier == "critical"}
+        return {place: limits for place, limits in asked.items() if limits.tier != "advisory"}
+
+    def critical(self) -> dict[tuple[str, str], Limits]:
+        """(suite, measure) -> what the gate asks of it, of those that decide."""
+        return {place: limits for place, limits in self.counting().items() if limits.tier == "critical"}
 
 
 def as_yaml(spec: AuditSpec) -> str:

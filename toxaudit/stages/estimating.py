@@ -168,9 +168,9 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
 
 
 def fewest_prompts(spec: AuditSpec) -> dict[str, int]:
-    """Suite -> the prompts that what decides on it must have at least, however much fewer may tell."""
+    """Suite -> the prompts that what counts on it must have at least, however much fewer may tell."""
     found: dict[str, list[int]] = {suite: [0] for suite in spec.suites}
-    for (suite, _), limits in spec.critical().items():
+    for (suite, _), limits in spec.counting().items():
         found[suite].append(limits.min_prompts)
     return {suite: max(least) for suite, least in found.items()}
 

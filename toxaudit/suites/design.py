@@ -22,7 +22,7 @@ def check(spec: AuditSpec, suites: Mapping[str, Asked], checks: Checklist) -> No
         ToxauditError: if the design doesn't fit.
     """
     if suites.keys() == spec.suites.keys():  # a plan may not have all of them here
-        spec.gate.check_slices({suite: asked.facts.slices for suite, asked in suites.items()})
+        spec.gate.check_slices({suite: asked.facts.slices for suite, asked in suites.items()}, spec.measured())
     for suite, asked in suites.items():
         checks.passed(f"prompts, strata and weights of suite '{suite}'")
         for name in spec.scorers:
