@@ -16,6 +16,7 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.policy import Rule
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import GateFacts
+from toxaudit.findings import OtherRule
 from toxaudit.machine.replacement import replaced
 from toxaudit.redecision import gate_of
 from toxaudit.spec.schema import AuditSpec
@@ -127,6 +128,11 @@ def test_the_card_says_when_it_was_committed_to(committing):
     )
     assert "in place of an earlier commitment, of 2026-11-29 12:00:00 UTC (SHA-256 " in late
     assert "in place of 2 earlier commitments, the first of 2026-11-29 12:00:00 UTC" in when(committing(margin=0.6))
+    other = OtherRule({"gate.margin": "0.01"}, "2026-11-28", {"benign": "NO-GO"}, earlier=True)
+    tried = replace(RESULTS["go"], commitment=committing(margin=0.7, answered=40).record, other_rules=(other,))
+    assert rules.when(tried).startswith("chosen after results of the same answers existed (committed to on 2026-11-29 ")
+    redecided = replace(tried, other_rules=(replace(other, committed=True),))
+    assert rules.when(redecided) == "chosen after results of the same answers existed"
 
 
 def test_rules_keep_their_order_for_the_later_goes_before_the_earlier():

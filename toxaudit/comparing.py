@@ -114,7 +114,7 @@ def run(asked: Comparison) -> tuple[AuditResult, list[Path]]:
     scorers = {name: scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()}
     measured = {name: [scorers[each] for each in suite.scorers] for name, suite in spec.suites.items()}
     spec.gate.check_fits(measured, {None})
-    spec.gate.check_slices({name: suite.facts.slices for name, suite in made.suites.items()})
+    spec.gate.check_slices({name: suite.facts.slices for name, suite in made.suites.items()}, measured)
     checks = tuple(_checks(asked, tasks, same, spec.gate.facts().max_missing))
     spec.gate.check_done([asked.name], checks)
     return _decided(spec, asked, arms, tasks, made, checks, out)
