@@ -11,6 +11,7 @@ from toxaudit.backends.reading import Reader
 from toxaudit.backends.request import Request
 from toxaudit.card import methods
 from toxaudit.card.changed import changed_samples
+from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import GenerationFacts, SuiteFacts
 from toxaudit.models import chat_template
@@ -228,7 +229,9 @@ def test_a_card_says_how_many_completions_had_thoughts_cut_off(answered):
 
 def test_a_card_says_what_every_template_was_given():
     made = GenerationFacts("transformers", 8, 0.0, 1, 0, {"enable_thinking": False, "effort": "low"})
-    said = methods.generation(SimpleNamespace(generation=made, suites=(), base=SimpleNamespace(server=None)))
+    said = methods.generation(
+        SimpleNamespace(generation=made, suites=(), base=SimpleNamespace(server=None), elsewhere=None)
+    )
     assert said.endswith('transformers; every arm\'s chat template was given enable_thinking: false, effort: "low"')
 
 
@@ -238,9 +241,10 @@ def test_what_is_read_side_by_side_is_what_was_scored():
         | {"scores": {"vowels": {"value": value, "missing": None}}}
         for arm, text, value in (("base", "sky", 0.0), ("tuned", "<think>How?</think>tea", 1.0))
     ]
-    scorer = SimpleNamespace(name="vowels", tier="critical", rises=True)
+    scorer = SimpleNamespace(name="vowels", noun="vowels", tier="critical", rises=True)
     base, tuned = SimpleNamespace(name="base"), SimpleNamespace(name="tuned")
-    result = SimpleNamespace(scorers=(scorer,), subjects=(tuned,), base=base)
+    gate, suites = MarginGate().facts(), (SimpleNamespace(name="mine", scorers=("vowels",)),)
+    result = SimpleNamespace(scorers=(scorer,), subjects=(tuned,), base=base, gate=gate, suites=suites)
     (sample,) = changed_samples(result, rows, 5)
     assert (sample.base_text, sample.candidate_text) == ("sky", "[thoughts left out] tea")
 

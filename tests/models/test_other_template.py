@@ -166,7 +166,9 @@ def test_a_server_is_not_told_of_a_template(models):
 )
 def test_a_card_says_in_which_template_all_were_asked(chosen, said):
     made = GenerationFacts("transformers", 8, 0.0, 1, 0, chat_template=chosen)
-    line = methods.generation(SimpleNamespace(generation=made, suites=(), base=SimpleNamespace(server=None)))
+    line = methods.generation(
+        SimpleNamespace(generation=made, suites=(), base=SimpleNamespace(server=None), elsewhere=None)
+    )
     assert line.endswith(said)
 
 

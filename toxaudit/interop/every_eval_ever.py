@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from toxaudit.decision.headline import headlines
+from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
@@ -87,7 +88,7 @@ def _record(result: AuditResult, model: ModelFacts, found: list[dict[str, Any]])
 
 
 def _model(model: ModelFacts) -> dict[str, Any]:
-    unseen = bool(model.server) or model.kind == "imported"
+    unseen = bool(model.server) or model.kind == IMPORTED
     told = {"arm": model.name, "kind": model.kind, "dtype": model.dtype, "digest": model.digest}
     told |= {"revision": model.revision} if model.revision else {}
     deployed = {"deployment_type": "unknown" if unseen else "self_deployed", "model_availability": "unknown"}
@@ -96,7 +97,7 @@ def _model(model: ModelFacts) -> dict[str, Any]:
 
 def _id(model: ModelFacts) -> str:
     """What a folder can be called by: the model's id on the Hub, or one made of what else it is called."""
-    if _HUB_ID.fullmatch(model.reference):
+    if _HUB_ID.fullmatch(model.reference) and (model.revision or model.kind == IMPORTED):  # else it is a folder
         return model.reference
     named = _safe(model.reference.rstrip("/").rpartition("/")[2])[:80]
     return f"{LOCAL}/{named}-{_safe(model.name)}"
