@@ -106,7 +106,10 @@ def test_what_is_chosen_and_what_is_written_have_scorers_of_their_own():
         ),
         (["scorer=[wrong_language,vowels]"], "No suite of this audit has what the scorer 'wrong_language' scores"),
         (["scorers.wrong_language.tier=critical"], "There is no key 'wrong_language' in 'scorers'."),
-        (["suite=[exam]", "scorer=[]"], "No scorer of audit 'tiny' is critical (wrong), so it could decide nothing"),
+        (
+            ["suite=[exam]", "scorer=[]"],
+            "Nothing that this audit measures is critical (wrong), so it could decide nothing",
+        ),
         (["suite=[]"], "audit 'tiny' selects no suite"),
         (["~scorers.degenerate"], "'~scorers.degenerate' can't be taken away: say which are selected by suite=["),
         (["~suites.mine.scorers"], "'~suites.mine.scorers' can't be taken away"),

