@@ -111,6 +111,7 @@ def exact_by_name(outcomes):
     return found
 
 
+@pytest.mark.thorough
 def test_it_agrees_with_the_exact_total_and_narrows_the_slices(simulated):
     outcomes, _, found = simulated
     exact = exact_by_name(outcomes)
@@ -125,6 +126,7 @@ def test_it_agrees_with_the_exact_total_and_narrows_the_slices(simulated):
     assert sum(map(width, slices)) < 0.9 * sum(width(exact[p.candidate, p.slice]) for p in slices)
 
 
+@pytest.mark.thorough
 def test_the_same_seed_and_any_order_give_the_same_draws(simulated):
     outcomes, _, _ = simulated
     turned = replace(outcomes, candidates=dict(reversed(outcomes.candidates.items())))
@@ -158,6 +160,7 @@ def test_too_little_sampling_is_a_failed_diagnostic_on_every_posterior(simulated
         assert posterior.diagnostics.values["min_ess"] < 400
 
 
+@pytest.mark.thorough
 def test_unscored_strata_fail_in_words_and_spare_the_others():
     base = np.array([0.0] * 45 + [1.0] * 5 + [0.0] * 50 + [NAN] * 50)
     other = np.array([0.0] * 100 + [1.0] * 50)
@@ -182,6 +185,7 @@ def test_where_there_is_nothing_to_pool_there_is_no_estimate():
     assert HierPaired().estimate(paired({"base": [], "x": []}, np.array([], dtype=str))) == []
 
 
+@pytest.mark.thorough
 def test_every_slice_of_two_values_is_fitted_and_the_strata_give_the_total(simulated):
     random = np.random.default_rng(2)
     arms = {"base": random.random(300) < 0.1, "x": random.random(300) < 0.2, "y": random.random(300) < 0.1}
@@ -203,6 +207,7 @@ def test_every_slice_of_two_values_is_fitted_and_the_strata_give_the_total(simul
     np.testing.assert_array_equal(first["x", "topic=b"].change, posteriors["x", "topic=b"].change)
 
 
+@pytest.mark.thorough
 def test_stated_weights_make_the_total(simulated):
     base, other = np.zeros(300), np.repeat([0.0, 0.0, 1.0], 100)
     more = {"weights": {"a": 5.0, "b": 4.0, "c": 1.0}}
@@ -212,6 +217,7 @@ def test_stated_weights_make_the_total(simulated):
     np.testing.assert_allclose(found["x", "all"].change, parts, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_prompts_of_one_template_say_less_than_as_many_others():
     random = np.random.default_rng(7)
     arms = {name: np.repeat(random.random(60) < rate, 10) for name, rate in {"base": 0.1, "x": 0.2, "y": 0.1}.items()}
@@ -286,6 +292,7 @@ def company():
     return by_name(HierPaired(**FAST).estimate(paired({"base": NONE, "same": NONE, "x": ALL, "y": MOST}, FIVE)))
 
 
+@pytest.mark.thorough
 def test_one_candidates_harm_is_no_improvement_of_another(company):
     """Beside two very bad candidates, one without a flip is where the exact estimate puts it: at no change."""
     alone = by_name(HierPaired(**FAST).estimate(paired({"base": NONE, "same": NONE}, FIVE)))
@@ -342,6 +349,7 @@ def test_one_bad_candidate_of_thirty_is_seen_in_slices_and_total():
     assert (found["x17", "all"].change > 0.01).mean() > 0.95
 
 
+@pytest.mark.thorough
 def test_a_base_without_the_outcome_stays_near_none_and_harm_near_what_was_seen(company):
     """Seen are 0, 40 and 28 of 40; of a slice 0, 8 and 5 or 6 of 8."""
     for (candidate, title), posterior in company.items():
