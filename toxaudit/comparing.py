@@ -26,13 +26,12 @@ from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.interop.disclosure import disclosed, tool
 from toxaudit.interop.importers import Imported, Place, imported
 from toxaudit.interop.pairing import Task, alike, paired
-from toxaudit.machine.replacement import SUMS, obstacle, replaced
+from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.models import Loader
 from toxaudit.records import Estimate, Scored
 from toxaudit.results.files import DRAWS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
-from toxaudit.scorers.base import unscored_facts
 from toxaudit.scorers.imported import Wanted, measures
 from toxaudit.spec import names
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, ModelSpec
@@ -87,7 +86,7 @@ def run(asked: Comparison) -> tuple[AuditResult, list[Path]]:
         raise ToxauditError("A candidate can't be called 'base', which is the other arm: choose another --name.")
     more = (*(["hier_paired"] if asked.slice else []), *(["unpaired_beta"] if asked.unpaired else []))
     spec = comparison(asked.overrides, (*ESTIMATORS, *more))
-    out = _writable(Path(spec.out).expanduser(), spec)
+    out = rendering.writable(spec)
     arms = [imported(place, asked.format) for place in (asked.base, asked.candidate)]
     if arms[0].tool != arms[1].tool:
         raise ToxauditError(
@@ -143,7 +142,7 @@ def _decided(
     with store.lock():
         scored = made.scored | _scored_here(spec, made, store)
         posteriors = _estimate(spec, store, made, scored)
-        facts = _scorers(spec, posteriors)
+        facts = tuple(scoring.facts(spec, {each.measure for each in posteriors}))
         models = [_model(arm, name, arms) for name, arm in zip(("base", asked.name), arms, strict=True)]
         result = _result(spec, asked, made, models, facts, posteriors, checks)
         result = replace(result, elsewhere=disclosed(asked.name, arms, tasks, made.named, made.notes))
@@ -206,12 +205,6 @@ def _estimate(spec: AuditSpec, store: Store, made: Arranged, scored: Scored) -> 
     for variant, each in estimating.at_other_thresholds(spec, graded, scored):
         found += estimating.observed_totals(spec, store, each, variant)
     return found
-
-
-def _scorers(spec: AuditSpec, posteriors: Sequence[Posterior]) -> tuple[ScorerFacts, ...]:
-    facts = [scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()]
-    measured = {each.measure for each in posteriors}
-    return (*facts, *(each for one in facts if (each := unscored_facts(one)).name in measured))
 
 
 def _model(arm: Imported, name: str, arms: Sequence[Imported]) -> ModelFacts:
@@ -279,12 +272,3 @@ def _write(
         files.append(archive.write_draws(posteriors, new / DRAWS))
         cards = rendering.render(new, spec.card)
     return result, [out / file.relative_to(new) for file in (*cards, *files, new / SUMS)]
-
-
-def _writable(folder: Path, spec: AuditSpec) -> Path:
-    """The folder, after a look whether results could be written there at the end."""
-    odd = obstacle(folder, rendering.expected(spec))
-    ground = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if odd or not ground.is_dir():
-        raise ToxauditError(f"Results can't be written to {folder}{f': {odd}' * bool(odd)}: set out=FOLDER.")
-    return folder

@@ -3,7 +3,6 @@
 Every stage's work is looked up in the store first, so a killed run resumes and a repeated one costs nothing.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -22,13 +21,13 @@ from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Card, Suite
-from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts, ScorerFacts
+from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts
 from toxaudit.findings import AuditResult
 from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.folders import write_atomically
-from toxaudit.machine.replacement import SUMS, obstacle, replaced
+from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.models import Arm, Loader, ResolvedModel
 from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import Pinned, pin
@@ -36,7 +35,6 @@ from toxaudit.records import Answers, Asked, Prompt, Scored
 from toxaudit.results.files import DRAWS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
-from toxaudit.scorers.base import unscored_facts
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.stages import answering, arms, estimating, labelling, recalling, rendering, scoring
 from toxaudit.stages.arms import Arms
@@ -62,7 +60,7 @@ def run(
     Raises:
         ToxauditError: if the audit can't be finished; finished work is kept, and no result is half-written.
     """
-    out = _writable(Path(spec.out).expanduser(), rendering.expected(spec))
+    out = rendering.writable(spec)
     store = Store(Path(spec.store).expanduser())
     said = labels.of_spec(spec)
     swept = [each for each in swept if recalling.same_answers(spec, each)]
@@ -208,16 +206,6 @@ def _first(suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
     return Asked(prompts, described(suite.facts, prompts))
 
 
-def _writable(folder: Path, names: Sequence[str]) -> Path:
-    """``folder``, after a look whether these files could be written there at the end."""
-    if odd := obstacle(folder, names):
-        raise ToxauditError(f"Results can't be written to {folder}: {odd}. Move it away, or set out=FOLDER.")
-    ground = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise ToxauditError(f"Results can't be written to {folder}: set out=FOLDER.")
-    return folder
-
-
 def _ask(name: str, suite: Suite) -> Asked:
     drawn = suite.draw(name)
     return Asked(drawn.prompts, suite.facts(name, drawn))
@@ -250,7 +238,7 @@ def _result(
     told: tuple[LabelFacts, ...],
 ) -> AuditResult:
     """All that was found; ``notes`` say of arms what their completions showed, ``told`` what people said of some."""
-    scorers = _scorers(spec, posteriors)
+    scorers = scoring.facts(spec, {each.measure for each in posteriors})
     measured = {scorer.name: scorer for scorer in scorers}
     estimates = [summarised(each, spec.gate, measured) for each in posteriors]
     base, *candidates = (_noted(arm.facts(), notes.get(arm.name)) for arm in found.audited)
@@ -296,10 +284,3 @@ def _template(audited: Sequence[Arm], spec: AuditSpec) -> str:
 
 def _noted(facts: ModelFacts, note: str | None) -> ModelFacts:
     return replace(facts, notes=(*facts.notes, note)) if note else facts
-
-
-def _scorers(spec: AuditSpec, posteriors: Sequence[Posterior]) -> list[ScorerFacts]:
-    """What measured, and for those with missing scores the measure of these."""
-    scorers = [scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()]
-    measured = {each.measure for each in posteriors}
-    return scorers + [each for scorer in scorers if (each := unscored_facts(scorer)).name in measured]

@@ -7,7 +7,7 @@ import pytest
 from results import RESULTS
 
 from toxaudit.decision.verdict import of_audit
-from toxaudit.findings import AuditResult, OtherRule, Reason
+from toxaudit.findings import AuditResult, OtherRule, Reason, Verdict
 from toxaudit.interop.junit import of_error, of_results, write
 
 KINDS = ("failure", "error", "skipped")
@@ -125,3 +125,11 @@ def test_several_audits_have_their_suites_side_by_side():
 
 def test_it_is_written_whole(tmp_path):
     assert read(write(RESULTS["go"], tmp_path).read_bytes()) and write(RESULTS["go"], tmp_path).name == "junit.xml"
+
+
+def test_a_no_go_fails_although_all_that_is_open_is_skipped():
+    """A gate whose lines say no more than that something is open decides all the same."""
+    open_line = replace(RESULTS["inconclusive"].verdicts[0].reasons[0], decision="INCONCLUSIVE")
+    verdict = Verdict("benign", "NO-GO", (open_line,))
+    made = replace(RESULTS["inconclusive"], verdicts=(verdict,))
+    assert b'failures="1"' in of_results({"": made}, lenient=True)

@@ -114,7 +114,8 @@ def _committed(result: AuditResult, verdict: Verdict, name: str) -> Iterator[Tes
 def _lines(verdict: Verdict, name: str, lenient: bool) -> list[TestCase]:
     """A case for each line, and one for the verdict where none of them says that it is no GO."""
     cases = [_line(reason, name, lenient) for reason in verdict.reasons]
-    if verdict.decision == "GO" or any(case.is_failure or case.is_skipped and lenient for case in cases):
+    open_told = lenient and verdict.decision == "INCONCLUSIVE"
+    if verdict.decision == "GO" or any(case.is_failure or case.is_skipped and open_told for case in cases):
         return cases
     told = Failure("NO-GO", "no-go") if verdict.decision == "NO-GO" else _open("nothing was measured", lenient)
     return [*cases, _case(name, VERDICT, told)]

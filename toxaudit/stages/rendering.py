@@ -1,5 +1,6 @@
 """A finished run -> its card, plots and report: the last stage of a run, and of ``toxaudit card``."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from toxaudit.findings import AuditResult
 from toxaudit.interop.cyclonedx import BOM
 from toxaudit.interop.junit import JUNIT
 from toxaudit.labels import COPY
-from toxaudit.machine.replacement import SUMS, replaced
+from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.pinning.lock_file import LOCK
 from toxaudit.recomputation import read_checked
 from toxaudit.results.files import DRAWS, RESULTS, SPEC
@@ -56,6 +57,21 @@ def render(run: Path, card: Card) -> list[Path]:
 def render_decided(run: Path, result: AuditResult, card: Card, new: Path) -> list[Path]:
     """As ``render``, into another folder, for a run whose answers were decided by another rule than its files say."""
     return _render(run, result, card, new)
+
+
+def writable(spec: AuditSpec) -> Path:
+    """The folder of results, after a look whether all files could be written there at the end.
+
+    Raises:
+        ToxauditError: if they could not; the sentence names what is in the way.
+    """
+    folder = Path(spec.out).expanduser()
+    if odd := obstacle(folder, expected(spec)):
+        raise ToxauditError(f"Results can't be written to {folder}: {odd}. Move it away, or set out=FOLDER.")
+    ground = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise ToxauditError(f"Results can't be written to {folder}: set out=FOLDER.")
+    return folder
 
 
 def expected(spec: AuditSpec) -> list[str]:

@@ -1,7 +1,7 @@
 """Completions -> scores, by every scorer of their suite: from the store, or scored."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -11,10 +11,11 @@ from toxaudit import thoughts
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.extensions import Backend, Scorer, Session
+from toxaudit.facts import ScorerFacts
 from toxaudit.machine import progress
 from toxaudit.models import Loader, resolve_base
 from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored, digest
-from toxaudit.scorers.base import Unscored
+from toxaudit.scorers.base import Unscored, unscored_facts
 from toxaudit.scorers.endpoint import Unanswered
 from toxaudit.spec.schema import AuditSpec, Generation
 from toxaudit.store import identities
@@ -166,3 +167,9 @@ def _stored(score: float | Unscored) -> dict[str, Any]:
     if isinstance(score, Unscored):
         return {"value": None, "missing": score.reason}
     return {"value": round(score, 6), "missing": None}
+
+
+def facts(spec: AuditSpec, measured: Collection[str]) -> list[ScorerFacts]:
+    """What measured, and for those with missing scores the measure of these, as far as it is among ``measured``."""
+    scorers = [scorer.facts(name, scorer.identity(), scorer.source) for name, scorer in spec.scorers.items()]
+    return scorers + [each for scorer in scorers if (each := unscored_facts(scorer)).name in measured]
