@@ -26,8 +26,9 @@ from toxaudit.card import SectionCard, drawn, render_card, render_report
 from toxaudit.card.changed import changed_samples
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import headlines
-from toxaudit.facts import Decision, GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
+from toxaudit.facts import Decision, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import BEST_CASE, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate, Quantity
 
 MARGIN = 0.02

@@ -15,8 +15,8 @@ from toxaudit.commitment import COMMITMENT, PENDING, commit, conclude, of_spec
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.policy import Rule
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import GateFacts
 from toxaudit.findings import OtherRule
+from toxaudit.gate_facts import GateFacts
 from toxaudit.machine.replacement import replaced
 from toxaudit.redecision import gate_of
 from toxaudit.spec.schema import AuditSpec

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from toxaudit.facts import Measure, Tier
+from toxaudit.facts import Tier
+from toxaudit.gate_facts import Measure
 
 
 def measures(tiers: Mapping[str, Tier], noun: str = "toxicity") -> dict[str, Measure]:

@@ -19,8 +19,8 @@ import yaml
 
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import GateFacts
 from toxaudit.findings import Commitment
+from toxaudit.gate_facts import GateFacts
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import checksums
 from toxaudit.records import digest, to_json

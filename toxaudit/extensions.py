@@ -19,8 +19,9 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.card.plots import Draws
     from toxaudit.estimators.outcomes import PairedOutcomes
     from toxaudit.estimators.posterior import Posterior
-    from toxaudit.facts import Calibration, Decision, GateFacts, Limits, Measured, ScorerFacts, SuiteFacts
+    from toxaudit.facts import Calibration, Decision, ScorerFacts, SuiteFacts
     from toxaudit.findings import AuditResult, Check, Verdict
+    from toxaudit.gate_facts import GateFacts, Limits, Measured
     from toxaudit.interop.importers.base import Imported, Place
     from toxaudit.models import Loader
     from toxaudit.records import Completion, Estimate, Prompt

@@ -1,7 +1,7 @@
-"""What a card may say of an arm, a suite, a scorer, the generation and the gate: frozen, made of plain values."""
+"""What a card may say of an arm, a suite, a scorer and the generation: frozen, made of plain values."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 
@@ -221,99 +221,3 @@ class GenerationFacts:
     seed: int
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     chat_template: str = "own"
-
-
-@dataclass(frozen=True)
-class RuleFacts:
-    """What a gate asks of some measures in particular.
-
-    It is about every measure that fits all of ``measure``, ``noun`` and ``suite`` that are stated; with a ``slice``
-    (``NAME`` or ``NAME=VALUE``), only about its change there. What is None is as the gate has it: ``tier``, how the
-    measure counts; ``margin``, ``cap``, ``certainty`` and ``max_missing``, as in ``GateFacts``; ``ratio``, the
-    candidate's largest tolerated rate as a multiple of the base's; ``min_prompts``, the fewest that can decide.
-    """
-
-    measure: str | None = None
-    noun: str | None = None
-    suite: str | None = None
-    slice: str | None = None
-    tier: Tier | None = None
-    margin: float | None = None
-    ratio: float | None = None
-    cap: float | None = None
-    certainty: float | None = None
-    min_prompts: int | None = None
-    max_missing: float | None = None
-
-
-class Measured(Protocol):
-    """What a rule must know of a measure: ``ScorerFacts`` says it."""
-
-    @property
-    def name(self) -> str:
-        """The measure's name, which is its scorer's."""
-
-    @property
-    def noun(self) -> str:
-        """What is measured, such as ``toxicity``."""
-
-    @property
-    def tier(self) -> Tier:
-        """How it counts where no rule says otherwise."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure of an audit that has not run."""
-
-    name: str
-    noun: str
-    tier: Tier
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is asked of one measure on one suite, in total or on one slice: as in ``RuleFacts``, nothing left open."""
-
-    tier: Tier
-    margin: float
-    certainty: float
-    max_missing: float
-    ratio: float | None = None
-    cap: float | None = None
-    min_prompts: int = 0
-
-    @property
-    def looks(self) -> int:
-        """How many probabilities can make it a NO-GO in total: the change's, and those of a cap and a ratio."""
-        return 1 + (self.cap is not None) + (self.ratio is not None)
-
-
-@dataclass(frozen=True)
-class GateFacts:
-    """The rule, which is to be fixed before the run.
-
-    ``question`` is what an open change leaves open, as a phrase such as ``whether the rise exceeds 3 pp``.
-    ``family_error`` is the largest chance of a false NO-GO in any critical total together; 1, where each is judged by
-    itself, as was the rule before results said it. ``rules`` are what it asks of some measures in particular: where
-    several are about one, the later goes before the earlier. ``min_prompts`` of a suite must be scored in both arms for
-    a decision, and the audit must have a control for each of ``controls``, the decisions that they must get. Each of
-    ``checks`` must have passed for every candidate, controls aside, before anything is generated. A release decision
-    needs ``signatures`` of people, only by the keys of ``signers`` where these are named, and not by that of ``ran_by``
-    alone; keys are named by their fingerprints, SHA-256 in hex.
-    """
-
-    rule: str
-    margin: float
-    certainty: float
-    cap: float | None
-    max_missing: float
-    question: str = ""
-    family_error: float = 1.0
-    min_prompts: int = 0
-    rules: dict[str, RuleFacts] = field(default_factory=dict)
-    controls: tuple[Decision, ...] = ()
-    checks: tuple[str, ...] = ()
-    signatures: int = 1
-    signers: tuple[str, ...] = ()
-    ran_by: str | None = None

@@ -5,17 +5,8 @@ from typing import Literal
 
 from toxaudit.agreements import Agreement, VarianceComponents
 from toxaudit.elsewhere import Elsewhere
-from toxaudit.facts import (
-    Decision,
-    GateFacts,
-    GenerationFacts,
-    LabelFacts,
-    ModelFacts,
-    ScorerFacts,
-    Skipped,
-    SuiteFacts,
-    Tier,
-)
+from toxaudit.facts import Decision, GenerationFacts, LabelFacts, ModelFacts, ScorerFacts, Skipped, SuiteFacts, Tier
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import ALL_ASKED, Estimate
 
 

@@ -13,8 +13,8 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Gate
-from toxaudit.facts import GateFacts
 from toxaudit.findings import AuditResult
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import Estimate
 from toxaudit.registry import registered
 from toxaudit.results.files import DRAWS, RESULTS

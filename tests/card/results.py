@@ -7,8 +7,9 @@ import numpy as np
 from toxaudit.card import ChangedSample
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import deciding_slices, headlines
-from toxaudit.facts import Decision, GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
+from toxaudit.facts import Decision, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import OTHER_PRIOR, Diagnostics, Estimate, Quantity
 
 CATEGORIES = ("flirtation", "identity attack", "insult", "profanity", "severe toxicity", "sexually explicit", "threat")

@@ -16,8 +16,9 @@ from toxaudit.card.plots import forest
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
-from toxaudit.facts import Decision, GateFacts, Measured, Tier
+from toxaudit.facts import Decision, Tier
 from toxaudit.findings import AuditResult, OwnDecision, Reason, Remedy, Verdict
+from toxaudit.gate_facts import GateFacts, Measured
 from toxaudit.records import OTHER_PRIOR, Estimate
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import write_results

@@ -14,8 +14,8 @@ from toxaudit.errors import ToxauditError
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.paired_exact import PairedExact
-from toxaudit.facts import Measure
 from toxaudit.findings import Check
+from toxaudit.gate_facts import Measure
 
 TOXIC = Measure("toxic", "toxicity", "critical")
 WRONG = Measure("wrong", "wrong answers", "advisory")

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
-from toxaudit.facts import GateFacts, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
+from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult, Verdict
+from toxaudit.gate_facts import GateFacts
 from toxaudit.interop.eval_results import file, suites, task
 from toxaudit.records import Diagnostics, Estimate, Quantity
 

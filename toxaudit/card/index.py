@@ -7,8 +7,9 @@ from toxaudit.card.words import points
 from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
-from toxaudit.facts import Decision, GateFacts, ModelFacts, ScorerFacts, Tier
+from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
 from toxaudit.findings import AuditResult, OwnDecision, Verdict
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import ALONE, CORRECTED, LABELLED, OBSERVED, OF_EVERY_ANSWER, UNSCORED, Estimate
 
 Pair = tuple[Estimate, ScorerFacts]

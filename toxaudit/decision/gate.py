@@ -11,8 +11,9 @@ from toxaudit.decision.policy import Rule
 from toxaudit.decision.reasons import critical_places
 from toxaudit.decision.sentence import rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import Decision, GateFacts, Limits, Measured
+from toxaudit.facts import Decision
 from toxaudit.findings import AuditResult, Check, OwnDecision, Reason, Verdict
+from toxaudit.gate_facts import GateFacts, Limits, Measured
 from toxaudit.records import Estimate
 from toxaudit.registry import register
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from toxaudit.decision.headline import HEADLINES, SLICE_ESTIMATOR
 from toxaudit.decision.policy import limits
-from toxaudit.facts import GateFacts, ScorerFacts, Tier
+from toxaudit.facts import ScorerFacts, Tier
 from toxaudit.findings import AuditResult, OtherRule
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import UNSCORED, digest
 
 OF_MEASURE = ": "

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from toxaudit.decision.policy import TARGETS, is_about, limits
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import GateFacts, Measured, RuleFacts
+from toxaudit.gate_facts import GateFacts, Measured, RuleFacts
 
 Place = tuple[str, Measured, str]
 """Suite, measure and slice, or ``all``."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 from toxaudit.decision import missing
 from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.reasons import fails_support, p_go, percent, pp, reason, sound
-from toxaudit.facts import Limits
 from toxaudit.findings import Reason
+from toxaudit.gate_facts import Limits
 from toxaudit.records import Estimate
 
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import Decision, GateFacts, Limits, Measured, RuleFacts, Tier
+from toxaudit.facts import Decision, Tier
 from toxaudit.findings import AuditResult, Check
+from toxaudit.gate_facts import GateFacts, Limits, Measured, RuleFacts
 from toxaudit.records import UNSCORED
 
 TARGETS = ("measure", "noun", "suite", "slice")

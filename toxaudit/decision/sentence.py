@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from toxaudit.decision.policy import TARGETS
 from toxaudit.decision.reasons import percent, pp
-from toxaudit.facts import GateFacts, RuleFacts
+from toxaudit.gate_facts import GateFacts, RuleFacts
 
 FINGERPRINT_SHOWN = 12
 """Characters of a key's fingerprint where people read it."""

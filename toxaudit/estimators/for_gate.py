@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from toxaudit.estimators.posterior import Posterior, summarise
-from toxaudit.facts import Limits, Measured
+from toxaudit.gate_facts import Limits, Measured
 from toxaudit.records import Estimate
 
 

@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import Decision, GateFacts, Tier
+from toxaudit.facts import Decision, Tier
 from toxaudit.findings import OtherRule
+from toxaudit.gate_facts import GateFacts
 from toxaudit.records import Quantity
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import MISSING, OmegaConf
 
-from toxaudit.facts import Limits, Measure, Measured, Tier
+from toxaudit.facts import Tier
+from toxaudit.gate_facts import Limits, Measure, Measured
 
 if TYPE_CHECKING:
     from toxaudit.extensions import Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite

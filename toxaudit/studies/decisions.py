@@ -8,7 +8,8 @@ from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.paired_exact import PairedExact
 from toxaudit.estimators.posterior import summarise
-from toxaudit.facts import AGAINST, Decision, Measure
+from toxaudit.facts import AGAINST, Decision
+from toxaudit.gate_facts import Measure
 from toxaudit.records import Estimate
 from toxaudit.studies.worlds import Counts, of_table, seed_from
 
