@@ -10,8 +10,8 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
-from toxaudit.spec import names
-from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
+from toxaudit.spec import names, recipe_checks
+from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, WeightsSpec
 
 GIVEN = {
     *("messages", "conversations", "chat_template", "tools", "documents", "add_generation_prompt"),
@@ -44,6 +44,7 @@ def check(spec: AuditSpec) -> None:
     _check_systems(spec)
     for name, candidate in spec.candidates.items():
         _check_candidate(f"candidates.{name}", candidate)
+    recipe_checks.check(spec)
     if not spec.out.strip():
         raise ToxauditError("out is empty: name the folder that gets the results.")
     for key, folder in (("out", spec.out), ("store", spec.store)):
@@ -171,18 +172,3 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
         raise ToxauditError(
             f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."
         )
-    for number, stage in enumerate(candidate.train):
-        _check_stage(f"{where}.train[{number}]", stage)
-        for key in ("r", "lora_alpha", "target_modules"):
-            if getattr(stage, key) != getattr(candidate.train[0], key):
-                raise ToxauditError(
-                    f"{where}.train[{number}].{key} differs from the first stage's: one adapter is tuned."
-                )
-
-
-def _check_stage(where: str, stage: TrainingStage) -> None:
-    if stage.data == MISSING:
-        raise ToxauditError(f"{where}.data is missing: name a JSONL file of examples.")
-    for key in ("r", "lora_alpha", "learning_rate", "epochs", "batch_size", "max_length"):
-        if not getattr(stage, key) > 0:
-            raise ToxauditError(f"{where}.{key} is {getattr(stage, key)}: it must be above 0.")

@@ -9,6 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from toxaudit.facts import Tier
 from toxaudit.gate_facts import Limits, Measure, Measured
+from toxaudit.spec.recipes import TrainingStage
 
 if TYPE_CHECKING:
     from toxaudit.extensions import Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
@@ -63,33 +64,6 @@ class ModelSpec(WeightsSpec):
     dtype: str = "auto"
 
 
-@dataclass
-class TrainingStage:
-    """One LoRA tuning of the base, done within the audit and stored like any other finished work.
-
-    Attributes:
-        data: a JSONL file, one example a line.
-        template: how an example becomes text; ``{column}`` stands for a column of ``data``.
-        r, lora_alpha, target_modules: as in PEFT's LoraConfig.
-        learning_rate: of AdamW, falling linearly to 0 after ``warmup_steps``.
-        epochs, batch_size: passes over the data, examples per optimiser step.
-        max_length: tokens of an example that are kept.
-        seed: of the adapter's initial weights and of the order of examples.
-    """
-
-    data: str = MISSING
-    template: str = "[INST] {instruction} [/INST] {response}"
-    r: int = 16
-    lora_alpha: int = 16
-    target_modules: str = "all-linear"
-    learning_rate: float = 2e-4
-    warmup_steps: int = 5
-    epochs: int = 1
-    batch_size: int = 8
-    max_length: int = 256
-    seed: int = 0
-
-
 @dataclass(kw_only=True)
 class CandidateSpec(WeightsSpec):
     """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train`` or ``control`` says what it is.
@@ -102,7 +76,9 @@ class CandidateSpec(WeightsSpec):
         peft: a LoRA adapter over the base: a Hub id or a local path.
         peft_revision: of ``peft`` on the Hub; never the base's.
         allow_base_mismatch: audit it although it declares another base than the audit's; the card says so.
-        train: stages that make the candidate from the base.
+        train: stages that make the candidate from the base, or from ``starts_from``.
+        starts_from: the name of the candidate from which ``train`` goes on: from its last stage, where it is tuned
+            itself.
         control: the base itself again, generated apart from the base's own completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
@@ -113,6 +89,7 @@ class CandidateSpec(WeightsSpec):
     peft_revision: str | None = None
     allow_base_mismatch: bool = False
     train: list[TrainingStage] = field(default_factory=list)
+    starts_from: str | None = None
     control: bool = False
     batch_size: int | None = None
     expect: Any = None

@@ -74,13 +74,17 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     for name, sentence in pinned.refused.items():
         _leave_out(assembled, spec, name, sentence)
         assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
+    recipes = _recipes(assembled, pinned)  # whose data are small, and must be right before gigabytes come down
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
     resolved = [base]
     for name, candidate in spec.candidates.items():
         if name not in assembled.skipped:
             with _may_skip(assembled, pinned, name) as checks:
-                arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
+                if recipe := recipes.get(name):
+                    arm: Arm = _tuned(recipe, pinned, base, loader.device, store)
+                else:
+                    arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
                 own = base.system_instruction if candidate.control else candidate.system_instruction
                 resolved.append(_asked(replace(arm, system_instruction=own), base, spec))
     _check_any_left(assembled, spec, resolved)
@@ -163,17 +167,32 @@ def _asked(arm: Arm, base: Arm, spec: AuditSpec) -> Arm:
     return replace(arm, template=tokenizer.asked_in(arm, base, spec.chat_template))
 
 
+def _recipes(assembled: Arms, pinned: Pinned) -> dict[str, training.Recipe]:
+    """The recipes of the candidates that are tuned, with their rows."""
+    recipes: dict[str, training.Recipe] = {}
+    known: dict[str, training.ReadStage] = {}
+    for name, candidate in pinned.spec.candidates.items():
+        if candidate.train and name not in assembled.skipped:
+            with _may_skip(assembled, pinned, name):
+                recipes[name] = training.read(pinned.spec.candidates, name, known)
+    return recipes
+
+
+def _tuned(recipe: training.Recipe, pinned: Pinned, base: Arm, device: str, store: Store) -> ResolvedModel:
+    """A candidate that is tuned within the audit, from the base or from a candidate that is not."""
+    assert isinstance(base, ResolvedModel)  # a server's model can't be tuned, which pinning has refused
+    root = base
+    if recipe.root != base.name:
+        root = resolve_candidate(recipe.root, pinned.spec.candidates[recipe.root], base, device, store, pinned.replayed)
+        root = replace(root, template=tokenizer.asked_in(root, base, pinned.spec.chat_template))
+    made = training.make(recipe, root, device, store)
+    return tuned(recipe.candidate, pinned.spec.candidates[recipe.candidate], made.arm, made.sentence, made.stages)
+
+
 def _candidate(
     name: str, pinned: Pinned, base: Arm, device: str, store: Store, chats: tuple[str, ...], checks: Checklist
 ) -> Arm:
     spec = pinned.spec.candidates[name]
-    if isinstance(base, ResolvedModel) and spec.train:
-        identity = training.identity(base, spec.train, device)
-        with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
-            make = partial(training.tune, base, spec.train, device, tick=bar.update)
-            folder = store.folder(identity, make)
-            bar.update(bar.total - bar.n)
-        return tuned(name, spec, base, folder, training.sentence(spec.train))
     arm = _named(name, pinned, base, device, store)
     its, bases = (
         [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)

@@ -1,5 +1,7 @@
-"""Stages that make a candidate from the base."""
+"""Recipes: stages that make a candidate from the base, or from another candidate."""
 
-from toxaudit.training.lora import identity, sentence, steps, tune
+from toxaudit.training.chain import Made, make
+from toxaudit.training.recipe import Recipe, ReadStage, read, root_of
+from toxaudit.training.rows import check, examples
 
-__all__ = ["identity", "sentence", "steps", "tune"]
+__all__ = ["Made", "ReadStage", "Recipe", "check", "examples", "make", "read", "root_of"]
