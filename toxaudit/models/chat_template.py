@@ -112,6 +112,7 @@ def _content(text: str, in_parts: bool) -> Any:
 
 
 def work_of(where: str, tokenizer: Any) -> dict[str, Any]:
+    """What the limited process is told of a tokenizer's chat template."""
     try:
         template = tokenizer.get_chat_template()
     except ValueError as error:  # several, none of which is the default

@@ -63,4 +63,3 @@ def _parts(chat: Sequence[tuple[str, str]], made: Iterator[str]) -> Parts | None
         found += [(question, False), (answer, True)]
         done, to_answer = answered, []
     return found if fits else None
-

@@ -165,8 +165,8 @@ def at_commits(
         stages = []
         for number, stage in enumerate(candidate.train):
             where = f"{place}.train[{number}]"
-            replayed = stage.replay and at(f"{where}.replay", stage.replay)
-            stages.append(replace(at(where, stage), replay=replayed))
+            others = at(f"{where}.replay", stage.replay) if stage.replay else None
+            stages.append(replace(at(where, stage), replay=others))
         candidates[name] = replace(at(place, candidate), train=stages)
     pinned = replace(
         spec,

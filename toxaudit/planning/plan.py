@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
-from toxaudit import labels, training
+from toxaudit import labels
 from toxaudit.checks import Checklist
 from toxaudit.decision.sentence import caution
 from toxaudit.extensions import Scorer, Suite
@@ -13,12 +13,12 @@ from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.models.number_format import NumberFormat
 from toxaudit.pinning import lock, lock_file
-from toxaudit.planning import forecast, resolution
+from toxaudit.planning import forecast, resolution, tuning
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.records import Asked
-from toxaudit.sources import HubSource, parse
+from toxaudit.sources import HubSource
 from toxaudit.sources.hub import page
-from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
+from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, WeightsSpec
 from toxaudit.suites import design
 
 LONGEST_SYSTEM = 200  # characters of a system prompt that are shown
@@ -171,18 +171,15 @@ def _candidate(name: str, candidate: CandidateSpec, known: Mapping[str, Known]) 
     if candidate.control:
         return f"the base again at batch size {candidate.batch_size or 1}: a control{expected}"
     if candidate.train:
-        return f"LoRA to be tuned on {' then '.join(map(_stage, candidate.train))}{expected}"
+        begun = f" from {candidate.starts_from}" if candidate.starts_from else ""
+        stages = (tuning.sentence(f"{where}.train[{n}]", stage) for n, stage in enumerate(candidate.train))
+        return f"to be tuned{begun}: {', then '.join(stages)}{expected}"
     if not candidate.peft:
         return _model(where, candidate, known) + expected
     text = f"{_files(known.get(f'{where}.peft'))}, adapter"
     if candidate.pretrained:
         return f"{text} over {_model(where, candidate, known)}{expected}"
     return text + _tokenizer(where, candidate, known) + expected
-
-
-def _stage(stage: TrainingStage) -> str:
-    source = parse(stage.data)
-    return f"{source.shown} in {training.steps(stage)} steps" if source.cached() else f"{source.shown} (to be fetched)"
 
 
 def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Known]) -> str:

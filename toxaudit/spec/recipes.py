@@ -43,6 +43,7 @@ class RowsSpec:
         revision: branch, tag or commit of ``data`` on the Hub.
         config, split, file: which files of ``data`` are read, as a suite's.
         filter: a Jinja expression over the columns: only rows of which it is true are learnt.
+        n: how many rows it holds, as far as is known before it is fetched: for the plan.
         limit: how many of these rows are learnt, the first ones.
         limit_seed: draws them at random instead.
         template: the whole text of an example, all of which is learnt; without any of the three it is that of Llama 2
@@ -62,6 +63,7 @@ class RowsSpec:
     split: str | None = None
     file: str | None = None
     filter: str | None = None
+    n: int | None = None
     limit: int | None = None
     limit_seed: int | None = None
     template: str | None = None

@@ -122,8 +122,8 @@ def _with_adapter(model: Any, arm: ResolvedModel, spec: TrainingStage, place: st
 
 
 def _course(file: Path) -> TrainedStage:
-    said = json.loads(file.read_bytes())
-    return TrainedStage(**{key: tuple(value) if isinstance(value, list) else value for key, value in said.items()})
+    said: dict[str, Any] = json.loads(file.read_bytes())
+    return TrainedStage(**said | {key: tuple(said[key]) for key in ("at", "loss", "learning_rate")})
 
 
 def copy_model(folder: Path, to: Path) -> None:

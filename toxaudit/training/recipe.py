@@ -18,7 +18,7 @@ _SHAPE = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora")
 """What two stages must have alike to tune one adapter."""
 
 _ROWS = (
-    *("data", "revision", "config", "split", "file", "filter", "limit", "limit_seed", "template", "prompt"),
+    *("data", "revision", "config", "split", "file", "filter", "n", "limit", "limit_seed", "template", "prompt"),
     *("completion", "messages", "ask", "completion_only_loss", "replay"),
 )
 """Fields that decide only which rows are learnt: in a name, these rows themselves stand."""
@@ -102,9 +102,7 @@ def _owners(candidates: Mapping[str, CandidateSpec], name: str) -> list[str]:
 
 def goes_on(before: TrainingStage, stage: TrainingStage) -> bool:
     """Whether a stage tunes the adapter of the one before, and no new one."""
-    return before.method == stage.method == LORA and all(
-        getattr(before, key) == getattr(stage, key) for key in _SHAPE
-    )
+    return before.method == stage.method == LORA and all(getattr(before, key) == getattr(stage, key) for key in _SHAPE)
 
 
 def precision(stage: TrainingStage, device: str) -> str:

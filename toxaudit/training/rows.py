@@ -153,6 +153,11 @@ def _named(fetched: Fetched) -> str:
     return f"{name}@{fetched.revision}" if fetched.revision else name
 
 
+def patterns(spec: RowsSpec) -> tuple[str, ...]:
+    """Which files of ``data`` are fetched; none named means all."""
+    return _files("", spec).patterns
+
+
 def _files(where: str, spec: RowsSpec) -> Files:
     return Files(where, spec.file, spec.config, spec.split)
 
@@ -204,7 +209,9 @@ def _text(value: object, column: str, where: str) -> str:
         return unicode_of(value, f"{where}: '{column}'")
     if isinstance(value, int | float):
         return str(value)
-    raise ToxauditError(f"{where}: '{column}' is {'null' if value is None else type(value).__name__}, which is no text.")
+    raise ToxauditError(
+        f"{where}: '{column}' is {'null' if value is None else type(value).__name__}, which is no text."
+    )
 
 
 def _turns(value: object, column: str, where: str) -> Iterator[Turn]:

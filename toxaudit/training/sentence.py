@@ -33,7 +33,8 @@ def _stage(stage: ReadStage, how: TrainedStage) -> str:
             _method(spec),
             f"{how.examples:,} examples of {rows.own}{replayed}{cut}",
             _length(spec),
-            f"batch {spec.batch_size}" + f" x {spec.gradient_accumulation_steps}" * (spec.gradient_accumulation_steps > 1),
+            f"batch {spec.batch_size}"
+            + f" x {spec.gradient_accumulation_steps}" * (spec.gradient_accumulation_steps > 1),
             f"learning rate {spec.learning_rate:g} ({spec.lr_scheduler_type}, {spec.warmup_steps} warm-up steps)",
             f"{spec.optim} with weight decay {spec.weight_decay:g}",
             f"gradients cut at {spec.max_grad_norm:g}",

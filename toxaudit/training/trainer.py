@@ -65,6 +65,11 @@ def train(
         _check_finite(place, weights, checkpoints)
     model.eval()
     steps = [each for each in trainer.state.log_history if "loss" in each]
+    if not any(each["learning_rate"] for each in steps):
+        raise ToxauditError(
+            f"{place} learns nothing: it takes {len(steps)} step{'s' * (len(steps) > 1)}, and the learning rate begins "
+            "at 0: set warmup_steps: 0, or more epochs."
+        )
     return Course(tuple(each["loss"] for each in steps), tuple(each["learning_rate"] for each in steps))
 
 
@@ -119,7 +124,7 @@ def _on(device: str) -> Iterator[None]:
 def _trainer(model: Any, arguments: Any, rows: Sequence[Row], callbacks: Sequence[Any]) -> Any:
     from transformers import PrinterCallback, Trainer
 
-    class Quiet(Trainer):
+    class Quiet(Trainer):  # type: ignore[misc]
         """Writes what is tuned, and neither its settings as a pickle nor a card."""
 
         def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -151,7 +156,7 @@ def _sort(config: Any) -> None:
 def _callbacks(place: str, checkpoints: Checkpoints, average: Ema | None, resumed: bool) -> list[Any]:
     from transformers import TrainerCallback
 
-    class Watch(TrainerCallback):
+    class Watch(TrainerCallback):  # type: ignore[misc]
         """The bar, the average, the checkpoints, and the end of a training that diverges."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
