@@ -122,7 +122,8 @@ def _packed(rows: Sequence[Row], most: int) -> list[Row]:
 def batch(rows: Sequence[Mapping[str, list[int]]]) -> dict[str, Any]:
     """Rows as tensors, padded on the right; padding is neither seen nor learnt.
 
-    Packed rows have no mask of attention: positions that begin anew tell transformers which tokens belong together.
+    Packed rows have no mask of attention: positions that begin anew tell transformers which tokens belong together, but
+    only where no cache is kept, which training does not need.
     """
     import torch
 
@@ -131,7 +132,7 @@ def batch(rows: Sequence[Mapping[str, list[int]]]) -> dict[str, Any]:
     def padded(key: str, value: int) -> Any:
         return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])
 
-    made = {"input_ids": padded("input_ids", 0), "labels": padded("labels", UNLEARNT)}
+    made = {"input_ids": padded("input_ids", 0), "labels": padded("labels", UNLEARNT), "use_cache": False}
     if "position_ids" in rows[0]:
         return made | {"position_ids": padded("position_ids", 0)}
     lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
