@@ -125,8 +125,8 @@ class ModelFacts:
     came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a sentence for tuned
     candidates and ``stages`` how each of their stages went, ``expect`` the decision a declared control must get,
     ``notes`` what the checks found that a reader must know, in phrases, ``system_instruction`` the system prompt it was
-    given where it was asked in its chat template. ``server`` is the host and path of the server that answered under the name
-    ``reference``, if one did: then nobody saw weights, and ``digest`` is of these names.
+    given where it was asked in its chat template. ``server`` is the host and path of the server that answered under the
+    name ``reference``, if one did: then nobody saw weights, and ``digest`` is of these names.
     """
 
     name: str
