@@ -28,8 +28,11 @@ def lengths(place: str, stage: TrainingStage) -> list[float]:
     """Tokens of each example, as far as they are known; none where not even their number is.
 
     Raises:
-        ToxauditError: if the rows are here and can't be read.
+        ToxauditError: if the rows are here and can't be read, or what is said of them fits no rows.
     """
+    training.check(place, stage)
+    if stage.replay:
+        training.check(f"{place}.replay", stage.replay)
     if parse(stage.data, stage.revision, "dataset").cached(training.patterns(stage)) and _replay_is_here(stage):
         found = training.examples(place, stage).all
         return [min(_letters(each) / LETTERS_A_TOKEN + 1, stage.max_length) for each in found]
