@@ -10,7 +10,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
-from toxaudit.spec import names
+from toxaudit.spec import names, references
 from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
 
 GIVEN = {
@@ -40,6 +40,7 @@ def check(spec: AuditSpec) -> None:
     if "base" in spec.candidates:
         raise ToxauditError(f"{audit}: a candidate can't be called 'base', the name of the base's own arm.")
     names.check(spec.candidates)
+    references.check(spec.candidates)
     _check_weights("base", spec.base)
     _check_systems(spec)
     for name, candidate in spec.candidates.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import MISSING, OmegaConf
 
-from toxaudit.facts import Tier
+from toxaudit.facts import BASE_ARM, Tier
 from toxaudit.gate_facts import Limits, Measure, Measured
 
 if TYPE_CHECKING:
@@ -90,6 +90,19 @@ class TrainingStage:
     seed: int = 0
 
 
+@dataclass
+class GridSpec:
+    """Where a candidate stands in a grid: what ``sweep`` becomes in the candidates that it stands for.
+
+    Attributes:
+        of: the name of the candidate that was swept.
+        values: this candidate's values of the swept keys, in their order.
+    """
+
+    of: str = MISSING
+    values: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(kw_only=True)
 class CandidateSpec(WeightsSpec):
     """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train`` or ``control`` says what it is.
@@ -103,9 +116,14 @@ class CandidateSpec(WeightsSpec):
         peft_revision: of ``peft`` on the Hub; never the base's.
         allow_base_mismatch: audit it although it declares another base than the audit's; the card says so.
         train: stages that make the candidate from the base.
-        control: the base itself again, generated apart from the base's own completions: the noise floor.
+        control: the base itself again, or the arm that it is ``against``, generated apart from that one's own
+            completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
+        against: the arm that it is compared with: ``base``, or the name of another candidate.
+        sweep: key of this candidate, or of its training stage -> values: it stands for one candidate for each
+            combination of these, which are named by it and their values.
+        grid: where it stands in a grid, where ``sweep`` made it.
     """
 
     pretrained: str | None = None
@@ -116,6 +134,9 @@ class CandidateSpec(WeightsSpec):
     control: bool = False
     batch_size: int | None = None
     expect: Any = None
+    against: str = BASE_ARM
+    sweep: dict[str, list[Any]] = field(default_factory=dict)
+    grid: GridSpec | None = None
 
 
 def candidate_of(text: str) -> dict[str, Any]:

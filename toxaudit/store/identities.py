@@ -108,7 +108,7 @@ class Checks(Identity):
     """What the checks found of the arms over one base.
 
     Attributes:
-        base: SHA-256 of the base, which every arm is compared with.
+        base: SHA-256 of the base, over whose weights arms are loaded.
         made_with: the versions of the packages that load and run arms; empty where a server runs them.
     """
 
@@ -116,7 +116,7 @@ class Checks(Identity):
     version = 2
     record = (
         "the arm's digest, whether a suite asks by chat template, which if not its own, what that takes besides, the "
-        "system prompts; what was asked again"
+        "system prompts, its reference if that is not the base; what was asked again"
     )
 
     base: str
@@ -222,7 +222,7 @@ class Decisions(Identity):
     """By which rules one candidate's answers to one suite were decided, and how.
 
     Attributes:
-        base: SHA-256 of the base.
+        base: SHA-256 of the arm that the candidate is compared with.
         candidate: SHA-256 of the candidate.
         prompts: SHA-256 of the prompts that could be asked.
         asked: SHA-256 of how: decoding settings and system prompts.
