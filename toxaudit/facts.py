@@ -10,6 +10,20 @@ Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 Tier = Literal["critical", "supporting", "advisory"]
 
 
+BASE_ARM = "base"
+"""The name of the base's own arm, against which a candidate is compared unless its spec names another."""
+
+
+def the(arm: str) -> str:
+    """How a sentence speaks of an arm: the base by what it is, a candidate by its name."""
+    return "the base" if arm == BASE_ARM else arm
+
+
+def its(arm: str) -> str:
+    """How a sentence speaks of what is an arm's."""
+    return f"{the(arm)}'s"
+
+
 MEAN_SCORE = "mean score"
 """How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
 
@@ -116,6 +130,19 @@ class TrainedStage:
 
 
 @dataclass(frozen=True)
+class GridPlace:
+    """Where a candidate stands in the grid that one ``sweep`` in a spec stands for.
+
+    ``grid`` is the name of the candidate that the spec swept, ``values`` are its own of the swept keys, in their order,
+    as YAML writes them, and ``of`` is how many candidates the grid has.
+    """
+
+    grid: str
+    values: dict[str, str]
+    of: int
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What an arm was made of.
 
@@ -126,7 +153,9 @@ class ModelFacts:
     candidates and ``stages`` how each of their stages went, ``expect`` the decision a declared control must get,
     ``notes`` what the checks found that a reader must know, in phrases, ``system_instruction`` the system prompt it was
     given where it was asked in its chat template. ``server`` is the host and path of the server that answered under the
-    name ``reference``, if one did: then nobody saw weights, and ``digest`` is of these names.
+    name ``reference``, if one did: then nobody saw weights, and ``digest`` is of these names. ``against`` is the arm
+    that a candidate is compared with, its reference: ``base``, or another candidate's name (of the base itself it says
+    nothing). ``grid`` is where a candidate stands in a grid, if it is of one.
     """
 
     name: str
@@ -142,16 +171,19 @@ class ModelFacts:
     system_instruction: str | None = None
     server: str | None = None
     stages: tuple[TrainedStage, ...] = ()
+    against: str = BASE_ARM
+    grid: GridPlace | None = None
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A candidate that was not audited, and why; ``expect`` as in ``ModelFacts``."""
+    """A candidate that was not audited, and why; ``expect`` and ``grid`` as in ``ModelFacts``."""
 
     name: str
     reference: str
     reason: str
     expect: Decision | None = None
+    grid: GridPlace | None = None
 
 
 @dataclass(frozen=True)

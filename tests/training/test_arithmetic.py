@@ -10,7 +10,7 @@ from toxaudit.models import load, resolve_candidate
 from toxaudit.models.load import probe
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
-from toxaudit.training.arithmetic import merge, sentence, stays_adapter
+from toxaudit.training.arithmetic import sentence, stays_adapter, write
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def tensors(arm):
 
 def made(base, into, moved, folder):
     folder.mkdir()
-    merge(base, into, moved, Store(folder.parent / "store"), folder)
+    write(base, into, moved, Store(folder.parent / "store"), folder)
     return resolved(folder, base, stays_adapter(base, into, moved))
 
 
@@ -120,7 +120,7 @@ def test_weights_of_other_shapes_or_names_are_one_sentence(base, tmp_path):
         odd = resolve_candidate("odd", spec, base, "cpu", store)
         (tmp_path / f"{name}.merged").mkdir()
         with pytest.raises(ToxauditError, match=said):
-            merge(base, base, [(odd, 0.5)], store, tmp_path / f"{name}.merged")
+            write(base, base, [(odd, 0.5)], store, tmp_path / f"{name}.merged")
 
 
 def test_the_sentence_for_the_card_is_the_formula():

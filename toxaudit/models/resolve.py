@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import ModelFacts, TrainedStage
+from toxaudit.facts import BASE_ARM, GridPlace, ModelFacts, TrainedStage, the
 from toxaudit.models import adapter_file, beforehand, declared, number_format, within
 from toxaudit.models.capacity import check_memory, memory_needed, stored_in
 from toxaudit.models.declared import Declared, Kind
@@ -65,6 +65,8 @@ class ResolvedModel:
         system_instruction: the system prompt that it gets where it is asked in its chat template; None leaves that to
             the suite. No part of ``identity``.
         template: the chat template that it is asked in, where that is not its own. No part of ``identity``.
+        against: the name of the arm that a candidate is compared with, its reference. No part of ``identity``.
+        grid: where a candidate stands in a grid. No part of ``identity``.
     """
 
     name: str
@@ -84,6 +86,8 @@ class ResolvedModel:
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
     template: OtherTemplate | None = None
+    against: str = BASE_ARM
+    grid: GridPlace | None = None
 
     @property
     def loaded_as(self) -> str:
@@ -102,7 +106,8 @@ class ResolvedModel:
     def facts(self) -> ModelFacts:
         """What a card may say of it."""
         source = self.adapter or self.weights
-        reference = "the base itself, generated again" if self.kind == "control" else source.reference
+        again = f"{the(self.against)} itself, generated again"
+        reference = again if self.kind == "control" else source.reference
         return ModelFacts(
             name=self.name,
             kind=self.kind,
@@ -116,6 +121,8 @@ class ResolvedModel:
             expect=self.expect,
             notes=self.notes,
             system_instruction=self.system_instruction,
+            against=self.against,
+            grid=self.grid,
         )
 
 
@@ -141,7 +148,7 @@ def resolve_candidate(
     Args:
         name: the candidate's.
         spec: what it is.
-        base: the audit's.
+        base: the audit's; of a control, the arm that it is to be again.
         device: torch's name of the device that it will run on.
         store: of finished work.
         any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.

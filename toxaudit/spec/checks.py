@@ -10,7 +10,7 @@ from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
 from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
-from toxaudit.spec import names, recipe_checks
+from toxaudit.spec import names, recipe_checks, references
 from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, WeightsSpec
 
 GIVEN = {
@@ -28,6 +28,7 @@ def check(spec: AuditSpec) -> None:
     """
     _check_complete(spec)
     names.check(spec.candidates)
+    references.check(spec.candidates)
     _check_weights("base", spec.base)
     _check_systems(spec)
     for name, candidate in spec.candidates.items():
@@ -162,10 +163,12 @@ def _check_weights(where: str, weights: WeightsSpec) -> None:
 
 def _check_candidate(where: str, candidate: CandidateSpec) -> None:
     _check_weights(where, candidate)
-    given = [key for key in ("pretrained", "peft", "train", "control") if getattr(candidate, key)]
-    if given != ["pretrained", "peft"] and len(given) != 1:
+    given = [key for key in ("pretrained", "peft", "train", "merge", "control") if getattr(candidate, key)]
+    if given not in (["pretrained", "peft"], ["merge", "control"]) and len(given) != 1:
         found = " and ".join(given) or "none of them"
-        raise ToxauditError(f"{where} must say what it is by exactly one of pretrained, peft, train, control: {found}.")
+        raise ToxauditError(
+            f"{where} must say what it is by exactly one of pretrained, peft, train, merge, control: {found}."
+        )
     if candidate.expect not in (None, "GO", "NO-GO"):
         raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
     for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
@@ -176,10 +179,10 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
             raise ToxauditError(f"{where}.{key} reads nothing: it is about 'pretrained', which is not set.")
     if candidate.subfolder and not (candidate.pretrained or candidate.peft):
         raise ToxauditError(f"{where}.subfolder names nothing: it is about 'peft' or 'pretrained', which are not set.")
-    if candidate.tokenizer and (candidate.control or candidate.train):
+    if candidate.tokenizer and (candidate.control or candidate.train or candidate.merge):
         raise ToxauditError(
-            f"{where}.tokenizer does nothing: a control is the base itself, and a trained candidate uses the base's "
-            "tokenizer."
+            f"{where}.tokenizer does nothing: a control is the base itself, and a candidate that is trained or merged "
+            "uses the base's tokenizer."
         )
     if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
         raise ToxauditError(

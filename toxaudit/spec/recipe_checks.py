@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from omegaconf import MISSING
 
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.facts import BASE_ARM
 from toxaudit.spec.recipes import FULL, LORA, OPTIMISERS, PRECISIONS, SCHEDULES, TrainingStage
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
 
@@ -31,6 +32,8 @@ def check(spec: AuditSpec) -> None:
             _check_stage(f"{where}.train[{number}]", stage)
         if candidate.train:
             _check_whole(where, name, spec)
+        if candidate.merge:
+            _check_merge(f"{where}.merge", name, spec)
 
 
 def _check_start(where: str, name: str, candidates: Mapping[str, CandidateSpec]) -> None:
@@ -45,11 +48,6 @@ def _check_start(where: str, name: str, candidates: Mapping[str, CandidateSpec])
         raise ToxauditError(f"{where}.starts_from is '{start}', which is no candidate.{mend}")
     if candidates[start].control:
         raise ToxauditError(f"{where}.starts_from is '{start}', a control, which is the base: leave it out.")
-    seen = [name]
-    while (before := candidates[seen[-1]].starts_from) is not None and before in candidates:
-        if before in seen:
-            raise ToxauditError(f"{where}.starts_from leads back to '{before}': {' from '.join([*seen, before])}.")
-        seen.append(before)
 
 
 def _check_stage(where: str, stage: TrainingStage) -> None:
@@ -106,3 +104,23 @@ def _check_whole(where: str, name: str, spec: AuditSpec) -> None:
             f"{where}.train[{methods.index(FULL)}].method is full, but base loads its weights in few bits, in which "
             "they can't be tuned: leave out load_in_*bit there."
         )
+
+
+def _check_merge(where: str, name: str, spec: AuditSpec) -> None:
+    """A sum is of other candidates, and moves something unless it is a control."""
+    merge, candidates = spec.candidates[name].merge, spec.candidates
+    assert merge
+    if not merge.of:
+        raise ToxauditError(f"{where}.of is empty: name the candidates and their weights, such as {{mine: 0.5}}.")
+    for key, others in (("into", [merge.into]), ("of", list(merge.of))):
+        for other in others:
+            if key == "into" and other == BASE_ARM:
+                continue
+            if other == name or other not in candidates:
+                near = did_you_mean(other, [each for each in candidates if each != name])
+                raise ToxauditError(f"{where}.{key} names '{other}', which is no other candidate.{near}")
+            if candidates[other].control:
+                raise ToxauditError(f"{where}.{key} names '{other}', a control, which is {candidates[other].against}.")
+    for other, weight in merge.of.items():
+        if not math.isfinite(weight):
+            raise ToxauditError(f"{where}.of.{other} is {weight}: it must be a number.")

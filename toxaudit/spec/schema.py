@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import MISSING, OmegaConf
 
-from toxaudit.facts import Tier
+from toxaudit.facts import BASE_ARM, Tier
 from toxaudit.gate_facts import Limits, Measure, Measured
 from toxaudit.spec.recipes import TrainingStage
 
@@ -64,9 +64,36 @@ class ModelSpec(WeightsSpec):
     dtype: str = "auto"
 
 
+@dataclass
+class MergeSpec:
+    """An arm that is made without training: ``into``, moved by what others differ from the base.
+
+    Attributes:
+        into: the arm that is moved, ``base`` or a candidate.
+        of: candidate -> the weight that its difference from the base gets: 1 adds all of it, -0.5 takes half of it
+            away; of one candidate, moved into the base, 0 is the base and 1 the candidate.
+    """
+
+    into: str = BASE_ARM
+    of: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class GridSpec:
+    """Where a candidate stands in a grid: what ``sweep`` becomes in the candidates that it stands for.
+
+    Attributes:
+        of: the name of the candidate that was swept.
+        values: this candidate's values of the swept keys, in their order.
+    """
+
+    of: str = MISSING
+    values: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(kw_only=True)
 class CandidateSpec(WeightsSpec):
-    """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train`` or ``control`` says what it is.
+    """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train``, ``merge`` or ``control`` says what it is.
 
     A candidate may also be written as one string: ``MODEL`` or ``BASE:ADAPTER``, each with ``@REVISION`` if need be.
 
@@ -79,9 +106,15 @@ class CandidateSpec(WeightsSpec):
         train: stages that make the candidate from the base, or from ``starts_from``.
         starts_from: the name of the candidate from which ``train`` goes on: from its last stage, where it is tuned
             itself.
-        control: the base itself again, generated apart from the base's own completions: the noise floor.
+        merge: makes the candidate without training, as a sum of others.
+        control: the base itself again, or the arm that it is ``against``, generated apart from that one's own
+            completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
+        against: the arm that it is compared with: ``base``, or the name of another candidate.
+        sweep: key of this candidate, or of its training stage -> values: it stands for one candidate for each
+            combination of these, which are named by it and their values.
+        grid: where it stands in a grid, where ``sweep`` made it.
     """
 
     pretrained: str | None = None
@@ -90,9 +123,13 @@ class CandidateSpec(WeightsSpec):
     allow_base_mismatch: bool = False
     train: list[TrainingStage] = field(default_factory=list)
     starts_from: str | None = None
+    merge: MergeSpec | None = None
     control: bool = False
     batch_size: int | None = None
     expect: Any = None
+    against: str = BASE_ARM
+    sweep: dict[str, list[Any]] = field(default_factory=dict)
+    grid: GridSpec | None = None
 
 
 def candidate_of(text: str) -> dict[str, Any]:

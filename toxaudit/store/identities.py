@@ -127,11 +127,30 @@ class Merged(Identity):
 
 
 @dataclass(frozen=True)
+class Sum(Identity):
+    """An arm moved by what others differ from the base: an adapter, or whole weights.
+
+    Attributes:
+        base: SHA-256 of the base.
+        into: SHA-256 of the arm that is moved.
+        moved: of each other arm its SHA-256 and its weight.
+        made_with: the versions of the packages that compute it.
+    """
+
+    kind = "sums"
+
+    base: str
+    into: str
+    moved: Sequence[Sequence[Any]]
+    made_with: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Checks(Identity):
     """What the checks found of the arms over one base.
 
     Attributes:
-        base: SHA-256 of the base, which every arm is compared with.
+        base: SHA-256 of the base, over whose weights arms are loaded.
         made_with: the versions of the packages that load and run arms; empty where a server runs them.
     """
 
@@ -139,7 +158,7 @@ class Checks(Identity):
     version = 2
     record = (
         "the arm's digest, whether a suite asks by chat template, which if not its own, what that takes besides, the "
-        "system prompts; what was asked again"
+        "system prompts, its reference if that is not the base; what was asked again"
     )
 
     base: str
@@ -245,7 +264,7 @@ class Decisions(Identity):
     """By which rules one candidate's answers to one suite were decided, and how.
 
     Attributes:
-        base: SHA-256 of the base.
+        base: SHA-256 of the arm that the candidate is compared with.
         candidate: SHA-256 of the candidate.
         prompts: SHA-256 of the prompts that could be asked.
         asked: SHA-256 of how: decoding settings and system prompts.
@@ -261,7 +280,7 @@ class Decisions(Identity):
 
 
 KINDS: tuple[type[Identity], ...] = (
-    *(View, Conversion, Trained, Merged, Checks, Commitments),
+    *(View, Conversion, Trained, Merged, Sum, Checks, Commitments),
     *(Completions, Scores, Posteriors, Decisions),
 )
 """Every kind of finished work, in the order in which an audit makes them."""

@@ -1,7 +1,21 @@
-"""Recipes: stages that make a candidate from the base, or from another candidate."""
+"""Recipes: stages that make a candidate from the base or from another candidate, and sums of several."""
 
+from toxaudit.training.arithmetic import merge
+from toxaudit.training.arithmetic import sentence as sum_in_words
 from toxaudit.training.chain import Made, make
 from toxaudit.training.recipe import ReadStage, Recipe, read, root_of
 from toxaudit.training.rows import check, examples, patterns
 
-__all__ = ["Made", "ReadStage", "Recipe", "check", "examples", "make", "patterns", "read", "root_of"]
+__all__ = [
+    "Made",
+    "ReadStage",
+    "Recipe",
+    "check",
+    "examples",
+    "make",
+    "merge",
+    "patterns",
+    "read",
+    "root_of",
+    "sum_in_words",
+]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from toxaudit.models.declared import json_object
 from toxaudit.models.merging import merged
 from toxaudit.models.refusing import refusing
 from toxaudit.models.tensors import WEIGHTS, Weights, check_alike, check_shapes
+from toxaudit.sources import pinned
+from toxaudit.sources.base import WEIGHTS as TUNED
+from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 Moved = Sequence[tuple[ResolvedModel, float]]
@@ -31,7 +35,7 @@ def stays_adapter(base: ResolvedModel, into: ResolvedModel, moved: Moved) -> boo
     )
 
 
-def merge(base: ResolvedModel, into: ResolvedModel, moved: Moved, store: Store, folder: Path) -> None:
+def write(base: ResolvedModel, into: ResolvedModel, moved: Moved, store: Store, folder: Path) -> None:
     """Write the merged arm into ``folder``: an adapter where ``stays_adapter``, else whole weights.
 
     Whole weights are stored in the widest number format that any of the arms is stored in, and computed in float32.
@@ -117,6 +121,33 @@ def _moved(name: str, base: Weights, into: Weights, parts: Sequence[tuple[Weight
         else:
             found += weight * (other.float() - own.float())
     return found.to(stored) if start.is_floating_point() else start
+
+
+def merge(name: str, base: ResolvedModel, into: ResolvedModel, moved: Moved, store: Store) -> ResolvedModel:
+    """An arm that is ``into``, moved by others' differences from the base, made or found in the store.
+
+    Where all weights are 0 it is ``into`` itself, and where one arm is moved into the base with weight 1 that arm.
+
+    Raises:
+        ToxauditError: if an arm is quantised, or its weights have other names or shapes than the base's.
+    """
+    moved = [(arm, weight) for arm, weight in moved if weight]
+    if not moved:
+        return into
+    if into.identity == base.identity and len(moved) == 1 and moved[0][1] == 1:
+        return moved[0][0]
+    small = stays_adapter(base, into, moved)
+    done = identities.Sum(
+        base=base.identity,
+        into=into.identity,
+        moved=[[arm.identity, weight] for arm, weight in moved],
+        made_with=identities.versions("torch", "transformers", "peft"),
+    )
+    folder = store.folder(done, partial(write, base, into, moved, store))
+    files = pinned(f"merged in this audit ({name})", None, folder, TUNED)
+    if small:
+        return replace(into, adapter=files)
+    return replace(into, weights=files, folder=folder, adapter=None)
 
 
 def sentence(into: str, moved: Mapping[str, float]) -> str:
