@@ -133,7 +133,9 @@ WORK = {
     "checks/0e795941c28585a227dd9576": lambda store, *_: checks(store, SERVED),
     "trained/912b1c5720d8341632acbe74": trained,
     "merged/f1a0e22a58e194dbfe8f580c": merged,
-    "sums/534af2b50212a5bad12b3832": lambda store, *_: store.folder(identities.Sum(SHA, SHA, [[SHA, 0.5]], {}), lambda folder: None),
+    "sums/534af2b50212a5bad12b3832": lambda store, *_: store.folder(
+        identities.Sum(SHA, SHA, [[SHA, 0.5]], {}), lambda folder: None
+    ),
     "converted/3330d1d1030fdcfe245e9c85": converted,
     "views/52667e02a9b1fff13b6aa4ca": links,
     "scores/18803cf110153b42ae51d996": lambda store, *_: scores(store),

@@ -16,7 +16,7 @@ from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
-from toxaudit.facts import Decision, ModelFacts
+from toxaudit.facts import BASE_ARM, Decision, ModelFacts
 from toxaudit.findings import AuditResult, Verdict
 
 
@@ -37,6 +37,7 @@ class ArmFacts:
     identity: str
     dtype: str
     training: str
+    against: str
     notes: str
 
 
@@ -77,9 +78,10 @@ class CardFacts:
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
     with what, ``fixed`` when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
-    that is true of all suites), ``legend`` how numbers are to be read, ``resolution`` how small a change can be told.
-    ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says what each plot shows
-    (name -> words), ``replay`` how to run again on exactly the same files.
+    that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how numbers are to be
+    read, ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite and
+    measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly the
+    same files.
     """
 
     title: str
@@ -96,6 +98,7 @@ class CardFacts:
     rule: str
     fixed: str
     margin: str
+    reference: str
     estimand: tuple[str, ...]
     legend: str
     results: tuple[ResultRow, ...]
@@ -138,6 +141,7 @@ def gather(result: AuditResult) -> CardFacts:
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
         margin=index.margin,
+        reference=index.reference,
         estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
@@ -180,8 +184,8 @@ def statements(result: AuditResult) -> list[str]:
     """One line per candidate and critical measure, for a terminal: which way, how much, how probably too much."""
     index = indexed(result)
     return [
-        words.visible(f"{each.model.name}, {index.label(estimate.suite, scorer.name)}: ")
-        + words.visible(words.statement(estimate, scorer))
+        words.visible(f"{index.named(each.model.name)}, {index.label(estimate.suite, scorer.name)}: ")
+        + words.visible(words.statement(estimate, scorer, each.model.against))
         for each in index.candidates.values()
         for estimate, scorer in each.critical_totals
     ]
@@ -198,6 +202,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         identity=_identity(model),
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
+        against=model.against,
         notes="; ".join([*model.notes, *_system(model)]),
     )
 
@@ -274,11 +279,18 @@ def _about(result: AuditResult) -> str:
     """What was compared with what, on what, when."""
     real = result.subjects
     kinds = {"trained": "tuned within the audit"}
-    named = [f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})" for model in real]
     asked = words.joined([f"{suite.n:,} prompts of {suite.title}" for suite in result.suites])
-    base = f"{words.reference(result.base.reference)} ({_identity(result.base)})"
-    were = "was" if len(real) < 2 else "were"
-    return f"{words.joined(named) or 'No candidate'} {were} compared with the base {base} on {asked}; {result.date}"
+    base = f"the base {words.reference(result.base.reference)} ({_identity(result.base)})"
+    parts = []
+    for against in dict.fromkeys([model.against for model in real] or [BASE_ARM]):
+        named = [
+            f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})"
+            for model in real
+            if model.against == against
+        ]
+        were, other = "was" if len(named) < 2 else "were", base if against == BASE_ARM else against
+        parts.append(f"{words.joined(named) or 'No candidate'} {were} compared with {other}")
+    return f"{words.joined(parts)} on {asked}; {result.date}"
 
 
 def _identity(model: ModelFacts) -> str:

@@ -77,6 +77,7 @@ class ShownSample:
     slices: tuple[tuple[str, str], ...]
     prompt: ShownText
     base: ShownText
+    against: str
     candidate: ShownText
     base_score: str
     candidate_score: str
@@ -111,7 +112,7 @@ def render_report(
         "version": result.version,
         "decision": decision,
         "verdict": words.expectation(decision, None),
-        "base": brief(result.base.name),
+        "reference": index.reference,
         "margin": index.margin,
         "card": card_html(card, drawings),
         "filters": filters,
@@ -201,6 +202,7 @@ def _shown(index: Index, sample: ChangedSample, filters: Filters) -> ShownSample
         slices=tuple((brief(name), brief(value)) for name, value in sample.slices.items()),
         prompt=_text(sample.prompt),
         base=_text(sample.base_text),
+        against=brief(index.result.against(sample.candidate)),
         candidate=_text(sample.candidate_text),
         base_score=f"{sample.base_score:.2f}",
         candidate_score=f"{sample.candidate_score:.2f}",

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
-from toxaudit import labels
+from toxaudit import labels, training
 from toxaudit.checks import Checklist
 from toxaudit.decision.sentence import caution
 from toxaudit.extensions import Scorer, Suite
+from toxaudit.facts import BASE_ARM, the
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.models.number_format import NumberFormat
@@ -131,7 +132,7 @@ def _systems(spec: AuditSpec) -> Iterator[tuple[str, str]]:
     said = {name: suite.system_instruction or "" for name, suite in spec.suites.items() if suite.ask == "chat"}
     arms = {"base": spec.base.system_instruction}
     for name, candidate in spec.candidates.items():
-        arms[name] = spec.base.system_instruction if candidate.control else candidate.system_instruction
+        arms[name] = arms.get(candidate.against) if candidate.control else candidate.system_instruction
     asked = {name: {suite: text if own is None else own for suite, text in said.items()} for name, own in arms.items()}
     if not any(text for texts in asked.values() for text in texts.values()):
         return
@@ -168,8 +169,13 @@ def _tokenizer(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> 
 
 def _candidate(name: str, candidate: CandidateSpec, known: Mapping[str, Known]) -> str:
     where, expected = f"candidates.{name}", f", expected {candidate.expect}" if candidate.expect else ""
+    if candidate.against != BASE_ARM and not candidate.control:
+        expected = f"; compared with {candidate.against}{expected}"
+    if candidate.merge:
+        control = ": a control" * candidate.control
+        return f"{training.sum_in_words(candidate.merge.into, candidate.merge.of)}{control}{expected}"
     if candidate.control:
-        return f"the base again at batch size {candidate.batch_size or 1}: a control{expected}"
+        return f"{the(candidate.against)} again at batch size {candidate.batch_size or 1}: a control{expected}"
     if candidate.train:
         begun = f" from {candidate.starts_from}" if candidate.starts_from else ""
         stages = (tuning.sentence(f"{where}.train[{n}]", stage) for n, stage in enumerate(candidate.train))
