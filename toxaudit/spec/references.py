@@ -83,6 +83,7 @@ def written(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
-        digits, e, exponent = repr(value).partition("e")
-        return f"{digits.removesuffix('.0')}{e}{int(exponent)}" if e else digits.removesuffix(".0")
+        digits, _, exponent = f"{value:.15e}".partition("e")
+        digits = digits.rstrip("0").rstrip(".")
+        return min(repr(value).removesuffix(".0"), f"{digits}e{int(exponent)}", key=len)
     return str(value)

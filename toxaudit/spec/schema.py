@@ -249,13 +249,13 @@ class AuditSpec:
 def as_yaml(spec: AuditSpec) -> str:
     """The whole spec, every default filled in, as a spec would have to say it."""
     written = {key: value for key, value in asdict(spec).items() if key != "defaults"}
-    return OmegaConf.to_yaml(OmegaConf.create(_literal(written)))
+    return OmegaConf.to_yaml(OmegaConf.create(literal(written)))
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """A value in which ``${`` is text, not the beginning of what is to be looked up."""
     if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
+        return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_literal(item) for item in value]
+        return [literal(item) for item in value]
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
