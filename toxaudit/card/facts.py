@@ -1,9 +1,11 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from toxaudit.card import estimand, methods, rules, sensitivity, tables, words
+from toxaudit.card import estimand, grids, methods, rules, sensitivity, tables, words
 from toxaudit.card.explanation import finding, remedy_in_words
+from toxaudit.card.grids import GridTable
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.labels import sentences as of_labels
 from toxaudit.card.limitations import limitations, resolutions
@@ -18,6 +20,9 @@ from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts
 from toxaudit.findings import AuditResult, Verdict
+
+DETAILED = 8
+"""Candidates whose gate, slices and sensitivity a card shows; of more, those that changed most for the worse."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ class CardFacts:
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
     with what, ``fixed`` when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
     that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how numbers are to be
-    read, ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite and
+    read, ``grids`` each grid's table, ``detailed`` the candidates whose gate, slices and sensitivity are shown,
+    ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite and
     measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly the
     same files.
     """
@@ -99,6 +105,8 @@ class CardFacts:
     fixed: str
     margin: str
     reference: str
+    grids: tuple[GridTable, ...]
+    detailed: tuple[CandidateFacts, ...]
     estimand: tuple[str, ...]
     legend: str
     results: tuple[ResultRow, ...]
@@ -142,6 +150,8 @@ def gather(result: AuditResult) -> CardFacts:
         fixed=rules.when(result),
         margin=index.margin,
         reference=index.reference,
+        grids=tuple(grids.tables(index)),
+        detailed=tuple(_detailed(index, candidates)),
         estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
@@ -228,6 +238,15 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
         slices=tuple(tables.by_slice(index, candidate)),
         sensitivity=() if expect else tuple(sensitivity.tables(index, candidate)),
     )
+
+
+def _detailed(index: Index, candidates: Sequence[CandidateFacts]) -> list[CandidateFacts]:
+    """The candidates that are shown in every detail: all, or of many those that changed most for the worse."""
+    if len(candidates) <= DETAILED:
+        return list(candidates)
+    worst_first = sorted(candidates, key=lambda each: _harm(index.candidates[each.arm.name]), reverse=True)
+    kept = {each.arm.name for each in worst_first[:DETAILED]}
+    return [each for each in candidates if each.arm.name in kept]
 
 
 def _legend(index: Index) -> str:
