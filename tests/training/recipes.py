@@ -3,7 +3,7 @@
 import json
 
 from toxaudit import training
-from toxaudit.models import tuned
+from toxaudit.models import Loader, tuned
 from toxaudit.spec.recipes import TrainingStage
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
@@ -32,7 +32,7 @@ def arm(base, store, name="mine", **candidates):
         key: each if isinstance(each, CandidateSpec) else CandidateSpec(train=list(each))
         for key, each in candidates.items()
     }
-    made = training.make(training.read(specs, name, {}), base, "cpu", store)
+    made = training.make(training.read(specs, name, {}), base, Loader("cpu"), store)
     return tuned(name, specs[name], made.arm, made.sentence, made.stages)
 
 

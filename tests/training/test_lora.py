@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from toxaudit import training
 from toxaudit.errors import ToxauditError
-from toxaudit.models import load, tuned
+from toxaudit.models import Loader, load, tuned
 from toxaudit.planning.tuning import lengths, steps
 from toxaudit.spec.recipes import EmaSpec, TrainingStage
 from toxaudit.spec.schema import CandidateSpec
@@ -54,7 +54,7 @@ def recipe(stages):
 
 
 def tune(base, stages, folder):
-    made = training.make(recipe(stages), base, "cpu", Store(folder))
+    made = training.make(recipe(stages), base, Loader("cpu"), Store(folder))
     return tuned("mine", CandidateSpec(), made.arm, made.sentence, made.stages)
 
 

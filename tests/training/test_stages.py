@@ -1,6 +1,7 @@
 """Stages: their methods, what they learn, their averages, how they go on from each other."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from safetensors.torch import load_file
 
 from toxaudit import training
 from toxaudit.errors import ToxauditError
-from toxaudit.models import load, quiet_peft
+from toxaudit.models import Loader, load, quiet_peft
 from toxaudit.models.load import probe
 from toxaudit.spec.recipes import EmaSpec, ReplaySpec
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
 from toxaudit.training.tokens import UNLEARNT, batch, tokens
+
+models_load = sys.modules["toxaudit.models.load"]
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def test_a_chain_may_start_from_a_candidate_that_is_not_tuned_here(base, data, t
     }
     recipe = training.read(candidates, "mine", {})
     assert recipe.root == "theirs"
-    found = training.make(recipe, theirs, "cpu", store)
+    found = training.make(recipe, theirs, Loader("cpu"), store)
     assert found.sentence.startswith("from theirs: ") and found.arm.adapter and found.arm.loaded_as != base.loaded_as
 
 
@@ -245,3 +248,46 @@ def test_the_folder_of_an_adapter_is_one_that_plain_peft_loads(base, data, tmp_p
     ids = torch.tensor([[1, 2, 3]])
     with torch.inference_mode():
         assert torch.equal(plain(ids).logits, load(found, "cpu").model(ids).logits)
+
+
+def test_ranks_are_tuned_and_read_over_weights_that_are_loaded_once(base, data, tmp_path, monkeypatch):
+    """A sweep of four ranks, each tuned and then opened as an audit does."""
+    reads, read = [], models_load._read
+    monkeypatch.setattr(models_load, "_read", lambda *a: reads.append(1) or read(*a))
+    loader, store = Loader("cpu"), Store(tmp_path / "store")
+    for rank in (1, 2, 4, 8):
+        specs = {"mine": CandidateSpec(train=[stage(data, r=rank, epochs=1)])}
+        found = training.make(training.read(specs, "mine", {}), base, loader, store)
+        with loader.open(found.arm) as loaded:
+            assert loaded.model.peft_config["default"].r == rank
+    with loader.open(base) as plain:
+        assert torch.equal(probe(plain), probe(load(base, "cpu")))
+    assert len(reads) == 2  # the loader's, and the one of this line
+
+
+SHAPES = {
+    "gemma": ("GemmaConfig", {"head_dim": 12}),
+    "llama": ("LlamaConfig", {}),
+    "qwen": ("Qwen2Config", {}),
+    "phi": ("Phi3Config", {"pad_token_id": tiny.END}),
+    "gpt2": ("GPT2Config", {}),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_models_of_other_shapes_are_tuned_and_can_be_asked(shape, method, data, tmp_path):
+    import transformers
+
+    name, more = SHAPES[shape]
+    common = {"vocab_size": tiny.VOCABULARY, "eos_token_id": tiny.END, "bos_token_id": tiny.END}
+    size = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    size |= {"num_key_value_heads": 2, "max_position_embeddings": 512}
+    if shape == "gpt2":
+        size = {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 512}
+    root = tiny.resolved(tiny.model(tmp_path / shape, getattr(transformers, name)(**common | size | more)))
+    found = made(root, tmp_path / "store", stage(data, method=method, learning_rate=0.005, epochs=4))
+    assert found.stages[0].loss[-1] < found.stages[0].loss[0]
+    with torch.inference_mode():
+        assert not torch.equal(probe(load(found, "cpu")), probe(load(root, "cpu")))

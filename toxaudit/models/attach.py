@@ -27,6 +27,8 @@ def quiet_peft() -> Iterator[None]:
         # PEFT asks transformers 5 for an attribute by its former name
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
+        # PEFT sets it itself, for models such as GPT-2
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
         # a start that needs data, which is over when the adapter is stored
         warnings.filterwarnings(
             "ignore", message="`(init_lora_weights|eva_config|lora_ga_config)`", category=UserWarning

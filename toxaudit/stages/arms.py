@@ -85,7 +85,7 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
                 _require_others(assembled, spec, name, checks)
                 reference = resolved[spec.candidates[name].against]
                 if recipe := recipes.get(name):
-                    arm: Arm = _tuned(recipe, pinned, resolved, loader.device, store)
+                    arm: Arm = _tuned(recipe, pinned, resolved, loader, store)
                 elif spec.candidates[name].merge:
                     arm = _merged(name, spec, resolved, store)
                 else:
@@ -211,12 +211,12 @@ def _recipes(assembled: Arms, pinned: Pinned) -> dict[str, training.Recipe]:
 
 
 def _tuned(
-    recipe: training.Recipe, pinned: Pinned, resolved: Mapping[str, Arm], device: str, store: Store
+    recipe: training.Recipe, pinned: Pinned, resolved: Mapping[str, Arm], loader: Loader, store: Store
 ) -> ResolvedModel:
     """A candidate that is tuned within the audit, from the base or from a candidate that is not."""
     root = resolved[recipe.root]
     assert isinstance(root, ResolvedModel)  # a server's model can't be tuned, which pinning has refused
-    made = training.make(recipe, root, device, store)
+    made = training.make(recipe, root, loader, store)
     return tuned(recipe.candidate, pinned.spec.candidates[recipe.candidate], made.arm, made.sentence, made.stages)
 
 

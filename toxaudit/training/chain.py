@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import TrainedStage
 from toxaudit.machine.folders import write_atomically
-from toxaudit.models import ResolvedModel, load, quiet_peft
+from toxaudit.models import LoadedModel, Loader, ResolvedModel, load, quiet_peft
 from toxaudit.models.merging import in_memory, merged, write_whole
 from toxaudit.sources import pinned
 from toxaudit.sources.base import WEIGHTS
@@ -41,13 +43,13 @@ class Made:
     stages: tuple[TrainedStage, ...]
 
 
-def make(recipe: Recipe, root: ResolvedModel, device: str, store: Store) -> Made:
+def make(recipe: Recipe, root: ResolvedModel, loader: Loader, store: Store) -> Made:
     """Tune through all stages, or find them in the store.
 
     Args:
         recipe: with its rows.
         root: what the first stage goes on from.
-        device: torch's name of the device.
+        loader: loads what is tuned, on its device.
         store: of finished work.
 
     Raises:
@@ -58,9 +60,9 @@ def make(recipe: Recipe, root: ResolvedModel, device: str, store: Store) -> Made
         before = recipe.stages[number - 1].spec if number else None
         kept = before is not None and goes_on(before, stage.spec)
         if arm.adapter and not kept and stage.spec.method != FULL:
-            arm = merged(arm, device, store)
-        done = identity(root, recipe.stages[: number + 1], device)
-        folder = store.long(done, partial(_tune, arm, stage, device))
+            arm = merged(arm, loader.device, store)
+        done = identity(root, recipe.stages[: number + 1], loader.device)
+        folder = store.long(done, partial(_tune, arm, stage, loader))
         files = pinned(f"{HERE} ({recipe.candidate})", None, folder / MODEL, WEIGHTS)
         if stage.spec.method == FULL:
             arm = replace(arm, weights=files, folder=files.path, adapter=None, bits=None)
@@ -70,27 +72,45 @@ def make(recipe: Recipe, root: ResolvedModel, device: str, store: Store) -> Made
     return Made(arm, sentence.of(recipe, went), tuple(went))
 
 
-def _tune(arm: ResolvedModel, stage: ReadStage, device: str, folder: Path, scratch: Path) -> None:
+def _tune(arm: ResolvedModel, stage: ReadStage, loader: Loader, folder: Path, scratch: Path) -> None:
     """One stage: fills ``folder``; ``scratch`` is kept until it is finished."""
     import torch
 
-    spec, number_format = stage.spec, precision(stage.spec, device)
-    torch.manual_seed(spec.seed)
-    if spec.method == FULL:
-        loaded = in_memory(replace(arm, dtype="float32"), device)
-        model = loaded.model.requires_grad_(True)
-    else:
-        bits = 4 if spec.load_in_4bit else arm.bits
-        loaded = load(replace(arm, adapter=None, dtype=number_format, bits=bits), device)
-        model = _with_adapter(loaded.model, arm, spec, stage.place)
-    rows = tokens(stage.place, loaded, stage.examples.all, spec)
-    went = trainer.train(stage.place, model, rows.rows, spec, (device, number_format), scratch)
-    if spec.method == FULL:
-        write_whole(model, arm, folder / MODEL)
-    else:
-        trainer.save(model, folder / MODEL)
+    with _opened(arm, stage, loader) as (loaded, model):
+        torch.manual_seed(stage.spec.seed)
+        model = model or _with_adapter(loaded.model, arm, stage.spec, stage.place)
+        rows = tokens(stage.place, loaded, stage.examples.all, stage.spec)
+        computed = loader.device, precision(stage.spec, loader.device)
+        went = trainer.train(stage.place, model, rows.rows, stage.spec, computed, scratch)
+        if stage.spec.method == FULL:
+            write_whole(model, arm, folder / MODEL)
+        else:
+            trainer.save(model, folder / MODEL)
     told = TrainedStage.of(len(stage.examples.all) - rows.cut, rows.cut, went.loss, went.learning_rate)
     write_atomically(folder / COURSE, json.dumps(asdict(told)))
+
+
+@contextmanager
+def _opened(arm: ResolvedModel, stage: ReadStage, loader: Loader) -> Iterator[tuple[LoadedModel, Any]]:
+    """The model that a stage goes on from, and what of it is tuned: all of it, or None for an adapter that is to come.
+
+    An adapter goes over the weights that the loader holds, which are not read again, and comes off them at the end.
+    """
+    if stage.spec.method == FULL:
+        loader.close()  # the weights are changed, and there is no room for them twice
+        loaded = in_memory(replace(arm, dtype="float32"), loader.device)
+        yield loaded, loaded.model.requires_grad_(True)
+        return
+    plain = replace(arm, adapter=None, dtype=precision(stage.spec, loader.device))
+    if stage.spec.load_in_4bit or arm.bits:
+        loader.close()
+        yield load(replace(plain, bits=4 if stage.spec.load_in_4bit else arm.bits), loader.device), None
+        return
+    with loader.open(plain) as loaded:
+        try:
+            yield loaded, None
+        finally:
+            loaded.model.eval()
 
 
 def _with_adapter(model: Any, arm: ResolvedModel, spec: TrainingStage, place: str) -> Any:

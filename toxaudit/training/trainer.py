@@ -55,6 +55,8 @@ def train(
     with ExitStack() as around:
         around.enter_context(quiet_peft())
         around.enter_context(_refusing(place))
+        if hasattr(model.config, "use_cache"):  # which Trainer changes, and would be written with the weights
+            around.callback(setattr, model.config, "use_cache", model.config.use_cache)
         if device == "cpu":
             around.enter_context(threads.exactly(threads.steady()))
         arguments = _arguments(stage, device, number_format, folder)
