@@ -143,6 +143,46 @@ class Check:
 
 
 @dataclass(frozen=True)
+class AnalysisRow:
+    """One number of an analysis.
+
+    Attributes:
+        about: what it is of, such as candidate, suite, measure, group or layer; the columns of its table.
+        quantity: its name, such as ``forgetting``.
+        value: as observed or computed; None where there is none.
+        interval: its 95 % HDI; None where there is no posterior.
+        note: why there is no value or no interval, where that needs saying of this row alone.
+    """
+
+    about: dict[str, str]
+    quantity: str
+    value: float | None
+    interval: tuple[float, float] | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What one analysis found, beside the estimates; it decides nothing.
+
+    Attributes:
+        name: the analysis's, in the spec.
+        title: for the heading of its table.
+        text: what is computed, by which formula, on what, and of which paper, in sentences.
+        unit: of the values: ``rate`` (0..1), ``nats``, ``number``.
+        rows: what was found.
+        refusals: what it could say nothing of, and why.
+    """
+
+    name: str
+    title: str
+    text: str
+    unit: str
+    rows: tuple[AnalysisRow, ...]
+    refusals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AuditResult:
     """All that an audit found, and all that a card, a report or a sign-off may say of it.
 
