@@ -1,0 +1,163 @@
+"""Arms that are made without training: the weights of one arm, moved by what others differ from the base.
+
+``merged = into + sum(weight * (arm - base))``: task arithmetic (Ilharco et al. 2023, "Editing models with task
+arithmetic", section 2); with ``into`` the base and one arm it is linear interpolation between the two.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.models import ResolvedModel, adapter_file, load, quiet_peft
+from toxaudit.models.declared import json_object
+from toxaudit.models.refusing import refusing
+
+WEIGHTS = "*.safetensors"
+
+Moved = Sequence[tuple[ResolvedModel, float]]
+"""Arms, each with the weight that its difference from the base gets."""
+
+
+def stays_adapter(base: ResolvedModel, into: ResolvedModel, moved: Moved) -> bool:
+    """Whether the merged arm is an adapter over the base's weights, too: exact, small, and generated beside others."""
+    return into.adapter is None and all(
+        arm.adapter is not None and arm.loaded_as == base.loaded_as == into.loaded_as and _plain(arm.adapter.path)
+        for arm, _ in moved
+    )
+
+
+def merge(base: ResolvedModel, into: ResolvedModel, moved: Moved, folder: Path) -> None:
+    """Write the merged arm into ``folder``: an adapter where ``stays_adapter``, else whole weights.
+
+    Whole weights are stored in the widest number format that any of the arms is stored in, and computed in float32.
+
+    Raises:
+        ToxauditError: if an arm is quantised, or its weights have other names or shapes than the base's.
+    """
+    if stays_adapter(base, into, moved):
+        _concatenate(base, moved, folder)
+        return
+    for arm in (base, into, *(arm for arm, _ in moved)):
+        if arm.bits or "quantization_config" in json_object(arm.folder / "config.json"):
+            raise ToxauditError(f"{arm.name} is quantised, and quantised weights can't be merged: name whole weights.")
+    with ExitStack() as stack:
+        _sum(_Weights(base, folder, stack), _Weights(into, folder, stack), moved, folder, stack)
+    for file in into.folder.iterdir():
+        if file.is_file() and not file.match(WEIGHTS):
+            shutil.copyfile(file, folder / file.name)
+
+
+def _plain(folder: Path) -> bool:
+    """Whether an adapter is products of two matrices alone, so that two of them add up to one."""
+    config = json_object(folder / "adapter_config.json")
+    beside = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices", "target_parameters")
+    bias = config.get("bias", "none") != "none"
+    return not bias and not any(config.get(key) for key in beside) and not adapter_file.alters_base(folder)
+
+
+def _concatenate(base: ResolvedModel, moved: Moved, folder: Path) -> None:
+    """One adapter of the arms' ranks together, whose product is the weighted sum of theirs."""
+    from peft import PeftModel
+
+    loaded = load(base, "cpu")
+    names = [f"arm{number}" for number, _ in enumerate(moved)]  # PEFT takes no name that is a part of its own
+    with quiet_peft(), refusing(f"{' and '.join(arm.name for arm, _ in moved)} can't be merged"):
+        model: Any = None
+        for name, (arm, _) in zip(names, moved, strict=True):
+            path = str(_adapter(arm))
+            if model is None:
+                model = PeftModel.from_pretrained(loaded.model, path, adapter_name=name, use_safetensors=True)
+            else:
+                model.load_adapter(path, adapter_name=name, use_safetensors=True)
+        model.add_weighted_adapter(names, [weight for _, weight in moved], "merged", combination_type="cat")
+        config = model.peft_config["merged"]
+        config.target_modules, config.base_model_name_or_path = sorted(config.target_modules), base.weights.reference
+        model.save_pretrained(folder, selected_adapters=["merged"], save_embedding_layers=False)
+    for file in (folder / "merged").iterdir():  # where PEFT puts adapters of other names than its default
+        file.rename(folder / file.name)
+    (folder / "merged").rmdir()
+
+
+def _adapter(arm: ResolvedModel) -> Path:
+    if arm.adapter is None:
+        raise ValueError(f"{arm.name} has no adapter")
+    return arm.adapter.path
+
+
+class _Weights:
+    """An arm's tensors, read one at a time; an adapter is merged into a copy of its weights first."""
+
+    def __init__(self, arm: ResolvedModel, folder: Path, stack: ExitStack) -> None:
+        from safetensors import safe_open
+
+        self.arm = arm
+        root = arm.folder if arm.adapter is None else _whole(arm, folder, stack)
+        self.files: dict[str, list[str]] = {}
+        self._open: dict[str, Any] = {}
+        for path in sorted(root.glob(WEIGHTS)):
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            self.files[path.name] = list(file.keys())
+            self._open |= dict.fromkeys(self.files[path.name], file)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._open:
+            raise ToxauditError(f"{self.arm.name} can't be merged: it has no weight {name}.")
+        return self._open[name].get_tensor(name)
+
+    def names(self) -> set[str]:
+        return set(self._open)
+
+
+def _whole(arm: ResolvedModel, folder: Path, stack: ExitStack) -> Path:
+    """A folder of the arm's weights with its adapter merged into them, in float32; it lasts as long as the stack."""
+    whole = folder / f"whole.{arm.name}"
+    stack.callback(shutil.rmtree, whole, ignore_errors=True)
+    model = load(replace(arm, dtype="float32"), "cpu").model
+    with quiet_peft():
+        model.merge_and_unload().save_pretrained(whole)
+    return whole
+
+
+def _sum(base: _Weights, into: _Weights, moved: Moved, folder: Path, stack: ExitStack) -> None:
+    """Write ``into`` moved by the arms, file by file as ``into`` is divided."""
+    from safetensors.torch import save_file
+
+    parts = [(_Weights(arm, folder, stack), weight) for arm, weight in moved]
+    for one in (base, *(part for part, _ in parts)):
+        if odd := sorted(one.names() ^ into.names()):
+            lacks, has = (one, into) if odd[0] in into.names() else (into, one)
+            raise ToxauditError(
+                f"{lacks.arm.name} and {has.arm.name} can't be merged: only {has.arm.name} has a weight {odd[0]}."
+            )
+    for name, tensors in into.files.items():
+        made = {tensor: _moved(tensor, base, into, parts) for tensor in tensors}
+        save_file(made, folder / name, metadata={"format": "pt"})
+
+
+def _moved(name: str, base: _Weights, into: _Weights, parts: Sequence[tuple[_Weights, float]]) -> Any:
+    """One tensor of the merged arm; interpolation gives exactly either end at weights 0 and 1."""
+    import torch
+
+    own, start = base[name], into[name]
+    found, stored = start.float(), start.dtype
+    for weights, weight in parts:
+        other = weights[name]
+        if not own.shape == start.shape == other.shape:
+            shapes = " and ".join(" x ".join(map(str, tensor.shape)) for tensor in (start, other))
+            raise ToxauditError(f"{weights.arm.name} and {into.arm.name} can't be merged: {name} is {shapes}.")
+        stored = torch.promote_types(stored, other.dtype)
+        if into.arm is base.arm and len(parts) == 1:
+            found = torch.lerp(found, other.float(), weight)
+        else:
+            found += weight * (other.float() - own.float())
+    return found.to(stored) if start.is_floating_point() else start
+
+
+def sentence(into: str, moved: Mapping[str, float]) -> str:
+    """How the arm was made, for the card."""
+    parts = [f"{'+' if weight >= 0 else '-'} {abs(weight):g} x ({name} - base)" for name, weight in moved.items()]
+    return f"merged without training: {into} {' '.join(parts)}"
