@@ -1,15 +1,23 @@
 """Analyses that need weights, against values that can be computed in full."""
 
+import shutil
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 
 from toxaudit.analyses.curvature import curvature
 from toxaudit.analyses.divergence import divergences, summarised
 from toxaudit.analyses.lens import lens
+from toxaudit.analyses.weight_change import weight_changes
 from toxaudit.errors import ToxauditError
-from toxaudit.models import load
+from toxaudit.models import load, resolve_candidate
+from toxaudit.spec.schema import CandidateSpec
+from toxaudit.store.shelves import Store
+from toxaudit.training.merging import Weights
 
 
 def test_divergence_is_the_formula_to_nine_digits_and_zero_for_identical_models():
@@ -95,3 +103,24 @@ def test_the_curvature_of_a_language_model_can_be_computed(tiny_base):
     found = curvature(losses, parameters, most=60)
     direct = torch.autograd.grad(next(losses()), parameters)
     assert found.converged and found.radius > 0 and all(torch.isfinite(each).all() for each in direct)
+
+
+def test_the_change_of_weights_is_found_in_the_layer_that_was_changed(tiny_base, tmp_path):
+    """Doubling one matrix of layer 1 changes it by its share of that layer's size; an adapter's product counts."""
+    store, base = Store(tmp_path / "store"), tiny.resolved(tiny_base)
+    folder = shutil.copytree(tiny_base, tmp_path / "doubled")
+    name = "model.layers.1.mlp.up_proj.weight"
+    tiny.edit(folder / "model.safetensors", lambda tensors: tensors[name].mul_(2))
+    spec = CandidateSpec(pretrained=str(folder), allow_base_mismatch=True)
+    doubled = resolve_candidate("doubled", spec, base, "cpu", store)
+    adapter = tiny.resolved(tiny_base, tiny.adapter(tiny_base, tmp_path / "adapter", target_modules=["q_proj"]))
+    with ExitStack() as stack:
+        before, after, adapted = (Weights(arm, tmp_path, stack) for arm in (base, doubled, adapter))
+        found, by_adapter = weight_changes(before, after), weight_changes(before, adapted)
+    tensors = load_file(tiny_base / "model.safetensors")
+    layer = [tensor for key, tensor in tensors.items() if "layers.1." in key]
+    assert list(found) == ["layer 0", "layer 1", "outside of layers"]
+    size = sum(tensor.square().sum() for tensor in layer).sqrt()
+    assert found["layer 1"] == pytest.approx(float(tensors[name].norm() / size), rel=1e-5)
+    assert found["layer 0"] == found["outside of layers"] == 0
+    assert by_adapter["layer 0"] > 0 and by_adapter["layer 1"] > 0 and by_adapter["outside of layers"] == 0

@@ -5,7 +5,7 @@ arithmetic", section 2); with ``into`` the base and one arm it is linear interpo
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def merge(base: ResolvedModel, into: ResolvedModel, moved: Moved, folder: Path) 
         if arm.bits or "quantization_config" in json_object(arm.folder / "config.json"):
             raise ToxauditError(f"{arm.name} is quantised, and quantised weights can't be merged: name whole weights.")
     with ExitStack() as stack:
-        _sum(_Weights(base, folder, stack), _Weights(into, folder, stack), moved, folder, stack)
+        _sum(Weights(base, folder, stack), Weights(into, folder, stack), moved, folder, stack)
     for file in into.folder.iterdir():
         if file.is_file() and not file.match(WEIGHTS):
             shutil.copyfile(file, folder / file.name)
@@ -88,7 +88,7 @@ def _adapter(arm: ResolvedModel) -> Path:
     return arm.adapter.path
 
 
-class _Weights:
+class Weights:
     """An arm's tensors, read one at a time; an adapter is merged into a copy of its weights first."""
 
     def __init__(self, arm: ResolvedModel, folder: Path, stack: ExitStack) -> None:
@@ -104,12 +104,50 @@ class _Weights:
             self._open |= dict.fromkeys(self.files[path.name], file)
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._open:
-            raise ToxauditError(f"{self.arm.name} can't be merged: it has no weight {name}.")
         return self._open[name].get_tensor(name)
 
     def names(self) -> set[str]:
+        """Of all tensors."""
         return set(self._open)
+
+    def beside(self, other: "Weights") -> Iterator[tuple[str, Any, Any]]:
+        """Each tensor's name, with this arm's and the other's.
+
+        Raises:
+            ToxauditError: if only one of them has a tensor of a name, or they differ in its shape.
+        """
+        check_alike([self, other])
+        for name in sorted(self._open):
+            own, its = self[name], other[name]
+            check_shapes(name, {self.arm.name: own, other.arm.name: its})
+            yield name, own, its
+
+
+def check_alike(arms: Sequence[Weights]) -> None:
+    """Refuse arms whose tensors have other names.
+
+    Raises:
+        ToxauditError: if a tensor is in one arm alone.
+    """
+    first = arms[0]
+    for one in arms[1:]:
+        if odd := sorted(one.names() ^ first.names()):
+            has, lacks = (first, one) if odd[0] in first.names() else (one, first)
+            raise ToxauditError(
+                f"{has.arm.name} and {lacks.arm.name} can't be merged or compared: only {has.arm.name} has a weight "
+                f"{odd[0]}."
+            )
+
+
+def check_shapes(name: str, tensors: Mapping[str, Any]) -> None:
+    """Refuse tensors of one name that differ in shape between arms.
+
+    Raises:
+        ToxauditError: if they do.
+    """
+    if len({tuple(tensor.shape) for tensor in tensors.values()}) > 1:
+        shapes = ", ".join(f"{' x '.join(map(str, tensor.shape))} in {arm}" for arm, tensor in tensors.items())
+        raise ToxauditError(f"{' and '.join(tensors)} can't be merged or compared: {name} is {shapes}.")
 
 
 def _whole(arm: ResolvedModel, folder: Path, stack: ExitStack) -> Path:
@@ -122,23 +160,18 @@ def _whole(arm: ResolvedModel, folder: Path, stack: ExitStack) -> Path:
     return whole
 
 
-def _sum(base: _Weights, into: _Weights, moved: Moved, folder: Path, stack: ExitStack) -> None:
+def _sum(base: Weights, into: Weights, moved: Moved, folder: Path, stack: ExitStack) -> None:
     """Write ``into`` moved by the arms, file by file as ``into`` is divided."""
     from safetensors.torch import save_file
 
-    parts = [(_Weights(arm, folder, stack), weight) for arm, weight in moved]
-    for one in (base, *(part for part, _ in parts)):
-        if odd := sorted(one.names() ^ into.names()):
-            lacks, has = (one, into) if odd[0] in into.names() else (into, one)
-            raise ToxauditError(
-                f"{lacks.arm.name} and {has.arm.name} can't be merged: only {has.arm.name} has a weight {odd[0]}."
-            )
+    parts = [(Weights(arm, folder, stack), weight) for arm, weight in moved]
+    check_alike([into, base, *(part for part, _ in parts)])
     for name, tensors in into.files.items():
         made = {tensor: _moved(tensor, base, into, parts) for tensor in tensors}
         save_file(made, folder / name, metadata={"format": "pt"})
 
 
-def _moved(name: str, base: _Weights, into: _Weights, parts: Sequence[tuple[_Weights, float]]) -> Any:
+def _moved(name: str, base: Weights, into: Weights, parts: Sequence[tuple[Weights, float]]) -> Any:
     """One tensor of the merged arm; interpolation gives exactly either end at weights 0 and 1."""
     import torch
 
@@ -146,9 +179,7 @@ def _moved(name: str, base: _Weights, into: _Weights, parts: Sequence[tuple[_Wei
     found, stored = start.float(), start.dtype
     for weights, weight in parts:
         other = weights[name]
-        if not own.shape == start.shape == other.shape:
-            shapes = " and ".join(" x ".join(map(str, tensor.shape)) for tensor in (start, other))
-            raise ToxauditError(f"{weights.arm.name} and {into.arm.name} can't be merged: {name} is {shapes}.")
+        check_shapes(name, {into.arm.name: start, base.arm.name: own, weights.arm.name: other})
         stored = torch.promote_types(stored, other.dtype)
         if into.arm is base.arm and len(parts) == 1:
             found = torch.lerp(found, other.float(), weight)
