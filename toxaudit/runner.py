@@ -4,7 +4,7 @@ Every stage's work is looked up in the store first, so a killed run resumes and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -20,27 +20,26 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import PairedOutcomes
 from toxaudit.estimators.posterior import Posterior
-from toxaudit.extensions import Card, Suite
-from toxaudit.facts import GenerationFacts, LabelFacts, ModelFacts
-from toxaudit.findings import AuditResult
+from toxaudit.extensions import Card
+from toxaudit.facts import LabelFacts, ModelFacts
+from toxaudit.findings import AuditResult, Check
 from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import SUMS, replaced
-from toxaudit.models import Arm, Loader, ResolvedModel
+from toxaudit.models import Arm, Loader
 from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import Pinned, pin
-from toxaudit.records import Answers, Asked, Prompt, Scored
+from toxaudit.records import Answers, Asked, Scored
 from toxaudit.results.files import DRAWS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.spec.schema import AuditSpec
-from toxaudit.stages import answering, arms, estimating, labelling, recalling, rendering, scoring
+from toxaudit.stages import answering, arms, asking, estimating, labelling, recalling, rendering, scoring
 from toxaudit.stages.arms import Arms
 from toxaudit.store.shelves import Store
 from toxaudit.suites import design
-from toxaudit.suites.base import described
 
 
 def run(
@@ -65,52 +64,90 @@ def run(
     said = labels.of_spec(spec)
     swept = [each for each in swept if recalling.same_answers(spec, each)]
     with store.lock():
-        pinned, pins = _pinned(spec)
-        spec = pinned.spec
-        suites = {name: _ask(name, suite) for name, suite in spec.suites.items()}
-        checks = Checklist()
-        design.check(spec, suites, checks)
-        for name, scorer in spec.scorers.items():
-            scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
-            design.check_calibrated(spec, name, checks)
-        loader = Loader(spec.executor.start())
-        chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
-        found = arms.assemble(pinned, loader, store, chats)
-        found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
-        spec.gate.check_done(_real(_of(spec, found)), found.checks)
-        pins = pins or lock.entries(pinned, found.skipped)
-        drawn = {name: asked.facts.digest for name, asked in suites.items()}
-        before = partial(answering.stored, _of(spec, found), store, found.audited[1:], suites)
-        named = {key: entry.digest for key, entry in pins.items()}
-        committed = commitment.commit(out, spec, named, drawn, store, before)
-        suites, answers, scored = _answer(_of(spec, found), loader, store, found.audited, suites)
-        loader.close()
-        again = partial(answering.asked_again, spec, loader, store, suites, answers)
-        found = arms.told_apart(found, pinned, answers, again)
-        asked_of = _of(spec, found)
-        compared = list(estimating.outcomes(asked_of, suites, scored))
-        compared, told = labelling.attached(asked_of, said, compared, suites, answers)
-        posteriors = _estimate(asked_of, store, suites, scored, compared)
-        result = _result(asked_of, command, found, suites, posteriors, scoring.thought_notes(answers), told)
-        result = replace(result, commitment=committed.record)
-        result = recalling.recalled(result, drawn, store, out, swept)
-    agreements = tuple(estimating.agreements(asked_of, suites, scored))
-    variance = tuple(estimating.variances(asked_of, suites, scored))
-    result = replace(result, agreements=agreements, variance=variance, checks=(*checks.done, *found.checks))
-    sampled = sample_rows(suites, result.scorers, _answers_of(found, answers), scored)
-    skipped = {name: each.reason for name, each in found.skipped.items()}
-    pins = lock.without(pinned, pins, skipped)
-    return _write(out, spec, result, sampled, posteriors, pins, skipped, said, committed.data, lenient)
+        ready = _ready(spec, store)
+        committed = _commit(ready, out, store)
+        ready, suites, answers, scored = _asked(ready, store)
+        spec = ready.audited
+        compared = list(estimating.outcomes(spec, suites, scored))
+        compared, told = labelling.attached(spec, said, compared, suites, answers)
+        posteriors = _estimate(spec, store, suites, scored, compared)
+        result = _result(spec, command, ready.found, suites, posteriors, scoring.thought_notes(answers), told)
+        result = recalling.recalled(replace(result, commitment=committed.record), ready.drawn, store, out, swept)
+    result = replace(
+        result,
+        agreements=tuple(estimating.agreements(spec, suites, scored)),
+        variance=tuple(estimating.variances(spec, suites, scored)),
+        checks=(*ready.checks, *ready.found.checks),
+    )
+    sampled = sample_rows(suites, result.scorers, _answers_of(ready.found, answers), scored)
+    return _write(out, ready, result, sampled, posteriors, said, committed.data, lenient)
 
 
-def _of(spec: AuditSpec, found: Arms) -> AuditSpec:
-    """The spec as far as it concerns candidates that are audited."""
-    return replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in found.audited[1:]})
+@dataclass(frozen=True)
+class _Ready:
+    """An audit of which all is fetched and checked that can be before a prompt is asked.
+
+    Attributes:
+        pinned: the audit, every reference at one commit.
+        pins: what each reference stood for.
+        suites: all prompts that may be asked.
+        checks: those of the design that are done.
+        loader: of the arms' weights.
+        found: the arms.
+    """
+
+    pinned: Pinned
+    pins: dict[str, lock_file.Entry]
+    suites: dict[str, Asked]
+    checks: Sequence[Check]
+    loader: Loader
+    found: Arms
+
+    @property
+    def audited(self) -> AuditSpec:
+        """The spec as far as it concerns candidates that are audited."""
+        spec = self.pinned.spec
+        return replace(spec, candidates={arm.name: spec.candidates[arm.name] for arm in self.found.audited[1:]})
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """Suite -> digest of its prompts."""
+        return {name: asked.facts.digest for name, asked in self.suites.items()}
 
 
-def _real(spec: AuditSpec) -> list[str]:
-    """The names of the candidates that are no controls."""
-    return [name for name, candidate in spec.candidates.items() if not (candidate.control or candidate.expect)]
+def _ready(spec: AuditSpec, store: Store) -> _Ready:
+    """Fetch and check what costs least first: prompts, then scorers, then arms."""
+    pinned, pins = _pinned(spec)
+    spec = pinned.spec
+    suites = asking.drawn(spec)
+    checks = Checklist()
+    design.check(spec, suites, checks)
+    for name, scorer in spec.scorers.items():
+        scorer.identity()  # fetches it: a scorer that can't be had must not cost a generation
+        design.check_calibrated(spec, name, checks)
+    loader = Loader(spec.executor.start())
+    chats = tuple({each.facts.system_instruction or "" for each in suites.values() if each.facts.ask == "chat"})
+    found = arms.assemble(pinned, loader, store, chats)
+    found = arms.without(found, pinned, answering.unreadable(spec, loader, store, found.audited, suites))
+    ready = _Ready(pinned, pins or lock.entries(pinned, found.skipped), suites, checks.done, loader, found)
+    real = [name for name, each in ready.audited.candidates.items() if not (each.control or each.expect)]
+    spec.gate.check_done(real, found.checks)
+    return ready
+
+
+def _commit(ready: _Ready, out: Path, store: Store) -> commitment.Written:
+    """Write down what is fixed from here on, and how much of it was answered before."""
+    named = {key: entry.digest for key, entry in ready.pins.items()}
+    before = partial(answering.stored, ready.audited, store, ready.found.audited[1:], ready.suites)
+    return commitment.commit(out, ready.pinned.spec, named, ready.drawn, store, before)
+
+
+def _asked(ready: _Ready, store: Store) -> tuple[_Ready, dict[str, Asked], Answers, Scored]:
+    """The prompts that were asked, completions and scores; and the arms that remain once it is known what they say."""
+    suites, answers, scored = _answer(ready.audited, ready.loader, store, ready.found.audited, ready.suites)
+    ready.loader.close()
+    again = partial(answering.asked_again, ready.pinned.spec, ready.loader, store, suites, answers)
+    return replace(ready, found=arms.told_apart(ready.found, ready.pinned, answers, again)), suites, answers, scored
 
 
 def _answers_of(found: Arms, answers: Answers) -> Answers:
@@ -120,17 +157,18 @@ def _answers_of(found: Arms, answers: Answers) -> Answers:
 
 def _write(
     out: Path,
-    spec: AuditSpec,
+    ready: _Ready,
     result: AuditResult,
     sampled: Iterable[Mapping[str, Any]],
     posteriors: list[Posterior],
-    pins: Mapping[str, lock_file.Entry],
-    skipped: Mapping[str, str],
     said: LabelFile | None,
     committed: bytes,
     lenient: bool,
 ) -> tuple[AuditResult, list[Path]]:
     """Put all files of the run in the place of an earlier one's, at once; what is returned is read from them."""
+    spec = ready.pinned.spec
+    skipped = {name: each.reason for name, each in ready.found.skipped.items()}
+    pins = lock.without(ready.pinned, ready.pins, skipped)
     with replaced(out, rendering.of_before(out)) as new:
         files = write_results(new, spec, result, sampled)
         result = read_result(new)  # what is said of it from here on is what the file says
@@ -175,14 +213,14 @@ def _answer(
     spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]
 ) -> tuple[dict[str, Asked], Answers, Scored]:
     """Completions and scores, and the prompts asked for them: all, or as many as the sampling finds enough."""
-    ordered = {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}
+    ordered = asking.ordered(spec, suites)
     fewest = estimating.fewest_prompts(spec)
     sizes = {
         name: max(spec.sampling.first_round(len(prompts)), min(fewest[name], len(prompts)))
         for name, prompts in ordered.items()
     }
     while True:
-        asked = {name: _first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
+        asked = {name: asking.first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
         answers = answering.answer(spec, loader, store, audited, asked)
         scored = scoring.score(spec, loader, store, asked, answers)
         if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):
@@ -195,20 +233,6 @@ def _answer(
         if wanted == sizes:
             return asked, answers, scored
         sizes = wanted
-
-
-def _first(suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
-    """The suite with its first ``n`` prompts in the order of asking, themselves in the suite's own order."""
-    if n == len(ordered):
-        return suite
-    chosen = {prompt.id for prompt in ordered[:n]}
-    prompts = [prompt for prompt in suite.prompts if prompt.id in chosen]
-    return Asked(prompts, described(suite.facts, prompts))
-
-
-def _ask(name: str, suite: Suite) -> Asked:
-    drawn = suite.draw(name)
-    return Asked(drawn.prompts, suite.facts(name, drawn))
 
 
 def _estimate(
@@ -255,15 +279,7 @@ def _result(
         candidates=tuple(candidates),
         suites=tuple(asked.facts for asked in suites.values()),
         scorers=tuple(scorers),
-        generation=GenerationFacts(
-            backend=spec.backend.numerics,
-            max_new_tokens=spec.generation.max_new_tokens,
-            temperature=spec.generation.temperature,
-            samples=spec.generation.samples,
-            seed=spec.generation.seed,
-            chat_template_kwargs=dict(spec.generation.chat_template_kwargs),
-            chat_template=_template(found.audited, spec),
-        ),
+        generation=asking.facts(spec, found.audited),
         gate=spec.gate.facts(),
         estimates=tuple(estimates),
         verdicts=verdicts,
@@ -274,12 +290,6 @@ def _result(
         labels=told,
         versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
     )
-
-
-def _template(audited: Sequence[Arm], spec: AuditSpec) -> str:
-    """In which chat template arms were asked, fit for publishing."""
-    others = (arm.template for arm in audited if isinstance(arm, ResolvedModel) and arm.template)
-    return next((other.shown for other in others), spec.chat_template)
 
 
 def _noted(facts: ModelFacts, note: str | None) -> ModelFacts:

@@ -26,6 +26,28 @@ def check(spec: AuditSpec) -> None:
     Raises:
         ToxauditError: if the spec says such a thing; the sentence names the key and the mend.
     """
+    _check_complete(spec)
+    names.check(spec.candidates)
+    _check_weights("base", spec.base)
+    _check_systems(spec)
+    for name, candidate in spec.candidates.items():
+        _check_candidate(f"candidates.{name}", candidate)
+    _check_folders(spec)
+    if spec.on_candidate_error not in (STOP, SKIP):
+        raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
+    _check_generation(spec.generation)
+    _check_kinds(spec)
+    _check_taken(spec)
+    _check_template(spec)
+    several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
+    parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
+    for part in parts:
+        part.check()
+    _check_gate(spec)
+
+
+def _check_complete(spec: AuditSpec) -> None:
+    """An audit has a base, at least one candidate, and one of each part of which it may have several."""
     audit = f"audit '{spec.name}'"
     if spec.base.pretrained == MISSING:
         raise ToxauditError(f"{audit} names no base model: set base.pretrained to a Hub id, a path or a package file.")
@@ -39,56 +61,55 @@ def check(spec: AuditSpec) -> None:
             raise ToxauditError(f"{audit} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
     if "base" in spec.candidates:
         raise ToxauditError(f"{audit}: a candidate can't be called 'base', the name of the base's own arm.")
-    names.check(spec.candidates)
-    _check_weights("base", spec.base)
-    _check_systems(spec)
-    for name, candidate in spec.candidates.items():
-        _check_candidate(f"candidates.{name}", candidate)
+
+
+def _check_folders(spec: AuditSpec) -> None:
     if not spec.out.strip():
         raise ToxauditError("out is empty: name the folder that gets the results.")
     for key, folder in (("out", spec.out), ("store", spec.store)):
         if "://" in folder:
             raise ToxauditError(f"{key} is '{folder}': it must be a folder on this machine.")
-    if spec.on_candidate_error not in (STOP, SKIP):
-        raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
-    if not spec.generation.max_new_tokens > 0:
-        raise ToxauditError(f"generation.max_new_tokens is {spec.generation.max_new_tokens}: it must be at least 1.")
-    if not 0 <= spec.generation.temperature < 100:
-        raise ToxauditError(f"generation.temperature is {spec.generation.temperature}: it must be 0 (greedy) or above.")
-    kinds = [estimator.kind for estimator in spec.estimators.values()]
-    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
-        raise ToxauditError(
-            f"{audit} selects two estimators of the kind {twice}, whose results no card could tell apart."
-        )
-    _check_samples(spec.generation)
-    _check_taken(spec)
-    _check_template(spec)
-    if spec.sampling.in_rounds:
-        _check_rounds(spec)
-    if spec.labels is not None and LABELS_READ_BY not in kinds:
-        raise ToxauditError(
-            f"labels={spec.labels} does nothing without the estimator {LABELS_READ_BY}: select that too."
-        )
-    several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
-    parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
-    for part in parts:
-        part.check()
-    controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
-    decisions = cast(set[Decision | None], controls)  # _check_candidate has seen that they are
-    spec.gate.check_fits(spec.measured(), decisions)
-    sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
-    if sliced and SLICE_ESTIMATOR not in kinds:
-        raise ToxauditError(
-            f"gate.rules.{sliced[0]} does nothing without an estimator of slices: add {SLICE_ESTIMATOR} to "
-            "'estimator: [...]'."
-        )
 
 
-def _check_samples(generation: Generation) -> None:
+def _check_generation(generation: Generation) -> None:
+    if not generation.max_new_tokens > 0:
+        raise ToxauditError(f"generation.max_new_tokens is {generation.max_new_tokens}: it must be at least 1.")
+    if not 0 <= generation.temperature < 100:
+        raise ToxauditError(f"generation.temperature is {generation.temperature}: it must be 0 (greedy) or above.")
     if generation.samples < 1:
         raise ToxauditError(f"generation.samples is {generation.samples}: it must be at least 1.")
     if generation.samples > 1 and not generation.temperature:
         raise ToxauditError("generation.samples is above 1, but greedy decoding repeats itself: set a temperature.")
+
+
+def _check_kinds(spec: AuditSpec) -> None:
+    """Estimators are of different kinds, and there are those that rounds and labels need."""
+    kinds = [estimator.kind for estimator in spec.estimators.values()]
+    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        raise ToxauditError(
+            f"audit '{spec.name}' selects two estimators of the kind {twice}, whose results no card could tell apart."
+        )
+    if spec.sampling.in_rounds and not set(HEADLINES) & set(kinds):  # rounds end by the precision of what decides
+        raise ToxauditError(
+            f"sampling={spec.sampling.kind} needs an estimator of totals: add {' or '.join(HEADLINES)}."
+        )
+    if spec.labels is not None and LABELS_READ_BY not in kinds:
+        raise ToxauditError(
+            f"labels={spec.labels} does nothing without the estimator {LABELS_READ_BY}: select that too."
+        )
+
+
+def _check_gate(spec: AuditSpec) -> None:
+    """The gate fits what is measured, and there are estimates of the slices that its rules name."""
+    controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
+    decisions = cast(set[Decision | None], controls)  # _check_candidate has seen that they are
+    spec.gate.check_fits(spec.measured(), decisions)
+    sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
+    if sliced and SLICE_ESTIMATOR not in {estimator.kind for estimator in spec.estimators.values()}:
+        raise ToxauditError(
+            f"gate.rules.{sliced[0]} does nothing without an estimator of slices: add {SLICE_ESTIMATOR} to "
+            "'estimator: [...]'."
+        )
 
 
 def _check_taken(spec: AuditSpec) -> None:
@@ -114,14 +135,6 @@ def _check_template(spec: AuditSpec) -> None:
         raise ToxauditError(f"chat_template is '{chosen}': it must be own, base, or the path of a .jinja file.{near}")
     if chosen != OWN and not any(suite.ask == "chat" for suite in spec.suites.values()):
         raise ToxauditError(f"chat_template={chosen} does nothing: no suite asks in the chat template.")
-
-
-def _check_rounds(spec: AuditSpec) -> None:
-    """Rounds end by the precision of what decides: there must be such."""
-    if not set(HEADLINES) & {estimator.kind for estimator in spec.estimators.values()}:
-        raise ToxauditError(
-            f"sampling={spec.sampling.kind} needs an estimator of totals: add {' or '.join(HEADLINES)}."
-        )
 
 
 def _check_systems(spec: AuditSpec) -> None:
