@@ -7,7 +7,6 @@ arithmetic", section 2); with ``into`` the base and one arm it is linear interpo
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import ResolvedModel, adapter_file, load, quiet_peft
 from toxaudit.models.declared import json_object
 from toxaudit.models.refusing import refusing
-
-WEIGHTS = "*.safetensors"
+from toxaudit.models.tensors import WEIGHTS, Weights, check_alike, check_shapes
 
 Moved = Sequence[tuple[ResolvedModel, float]]
 """Arms, each with the weight that its difference from the base gets."""
@@ -45,7 +43,7 @@ def merge(base: ResolvedModel, into: ResolvedModel, moved: Moved, folder: Path) 
         if arm.bits or "quantization_config" in json_object(arm.folder / "config.json"):
             raise ToxauditError(f"{arm.name} is quantised, and quantised weights can't be merged: name whole weights.")
     with ExitStack() as stack:
-        _sum(_Weights(base, folder, stack), _Weights(into, folder, stack), moved, folder, stack)
+        _sum(Weights(base, folder, stack), Weights(into, folder, stack), moved, folder, stack)
     for file in into.folder.iterdir():
         if file.is_file() and not file.match(WEIGHTS):
             shutil.copyfile(file, folder / file.name)
@@ -88,57 +86,18 @@ def _adapter(arm: ResolvedModel) -> Path:
     return arm.adapter.path
 
 
-class _Weights:
-    """An arm's tensors, read one at a time; an adapter is merged into a copy of its weights first."""
-
-    def __init__(self, arm: ResolvedModel, folder: Path, stack: ExitStack) -> None:
-        from safetensors import safe_open
-
-        self.arm = arm
-        root = arm.folder if arm.adapter is None else _whole(arm, folder, stack)
-        self.files: dict[str, list[str]] = {}
-        self._open: dict[str, Any] = {}
-        for path in sorted(root.glob(WEIGHTS)):
-            file = stack.enter_context(safe_open(path, framework="pt"))
-            self.files[path.name] = list(file.keys())
-            self._open |= dict.fromkeys(self.files[path.name], file)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._open:
-            raise ToxauditError(f"{self.arm.name} can't be merged: it has no weight {name}.")
-        return self._open[name].get_tensor(name)
-
-    def names(self) -> set[str]:
-        return set(self._open)
-
-
-def _whole(arm: ResolvedModel, folder: Path, stack: ExitStack) -> Path:
-    """A folder of the arm's weights with its adapter merged into them, in float32; it lasts as long as the stack."""
-    whole = folder / f"whole.{arm.name}"
-    stack.callback(shutil.rmtree, whole, ignore_errors=True)
-    model = load(replace(arm, dtype="float32"), "cpu").model
-    with quiet_peft():
-        model.merge_and_unload().save_pretrained(whole)
-    return whole
-
-
-def _sum(base: _Weights, into: _Weights, moved: Moved, folder: Path, stack: ExitStack) -> None:
+def _sum(base: Weights, into: Weights, moved: Moved, folder: Path, stack: ExitStack) -> None:
     """Write ``into`` moved by the arms, file by file as ``into`` is divided."""
     from safetensors.torch import save_file
 
-    parts = [(_Weights(arm, folder, stack), weight) for arm, weight in moved]
-    for one in (base, *(part for part, _ in parts)):
-        if odd := sorted(one.names() ^ into.names()):
-            lacks, has = (one, into) if odd[0] in into.names() else (into, one)
-            raise ToxauditError(
-                f"{lacks.arm.name} and {has.arm.name} can't be merged: only {has.arm.name} has a weight {odd[0]}."
-            )
+    parts = [(Weights(arm, folder, stack), weight) for arm, weight in moved]
+    check_alike([into, base, *(part for part, _ in parts)])
     for name, tensors in into.files.items():
         made = {tensor: _moved(tensor, base, into, parts) for tensor in tensors}
         save_file(made, folder / name, metadata={"format": "pt"})
 
 
-def _moved(name: str, base: _Weights, into: _Weights, parts: Sequence[tuple[_Weights, float]]) -> Any:
+def _moved(name: str, base: Weights, into: Weights, parts: Sequence[tuple[Weights, float]]) -> Any:
     """One tensor of the merged arm; interpolation gives exactly either end at weights 0 and 1."""
     import torch
 
@@ -146,9 +105,7 @@ def _moved(name: str, base: _Weights, into: _Weights, parts: Sequence[tuple[_Wei
     found, stored = start.float(), start.dtype
     for weights, weight in parts:
         other = weights[name]
-        if not own.shape == start.shape == other.shape:
-            shapes = " and ".join(" x ".join(map(str, tensor.shape)) for tensor in (start, other))
-            raise ToxauditError(f"{weights.arm.name} and {into.arm.name} can't be merged: {name} is {shapes}.")
+        check_shapes(name, {into.arm.name: start, base.arm.name: own, weights.arm.name: other})
         stored = torch.promote_types(stored, other.dtype)
         if into.arm is base.arm and len(parts) == 1:
             found = torch.lerp(found, other.float(), weight)
