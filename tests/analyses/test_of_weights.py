@@ -17,7 +17,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import load, resolve_candidate
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
-from toxaudit.training.merging import Weights
+from toxaudit.models.tensors import Weights
 
 
 def test_divergence_is_the_formula_to_nine_digits_and_zero_for_identical_models():

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from toxaudit.training.merging import Weights
+from toxaudit.models.tensors import Weights
 
 OUTSIDE = "outside of layers"
 
