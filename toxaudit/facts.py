@@ -9,6 +9,10 @@ Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 Tier = Literal["critical", "supporting", "advisory"]
 
 
+BASE_ARM = "base"
+"""The name of the base's own arm, against which a candidate is compared unless its spec names another."""
+
+
 MEAN_SCORE = "mean score"
 """How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
 
@@ -76,6 +80,19 @@ class LabelFacts:
 
 
 @dataclass(frozen=True)
+class GridPlace:
+    """Where a candidate stands in the grid that one ``sweep`` in a spec stands for.
+
+    ``grid`` is the name of the candidate that the spec swept, ``values`` are its own of the swept keys, in their order,
+    as YAML writes them, and ``of`` is how many candidates the grid has.
+    """
+
+    grid: str
+    values: dict[str, str]
+    of: int
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What an arm was made of.
 
@@ -101,6 +118,8 @@ class ModelFacts:
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
     server: str | None = None
+    against: str = BASE_ARM
+    grid: GridPlace | None = None
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from toxaudit.analyses.lens import lens
 from toxaudit.analyses.weight_change import weight_changes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import load, resolve_candidate
+from toxaudit.models.tensors import Weights
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
-from toxaudit.models.tensors import Weights
 
 
 def test_divergence_is_the_formula_to_nine_digits_and_zero_for_identical_models():

@@ -1,12 +1,13 @@
 """What a later stage of tuning forgets of what an earlier one had taught, in all and by group."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from toxaudit.analyses.rates import Compared, row
+from toxaudit.analyses.rates import Compared, Paired, row
 from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.posterior import hdi
+from toxaudit.facts import ModelFacts
 from toxaudit.findings import AnalysisRow
 
 
@@ -36,6 +37,30 @@ def forgetting(compared: Compared) -> Iterator[AnalysisRow]:
         draws = np.stack([group.change_draws for group in compared.groups.values()])
         where = about | {"group": compared.slicing}
         yield row(where, "largest minus smallest forgetting", max(exact) - min(exact), draws.max(0) - draws.min(0))
+
+
+def seeds(stages: Sequence[Compared], models: Mapping[str, ModelFacts]) -> tuple[AnalysisRow, ...]:
+    """Forgetting over the training seeds of each grid that sweeps ``seed``; the other swept values are the same."""
+    groups: dict[tuple[str, ...], dict[str, Compared]] = {}
+    for each in stages:
+        place = models[each.candidate].grid
+        if place and "seed" in place.values:
+            others = [f"{key}={value}" for key, value in place.values.items() if key != "seed"]
+            name = (", ".join([place.grid, *others]), each.suite, each.measure, each.slicing)
+            groups.setdefault(name, {})[place.values["seed"]] = each
+    rows = []
+    for (grid, suite, measure, slicing), found in groups.items():
+        about = {"candidate": grid, "suite": suite, "measure": measure}
+        pairs = {seed: each.whole for seed, each in found.items()}
+        rows.append(_of_pairs(pairs, about | {"group": "all"}))
+        for group in next(iter(found.values())).groups:
+            pairs = {seed: each.groups[group] for seed, each in found.items() if group in each.groups}
+            rows.append(_of_pairs(pairs, about | {"group": f"{slicing}={group}"}))
+    return tuple(rows)
+
+
+def _of_pairs(pairs: Mapping[str, Paired], about: Mapping[str, str]) -> AnalysisRow:
+    return over_seeds({seed: (each.change, each.change_draws) for seed, each in pairs.items()}, about)
 
 
 def over_seeds(changes: Mapping[str, tuple[float, Floats]], about: Mapping[str, str]) -> AnalysisRow:
