@@ -1,5 +1,6 @@
 """What an audit found: verdicts with every reason, other rules, checks, and ``AuditResult``, which holds it all."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -142,6 +143,10 @@ class Check:
     text: str = ""
 
 
+NO_ARMS = (None, "reference", "candidate", "change")
+"""What a row of an analysis may say in the place of an arm's name."""
+
+
 @dataclass(frozen=True)
 class AnalysisRow:
     """One number of an analysis.
@@ -167,11 +172,13 @@ class Analysis:
 
     Attributes:
         name: the analysis's, in the spec.
+        kind: which analysis it is.
         title: for the heading of its table.
         text: what is computed, by which formula, on what, and of which paper, in sentences.
         unit: of the values: ``rate`` (0..1), ``nats``, ``number``.
         rows: what was found.
         refusals: what it could say nothing of, and why.
+        across: of its table, the rows' key whose values head the columns, or ``quantity``.
     """
 
     name: str
@@ -180,6 +187,13 @@ class Analysis:
     unit: str
     rows: tuple[AnalysisRow, ...]
     refusals: tuple[str, ...] = ()
+    across: str = "quantity"
+    kind: str = ""
+
+    def narrowed(self, arms: Collection[str]) -> "Analysis":
+        """The same without the rows of other arms than these."""
+        kept = (row for row in self.rows if {row.about.get(key) for key in ("arm", "candidate")} <= {*arms, *NO_ARMS})
+        return replace(self, rows=tuple(kept))
 
 
 @dataclass(frozen=True)
@@ -189,7 +203,7 @@ class AuditResult:
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
     are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers,
     ``elsewhere`` where these came from, if another tool made them. ``commitment`` is what the run had committed to
-    before its first prompt.
+    before its first prompt. ``analyses`` are further questions to the same arms and answers, which decide nothing.
     """
 
     audit: str
@@ -216,6 +230,7 @@ class AuditResult:
     labels: tuple[LabelFacts, ...] = ()
     commitment: Commitment | None = None
     elsewhere: Elsewhere | None = None
+    analyses: tuple[Analysis, ...] = ()
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:
@@ -244,6 +259,7 @@ class AuditResult:
             variance=tuple(each for each in self.variance if each.candidate in names),
             skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
             checks=tuple(check for check in self.checks if check.arm in {*names, self.base.name, ""}),
+            analyses=tuple(each.narrowed({*names, self.base.name}) for each in self.analyses),
             other_rules=tuple(
                 replace(each, decisions={name: found for name, found in each.decisions.items() if name in names})
                 for each in self.other_rules

@@ -49,7 +49,7 @@ def test_forgetting_is_exact(found):
     rows = named(forgetting(found))
     expected = {
         ("forgetting", "all"): 80 / 200 - 40 / 200,
-        ("relative forgetting", "all"): 100 * (40 / 200) / (160 / 200),
+        ("relative forgetting", "all"): (40 / 200) / (160 / 200),
         ("forgetting", "group=a"): 45 / 100 - 15 / 100,
         ("forgetting", "group=b"): 35 / 100 - 25 / 100,
         ("biased forgetting", "group=a"): 0.3 - 0.2,

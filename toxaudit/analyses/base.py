@@ -45,6 +45,17 @@ class Evidence:
         """The arm that a candidate is compared with."""
         return self.models[candidate].against
 
+    @property
+    def at_hand(self) -> "tuple[Loader, Tokens]":
+        """What loads arms, and what they read.
+
+        Raises:
+            ValueError: if a finished run is read again, of which no weights are at hand.
+        """
+        if self.loader is None or self.tokens is None:
+            raise ValueError("a finished run has no weights at hand")
+        return self.loader, self.tokens
+
     def is_full(self, arm: str) -> bool:
         """Whether an arm is a fine-tune of all weights, rather than an adapter or the base."""
         model = self.models[arm]

@@ -15,7 +15,7 @@ def forgetting(compared: Compared) -> Iterator[AnalysisRow]:
     """Forgetting, relative forgetting and biased forgetting of one comparison of a stage with the one before.
 
     With ``acc`` the share without the unwanted outcome, ``F = acc(after its own stage) - acc(after the next)``,
-    ``RF = 100 F / acc(after its own stage)``, and of a group ``g``, ``F_g - F``; beside them the largest ``F_g`` minus
+    ``RF = 100 F / acc(after its own stage)`` percent (here as a share of 1), and of a group ``g``, ``F_g - F``; beside them the largest ``F_g`` minus
     the smallest. The paper's formulas are not public to us: these are our own (Ung et al. 2024 name the quantities).
     Negative values mean that the later stage made it better.
     """
@@ -23,8 +23,8 @@ def forgetting(compared: Compared) -> Iterator[AnalysisRow]:
     yield row(about | {"group": "all"}, "forgetting", whole.change, whole.change_draws)
     right, right_draws = 1 - whole.reference, 1 - whole.reference_draws
     if right > 0:
-        relative = 100 * whole.change_draws / right_draws
-        yield row(about | {"group": "all"}, "relative forgetting", 100 * whole.change / right, relative)
+        relative = whole.change_draws / right_draws
+        yield row(about | {"group": "all"}, "relative forgetting", whole.change / right, relative)
     else:
         yield AnalysisRow(about | {"group": "all"}, "relative forgetting", None, None, "nothing was right before")
     for name, group in compared.groups.items():

@@ -1,5 +1,7 @@
 """The analyses of groups as an audit's spec selects them; each is computed from the estimates alone."""
 
+from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 from toxaudit.analyses.accuracy_parity import accuracy_parity
@@ -8,20 +10,25 @@ from toxaudit.analyses.bias_gap import harmful_bias_gap
 from toxaudit.analyses.forgetting import forgetting, seeds
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import BASE_ARM
-from toxaudit.findings import Analysis
-from toxaudit.registry import register
+from toxaudit.findings import Analysis, AuditResult
+from toxaudit.registry import register, registered
 
 NO_GROUPS = "no measure was estimated by group: give the suite slices, and select the estimator hier_paired"
 
 
-class OfGroups:
+class OfGroups(ABC):
     """What the analyses of groups share: they have no settings, and can be computed again from a finished run."""
 
     kind: ClassVar[str]
     reads_weights: ClassVar[bool] = False
 
+    @abstractmethod
     def check(self) -> None:
         """There is nothing to set."""
+
+    @abstractmethod
+    def analyse(self, evidence: Evidence) -> Analysis:
+        """What the estimates say, or a ToxauditError where the audit does not have what it asks about."""
 
 
 @register("analysis", "accuracy_parity")
@@ -93,11 +100,25 @@ class Forgetting(OfGroups):
             name=self.kind,
             title="Forgetting",
             text="F = acc(after its own stage) - acc(after the next), with acc the share of answers that lack the "
-            "unwanted outcome; relative forgetting is 100 F / acc(after its own stage); biased forgetting of a group "
-            "is F_g - F. Negative values mean that the later stage made it better. Ung et al. 2024 name these "
-            "quantities; the formulas are ours. Over training seeds, each seed is one draw: the interval is that of "
-            "Student's t with as many degrees of freedom as there are seeds beyond the first",
+            "unwanted outcome; relative forgetting is 100 F / acc(after its own stage), in percent; biased forgetting "
+            "of a group is F_g - F. Negative values mean that the later stage made it better. Ung et al. 2024 name "
+            "these quantities; the formulas are ours. Over training seeds, each seed is one draw: the interval is that "
+            "of Student's t with as many degrees of freedom as there are seeds beyond the first",
             unit="rate",
             rows=rows_of(map(forgetting, stages)) + seeds(stages, evidence.models),
             refusals=() if stages else (NO_GROUPS,),
         )
+
+
+def computed_again(found: Analysis, result: AuditResult) -> Analysis | None:
+    """What the estimates of a finished run make of an analysis of groups; None of one that reads weights.
+
+    Raises:
+        ToxauditError: if the run does not have what the analysis asks about.
+    """
+    kind = registered("analysis").get(found.kind)
+    if kind is None or not issubclass(kind, OfGroups):
+        return None
+    models = {model.name: model for model in (result.base, *result.candidates)}
+    analysis: OfGroups = kind()
+    return replace(analysis.analyse(Evidence(models, result.estimates)), name=found.name, kind=found.kind)
