@@ -282,6 +282,9 @@ class Analysis(Part, Protocol):
     def reads_weights(self) -> bool:
         """Whether it loads arms; one that does not is computed again from a finished run, and checked."""
 
+    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
+        """Refuse, by a ToxauditError, an audit that can't answer; ``against`` names each candidate's reference."""
+
     def analyse(self, evidence: Evidence) -> Found:
         """What it found, or a ToxauditError where the audit does not have what it asks about."""
 

@@ -15,8 +15,9 @@ def forgetting(compared: Compared) -> Iterator[AnalysisRow]:
     """Forgetting, relative forgetting and biased forgetting of one comparison of a stage with the one before.
 
     With ``acc`` the share without the unwanted outcome, ``F = acc(after its own stage) - acc(after the next)``,
-    ``RF = 100 F / acc(after its own stage)`` percent (here as a share of 1), and of a group ``g``, ``F_g - F``; beside them the largest ``F_g`` minus
-    the smallest. The paper's formulas are not public to us: these are our own (Ung et al. 2024 name the quantities).
+    ``RF = 100 F / acc(after its own stage)`` percent, and of a group ``g``, ``F_g - F``; beside them the largest
+    ``F_g`` minus the smallest. The paper's formulas are not public to us: these are our own (Ung et al. 2024 name the
+    quantities).
     Negative values mean that the later stage made it better.
     """
     whole, about = compared.whole, compared.about

@@ -1,6 +1,6 @@
 """The analyses of groups as an audit's spec selects them; each is computed from the estimates alone."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,19 +16,25 @@ from toxaudit.registry import register, registered
 NO_GROUPS = "no measure was estimated by group: give the suite slices, and select the estimator hier_paired"
 
 
-class OfGroups(ABC):
+class OfGroups:
     """What the analyses of groups share: they have no settings, and can be computed again from a finished run."""
 
     kind: ClassVar[str]
     reads_weights: ClassVar[bool] = False
+    between: ClassVar[str] = ""
+    """What it needs that compares candidates with each other, in words that follow its name."""
 
-    @abstractmethod
     def check(self) -> None:
         """There is nothing to set."""
 
-    @abstractmethod
+    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
+        """Raise ToxauditError where it compares a candidate with another candidate and there is no such comparison."""
+        if self.between and not set(against.values()) - {BASE_ARM}:
+            raise ToxauditError(f"analysis {self.kind} {self.between}")
+
     def analyse(self, evidence: Evidence) -> Analysis:
         """What the estimates say, or a ToxauditError where the audit does not have what it asks about."""
+        raise NotImplementedError
 
 
 @register("analysis", "accuracy_parity")
@@ -54,6 +60,11 @@ class AccuracyParity(OfGroups):
 class HarmfulBiasGap(OfGroups):
     """How differently a group fares under low-rank tuning and under full fine-tuning."""
 
+    between: ClassVar[str] = (
+        "needs a full fine-tune as reference: set against: NAME in the LoRA candidates, where NAME is a candidate of "
+        "method: full."
+    )
+
     def analyse(self, evidence: Evidence) -> Analysis:
         """Rows by group of each candidate that is compared with a full fine-tune.
 
@@ -62,10 +73,7 @@ class HarmfulBiasGap(OfGroups):
         """
         of = [name for name in evidence.candidates if evidence.is_full(evidence.against(name))]
         if not of:
-            raise ToxauditError(
-                "analysis harmful_bias_gap needs a full fine-tune as reference: set against: NAME in the LoRA "
-                "candidates, where NAME is a candidate of method: full."
-            )
+            raise ToxauditError(f"analysis {self.kind} {self.between}")
         rows = rows_of(harmful_bias_gap(each) for each in evidence.compared() if each.candidate in of)
         return Analysis(
             name=self.kind,
@@ -83,6 +91,11 @@ class HarmfulBiasGap(OfGroups):
 class Forgetting(OfGroups):
     """What a stage of tuning forgets of what the stage before it had taught, in all and by group."""
 
+    between: ClassVar[str] = (
+        "compares a stage with the one before it: set against: NAME in the candidates of later stages, where NAME is "
+        "the candidate of the earlier one."
+    )
+
     def analyse(self, evidence: Evidence) -> Analysis:
         """Rows of each candidate that is compared with another candidate, and of the mean over training seeds.
 
@@ -91,10 +104,7 @@ class Forgetting(OfGroups):
         """
         of = [name for name in evidence.candidates if evidence.against(name) != BASE_ARM]
         if not of:
-            raise ToxauditError(
-                "analysis forgetting compares a stage with the one before it: set against: NAME in the candidates of "
-                "later stages, where NAME is the candidate of the earlier one."
-            )
+            raise ToxauditError(f"analysis {self.kind} {self.between}")
         stages = [each for each in evidence.compared() if each.candidate in of]
         return Analysis(
             name=self.kind,

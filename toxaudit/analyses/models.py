@@ -1,7 +1,7 @@
 """The analyses of models as an audit's spec selects them: each loads the arms, and none can ask a server."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,7 @@ from toxaudit.analyses.base import Evidence, rows_of
 from toxaudit.analyses.divergence import divergences, summarised
 from toxaudit.analyses.lens import lens
 from toxaudit.analyses.weight_change import weight_changes
-from toxaudit.errors import ToxauditError
+from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.findings import Analysis, AnalysisRow
 from toxaudit.models.tensors import Weights
 from toxaudit.records import Prompt
@@ -31,11 +31,15 @@ class OfModels:
     kind: ClassVar[str]
     reads_weights: ClassVar[bool] = True
 
+    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
+        """Raise ToxauditError where the suite that is named is none of the audit's."""
+        named = getattr(self, "suite", None)
+        if named and named not in suites:
+            raise ToxauditError(f"analysis {self.kind}: the audit has no suite '{named}'.{did_you_mean(named, suites)}")
+
     def _prompts(self, evidence: Evidence, suite: str | None, limit: int) -> tuple[str, list[Prompt]]:
         """The suite's name, the first where none is named, and prompts evenly from its beginning to its end."""
         name = suite or next(iter(evidence.suites))
-        if name not in evidence.suites:
-            raise ToxauditError(f"analysis {self.kind}: the audit has no suite '{name}'.")
         prompts = evidence.suites[name].prompts
         places = np.unique(np.linspace(0, len(prompts) - 1, min(limit, len(prompts))).round().astype(int))
         return name, [prompts[place] for place in places.tolist()]

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
-from toxaudit.facts import Decision
+from toxaudit.facts import BASE_ARM, Decision
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names
 from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
@@ -44,6 +44,9 @@ def check(spec: AuditSpec) -> None:
     for part in parts:
         part.check()
     _check_gate(spec)
+    against = {name: BASE_ARM for name in spec.candidates}
+    for analysis in spec.analyses.values():
+        analysis.check_fits(against, spec.suites)
 
 
 def _check_complete(spec: AuditSpec) -> None:
