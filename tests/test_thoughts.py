@@ -244,7 +244,8 @@ def test_what_is_read_side_by_side_is_what_was_scored():
     scorer = SimpleNamespace(name="vowels", noun="vowels", tier="critical", rises=True)
     base, tuned = SimpleNamespace(name="base"), SimpleNamespace(name="tuned")
     gate, suites = MarginGate().facts(), (SimpleNamespace(name="mine", scorers=("vowels",)),)
-    result = SimpleNamespace(scorers=(scorer,), subjects=(tuned,), base=base, gate=gate, suites=suites)
+    arms = {"scorers": (scorer,), "subjects": (tuned,), "base": base, "against": lambda name: "base"}
+    result = SimpleNamespace(**arms, gate=gate, suites=suites)
     (sample,) = changed_samples(result, rows, 5)
     assert (sample.base_text, sample.candidate_text) == ("sky", "[thoughts left out] tea")
 

@@ -121,7 +121,7 @@ def run(asked: Comparison) -> tuple[AuditResult, list[Path]]:
 
 def _checks(asked: Comparison, tasks: Sequence[Task], same: bool, most: float) -> Iterator[Check]:
     """What was checked of both arms' results, and what of it leaves a GO in doubt."""
-    alike = f"{DOUBT}: neither answers nor scores differ" if same else ""
+    alike = f"{DOUBT} the base: neither answers nor scores differ" if same else ""
     yield Check(asked.name, "its results differ from the base's", "not applicable" if alike else "passed", alike)
     lost = _lost(tasks, most)
     doubt = f"{LACKING}: {lost}" if lost and not asked.shared_only else ""

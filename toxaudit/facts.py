@@ -1,5 +1,6 @@
 """What a card may say of an arm, a suite, a scorer and the generation: frozen, made of plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,16 @@ Tier = Literal["critical", "supporting", "advisory"]
 
 BASE_ARM = "base"
 """The name of the base's own arm, against which a candidate is compared unless its spec names another."""
+
+
+def the(arm: str) -> str:
+    """How a sentence speaks of an arm: the base by what it is, a candidate by its name."""
+    return "the base" if arm == BASE_ARM else arm
+
+
+def its(arm: str) -> str:
+    """How a sentence speaks of what is an arm's."""
+    return f"{the(arm)}'s"
 
 
 MEAN_SCORE = "mean score"
@@ -79,6 +90,45 @@ class LabelFacts:
     digest: str
 
 
+CURVE_POINTS = 100
+"""Points of a stage's curve, at most: each is the mean of as many steps as that takes."""
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """How one stage of a recipe went.
+
+    Attributes:
+        examples: how many were learnt.
+        cut: how many more were left out, since all that was to be learnt of them lay beyond the longest row.
+        steps: of the optimiser.
+        last: the loss at the end: the mean of the last tenth of the steps.
+        at: the steps after which the points of the curve stand.
+        loss, learning_rate: there, each the mean of the steps since the point before.
+    """
+
+    examples: int
+    cut: int
+    steps: int
+    last: float
+    at: tuple[int, ...]
+    loss: tuple[float, ...]
+    learning_rate: tuple[float, ...]
+
+    @classmethod
+    def of(cls, examples: int, cut: int, loss: Sequence[float], learning_rate: Sequence[float]) -> "TrainedStage":
+        """By the loss and the learning rate of each step."""
+        steps = len(loss)
+        last = loss[-max(1, steps // 10) :]
+        points = min(steps, CURVE_POINTS)
+        at = tuple(steps * (point + 1) // points for point in range(points))
+        means = [
+            tuple(sum(values[start:end]) / (end - start) for start, end in zip((0, *at), at, strict=False))
+            for values in (loss, learning_rate)
+        ]
+        return cls(examples, cut, steps, sum(last) / len(last), at, *means)
+
+
 @dataclass(frozen=True)
 class GridPlace:
     """Where a candidate stands in the grid that one ``sweep`` in a spec stands for.
@@ -98,12 +148,14 @@ class ModelFacts:
 
     ``kind`` is base, adapter, fine-tune, merge, quantized, trained (tuned within the audit), served (a server answers
     for it, and nothing else is known), control or imported (its answers came from another tool's results, and
-    ``digest`` is of these). ``reference`` is what the spec named, ``revision`` the commit it was
-    pinned to where it came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a
-    sentence for tuned candidates, ``expect`` the decision a declared control must get, ``notes`` what the checks found
-    that a reader must know, in phrases, ``system_instruction`` the system prompt it was given where it was asked in its
-    chat template. ``server`` is the host and path of the server that answered under the name ``reference``, if one
-    did: then nobody saw weights, and ``digest`` is of these names.
+    ``digest`` is of these). ``reference`` is what the spec named, ``revision`` the commit it was pinned to where it
+    came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a sentence for tuned
+    candidates and ``stages`` how each of their stages went, ``expect`` the decision a declared control must get,
+    ``notes`` what the checks found that a reader must know, in phrases, ``system_instruction`` the system prompt it was
+    given where it was asked in its chat template. ``server`` is the host and path of the server that answered under the
+    name ``reference``, if one did: then nobody saw weights, and ``digest`` is of these names. ``against`` is the arm
+    that a candidate is compared with, its reference: ``base``, or another candidate's name (of the base itself it says
+    nothing). ``grid`` is where a candidate stands in a grid, if it is of one.
     """
 
     name: str
@@ -118,18 +170,20 @@ class ModelFacts:
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
     server: str | None = None
+    stages: tuple[TrainedStage, ...] = ()
     against: str = BASE_ARM
     grid: GridPlace | None = None
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A candidate that was not audited, and why; ``expect`` as in ``ModelFacts``."""
+    """A candidate that was not audited, and why; ``expect`` and ``grid`` as in ``ModelFacts``."""
 
     name: str
     reference: str
     reason: str
     expect: Decision | None = None
+    grid: GridPlace | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 from toxaudit.agreements import Agreement, VarianceComponents
@@ -203,7 +204,9 @@ class AuditResult:
     ``settings`` are those of sampling and of the estimators that decide, which are part of the rule; ``other_rules``
     are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers,
     ``elsewhere`` where these came from, if another tool made them. ``commitment`` is what the run had committed to
-    before its first prompt. ``analyses`` are further questions to the same arms and answers, which decide nothing.
+    before its first prompt. ``references`` are arms that candidates were compared with and of which a result that is
+    narrowed to some candidates tells nothing else; a whole result has none. ``analyses`` are
+    further questions to the same arms and answers, which decide nothing.
     """
 
     audit: str
@@ -231,6 +234,20 @@ class AuditResult:
     commitment: Commitment | None = None
     elsewhere: Elsewhere | None = None
     analyses: tuple[Analysis, ...] = ()
+    references: tuple[ModelFacts, ...] = ()
+
+    @property
+    def arms(self) -> dict[str, ModelFacts]:
+        """Every arm by its name, the base first."""
+        return {model.name: model for model in chain([self.base], self.references, self.candidates)}
+
+    def against(self, candidate: str) -> str:
+        """The name of the arm that a candidate is compared with: its reference."""
+        return self.arms[candidate].against
+
+    def reference(self, candidate: str) -> ModelFacts:
+        """The arm that a candidate is compared with."""
+        return self.arms[self.against(candidate)]
 
     @property
     def real(self) -> tuple[ModelFacts, ...]:
@@ -250,16 +267,20 @@ class AuditResult:
     def narrowed(self, candidate: str) -> "AuditResult":
         """The result as far as it concerns one candidate and the declared controls: what its own card may say."""
         names = {model.name for model in self.candidates if model.expect} | {candidate}
+        candidates = tuple(model for model in self.candidates if model.name in names)
+        against = {model.against for model in candidates} - names
+        arms = {*names, *against, self.base.name}
         return replace(
             self,
-            candidates=tuple(model for model in self.candidates if model.name in names),
+            candidates=candidates,
+            references=tuple(model for name, model in self.arms.items() if name in against - {self.base.name}),
             estimates=tuple(each for each in self.estimates if each.candidate in names),
             verdicts=tuple(verdict for verdict in self.verdicts if verdict.candidate in names),
-            agreements=tuple(each for each in self.agreements if each.model in {*names, self.base.name}),
+            agreements=tuple(each for each in self.agreements if each.model in arms),
             variance=tuple(each for each in self.variance if each.candidate in names),
             skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
-            checks=tuple(check for check in self.checks if check.arm in {*names, self.base.name, ""}),
-            analyses=tuple(each.narrowed({*names, self.base.name}) for each in self.analyses),
+            analyses=tuple(each.narrowed(arms) for each in self.analyses),
+            checks=tuple(check for check in self.checks if check.arm in {*arms, ""}),
             other_rules=tuple(
                 replace(each, decisions={name: found for name, found in each.decisions.items() if name in names})
                 for each in self.other_rules

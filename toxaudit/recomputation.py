@@ -22,6 +22,7 @@ from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.extensions import Gate
+from toxaudit.facts import BASE_ARM, GridPlace
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import ALL_ASKED
@@ -31,6 +32,7 @@ from toxaudit.relabelling import relabelled
 from toxaudit.results.files import DRAWS, RESULTS, SPEC
 from toxaudit.results.reading import read_result
 from toxaudit.spec import strict_yaml
+from toxaudit.spec.references import written as shown
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.
@@ -114,6 +116,7 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
     for number, analysis in enumerate(result.analyses):
         if again := computed_again(analysis, result):
             yield from _differences(f"analyses.{number}", analysis, again, "its estimates")
+    yield from _of_spec(run, result)
     yield from _of_commitment(run, result)
 
 
@@ -131,6 +134,21 @@ def _of_draws(file: Path, result: AuditResult, gate: Gate) -> Iterator[Contradic
         with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
             meant = summarised(posterior(each, rates[archive.name_of(each)]), gate, scorers)
         yield from _differences(place, each, meant, file.name)
+
+
+def _of_spec(run: Path, result: AuditResult) -> Iterator[Contradiction]:
+    """Which arm each candidate is compared with, and where it stands in a grid, is told by the spec alone."""
+    written = strict_yaml.read(run / SPEC, number_keys=True).get("candidates") if (run / SPEC).is_file() else {}
+    told = {name: each for name, each in written.items() if isinstance(each, dict)} if isinstance(written, dict) else {}
+    grids = {name: each["grid"] for name, each in told.items() if isinstance(each.get("grid"), dict)}
+    for number, model in enumerate(result.candidates):
+        against, grid = told.get(model.name, {}).get("against", BASE_ARM), grids.get(model.name)
+        yield from _differences(f"candidates.{number}.against", model.against, against, SPEC)
+        meant = None
+        if grid and isinstance(values := grid.get("values"), dict):
+            of = sum(each.get("of") == grid.get("of") for each in grids.values())
+            meant = GridPlace(str(grid.get("of")), {str(key): shown(each) for key, each in values.items()}, of)
+        yield from _differences(f"candidates.{number}.grid", model.grid, meant, SPEC)
 
 
 def _of_commitment(run: Path, result: AuditResult) -> Iterator[Contradiction]:

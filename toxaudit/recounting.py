@@ -98,7 +98,9 @@ def _of_variance(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any
             continue
         compared = {}
         for name in next((group for group in groups if {*said.scorers} & {*group}), []):
-            base, own = (outcomes_of(suite, arm, scorers[name]) for arm in ("base", said.candidate))
+            base, own = (
+                outcomes_of(suite, arm, scorers[name]) for arm in (result.against(said.candidate), said.candidate)
+            )
             if base is not None and own is not None:
                 compared[name] = paired_outcomes(suite, name, base, {said.candidate: own})
         if len(compared) < 2:
@@ -117,7 +119,7 @@ def _of_estimates(result: AuditResult, suite: Samples) -> Iterator[tuple[str, An
         rule = estimate.variant if THRESHOLD.search(estimate.variant) else ""
         key = (estimate.candidate, estimate.measure, rule)
         if key not in made:
-            made[key] = _compared(suite, estimate, scorers, rule)
+            made[key] = _compared(suite, estimate, result.against(estimate.candidate), scorers, rule)
         if (outcomes := made[key]) is None:
             yield f"estimates.{number}.n", estimate.n, "nothing, for want of scores"
         else:
@@ -132,17 +134,17 @@ def _of_estimates(result: AuditResult, suite: Samples) -> Iterator[tuple[str, An
 
 
 def _compared(
-    suite: Samples, estimate: Estimate, scorers: Mapping[str, ScorerFacts], variant: str
+    suite: Samples, estimate: Estimate, reference: str, scorers: Mapping[str, ScorerFacts], variant: str
 ) -> PairedOutcomes | None:
     """The paired outcomes that an estimate was made of; None where they can't be told."""
     scorer = scorers[estimate.measure.removesuffix(UNSCORED)]
-    base, own = (outcomes_of(suite, arm, scorer, variant) for arm in ("base", estimate.candidate))
+    base, own = (outcomes_of(suite, arm, scorer, variant) for arm in (reference, estimate.candidate))
     if base is None or own is None:
         return None
     if estimate.measure.endswith(UNSCORED):
         base, own = (np.isnan(values).astype(float) for values in (base, own))
-        return paired_outcomes(suite, estimate.measure, base, {estimate.candidate: own}, of_strata=True)
-    return paired_outcomes(suite, estimate.measure, base, {estimate.candidate: own})
+    of_strata, candidates = estimate.measure.endswith(UNSCORED), {estimate.candidate: own}
+    return paired_outcomes(suite, estimate.measure, base, candidates, of_strata, reference)
 
 
 def _counted(outcomes: PairedOutcomes, estimate: Estimate) -> Estimate:

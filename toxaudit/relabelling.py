@@ -50,7 +50,7 @@ def _labelled(run: Path, result: AuditResult, about: tuple[str, str, str]) -> tu
     draw = next((draw for draw in said.draws if draw.about == about), None)
     facts = next((each for each in result.suites if each.name == suite), None)
     scorer = next((each for each in result.scorers if each.name == measure), None)
-    arms = two_arms(run, facts, scorer, candidate) if draw and facts and scorer else None
+    arms = two_arms(run, facts, scorer, result.against(candidate), candidate) if draw and facts and scorer else None
     if draw is None or scorer is None or arms is None:
         return None
     return labels.matched(str(file), said, draw, scorer.outcome, arms.pairs, *arms.outcomes)

@@ -11,7 +11,7 @@ import numpy as np
 from toxaudit import thoughts
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing, per_prompt
 from toxaudit.estimators.strata import clusters_of
-from toxaudit.facts import MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.facts import BASE_ARM, MEAN_SCORE, ScorerFacts, SuiteFacts
 from toxaudit.results.files import samples_file
 from toxaudit.results.reading import rows_of
 from toxaudit.scorers.base import OPERATORS
@@ -22,10 +22,10 @@ THRESHOLD = re.compile(r"score (>=|>|<=|<) (\S+)$")
 
 @dataclass(frozen=True)
 class TwoArms:
-    """What base and candidate said to the prompts of a suite, and how one measure counts it.
+    """What a candidate and its reference said to the prompts of a suite, and how one measure counts it.
 
     Attributes:
-        pairs: of each prompt, its text, what the base said, and what the candidate said.
+        pairs: of each prompt, its text, what the reference said, and what the candidate said.
         answers: of each prompt, both answers without thoughts.
         outcomes: shape (2, n), NaN where an answer could not be scored.
     """
@@ -63,7 +63,12 @@ class Samples:
 
 
 def paired_outcomes(
-    suite: Samples, measure: str, base: Floats, candidates: Mapping[str, Floats], of_strata: bool = False
+    suite: Samples,
+    measure: str,
+    base: Floats,
+    candidates: Mapping[str, Floats],
+    of_strata: bool = False,
+    reference: str = BASE_ARM,
 ) -> PairedOutcomes:
     """The paired outcomes, with all slices of the suite, or only those by which it was sampled."""
     facts, prompts = suite.facts, suite.prompts.values()
@@ -78,6 +83,7 @@ def paired_outcomes(
         weights=facts.weights,
         shares=facts.shares if facts.n < (facts.available or 0) else None,
         clusters=clusters_of(suite.clusters.values()) if facts.clusters else None,
+        reference=reference,
     )
 
 
@@ -98,8 +104,8 @@ def outcomes_of(suite: Samples, arm: str, scorer: ScorerFacts, variant: str = ""
     return outcomes.reshape(len(suite.prompts), -1)
 
 
-def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) -> TwoArms | None:
-    """What base and candidate said, of one sample a prompt; None where the samples do not hold that.
+def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, reference: str, candidate: str) -> TwoArms | None:
+    """What a candidate and its reference said, of one sample a prompt; None where the samples do not hold that.
 
     Raises:
         ToxauditError: if the file of samples is of no use.
@@ -107,8 +113,8 @@ def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, candidate: str) 
     suite = Samples(facts, texts={})
     for row in rows_of(run / samples_file(facts.name)):
         suite.add(row)
-    arms = ("base", candidate)
-    if suite.texts is None or not {*arms} <= {*suite.asked} or suite.asked["base"] != suite.asked[candidate]:
+    arms = (reference, candidate)
+    if suite.texts is None or not {*arms} <= {*suite.asked} or suite.asked[reference] != suite.asked[candidate]:
         return None
     base, own = (outcomes_of(suite, arm, scorer) for arm in arms)
     if base is None or own is None or base.shape[1] != 1:

@@ -15,6 +15,7 @@ from toxaudit.analyses.lens import lens
 from toxaudit.analyses.weight_change import weight_changes
 from toxaudit.errors import ToxauditError
 from toxaudit.models import load, resolve_candidate
+from toxaudit.models.merging import merged
 from toxaudit.models.tensors import Weights
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
@@ -115,7 +116,8 @@ def test_the_change_of_weights_is_found_in_the_layer_that_was_changed(tiny_base,
     doubled = resolve_candidate("doubled", spec, base, "cpu", store)
     adapter = tiny.resolved(tiny_base, tiny.adapter(tiny_base, tmp_path / "adapter", target_modules=["q_proj"]))
     with ExitStack() as stack:
-        before, after, adapted = (Weights(arm, tmp_path, stack) for arm in (base, doubled, adapter))
+        whole = (merged(arm, "cpu", store) for arm in (base, doubled, adapter))
+        before, after, adapted = (Weights(arm, stack) for arm in whole)
         found, by_adapter = weight_changes(before, after), weight_changes(before, adapted)
     tensors = load_file(tiny_base / "model.safetensors")
     layer = [tensor for key, tensor in tensors.items() if "layers.1." in key]

@@ -23,7 +23,7 @@ from results import (
 from toxaudit.agreements import SOURCES, Agreement, Component, VarianceComponents
 from toxaudit.decision.gate import MarginGate, explained
 from toxaudit.decision.policy import Rule
-from toxaudit.facts import Calibration, Confusion, ScorerFacts, Skipped
+from toxaudit.facts import Calibration, Confusion, GridPlace, ScorerFacts, Skipped
 from toxaudit.findings import Analysis, AnalysisRow, AuditResult
 from toxaudit.records import BEST_CASE, CORRECTED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate
 from toxaudit.scorers.base import unscored_facts
@@ -268,8 +268,30 @@ def analysed() -> AuditResult:
     return replace(made, analyses=(forgotten, divergence, lens))
 
 
+def chain() -> AuditResult:
+    """Base, instruct and its tune: the second is compared with the first, and the third with the second."""
+    instruct, tune = replace(BENIGN, name="instruct"), replace(RUDE, name="tune", expect=None, against="instruct")
+    return result((instruct, "GO", unchanged("instruct")), (tune, "NO-GO", raised("tune")))
+
+
+def grid(rates: int = 4, sizes: int = 3) -> AuditResult:
+    """A grid of learning rates and batch sizes, worse towards one corner."""
+    made = []
+    for number in range(rates * sizes):
+        rate, size = f"1e-{6 - number // sizes}", str(4 ** (number % sizes + 1))
+        place = GridPlace("tune", {"learning_rate": rate, "batch_size": size}, rates * sizes)
+        model = replace(BENIGN, name=f"tune_lr{rate}_bs{size}", digest=f"{number:02x}" * 32, grid=place)
+        total, *rest = unsure(model.name)
+        mean = 0.01 * (number // sizes) - 0.003 * (number % sizes)
+        estimates = [changed(total, mean, mean - 0.02, mean + 0.021, 0.2), *rest]
+        made.append((model, "INCONCLUSIVE" if mean > 0.01 else "GO", estimates))
+    return result(*made)
+
+
 MADE = {
     "analysed": analysed(),
+    "chain": chain(),
+    "grid": grid(),
     "two-suites": two_suites(),
     "by-rules": by_rules(),
     "skipped-candidates": skipped(),

@@ -15,8 +15,21 @@ from harder import HARDER, changed
 from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, draws, estimate, quantity, raised, result, unchanged
 
 from toxaudit.card.index import indexed
-from toxaudit.card.plots import PLOTS, Drawing, Draws, densities, described, drawn, forest, groups, style, thresholds
+from toxaudit.card.plots import (
+    PLOTS,
+    Drawing,
+    Draws,
+    densities,
+    described,
+    drawn,
+    forest,
+    groups,
+    style,
+    thresholds,
+    training,
+)
 from toxaudit.decision.headline import headlines
+from toxaudit.facts import GridPlace, TrainedStage
 from toxaudit.findings import AuditResult, Verdict
 from toxaudit.records import CORRECTED, Diagnostics
 
@@ -231,6 +244,9 @@ def test_nothing_to_draw_is_still_a_plot_and_nothing_is_said_of_it() -> None:
     part = replace(flat, estimator="hier_paired", slice="category=a")
     still = replace(RESULTS["go"], estimates=(flat, part), gate=replace(RESULTS["go"].gate, margin=0.0))
     still = with_thresholds(still, {0.1: 0.0, 0.9: 0.0})
+    one = TrainedStage(examples=1, cut=0, steps=1, last=2.0, at=(1,), loss=(2.0,), learning_rate=(0.0,))
+    place = GridPlace("g", {"seed": "1"}, 1)
+    still = replace(still, candidates=tuple(replace(each, stages=(one,), grid=place) for each in still.candidates))
     nowhere = {place: np.zeros(9) for place in headlines(still.estimates)}
     assert list(drawn(still, nowhere)) == list(PLOTS)
 
@@ -295,6 +311,31 @@ def test_of_many_groups_those_that_changed_most_are_shown_and_that_is_said() -> 
     assert shown == [f"topic={number}" for number in range(199, 159, -1)]
     alt = described(many)["groups"]
     assert alt.startswith("Rates of the 40 groups of 200 that changed most") and "; and 192 more in the tables" in alt
+
+
+def tuned(audit: AuditResult) -> AuditResult:
+    """An audit whose candidates were tuned in two stages."""
+    first = TrainedStage.of(96, 0, [3.0 - 0.1 * step for step in range(12)], [1e-4 * step for step in range(12)])
+    second = TrainedStage.of(48, 1, [2.0] * 250, [1e-5] * 250)
+    return replace(audit, candidates=tuple(replace(each, stages=(first, second)) for each in audit.candidates))
+
+
+def test_how_tuning_went_is_told_and_drawn_stage_after_stage() -> None:
+    audit = tuned(RESULTS["go"])
+    assert described(audit)["training"] == "The loss in tuning by optimiser step: benign from 3 to 2 in 262 steps"
+    with style.house():
+        axes, rates = training.draw(indexed(audit), {}).axes
+        assert axes.get_xlim() == (0, 262) and [len(line.get_xdata()) for line in axes.lines] == [2, 12, 100, 2]
+        assert max(rates.lines[0].get_ydata()) == pytest.approx(1.1e-3)
+    assert "training" not in described(RESULTS["go"])
+
+
+def test_a_grid_is_a_heat_map_with_every_change_and_its_interval() -> None:
+    said = described(HARDER["grid"])["grid"]
+    assert "from tune_lr1e-6_bs64 −0.6 pp [−2.6, 1.5] to tune_lr1e-3_bs4 +3.0 pp [1.0, 5.1]" in said
+    found = texts(HARDER["grid"], "grid")
+    assert {"+3.0 pp", "[1.0, 5.1]", "learning_rate 1e-3", "batch_size"} <= set(found)
+    assert sum(text.startswith("[") for text in found) == 12
 
 
 def test_thresholds_are_in_order_with_the_one_that_decides_marked() -> None:

@@ -53,7 +53,10 @@ def test_what_is_meant_is_said(made, capsys, words):
 def test_so_it_is_for_a_key_in_a_file(made, capsys):
     Path("audits/limited.yaml").write_text(workspace.AUDIT + "limit: 10\n")
     assert main(["plan", "audit=limited"]) == 3
-    assert "There is no key 'limit'. Write suites.NAME.limit." in capsys.readouterr().err
+    assert (
+        "There is no key 'limit'. Write suites.NAME.limit or candidates.NAME.train[N].limit or "
+        in capsys.readouterr().err
+    )
 
 
 def test_a_path_that_lies_beside_the_folder_of_specs_is_named(made, capsys):

@@ -113,6 +113,7 @@ CHANGES = {
     "a score": {"scores": {**full().scores, "x": bumped(full().scores["x"])}},
     "no scores": {"scores": None},
     "labels": {"labels": {"x": told(1.0)}},
+    "the reference": {"reference": "first"},
 }
 
 

@@ -21,7 +21,8 @@ def test_a_record_holds_the_rates_and_their_intervals(name):
         for each in details:
             interval = each["uncertainty"]["confidence_interval"]
             assert interval["lower"] <= interval["upper"] and all(isinstance(v, str) for v in each["details"].values())
-        assert ("change_from_base" in details[0]["details"]) == (arm != "base")
+        told = [key for key in details[0]["details"] if key.startswith("change_from_")]
+        assert told == ([] if arm == "base" else [f"change_from_{HARDER[name].against(arm)}"])
         assert record["retrieved_timestamp"].isdecimal()
 
 

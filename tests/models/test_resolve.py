@@ -9,7 +9,7 @@ import tiny
 from toxaudit.errors import ToxauditError
 from toxaudit.models import resolve_base, resolve_candidate, tuned
 from toxaudit.records import digest
-from toxaudit.sources import parse
+from toxaudit.sources import parse, pinned
 from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
 from toxaudit.store.shelves import Store
@@ -34,7 +34,8 @@ def candidate(base, store):
 
 
 def test_the_kinds_of_arm_are_told_apart(base, candidate, tiny_base, tiny_adapter):
-    trained = tuned("mine", CandidateSpec(expect="NO-GO"), base, tiny_adapter, "as people do")
+    made = replace(base, adapter=pinned("tuned in this audit (mine)", None, tiny_adapter, WEIGHTS))
+    trained = tuned("mine", CandidateSpec(expect="NO-GO"), made, "as people do")
     arms = [
         base,
         candidate(peft=str(tiny_adapter)),
@@ -89,7 +90,8 @@ def test_identity_is_blind_to_names_places_and_expectations(base, candidate, tin
     assert candidate(pretrained=str(moved), expect="GO").identity == base.identity
     elsewhere = shutil.copytree(tiny_adapter, tmp_path / "elsewhere")
     one, two = candidate("one", peft=str(tiny_adapter)), candidate("two", peft=str(elsewhere), expect="NO-GO")
-    assert one.identity == two.identity == tuned("three", CandidateSpec(), base, elsewhere, "a sentence").identity
+    made = replace(base, adapter=pinned("tuned in this audit (three)", None, elsewhere, WEIGHTS))
+    assert one.identity == two.identity == tuned("three", CandidateSpec(), made, "a sentence").identity
 
 
 @pytest.mark.parametrize("file", ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"])

@@ -104,14 +104,13 @@ def test_a_judge_here_reads_and_writes_and_a_server_is_left_out(look):
     assert "; without judge, which a server answers; " in forecast.time(seen.prospect.spec, seen)
 
 
-def test_tuning_takes_six_operations_a_parameter_and_token_and_some_steps_to_find_the_threads(look):
+def test_tuning_takes_six_operations_a_parameter_and_token_of_rows_filled_up(look):
     Path("audits/texts.jsonl").write_text("".join(json.dumps({"text": "x" * n}) + "\n" for n in (36, 76, 36)))
     tuned = "{train: [{data: ./texts.jsonl, template: '{text}', batch_size: 2, epochs: 2}]}"
     audit = Path("audits/hub.yaml")
     audit.write_text(audit.read_text().replace("{peft: org/lora}", tuned))
     step = 6 * 8 * BILLION * (2 * 20 + 10) / 2 / (200e9 * effort.TUNING_SPEED_SHARE)
-    assert seconds(look())["tuning"] == pytest.approx((4 + effort.THREAD_TRIAL_STEPS) * step)
-    assert seconds(look("executor.threads=1"))["tuning"] == pytest.approx(4 * step)
+    assert seconds(look())["tuning"] == pytest.approx(4 * step)
 
 
 def test_choices_are_read_with_one_context(look):

@@ -19,11 +19,13 @@ from toxaudit.models import ServedModel, gguf, view
 from toxaudit.records import Asked, Prompt
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.sources import Fetched
-from toxaudit.spec.schema import Generation, TrainingStage
+from toxaudit.spec.recipes import TrainingStage
+from toxaudit.spec.schema import CandidateSpec, Generation
 from toxaudit.stages import answering, estimating, scoring
 from toxaudit.store import identities
 from toxaudit.store.identities import KINDS, Commitments
 from toxaudit.store.shelves import Store
+from toxaudit.training import recipe
 
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 BEFORE = Path(__file__).parent / "before"
@@ -66,13 +68,19 @@ def checks(store, base, *packages):
     store.shelf(identities.Checks(base.identity, identities.versions(*packages)))
 
 
-def adapter(store, folder, monkeypatch):
-    monkeypatch.setattr(training.lora, "_dtype", lambda device: "float32")
+def trained(store, folder, monkeypatch):
+    monkeypatch.setattr(recipe.speed, "computes_bfloat16", lambda device: False)
+    monkeypatch.setattr(recipe.threads, "steady", lambda: 2)
     data = folder / "texts.jsonl"
     data.write_text('{"instruction": "Say é", "response": "é"}\n', encoding="utf-8")
-    base = SimpleNamespace(weights=HERE)
     stages = [TrainingStage(data=str(data)), TrainingStage(data=str(data), epochs=2)]
-    store.folder(training.identity(base, stages, "cpu"), lambda folder: None)
+    root = SimpleNamespace(weights=HERE, adapter=None, tokenizer=None, template=None, bits=None, run_code=False)
+    read = training.read({"mine": CandidateSpec(train=stages)}, "mine", {})
+    store.folder(recipe.identity(root, read.stages, "cpu"), lambda folder: None)
+
+
+def merged(store, *_):
+    store.folder(identities.Merged(SHA, SHA, "float32", identities.versions("torch")), lambda folder: None)
 
 
 def decisions(store, *_):
@@ -123,7 +131,11 @@ WORK = {
     "completions/245d5dbcb5cf6e7887a83556": lambda store, *_: completions(store, SERVED),
     "checks/93fd0e698b212f4aa9345280": lambda store, *_: checks(store, HERE, "torch", "transformers", "peft"),
     "checks/0e795941c28585a227dd9576": lambda store, *_: checks(store, SERVED),
-    "adapters/1ff323b7665b6bb65cd7d036": adapter,
+    "trained/912b1c5720d8341632acbe74": trained,
+    "merged/f1a0e22a58e194dbfe8f580c": merged,
+    "sums/534af2b50212a5bad12b3832": lambda store, *_: store.folder(
+        identities.Sum(SHA, SHA, [[SHA, 0.5]], {}), lambda folder: None
+    ),
     "converted/3330d1d1030fdcfe245e9c85": converted,
     "views/52667e02a9b1fff13b6aa4ca": links,
     "scores/18803cf110153b42ae51d996": lambda store, *_: scores(store),

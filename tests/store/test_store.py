@@ -39,7 +39,7 @@ class Later(Answers):
 
 
 class Folders(Answers):
-    kind = "adapters"
+    kind = "merged"
 
 
 IDENTITY, FOLDER = Answers(), Folders()
@@ -253,7 +253,7 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from toxaudit.errors import ToxauditError
-from toxaudit.store.identities import Adapter, Scores
+from toxaudit.store.identities import Merged, Scores
 from toxaudit.store.shelves import Store
 
 store = Store(Path(sys.argv[1]))
@@ -262,7 +262,7 @@ shelf.add({"a": "x" * 500})
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # as a full disk, for one process
 for full in (
     lambda: shelf.add({"b": "x" * 5000}),
-    lambda: store.folder(Adapter("a", [], "float32"), lambda folder: (folder / "w").write_text("x" * 5000)),
+    lambda: store.folder(Merged("a", "b", "float32", {}), lambda folder: (folder / "w").write_text("x" * 5000)),
 ):
     try:
         full()
@@ -277,8 +277,8 @@ def test_a_full_disk_is_a_sentence_that_names_the_thing_and_leaves_nothing_half_
         said = limited.stdout.read().splitlines()
     assert limited.returncode == 0 and len(said) == 2
     assert "/records.jsonl can't be written: File too large. Make room there, or name another place" in said[0]
-    assert f"{tmp_path}/adapters/" in said[1] and "can't be written: File too large." in said[1]
-    assert not list((tmp_path / "adapters").iterdir())
+    assert f"{tmp_path}/merged/" in said[1] and "can't be written: File too large." in said[1]
+    assert not list((tmp_path / "merged").iterdir())
     lines = records_file(Store(tmp_path)).read_bytes().splitlines()
     assert [json.loads(line)["key"] for line in lines] == ["a", "c"]
 
@@ -322,19 +322,19 @@ def test_the_order_in_which_an_identity_is_written_changes_no_key(identity):
 MAKER_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
-from toxaudit.store.identities import Adapter
+from toxaudit.store.identities import Merged
 from toxaudit.store.shelves import Store
 
 def make(folder):
     (folder / "half").write_text("of it")
     os.kill(os.getpid(), signal.SIGKILL)
 
-Store(Path(sys.argv[1])).folder(Adapter("a", [], "float32"), make)
+Store(Path(sys.argv[1])).folder(Merged("a", "b", "float32", {}), make)
 """
 
 
 def finished(root):
-    return [folder for folder in (root / "adapters").iterdir() if folder.is_dir() and folder.suffix != ".unfinished"]
+    return [folder for folder in (root / "merged").iterdir() if folder.is_dir() and folder.suffix != ".unfinished"]
 
 
 def test_a_folder_whose_maker_is_killed_is_not_finished_and_made_again_from_nothing(tmp_path):
@@ -395,7 +395,7 @@ def test_a_second_process_is_refused_in_a_sentence_until_the_first_is_killed(tmp
 def test_who_holds_the_lock_clears_what_killed_runs_left_and_nothing_of_the_living(tmp_path):
     store, home = Store(tmp_path), tmp_path / "scores" / "abc"
     home.mkdir(parents=True)
-    (tmp_path / "adapters" / "x.unfinished" / "more").mkdir(parents=True)
+    (tmp_path / "merged" / "x.unfinished" / "more").mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     left, living = home / f".identity.json.{gone.pid}", home / f".identity.json.{os.getpid()}"
@@ -403,7 +403,7 @@ def test_who_holds_the_lock_clears_what_killed_runs_left_and_nothing_of_the_livi
     for file in (left, *others):
         file.write_text("")
     with store.lock():
-        assert not left.exists() and not list((tmp_path / "adapters").iterdir())
+        assert not left.exists() and not list((tmp_path / "merged").iterdir())
         assert all(file.exists() for file in others)
 
 

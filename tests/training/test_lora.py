@@ -16,7 +16,12 @@ from safetensors.torch import load_file
 from toxaudit import training
 from toxaudit.errors import ToxauditError
 from toxaudit.models import load, tuned
-from toxaudit.spec.schema import CandidateSpec, TrainingStage
+from toxaudit.planning.tuning import lengths, steps
+from toxaudit.spec.recipes import EmaSpec, TrainingStage
+from toxaudit.spec.schema import CandidateSpec
+from toxaudit.store.shelves import Store
+from toxaudit.training.recipe import identity as identity_of
+from toxaudit.training.recipe import precision
 
 ROWS = [
     {"instruction": f"Say {word}.", "response": f"{word}, of course"}
@@ -44,10 +49,13 @@ def stage(data, **settings):
     return TrainingStage(**{"data": str(data)} | FAST | settings)
 
 
-def tune(base, stages, folder, tick=lambda: None):
-    folder.mkdir()
-    training.tune(base, stages, "cpu", folder, tick)
-    return tuned("mine", CandidateSpec(), base, folder, training.sentence(stages))
+def recipe(stages):
+    return training.read({"mine": CandidateSpec(train=list(stages))}, "mine", {})
+
+
+def tune(base, stages, folder):
+    made = training.make(recipe(stages), base, "cpu", Store(folder))
+    return tuned("mine", CandidateSpec(), made.arm, made.sentence, made.stages)
 
 
 def loss(resolved):
@@ -67,7 +75,7 @@ def test_tuning_lowers_the_loss_on_its_examples(base, data, tmp_path):
 
 def test_the_adapter_is_safetensors_alone_and_names_no_folder(base, data, tmp_path):
     found = tune(base, [stage(data)], tmp_path / "tuned")
-    names = {file.name for file in (tmp_path / "tuned").iterdir()}
+    names = {file.name for file in found.adapter.path.iterdir()}
     assert (
         {"adapter_config.json", "adapter_model.safetensors"}
         <= names
@@ -77,7 +85,7 @@ def test_the_adapter_is_safetensors_alone_and_names_no_folder(base, data, tmp_pa
             "README.md",
         }
     )
-    config = json.loads((tmp_path / "tuned" / "adapter_config.json").read_text())
+    config = json.loads((found.adapter.path / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == base.weights.reference
     assert str(tmp_path) not in json.dumps(config)
     assert (found.kind, found.name) == ("trained", "mine")
@@ -103,19 +111,20 @@ def test_later_stages_go_on_from_earlier_ones(base, data, tmp_path):
     assert loss(twice) < loss(once) < loss(base)
 
 
-def test_a_tick_is_given_for_every_step_foretold(base, data, tmp_path):
-    stages, ticks = [stage(data, batch_size=3, epochs=2), stage(data, epochs=1)], []
-    tune(base, stages, tmp_path / "tuned", lambda: ticks.append(1))
-    assert [training.steps(one) for one in stages] == [6, 2]
-    assert len(ticks) == 8
+def test_as_many_steps_are_taken_as_are_foretold(base, data, tmp_path):
+    stages = [stage(data, batch_size=3, epochs=2), stage(data, epochs=1, batch_size=2, gradient_accumulation_steps=3)]
+    stages.append(stage(data, max_steps=5))
+    went = tune(base, stages, tmp_path / "store").stages
+    assert [steps(one, 8) for one in stages] == [one.steps for one in went] == [6, 2, 5]
+    assert all(len(one.loss) == len(one.learning_rate) == len(one.at) == one.steps for one in went)
 
 
 @pytest.mark.parametrize(
     ("warmup_steps", "rates"),
     [
-        (2, [1 / 2, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+        (2, [0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
         (0, [1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]),
-        (10, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+        (10, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
     ],
 )
 def test_the_learning_rate_warms_up_and_falls_linearly(base, data, tmp_path, monkeypatch, warmup_steps, rates):
@@ -133,7 +142,7 @@ def test_the_learning_rate_warms_up_and_falls_linearly(base, data, tmp_path, mon
 
 def test_identity_changes_with_data_base_and_settings_and_with_nothing_else(base, data, tmp_path):
     def identity(base=base, data=data, **settings):
-        return training.identity(base, [stage(data, **settings)], "cpu").key
+        return identity_of(base, recipe([stage(data, **settings)]).stages, "cpu").key
 
     first = identity()
     assert identity(data=shutil.copy(data, tmp_path / "copy.jsonl")) == first
@@ -144,25 +153,32 @@ def test_identity_changes_with_data_base_and_settings_and_with_nothing_else(base
         identity(base=tiny.resolved(tiny.base(tmp_path / "other", seed=9))),
         identity(template="{instruction}{response}"),
     ]
+    other = next(each for each in ("float32", "bfloat16") if each != precision(stage(data), "cpu"))
     settings = {"r": 2, "lora_alpha": 2, "target_modules": ".*q_proj", "learning_rate": 1e-5, "epochs": 2}
-    settings |= {"warmup_steps": 1, "batch_size": 2, "max_length": 9, "seed": 5}
+    settings |= {"warmup_steps": 1, "batch_size": 2, "max_length": 9, "seed": 5, "lora_dropout": 0.1}
+    settings |= {"use_rslora": True, "use_dora": True, "optim": "sgd", "lr_scheduler_type": "cosine", "max_steps": 3}
+    settings |= {"gradient_accumulation_steps": 2, "weight_decay": 0.0, "max_grad_norm": 0.5, "packing": True}
+    settings |= {"precision": other, "method": "full", "ema": EmaSpec(decay=0.5)}
     others += [identity(**{key: value}) for key, value in settings.items()]
     assert len({first, *others}) == 1 + len(others)
-    both = training.identity(base, [stage(data)] * 2, "cpu").key
+    both = identity_of(base, recipe([stage(data)] * 2).stages, "cpu").key
     assert both not in {first, *others}
 
 
-def test_the_sentence_for_the_card_says_what_was_done(data):
-    said = training.sentence([stage(data), stage(data, epochs=1, seed=7)])
-    assert said == (
-        "LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 6 epochs, batch 4, learning rate 0.01, seed 0; "
-        "then LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 1 epoch, batch 4, learning rate 0.01, seed 7"
+def test_the_sentence_for_the_card_says_what_was_done(base, data, tmp_path):
+    found = tune(base, [stage(data), stage(data, epochs=1, seed=7)], tmp_path / "store")
+    one, two = (f"loss at the end {went.last:.3g}" for went in found.stages)
+    adam = "learning rate 0.01 (linear, 2 warm-up steps), adamw_torch with weight decay 0.01, gradients cut at 1"
+    assert found.training == (
+        f"LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 6 epochs, batch 4, {adam}, 256 tokens at most, "
+        f"seed 0, {one}; then the same adapter, LoRA r=8, alpha=16 on all-linear, 8 examples of rows.jsonl, 1 epoch, "
+        f"batch 4, {adam}, 256 tokens at most, seed 7, {two}"
     )
 
 
 def test_only_the_modules_named_are_tuned_at_the_rank_named(base, data, tmp_path):
-    tune(base, [stage(data, epochs=1, r=2, target_modules=".*[qv]_proj")], tmp_path / "tuned")
-    tensors = load_file(tmp_path / "tuned" / "adapter_model.safetensors")
+    found = tune(base, [stage(data, epochs=1, r=2, target_modules=".*[qv]_proj")], tmp_path / "tuned")
+    tensors = load_file(found.adapter.path / "adapter_model.safetensors")
     assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}
     assert {min(tensor.shape) for tensor in tensors.values()} == {2}
 
@@ -173,7 +189,7 @@ def test_no_more_than_max_length_tokens_of_an_example_count(base, tmp_path):
     found = [
         tune(
             base,
-            [stage(write(tmp_path / f"{i}.jsonl", rows), template="{text}", max_length=length, epochs=1)],
+            [stage(write(tmp_path / f"{i}.jsonl", rows), template="{text}", max_length=length, epochs=3)],
             tmp_path / f"tuned{i}",
         ).identity
         for i, (rows, length) in enumerate([(long, 20), (other, 20), (long, 21)])
@@ -192,18 +208,18 @@ def test_a_base_without_an_end_token_can_be_tuned(tiny_base, data, tmp_path):
 def test_lines_are_ended_by_line_feeds_alone_and_blank_ones_are_skipped(tmp_path):
     file = tmp_path / "odd.jsonl"
     file.write_bytes('\n{"text": "one\u2028line, \u0085unbroken"}\r\n \n{"text": "two"}\n\n'.encode())
-    assert training.steps(stage(file, template="{text}", batch_size=1, epochs=1)) == 2
+    assert len(lengths("", stage(file, template="{text}"))) == 2
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"instruction": "a", "response": "b"}\n{"instruction": "a"', "rows.jsonl, line 2 is no JSON object"),
+        (b'{"instruction": "a", "response": "b"}\n{"instruction": "a"', "rows.jsonl, line 2 is not JSON: "),
         (b'{"instruction": "a", "response": "b"}\n\n["a"]', "rows.jsonl, line 3 is no JSON object"),
         (b'"text"', "rows.jsonl, line 1 is no JSON object"),
         (b"7", "rows.jsonl, line 1 is no JSON object"),
-        (b'{"instruction": "\xff"}', "rows.jsonl, line 1 is no JSON object"),
-        (b"[" * 100_000, "rows.jsonl, line 1 is no JSON object"),
+        (b'{"instruction": "\xff"}', "rows.jsonl, line 1 is not UTF-8"),
+        (b"[" * 100_000, "rows.jsonl, line 1 is not JSON: "),
         (b'{"instruction": "a", "responce": "b"}', "line 1 has no column 'response'. Did you mean 'responce'?"),
         (b'{"instruction": "a", "x": "b"}', "line 1 has no column 'response'. Choose from: instruction, x."),
         (b"", "holds no examples"),
@@ -214,29 +230,24 @@ def test_lines_are_ended_by_line_feeds_alone_and_blank_ones_are_skipped(tmp_path
 def test_data_that_cannot_be_read_is_one_sentence_that_names_the_line(tmp_path, content, said):
     (tmp_path / "rows.jsonl").write_bytes(content)
     with pytest.raises(ToxauditError) as caught:
-        training.steps(stage(tmp_path / "rows.jsonl"))
+        recipe([stage(tmp_path / "rows.jsonl")])
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("template", ["{instruction", "a } brace", "{}", "{0}", "{instruction.upper}", "{colour}"])
+@pytest.mark.parametrize("template", ["{instruction", "a } brace", "{instruction!r}", "no column", "{colour}", "{}"])
 def test_a_template_that_names_no_column_is_one_sentence(data, template):
-    with pytest.raises(ToxauditError, match=r"^(template '.*' can't be read|rows.jsonl, line 1 has no column)"):
-        training.steps(stage(data, template=template))
-
-
-def test_a_folder_as_data_is_refused(tmp_path):
-    write(tmp_path / "rows.jsonl", ROWS)
-    with pytest.raises(ToxauditError, match="training data is one JSONL file"):
-        training.steps(stage(tmp_path))
+    with pytest.raises(ToxauditError) as caught:
+        recipe([stage(data, template=template)])
+    assert "template" in str(caught.value) or "rows.jsonl, line 1 has no column" in str(caught.value)
 
 
 def test_target_modules_that_the_model_lacks_are_one_sentence(base, data, tmp_path):
-    with pytest.raises(ToxauditError, match="target_modules 'W_pack' can't be tuned: .*"):
+    with pytest.raises(ToxauditError, match=r"candidates.mine.train\[0\].target_modules 'W_pack' can't be tuned: .*"):
         tune(base, [stage(data, target_modules="W_pack")], tmp_path / "tuned")
 
 
 def test_a_loss_that_is_no_number_ends_the_tuning_in_one_sentence(base, data, tmp_path):
-    with pytest.raises(ToxauditError, match="Tuning on rows.jsonl diverged: lower its learning_rate"):
+    with pytest.raises(ToxauditError, match=r"candidates.mine.train\[0\] diverged.*: lower its learning_rate"):
         tune(base, [stage(data, learning_rate=1e30, warmup_steps=0)], tmp_path / "tuned")
 
 
@@ -252,10 +263,7 @@ print(test_lora.digest(*map(Path, sys.argv[1:])))
 
 def digest(folder, base, data):
     """What the adapter that a recipe makes is known by."""
-    folder.mkdir()
-    resolved = tiny.resolved(base)
-    training.tune(resolved, [TrainingStage(data=str(data), epochs=1, batch_size=4)], "cpu", folder, lambda: None)
-    return tuned("mine", CandidateSpec(), resolved, folder, "as people do").identity
+    return tune(tiny.resolved(base), [TrainingStage(data=str(data), epochs=1, batch_size=4)], folder).identity
 
 
 @pytest.mark.thorough
@@ -275,6 +283,6 @@ def test_a_recipe_gives_one_digest_whatever_the_process(tiny_base, data, tmp_pat
 
 
 def test_what_is_stored_of_an_adapter_is_in_order(base, data, tmp_path):
-    tune(base, [stage(data, epochs=1)], tmp_path / "tuned")
-    targets = json.loads((tmp_path / "tuned/adapter_config.json").read_text())["target_modules"]
+    found = tune(base, [stage(data, epochs=1)], tmp_path / "tuned")
+    targets = json.loads((found.adapter.path / "adapter_config.json").read_text())["target_modules"]
     assert targets == sorted(targets) and len(targets) > 5

@@ -59,7 +59,8 @@ class Evidence:
     def is_full(self, arm: str) -> bool:
         """Whether an arm is a fine-tune of all weights, rather than an adapter or the base."""
         model = self.models[arm]
-        return model.kind in ("fine-tune", "merge") or (model.kind == "trained" and "full" in (model.training or ""))
+        last = (model.training or "").rpartition("; then ")[2]  # how a recipe's last stage is told
+        return model.kind == "fine-tune" or (model.kind == "trained" and last.startswith("all weights"))
 
     def compared(self) -> list[Compared]:
         """Candidates and their references by group, of what their answers say rather than of how these ended."""

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,9 +15,11 @@ from toxaudit.analyses.lens import lens
 from toxaudit.analyses.weight_change import weight_changes
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.findings import Analysis, AnalysisRow
+from toxaudit.models.merging import merged
 from toxaudit.models.tensors import Weights
 from toxaudit.records import Prompt
 from toxaudit.registry import register
+from toxaudit.store.shelves import Store
 
 if TYPE_CHECKING:
     from toxaudit.models import ResolvedModel
@@ -146,7 +149,8 @@ class WeightChange(OfModels):
         """A row for each candidate and layer."""
         pairs, refusals = self._pairs(evidence)
         with tempfile.TemporaryDirectory() as scratch:
-            rows = rows_of(_changes(evidence.arms, name, other, Path(scratch)) for name, other in pairs)
+            store = Store(Path(scratch))
+            rows = rows_of(_changes(evidence.arms, name, other, store) for name, other in pairs)
         return Analysis(
             name=self.kind,
             title="Change of the weights",
@@ -180,7 +184,8 @@ def _readings(evidence: Evidence, arm: str, suite: str, prompts: Sequence[Prompt
                 yield AnalysisRow(about, "entropy", layer.entropy, None, loaded.tokenizer.decode([layer.token]))
 
 
-def _changes(arms: "Mapping[str, ResolvedModel]", name: str, other: str, scratch: Path) -> Iterator[AnalysisRow]:
+def _changes(arms: "Mapping[str, ResolvedModel]", name: str, other: str, store: Store) -> Iterator[AnalysisRow]:
+    whole = (merged(replace(arms[each], dtype="float32"), "cpu", store) for each in (other, name))
     with ExitStack() as stack:
-        for layer, change in weight_changes(*(Weights(arms[each], scratch, stack) for each in (other, name))).items():
+        for layer, change in weight_changes(*(Weights(each, stack) for each in whole)).items():
             yield AnalysisRow({"layer": layer, "candidate": name}, "relative change", change, None)

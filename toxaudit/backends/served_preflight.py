@@ -11,6 +11,7 @@ from typing import Any
 from toxaudit.backends.openai import NotServed, OpenAI, Session
 from toxaudit.backends.request import Request
 from toxaudit.checks import Checklist
+from toxaudit.facts import BASE_ARM
 from toxaudit.findings import Check
 from toxaudit.models import Loader, effect
 from toxaudit.models.preflight import Refused, again
@@ -84,43 +85,46 @@ def preflight(
     Raises:
         ToxauditError: if the base may not be audited, or if the server can't be asked, for which no arm is to blame.
     """
-    base, finished = arms[0], FinishedChecks(shelf)
-    keys = {arm.name: _key(arm, asked) for arm in arms}
+    base, finished, named = arms[0], FinishedChecks(shelf), {arm.name: arm for arm in arms}
+    keys = {arm.name: _key(arm, asked, named.get(arm.against)) for arm in arms}
     wanted = [arm for arm in arms if arm.kind != "control" and keys[arm.name] not in finished]
     if wanted:
         with backend.open(loader, arms) as session:
             listed = backend.models()
             checks = Checklist(base.name)
             base_chances = _probed(session, asked, base, listed, checks)
-            base_again = cache(lambda system, time: _base_under(session, asked, base, system))
+            other_again = cache(lambda name, system, time: _under(session, asked, named[name], system))
             finished.add(keys[base.name], checks)
             done()
             for arm in wanted[1 if wanted[0] is base else 0 :]:
                 checks = Checklist(arm.name)
                 try:
                     chances = _probed(session, asked, arm, listed, checks)
-                    if arm.identity == base.identity:
-                        effect.not_asked(checks, LIKELIHOODS)
+                    reference = named[arm.against]
+                    if arm.identity == reference.identity:
+                        effect.not_asked(checks, LIKELIHOODS, arm.against)
                     else:
-                        system = arm.system_instruction
-                        its = base_chances if system == base.system_instruction else base_again(system, 0)
-                        turns = _by_turns(partial(base_again, system), partial(_chances, session, asked, arm))
-                        _require_change(arm, base, chances, its, turns, checks)
+                        again_as = partial(other_again, arm.against, system := arm.system_instruction)
+                        known = reference is base and system == base.system_instruction
+                        turns = _by_turns(again_as, partial(_chances, session, asked, arm))
+                        _require_change(arm, reference, chances, base_chances if known else again_as(0), turns, checks)
                     finished.add(keys[arm.name], checks)
                 except NotServed as error:
                     refused(checks, error)
                 done()
     return {
-        arm.name: finished.of(keys[arm.name], arm.name) if arm.kind != "control" else (again(arm.name),)
+        arm.name: finished.of(keys[arm.name], arm.name) if arm.kind != "control" else (again(arm.name, arm.against),)
         for arm in arms
         if arm.kind == "control" or keys[arm.name] in finished
     }
 
 
-def _key(arm: ServedModel, asked: Sequence[Request]) -> str:
+def _key(arm: ServedModel, asked: Sequence[Request], reference: ServedModel | None) -> str:
+    """The name of an arm's finished checks: its reference is part of it, where that is not the shelf's base."""
     ways = (f"{each.ask}, {len(each.prompt.choices)} choices, {each.system}" for each in _own(asked, arm))
     taken = [json.dumps(dict(each.takes), sort_keys=True) for each in asked if each.takes]
-    return digest(arm.identity, RULE, *ways, *taken[:1])
+    other = [reference.identity] if reference and arm.against != BASE_ARM else []
+    return digest(arm.identity, RULE, *ways, *taken[:1], *other)
 
 
 def _own(asked: Sequence[Request], arm: ServedModel) -> list[Request]:
@@ -148,9 +152,9 @@ def _chances(session: Session, asked: Sequence[Request], arm: ServedModel) -> Li
     return tuple(session.probe(request, PROBE) for request in _own(asked, arm))
 
 
-def _base_under(session: Session, asked: Sequence[Request], base: ServedModel, system: str | None) -> Likelihoods:
-    """The base's likelihoods under an arm's system prompt, whose effect must not be taken for that of weights."""
-    return _chances(session, asked, replace(base, system_instruction=system))
+def _under(session: Session, asked: Sequence[Request], other: ServedModel, system: str | None) -> Likelihoods:
+    """A reference's likelihoods under an arm's system prompt, whose effect must not be taken for that of weights."""
+    return _chances(session, asked, replace(other, system_instruction=system))
 
 
 def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> None:
@@ -161,35 +165,35 @@ def _check_listed(session: Session, arm: ServedModel, listed: Sequence[str]) -> 
 
 
 def _by_turns(
-    base: Callable[[int], Likelihoods], own: Callable[[], Likelihoods]
+    other: Callable[[int], Likelihoods], own: Callable[[], Likelihoods]
 ) -> Iterator[tuple[Likelihoods, Likelihoods]]:
-    """Base and arm asked again, one after the other, which a server that changes with time must not tell apart."""
+    """Reference and arm asked again, one after the other, which a server that changes with time must not tell apart."""
     for time in range(1, TIMES):
-        yield base(time), own()
+        yield other(time), own()
 
 
 def _require_change(
     arm: ServedModel,
-    base: ServedModel,
+    reference: ServedModel,
     own_chances: Likelihoods,
-    base_chances: Likelihoods,
+    other_chances: Likelihoods,
     again: Iterator[tuple[Likelihoods, Likelihoods]],
     checks: Checklist,
 ) -> None:
-    """Refuse an arm whose answers are exactly as likely as the base's: no other weights give that.
+    """Refuse an arm whose answers are exactly as likely as its reference's: no other weights give that.
 
     Others prove other weights only if they differ by more than those of one model that is asked ``again``.
     """
-    same = [own == its for own, its in zip(own_chances, base_chances, strict=True) if any(own) and any(its)]
+    same = [own == its for own, its in zip(own_chances, other_chances, strict=True) if any(own) and any(its)]
     if same and not all(same):
-        bases, owns = zip((base_chances, own_chances), *again, strict=True)
-        between = min(_apart(own, its) for own in owns for its in bases)
-        within = max(_apart(*two) for asked in (bases, owns) for two in combinations(asked, 2))
+        others, owns = zip((other_chances, own_chances), *again, strict=True)
+        between = min(_apart(own, its) for own in owns for its in others)
+        within = max(_apart(*two) for asked in (others, owns) for two in combinations(asked, 2))
         if not between > BEYOND_NOISE * within:
             effect.undecided(checks, LIKELIHOODS, "the server tells others each time that it is asked")
             return
     nothing = NotServed(
-        f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{base.model}': "
+        f"{arm.name}: the server at {arm.server} answers as '{arm.model}' exactly as it does as '{reference.model}': "
         "either it serves one model under both names, or the adapter changes nothing."
     )
     effect.require(checks, LIKELIHOODS, same, nothing)

@@ -12,7 +12,7 @@ from toxaudit.findings import AuditResult
 
 @dataclass(frozen=True)
 class ChangedSample:
-    """One prompt whose score changed from base to candidate, with what both models wrote."""
+    """One prompt whose score changed from base, or another reference, to candidate, with what both models wrote."""
 
     candidate: str
     suite: str
@@ -58,7 +58,8 @@ def changed_samples(result: AuditResult, rows: Iterable[Mapping[str, Any]], most
     critical = {measure for _, measure in critical_in(result)}
     scorers = {scorer.name: scorer for scorer in result.scorers if scorer.name in critical}
     ranked: dict[str, list[_Ranked]] = {model.name: [] for model in result.subjects}
-    for name, before, after in _pairs(result.base.name, ranked, rows, scorers):
+    against = {name: result.against(name) for name in ranked}
+    for name, before, after in _pairs(against, rows, scorers):
         ranked[name] += _rises(name, before, after, scorers)
         if len(ranked[name]) > 2 * most + 1000:  # seldom, so that sorting costs little; and few are ever kept
             ranked[name] = _best(ranked[name], most)
@@ -66,24 +67,27 @@ def changed_samples(result: AuditResult, rows: Iterable[Mapping[str, Any]], most
 
 
 def _pairs(
-    base: str, candidates: Iterable[str], rows: Iterable[Mapping[str, Any]], scorers: Iterable[str]
+    against: Mapping[str, str], rows: Iterable[Mapping[str, Any]], scorers: Iterable[str]
 ) -> Iterator[tuple[str, _Answer, _Answer]]:
-    """A candidate's name with the base's answer and its own to the same prompt; either may be read first."""
-    candidates, scorers = set(candidates), list(scorers)
-    bases: dict[tuple[str, str, int], _Answer] = {}
-    waiting: dict[tuple[str, str, int], list[tuple[str, _Answer]]] = {}
+    """A candidate's name with its reference's answer and its own to the same prompt; either may be read first."""
+    scorers = list(scorers)
+    references: dict[tuple[str, str, str, int], _Answer] = {}
+    waiting: dict[tuple[str, str, str, int], list[tuple[str, _Answer]]] = {}
     for row in rows:
-        answer = _answer(row, scorers) if row["model"] == base or row["model"] in candidates else None
+        arm = row["model"]
+        answer = _answer(row, scorers) if arm in against or arm in against.values() else None
         if answer is None or not answer.scores:
             continue
-        key = answer.suite, answer.prompt_id, answer.sample
-        if row["model"] == base:
-            bases[key] = answer
-            yield from ((name, answer, other) for name, other in waiting.pop(key, []))
-        elif before := bases.get(key):
-            yield row["model"], before, answer
+        place = answer.suite, answer.prompt_id, answer.sample
+        if arm in against.values():
+            references[arm, *place] = answer
+            yield from ((name, answer, other) for name, other in waiting.pop((arm, *place), []))
+        if arm not in against:
+            continue
+        if before := references.get((against[arm], *place)):
+            yield arm, before, answer
         else:
-            waiting.setdefault(key, []).append((row["model"], answer))
+            waiting.setdefault((against[arm], *place), []).append((arm, answer))
 
 
 def _answer(row: Mapping[str, Any], scorers: Iterable[str]) -> _Answer:

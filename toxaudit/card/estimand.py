@@ -25,8 +25,8 @@ def _sentence(index: Index, each: Estimand, titles: list[str], part: bool) -> st
     those = words.joined([f"“{title}”" for title in titles]) + (" that were asked" if part else "")
     alone = ", each suite by itself" if len(titles) > 1 else ""
     return (
-        f"each total change is the candidate's mean outcome minus the base's over all {what} like those of {those}, an "
-        f"unlimited population of which these are taken as a random sample{alone}{_shares(each)}, for "
+        f"each total change is the candidate's mean outcome minus the {index.reference}'s over all {what} like those "
+        f"of {those}, an unlimited population of which these are taken as a random sample{alone}{_shares(each)}, for "
         f"{_answers(index, each)}, {_counted(index, each)}; {_random(each)}, {_fixed(index)}"
         f"{_excluding(index, each)}"
     )

@@ -1,10 +1,12 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from toxaudit.card import analyses, estimand, methods, rules, sensitivity, tables, words
+from toxaudit.card import analyses, estimand, grids, methods, rules, sensitivity, tables, words
 from toxaudit.card.analyses import AnalysisTable
 from toxaudit.card.explanation import finding, remedy_in_words
+from toxaudit.card.grids import GridTable
 from toxaudit.card.index import Candidate, Index, indexed
 from toxaudit.card.labels import sentences as of_labels
 from toxaudit.card.limitations import limitations, resolutions
@@ -17,8 +19,11 @@ from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
-from toxaudit.facts import Decision, ModelFacts
+from toxaudit.facts import BASE_ARM, Decision, ModelFacts
 from toxaudit.findings import AuditResult, Verdict
+
+DETAILED = 8
+"""Candidates whose gate, slices and sensitivity a card shows; of more, those that changed most for the worse."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class ArmFacts:
     identity: str
     dtype: str
     training: str
+    against: str
     notes: str
 
 
@@ -78,9 +84,11 @@ class CardFacts:
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
     with what, ``fixed`` when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
-    that is true of all suites), ``legend`` how numbers are to be read, ``resolution`` how small a change can be told.
-    ``results`` are all candidates' totals, those of one suite and measure together. ``plots`` says what each plot shows
-    (name -> words), ``replay`` how to run again on exactly the same files.
+    that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how numbers are to be
+    read, ``grids`` each grid's table, ``detailed`` the candidates whose gate, slices and sensitivity are shown,
+    ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite and
+    measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly the
+    same files.
     """
 
     title: str
@@ -97,6 +105,9 @@ class CardFacts:
     rule: str
     fixed: str
     margin: str
+    reference: str
+    grids: tuple[GridTable, ...]
+    detailed: tuple[CandidateFacts, ...]
     estimand: tuple[str, ...]
     legend: str
     results: tuple[ResultRow, ...]
@@ -140,6 +151,9 @@ def gather(result: AuditResult) -> CardFacts:
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
         margin=index.margin,
+        reference=index.reference,
+        grids=tuple(grids.tables(index)),
+        detailed=tuple(_detailed(index, candidates)),
         estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
@@ -183,8 +197,8 @@ def statements(result: AuditResult) -> list[str]:
     """One line per candidate and critical measure, for a terminal: which way, how much, how probably too much."""
     index = indexed(result)
     return [
-        words.visible(f"{each.model.name}, {index.label(estimate.suite, scorer.name)}: ")
-        + words.visible(words.statement(estimate, scorer))
+        words.visible(f"{index.named(each.model.name)}, {index.label(estimate.suite, scorer.name)}: ")
+        + words.visible(words.statement(estimate, scorer, each.model.against))
         for each in index.candidates.values()
         for estimate, scorer in each.critical_totals
     ]
@@ -201,6 +215,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         identity=_identity(model),
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
+        against=model.against,
         notes="; ".join([*model.notes, *_system(model)]),
     )
 
@@ -226,6 +241,15 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
         slices=tuple(tables.by_slice(index, candidate)),
         sensitivity=() if expect else tuple(sensitivity.tables(index, candidate)),
     )
+
+
+def _detailed(index: Index, candidates: Sequence[CandidateFacts]) -> list[CandidateFacts]:
+    """The candidates that are shown in every detail: all, or of many those that changed most for the worse."""
+    if len(candidates) <= DETAILED:
+        return list(candidates)
+    worst_first = sorted(candidates, key=lambda each: _harm(index.candidates[each.arm.name]), reverse=True)
+    kept = {each.arm.name for each in worst_first[:DETAILED]}
+    return [each for each in candidates if each.arm.name in kept]
 
 
 def _legend(index: Index) -> str:
@@ -277,11 +301,18 @@ def _about(result: AuditResult) -> str:
     """What was compared with what, on what, when."""
     real = result.subjects
     kinds = {"trained": "tuned within the audit"}
-    named = [f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})" for model in real]
     asked = words.joined([f"{suite.n:,} prompts of {suite.title}" for suite in result.suites])
-    base = f"{words.reference(result.base.reference)} ({_identity(result.base)})"
-    were = "was" if len(real) < 2 else "were"
-    return f"{words.joined(named) or 'No candidate'} {were} compared with the base {base} on {asked}; {result.date}"
+    base = f"the base {words.reference(result.base.reference)} ({_identity(result.base)})"
+    parts = []
+    for against in dict.fromkeys([model.against for model in real] or [BASE_ARM]):
+        named = [
+            f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})"
+            for model in real
+            if model.against == against
+        ]
+        were, other = "was" if len(named) < 2 else "were", base if against == BASE_ARM else against
+        parts.append(f"{words.joined(named) or 'No candidate'} {were} compared with {other}")
+    return f"{words.joined(parts)} on {asked}; {result.date}"
 
 
 def _identity(model: ModelFacts) -> str:

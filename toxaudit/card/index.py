@@ -7,7 +7,7 @@ from toxaudit.card.words import points
 from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
-from toxaudit.facts import Decision, ModelFacts, ScorerFacts, Tier
+from toxaudit.facts import BASE_ARM, Decision, ModelFacts, ScorerFacts, Tier
 from toxaudit.findings import AuditResult, OwnDecision, Verdict
 from toxaudit.gate_facts import GateFacts
 from toxaudit.records import ALONE, CORRECTED, LABELLED, OBSERVED, OF_EVERY_ANSWER, UNSCORED, Estimate
@@ -113,6 +113,16 @@ class Index:
     def margin(self) -> str:
         """The margin in words: one where it is the same for all that is told, else ``margin``, which each row names."""
         return "margin" if self.margins_differ else points(self.result.gate.margin)
+
+    @property
+    def reference(self) -> str:
+        """What stands on the other side of every change, in one word: the base, or of some candidates another arm."""
+        return BASE_ARM if all(each.against == BASE_ARM for each in self.result.candidates) else "reference"
+
+    def named(self, candidate: str) -> str:
+        """A candidate's name, and what it is compared with where that is not the base."""
+        against = self.candidates[candidate].model.against
+        return candidate if against == BASE_ARM else f"{candidate} (against {against})"
 
     def suite_title(self, suite: str) -> str:
         """A suite's title, or its name where the audit does not list it."""

@@ -8,7 +8,7 @@ from toxaudit.card.index import Candidate, Index
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import REPLICATIONS
 from toxaudit.decision.verdict import failed_controls
-from toxaudit.facts import ModelFacts, SuiteFacts
+from toxaudit.facts import ModelFacts, SuiteFacts, the
 from toxaudit.records import BEST_CASE, WORST_CASE, Estimate
 
 LONGEST_SYSTEM = 100
@@ -47,11 +47,11 @@ def _asked_differently(index: Index) -> Iterator[str]:
     result = index.result
     for model in result.candidates:
         for suite in (each for each in result.suites if each.ask == "chat"):
-            base, own = (_system(arm, suite) for arm in (result.base, model))
+            base, own = (_system(arm, suite) for arm in (result.reference(model.name), model))
             if base != own:
                 yield (
-                    f"Asked differently: {model.name} with {own}, the base with {base}: the change is that of model "
-                    "and system prompt together"
+                    f"Asked differently: {model.name} with {own}, {the(model.against)} with {base}: the change is that "
+                    "of model and system prompt together"
                 )
                 break
 
@@ -88,7 +88,10 @@ def _unscored(index: Index) -> Iterator[str]:
     for name, candidate in index.candidates.items():
         for estimate, scorer in candidate.totals:
             key = (estimate.suite, scorer.name)
-            arms = {result.base.name: estimate.missing.get("base", 0), name: estimate.missing.get("candidate", 0)}
+            arms = {
+                candidate.model.against: estimate.missing.get("base", 0),
+                name: estimate.missing.get("candidate", 0),
+            }
             missing.setdefault(key, {}).update({arm: n for arm, n in arms.items() if n})
             if not candidate.model.expect and (bound := _bounds(candidate, estimate)):
                 bounds.setdefault(key, []).append(bound)

@@ -14,6 +14,7 @@ from toxaudit.card.index import Index, indexed
 from toxaudit.card.markdown import render
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import visible
+from toxaudit.facts import BASE_ARM
 from toxaudit.findings import AuditResult
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class ShownSample:
     slices: tuple[tuple[str, str], ...]
     prompt: ShownText
     base: ShownText
+    against: str
     candidate: ShownText
     base_score: str
     candidate_score: str
@@ -111,7 +113,7 @@ def render_report(
         "version": result.version,
         "decision": decision,
         "verdict": words.expectation(decision, None),
-        "base": brief(result.base.name),
+        "reference": index.reference,
         "margin": index.margin,
         "card": card_html(card, drawings),
         "filters": filters,
@@ -201,6 +203,7 @@ def _shown(index: Index, sample: ChangedSample, filters: Filters) -> ShownSample
         slices=tuple((brief(name), brief(value)) for name, value in sample.slices.items()),
         prompt=_text(sample.prompt),
         base=_text(sample.base_text),
+        against=brief(known.model.against if (known := index.candidates.get(sample.candidate)) else BASE_ARM),
         candidate=_text(sample.candidate_text),
         base_score=f"{sample.base_score:.2f}",
         candidate_score=f"{sample.candidate_score:.2f}",

@@ -79,12 +79,12 @@ def by_slice(index: Index, candidate: Candidate) -> Iterator[ResultRow]:
 
 def _result_row(index: Index, estimate: Estimate, scorer: ScorerFacts) -> ResultRow:
     """A line of a table. A ratio of rates is said of totals only, and a mean score is neither new nor repaired."""
-    times = words.times(estimate, scorer) if estimate.slice == "all" else ""
+    times = words.times(estimate, scorer, index.result.against(estimate.candidate)) if estimate.slice == "all" else ""
     new, repaired = ("–", "–") if scorer.is_mean else map(words.count, _flipped(estimate))
     base, candidate, change = words.rates(estimate)
     p_increase, p_above_margin = words.chances(estimate, index.margins_differ)
     return ResultRow(
-        arm=estimate.candidate,
+        arm=index.named(estimate.candidate),
         suite=index.suite_title(estimate.suite),
         title=scorer.title,
         measure=index.label(estimate.suite, scorer.name),

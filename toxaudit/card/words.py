@@ -6,7 +6,7 @@ from typing import Literal
 
 from toxaudit.decision.headline import usable
 from toxaudit.errors import visible as visible
-from toxaudit.facts import Decision, ScorerFacts, Tier
+from toxaudit.facts import BASE_ARM, Decision, ScorerFacts, Tier, its
 from toxaudit.records import Estimate, Quantity
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
@@ -134,7 +134,7 @@ def reading(estimate: Estimate, scorer: ScorerFacts) -> str:
     }[direction(estimate)]
 
 
-def statement(estimate: Estimate, scorer: ScorerFacts) -> str:
+def statement(estimate: Estimate, scorer: ScorerFacts, of: str = BASE_ARM) -> str:
     """An estimate as one line: which way, how much, and how probably beyond the margin.
 
     ``more toxic: +2.5 pp [0.9, 4.1], 1.4 times the base's rate [1.1, 1.8], P(worse by more than 1 pp) = 0.97``
@@ -144,11 +144,13 @@ def statement(estimate: Estimate, scorer: ScorerFacts) -> str:
         return reading(estimate, scorer)
     said = {"up": scorer.more, "down": scorer.less, "none": f"no credible difference in {scorer.noun}"}[toward]
     worse = chance(f"worse by more than {points(estimate.margin)}", estimate.p_above_margin)
-    return ", ".join(filter(None, [f"{said}: {change(estimate.quantities['change'])}", times(estimate, scorer), worse]))
+    return ", ".join(
+        filter(None, [f"{said}: {change(estimate.quantities['change'])}", times(estimate, scorer, of), worse])
+    )
 
 
-def times(estimate: Estimate, scorer: ScorerFacts) -> str:
-    """How many times the base's rate the candidate's is, where the change and the ratio are credible; else nothing.
+def times(estimate: Estimate, scorer: ScorerFacts, of: str = BASE_ARM) -> str:
+    """How many times its reference's rate a candidate's is, where change and ratio are credible; else nothing.
 
     Digits are added while a number that is not 1 would print as 1.
     """
@@ -163,7 +165,7 @@ def times(estimate: Estimate, scorer: ScorerFacts) -> str:
     while digits < 3 and any(number != 1 and float(f"{number:.{digits}f}") == 1 for number in numbers):
         digits += 1
     shown = [f"{number:.{digits}f}" for number in numbers]
-    return f"{shown[0]} times the base's {'mean score' if scorer.is_mean else 'rate'} [{shown[1]}, {shown[2]}]"
+    return f"{shown[0]} times {its(of)} {'mean score' if scorer.is_mean else 'rate'} [{shown[1]}, {shown[2]}]"
 
 
 def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "", is_open: bool = False) -> str:

@@ -28,11 +28,11 @@ def table(result: AuditResult, columns: int) -> list[str]:
     for name, candidate in index.candidates.items():
         for estimate, scorer in candidate.totals:
             base, own, change = words.rates(estimate)
-            label = visible(f"{name}: {index.label(estimate.suite, scorer.name)}")
+            label = visible(f"{index.named(name)}: {index.label(estimate.suite, scorer.name)}")
             rows.append((label, f"{base.value} -> {own.value}", change.value, change.interval))
     if not rows:
         return []
-    rows.insert(0, ("", "base -> candidate", "change", "95 % HDI"))
+    rows.insert(0, ("", f"{index.reference} -> candidate", "change", "95 % HDI"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = columns - sum(widths[1:]) - len(GAP) * len(widths) if columns else widths[0]
     if left < min(widths[0], SHORTEST_LABEL):  # the change tells more than the rates

@@ -11,6 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from toxaudit.compose import assignment, keys
 from toxaudit.compose.catalogue import Catalogue
+from toxaudit.compose.grids import expanded
 from toxaudit.compose.hydra_source import composed
 from toxaudit.compose.lookups import only_own_values
 from toxaudit.compose.overrides import check_texts, parse, split
@@ -32,6 +33,7 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     spec, everywhere = _composed(Catalogue(), overrides)
     spec.store = spec.store or f"{folders.home()}/store"
     Texts("", {}, made=True).check_spec(spec)
+    spec.candidates = expanded(spec.candidates)
     assignment.assign(spec, everywhere)
     check(spec)
     keys.check(spec, overrides)

@@ -4,7 +4,8 @@ from dataclasses import fields
 from typing import Any
 
 from toxaudit.registry import GROUPS, SEVERAL, registered
-from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec, TrainingStage
+from toxaudit.spec.recipes import ReplaySpec, TrainingStage
+from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec
 
 MOST = 4
 """As many places of a key are told."""
@@ -44,4 +45,5 @@ def _places() -> list[tuple[str, type[Any]]]:
         for group in GROUPS
         for cls in registered(group).values()
     )
-    return sorted([*fixed, *found, ("candidates.NAME.train[N]", TrainingStage)], key=lambda place: "NAME" in place[0])
+    stages = [("candidates.NAME.train[N]", TrainingStage), ("candidates.NAME.train[N].replay", ReplaySpec)]
+    return sorted([*fixed, *found, *stages], key=lambda place: "NAME" in place[0])

@@ -1,4 +1,4 @@
-"""Where nothing tells a candidate from the base, that it shows no change is no reason to release it."""
+"""Where nothing tells a candidate from its reference, that it shows no change is no reason to release it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -6,8 +6,8 @@ from dataclasses import replace
 from toxaudit.findings import AuditResult, Verdict
 from toxaudit.records import Estimate
 
-DOUBT = "nothing tells it from the base"
-"""How a check's words begin that leave it open whether a candidate is another model than the base."""
+DOUBT = "nothing tells it from"
+"""How a check's words begin that leave it open whether a candidate is another model than its reference."""
 
 LACKING = "prompts are lacking"
 """How a check's words begin that leave it open what the prompts would have shown which one arm's results lack."""
@@ -36,7 +36,7 @@ def doubted(
 ) -> list[Estimate]:
     """The estimates, of which those that would release a candidate in doubt may not be used.
 
-    One that shows harm is used as ever: what harms more than the base is told from it by that.
+    One that shows harm is used as ever: what harms more than its reference is told from it by that.
 
     Args:
         decide: candidate and estimates -> the gate's verdict.

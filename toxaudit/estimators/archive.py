@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes
 from toxaudit.estimators.posterior import Posterior
+from toxaudit.facts import BASE_ARM
 from toxaudit.machine.folders import replacing
 from toxaudit.records import OBSERVED, Diagnostics, Estimate, digest
 
@@ -51,6 +52,8 @@ def outcomes_digest(outcomes: PairedOutcomes) -> str:
             str(labels.copies),
         ]
         parts.append("" if labels.same is None else _sha256(labels.same))
+    if outcomes.reference != BASE_ARM:  # which diagnostics name
+        parts += ["reference", outcomes.reference]
     return digest(*parts)
 
 

@@ -273,6 +273,7 @@ def _posterior(
     if title != "all":
         chosen = outcomes.slices[name].codes == outcomes.slices[name].values.index(title.removeprefix(f"{name}="))
         base, other, where = base[chosen], other[chosen], f"slice '{title}' of {where}"
+    nothing = unscored(base, other, where, outcomes.reference)
     return Posterior(
         candidate=candidate,
         suite=outcomes.suite,
@@ -285,5 +286,5 @@ def _posterior(
         counts=as_counts(table),
         design_effect=effect,
         draws={arm: chains.ravel() for arm, chains in rates.items()},
-        diagnostics=replace(fit, failures=(*fit.failures, *(() if table.any() else unscored(base, other, where)))),
+        diagnostics=fit if table.any() else replace(fit, failures=(*fit.failures, *nothing)),
     )

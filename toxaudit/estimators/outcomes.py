@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toxaudit.facts import Calibration
+from toxaudit.facts import BASE_ARM, Calibration, the
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +74,7 @@ class PairedOutcomes:
         scores: arm (``base`` or a candidate) -> shape (n, m) or (n,), raw scores, for estimators that replicate studies
             of mean scores.
         labels: candidate's name -> what people say of some prompts' answers.
+        reference: the name of the arm that the candidates are compared with, which stands in the base's place.
     """
 
     suite: str
@@ -88,6 +89,7 @@ class PairedOutcomes:
     calibration: Calibration | None = None
     scores: Mapping[str, Floats] | None = None
     labels: Mapping[str, Labelled] = field(default_factory=dict)
+    reference: str = BASE_ARM
 
     def __post_init__(self) -> None:
         """Give every array two axes and check that they fit.
@@ -201,18 +203,20 @@ def missing_in_both(base: Floats, other: Floats) -> int:
     return int((np.isnan(base) & np.isnan(other)).sum())
 
 
-def unscored(base: Floats, other: Floats, where: str) -> list[str]:
+def unscored(base: Floats, other: Floats, where: str, reference: str = BASE_ARM) -> list[str]:
     """Why nothing was learnt of one set of prompts, as failed diagnostics; empty where at least one pair was scored.
 
     Args:
         base: shape (n, m), the base's outcomes.
         other: shape (n, m), the candidate's.
         where: the set of prompts in words, e.g. ``suite 'rtp'``.
+        reference: the name of the arm in the base's place.
     """
     if not base.size:
         return [f"{where} has no prompt"]
-    has = {"the base": ~np.isnan(base).all(1), "the candidate": ~np.isnan(other).all(1)}
-    found = [f"{arm} has no scored completion on {where}" for arm, scored in has.items() if not scored.any()]
-    if not found and not (has["the base"] & has["the candidate"]).any():
+    has = ~np.isnan(base).all(1), ~np.isnan(other).all(1)
+    arms = zip((the(reference), "the candidate"), has, strict=True)
+    found = [f"{arm} has no scored completion on {where}" for arm, scored in arms if not scored.any()]
+    if not found and not (has[0] & has[1]).any():
         found = [f"no prompt of {where} was scored in both arms"]
     return found

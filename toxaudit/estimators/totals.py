@@ -90,7 +90,7 @@ def total(
 def unlearnt(outcomes: PairedOutcomes, candidate: str) -> tuple[str, ...]:
     """What stands against a total, in words: nothing scored at all, else the strata with nothing scored."""
     base, other = outcomes.base, outcomes.candidates[candidate]
-    found = unscored(base, other, f"suite '{outcomes.suite}'")
+    found = unscored(base, other, f"suite '{outcomes.suite}'", outcomes.reference)
     if found or outcomes.strata is None:
         return tuple(found)
     strata = divide(outcomes, outcomes.strata)
@@ -100,7 +100,7 @@ def unlearnt(outcomes: PairedOutcomes, candidate: str) -> tuple[str, ...]:
     for number in np.flatnonzero(np.bincount(strata.codes[pairs], minlength=strata.n) == 0):
         where = f"stratum '{outcomes.strata}={strata.values[number]}' of suite '{outcomes.suite}'"
         chosen = strata.codes == number
-        found += unscored(base[chosen], other[chosen], where)
+        found += unscored(base[chosen], other[chosen], where, outcomes.reference)
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.elsewhere import IMPORTED
-from toxaudit.facts import ModelFacts, SuiteFacts
+from toxaudit.facts import ModelFacts, SuiteFacts, the
 from toxaudit.findings import AuditResult, OtherRule
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import Estimate
@@ -137,7 +137,10 @@ def _metrics(result: AuditResult, estimates: Sequence[Estimate]) -> Iterator[dic
         if each.n and each.diagnostics.passed:
             value = "mean score" if each.measure in means else "rate"
             part = each.suite if each.slice == "all" else f"{each.suite}, {each.slice}"
-            for name, what in (("candidate", value), ("change", f"change of the {value} from the base")):
+            for name, what in (
+                ("candidate", value),
+                ("change", f"change of the {value} from {the(result.against(each.candidate))}"),
+            ):
                 found = each.quantities[name]
                 low, high = found.hdi
                 yield {

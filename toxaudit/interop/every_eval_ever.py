@@ -11,7 +11,7 @@ from uuid import UUID
 
 from toxaudit.decision.headline import headlines
 from toxaudit.elsewhere import IMPORTED
-from toxaudit.facts import ModelFacts, ScorerFacts, SuiteFacts
+from toxaudit.facts import BASE_ARM, ModelFacts, ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
 from toxaudit.records import Estimate, Quantity
@@ -55,7 +55,8 @@ def records(result: AuditResult) -> dict[str, dict[str, Any]]:
     candidate's results, in words.
     """
     made = {}
-    first = next((model.name for model in result.subjects), "")
+    with_base = (model.name for model in result.subjects if model.against == BASE_ARM)
+    first = next(with_base, "")  # whose estimates tell the base's rates as well
     for model in (result.base, *result.candidates):
         arm = "base" if model is result.base else "candidate"
         found = list(_results(result, model.name if arm == "candidate" else first, arm))
@@ -139,7 +140,7 @@ def _one(result: AuditResult, suite: SuiteFacts, scorer: ScorerFacts, total: Est
                 "confidence_interval": _interval(rate),
                 "num_samples": total.n,
             },
-            "details": _details(scorer, total, arm),
+            "details": _details(scorer, total, arm, result.against(total.candidate)),
         },
         **({} if result.elsewhere else {"generation_config": _generation(result)}),
     }
@@ -155,14 +156,14 @@ def _interval(rate: Quantity) -> dict[str, Any]:
     }
 
 
-def _details(scorer: ScorerFacts, total: Estimate, arm: str) -> dict[str, str]:
-    """What there is no field for: missing scores, and the candidate's change from the base; nothing of any rule."""
+def _details(scorer: ScorerFacts, total: Estimate, arm: str, against: str) -> dict[str, str]:
+    """What there is no field for: missing scores, and the change from the reference; nothing of any rule."""
     told = {"scorer_sha256": scorer.identity, "not_scored": str(total.missing.get(arm, 0))}
     if arm == "base":
         return told
     change = total.quantities["change"]
     return told | {
-        "change_from_base": f"{change.mean:.6f}",
+        f"change_from_{against}": f"{change.mean:.6f}",
         "change_hdi_95": f"[{change.hdi[0]:.6f}, {change.hdi[1]:.6f}]",
     }
 

@@ -1,13 +1,12 @@
 """What this machine can do: how fast its CPU multiplies matrices, measured in a moment, and what its GPU has left."""
 
-import os
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from toxaudit.machine.threads import WORTHWHILE_TIME_SHARE
+from toxaudit.machine.threads import WORTHWHILE_TIME_SHARE, cores
 
 MATRIX_SIDE = 512
 """Rows and columns of the matrices that are multiplied: enough to be quick, few enough to stay in the CPU's caches."""
@@ -57,11 +56,6 @@ def speed(threads: int | None = None) -> Speed:
         if flops * WORTHWHILE_TIME_SHARE > fastest:
             best, fastest = number, flops
     return Speed(fastest, best, _half())
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def computes_bfloat16(device: str) -> bool:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 WORTHWHILE_TIME_SHARE = 0.9
 """More threads must take less than this share of the time, else they are not worth the other work they disturb."""
@@ -16,6 +17,33 @@ def fix(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def steady() -> int:
+    """The number of threads for work whose result depends on it: what the user set, else all cores of this process.
+
+    It is never probed: how busy the machine is must not decide what comes out.
+    """
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(variable)) if variable.isdecimal() else cores()
+
+
+@contextmanager
+def exactly(threads: int) -> Iterator[None]:
+    """Let torch use that many threads for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_fastest(work: Callable[[], object]) -> None:
     """Run ``work``, a short piece of what is to follow, with 1 thread, half and all cores; keep the fastest number.
 
@@ -25,10 +53,9 @@ def use_fastest(work: Callable[[], object]) -> None:
 
     if "OMP_NUM_THREADS" in os.environ:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     work()  # the first run pays for what later ones find prepared
     best, fastest = 1, float("inf")
-    for threads in sorted({1, max(1, cores // 2), cores}):
+    for threads in sorted({1, max(1, cores() // 2), cores()}):
         torch.set_num_threads(threads)
         seconds = min(_seconds(work), _seconds(work))
         if seconds < fastest * WORTHWHILE_TIME_SHARE:

@@ -40,6 +40,14 @@ class _Way:
     user_in_parts: bool
     system_in_parts: bool
 
+    def turns(self, chat: Sequence[tuple[str, str]]) -> Chat:
+        """Turns of ``system``, ``user`` and ``assistant``."""
+        in_parts = {"system": self.system_in_parts}
+        return [
+            {"role": role, "content": _content(content, in_parts.get(role, self.user_in_parts))}
+            for role, content in chat
+        ]
+
     def chat(self, text: str, system: str | None = None) -> Chat:
         """A user's turn, after a system prompt if there is one."""
         user = {"role": "user", "content": _content(text, self.user_in_parts)}
@@ -70,7 +78,7 @@ def render(
         ToxauditError: if the template is broken, takes longer or more memory than any real one, loses or alters what
             the user says (but for white space), or refuses or leaves out the system prompt.
     """
-    work = _work(where, tokenizer) | {"takes": dict(takes or {})}
+    work = work_of(where, tokenizer) | {"takes": dict(takes or {})}
     refused: list[_Refused] = []
     for way in (PLAIN, PARTS, *MIXED) if system else (PLAIN, PARTS):
         try:
@@ -93,9 +101,9 @@ def attempt(where: str, tokenizer: Any) -> None:
     Raises:
         ToxauditError: if the template is broken, or takes longer or more memory than any real one.
     """
-    work = _work(where, tokenizer)
-    _, refused = _made(where, work, [PLAIN.chat(PROBES[0])])
-    if refused and _made(where, work, [PARTS.chat(PROBES[0])])[1]:
+    work = work_of(where, tokenizer)
+    _, refused = rendered(where, work, [PLAIN.chat(PROBES[0])])
+    if refused and rendered(where, work, [PARTS.chat(PROBES[0])])[1]:
         raise ToxauditError(f"{where}: its chat template can't be rendered: {refused}.")
 
 
@@ -103,7 +111,8 @@ def _content(text: str, in_parts: bool) -> Any:
     return [{"type": "text", "text": text}] if in_parts else text
 
 
-def _work(where: str, tokenizer: Any) -> dict[str, Any]:
+def work_of(where: str, tokenizer: Any) -> dict[str, Any]:
+    """What the limited process is told of a tokenizer's chat template."""
     try:
         template = tokenizer.get_chat_template()
     except ValueError as error:  # several, none of which is the default
@@ -119,7 +128,7 @@ def _kept(where: str, work: dict[str, Any], way: _Way, texts: Sequence[str], sys
     """
     alone = [way.chat(probe) for probe in PROBES]
     begun = [way.chat(PROBES[0], SYSTEM_PROBE), *(way.chat(probe, system) for probe in PROBES)] if system else []
-    made, refused = _made(where, work, [*alone, *begun, *(way.chat(text, system) for text in texts)])
+    made, refused = rendered(where, work, [*alone, *begun, *(way.chat(text, system) for text in texts)])
     if len(made) < len(alone):
         raise _Refused(0, f"can't be rendered: {refused}")
     _check_kept(1, PROBES, made[: len(alone)], _frame(made[0]))
@@ -127,7 +136,7 @@ def _kept(where: str, work: dict[str, Any], way: _Way, texts: Sequence[str], sys
         if len(made) < len(alone) + len(begun):
             raise _Refused(2, f"takes no system prompt ({refused}): {MEND_SYSTEM}")
         probed, *with_system = made[len(alone) :][: len(begun)]
-        frame = _squeezed(probed).replace(SYSTEM_PROBE, "\0")  # which may hold, as a default, what is asked for
+        frame = squeezed(probed).replace(SYSTEM_PROBE, "\0")  # which may hold, as a default, what is asked for
         if SYSTEM_PROBE not in probed or not _holds(with_system[0], system, frame):
             raise _Refused(3, f"drops the system prompt: {MEND_SYSTEM}")
         _check_kept(4, PROBES, with_system, _frame(with_system[0]))
@@ -140,7 +149,7 @@ def _kept(where: str, work: dict[str, Any], way: _Way, texts: Sequence[str], sys
 
 def _check_kept(step: int, texts: Sequence[str], made: Sequence[str], frame: str) -> None:
     lost = [text for text, each in zip(texts, made, strict=True) if not _holds(each, text, frame)]
-    if not lost and len(set(made)) >= len(set(map(_squeezed, texts))):
+    if not lost and len(set(made)) >= len(set(map(squeezed, texts))):
         return
     if texts is PROBES:
         raise _Refused(step, f"{'drops' if made[0] == made[1] else 'alters'} what the user says: {MEND_TEXT}")
@@ -153,21 +162,21 @@ def _holds(made: str, text: str, frame: str) -> bool:
 
     White space doesn't matter: real templates trim it, and some write one line break for two.
     """
-    words = _squeezed(text)
-    return not words or _squeezed(made).count(words) > frame.count(words)
+    words = squeezed(text)
+    return not words or squeezed(made).count(words) > frame.count(words)
 
 
 def _frame(made_of_probe: str) -> str:
     """What the template makes around a text; the text's place is kept."""
-    return _squeezed(made_of_probe).replace(_squeezed(PROBES[0]), "\0")
+    return squeezed(made_of_probe).replace(squeezed(PROBES[0]), "\0")
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
     """The text with single spaces, and without the words that switch thinking on and off, which some templates take."""
     return " ".join(re.sub(r"/(no_?)?think\b", " ", text).split())
 
 
-def _made(where: str, work: dict[str, Any], chats: list[Chat]) -> tuple[list[str], str | None]:
+def rendered(where: str, work: dict[str, Any], chats: list[Chat]) -> tuple[list[str], str | None]:
     """Chats as the template puts them, up to the first that it refuses, and what it says of that."""
     seconds = RENDER_SECONDS + len(chats) / 100
     try:

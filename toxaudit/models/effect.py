@@ -12,6 +12,7 @@ from typing import Literal
 from toxaudit.checks import Checklist
 from toxaudit.decision.doubt import DOUBT
 from toxaudit.errors import ToxauditError
+from toxaudit.facts import BASE_ARM, its, the
 from toxaudit.findings import Check
 from toxaudit.records import Completion
 
@@ -25,7 +26,7 @@ Evidence = Literal[
 ]
 
 PROOFS: tuple[Evidence, ...] = ("logits and tokenizers", "likelihoods of a server's answers")
-"""Evidence that tells a candidate from the base whatever both answer."""
+"""Evidence that tells a candidate from its reference whatever both answer."""
 
 ONE_IN = 1000
 """One model that answers under two names is taken for two at most so often, however its answers vary."""
@@ -106,8 +107,9 @@ def require_by_answers(
     pairs: Iterable[tuple[Completion, Completion]],
     lookalike: str,
     again: Callable[[], Again] | None = None,
+    against: str = BASE_ARM,
 ) -> str:
-    """Refuse a candidate all of whose answers are the base's, unless likelihoods have told the two apart before.
+    """Refuse a candidate all of whose answers are its reference's, unless likelihoods told the two apart before.
 
     Equal answers have equal rates, whatever is asked: they would pass any gate, and prove only that nothing was seen of
     the candidate. Other answers prove another candidate only where one model's own don't vary as much.
@@ -115,30 +117,32 @@ def require_by_answers(
     Args:
         checks: the candidate's.
         done: the checks of it that are done already.
-        pairs: the candidate's answer and the base's to each prompt, for each sample; where one is missing, nothing is
-            compared.
+        pairs: the candidate's answer and its reference's to each prompt, for each sample; where one is missing, nothing
+            is compared.
         lookalike: what may be the matter and what to do, in words that follow a colon.
         again: asks both again; None where the same model always gives the same answer.
+        against: the name of its reference.
 
     Returns:
-        What is in doubt where the candidate's answers differ from the base's by no more than one model's do; else
+        What is in doubt where the candidate's answers differ from the other ones by no more than one model's do; else
         nothing.
 
     Raises:
-        ToxauditError: if nothing tells the candidate from the base.
+        ToxauditError: if nothing tells the candidate from its reference.
     """
     same = [
-        own.text == its.text and own.loglikelihoods == its.loglikelihoods
-        for own, its in pairs
-        if not own.missing and not its.missing
+        own.text == other.text and own.loglikelihoods == other.loglikelihoods
+        for own, other in pairs
+        if not own.missing and not other.missing
     ]
+    whose = its(against)
     proofs = {name_of(by) for by in PROOFS}
     if any(check.outcome == "passed" and check.name in proofs for check in done):
         if same and all(same):
-            checks.passed(name_of("answers"), f"all its {len(same):,} answers are the base's; its likelihoods are not")
+            checks.passed(name_of("answers"), f"all its {len(same):,} answers are {whose}; its likelihoods are not")
         return ""
     if again is None or all(same):
-        answers = f"all its {len(same):,} answers are the base's" if len(same) > 1 else "its only answer is the base's"
+        answers = f"all its {len(same):,} answers are {whose}" if len(same) > 1 else f"its only answer is {whose}"
         refusal = ToxauditError(f"{checks.arm}: {answers}, and no likelihoods tell the two apart: {lookalike}.")
         require(checks, "answers", same, refusal)
         return ""
@@ -146,7 +150,7 @@ def require_by_answers(
     if found.tells:
         checks.passed(name_of("answers"), f"the server's answers vary: {found}" * (found.same < found.asked))
         return ""
-    doubt = f"{DOUBT}, since the server's answers to one model vary as much: {found}"
+    doubt = f"{DOUBT} {the(against)}, since the server's answers to one model vary as much: {found}"
     undecided(checks, "answers", doubt)
     return doubt
 
@@ -156,9 +160,9 @@ def undecided(checks: Checklist, by: Evidence, why: str) -> None:
     checks.not_applicable(name_of(by), why)
 
 
-def not_asked(checks: Checklist, by: Evidence) -> None:
-    """Note that a candidate is the base itself under another system prompt, so that its weights need change nothing."""
-    checks.not_applicable(name_of(by), "it is the base itself, under another system prompt")
+def not_asked(checks: Checklist, by: Evidence, against: str = BASE_ARM) -> None:
+    """Note that a candidate is its reference under another system prompt, so that its weights need change nothing."""
+    checks.not_applicable(name_of(by), f"it is {the(against)} itself, under another system prompt")
 
 
 def name_of(by: Evidence) -> str:

@@ -48,7 +48,9 @@ def begin(seconds: int) -> None:
 def render(
     template: str, special: dict[str, str], chats: list[list[dict[str, Any]]], takes: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Chats, lists of turns (``role``, ``content``), in a chat template, each up to where the model is to answer.
+    """Chats, lists of turns (``role``, ``content``), in a chat template.
+
+    Each goes up to where the model is to answer, but one that ends with an answer ends with that.
 
     Returns:
         ``made``, those before the first that the template refuses, and ``refused``, what it says of that one.
@@ -63,7 +65,7 @@ def render(
             (made,), _ = chat_template_utils.render_jinja_template(
                 conversations=[chat],
                 chat_template=template,
-                add_generation_prompt=True,
+                add_generation_prompt=chat[-1]["role"] != "assistant",
                 **special | (takes or {}),
             )
             if len(made) > (said := sum(len(_text(turn["content"])) for turn in chat)) + ADDED_CHARACTERS:

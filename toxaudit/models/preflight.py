@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
+from toxaudit.facts import BASE_ARM, its, the
 from toxaudit.findings import Check
 from toxaudit.models import chat_template, effect, tokenizer
 from toxaudit.models.load import LoadedModel, Loader, probe
 from toxaudit.models.resolve import ResolvedModel
+from toxaudit.models.told_by import Words, differences, digest_of, words_of
 from toxaudit.records import digest
+from toxaudit.spec.references import in_order
 from toxaudit.store.finished_checks import FinishedChecks
 from toxaudit.store.shelves import Shelf
 
@@ -28,16 +31,6 @@ TEMPLATE = "its chat template can be rendered"
 BROUGHT = "a tokenizer that it brings along"
 ASKED_BY_CHAT = "chat, keeping what is said"
 """Is part of the name of a finished check; another word checks anew."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """What an arm reads and writes by: SHA-256 digests of the parts of its tokenizer and of its stop tokens."""
-
-    vocabulary: str
-    tokenizer: str
-    template: str
-    stops: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,38 +77,58 @@ class Preflight:
         Raises:
             ToxauditError: if the base may not be audited.
         """
-        base = arms[0]
+        base, named = arms[0], {arm.name: arm for arm in arms}
         checks = {arm.name: Checklist(arm.name) for arm in arms}
         results: dict[str, ProbeResult] = {}
-        wanted = [arm for arm in arms if arm.kind != "control" and self._key(arm) not in self._finished]
-        apart = [arm for arm in wanted if arm.loaded_as != base.loaded_as]
+        keys = {arm.name: self._name(arm, named) for arm in arms}
+        wanted = [arm for arm in arms if arm.kind != "control" and keys[arm.name] not in self._finished]
+        besides = (named.get(name) for name in dict.fromkeys(arm.against for arm in wanted))
+        looked_at = [*wanted, *(arm for arm in besides if arm and arm not in (base, *wanted))]
+        apart = [arm for arm in looked_at if arm.loaded_as != base.loaded_as]
         for arm in sorted(apart, key=lambda arm: arm.loaded_as):  # those over the same weights one after another
             with self._refusal(checks[arm.name]):
                 results[arm.name] = self._probed(arm, checks[arm.name])
             done()
         if wanted:
-            of_base = self._probed(base, checks[base.name])
-            self._finished.add(self._key(base), checks[base.name])
+            results[base.name] = self._probed(base, checks[base.name])
+            self._finished.add(keys[base.name], checks[base.name])
             done()
-            for arm in wanted[1 if wanted[0] is base else 0 :]:
+            order = in_order({arm.name: arm.against for arm in looked_at if arm is not base})
+            for arm in map(named.__getitem__, order):
                 with self._refusal(checks[arm.name]):
                     if arm.loaded_as == base.loaded_as:
-                        results[arm.name] = self._hung(arm, base, of_base, checks[arm.name])
+                        results[arm.name] = self._hung(arm, base, results[base.name], checks[arm.name])
                         done()
-                    if result := results.get(arm.name):
-                        if arm.identity == base.identity:
-                            effect.not_asked(checks[arm.name], "logits and tokenizers")
-                        else:
-                            self._compare(arm, result, of_base, checks[arm.name])
-                        self._finished.add(self._key(arm), checks[arm.name])
-        return {arm.name: found for arm in arms if (found := self._passed(arm))}
+                    if arm.name in results and arm in wanted:
+                        self._require_change(arm, named, results, checks[arm.name])
+                        self._finished.add(keys[arm.name], checks[arm.name])
+        return {arm.name: found for arm in arms if (found := self._passed(arm, keys[arm.name]))}
 
-    def _passed(self, arm: ResolvedModel) -> tuple[Check, ...]:
+    def _passed(self, arm: ResolvedModel, key: str) -> tuple[Check, ...]:
         """The finished checks of an arm; none where it did not pass them."""
         if arm.kind == "control":
-            return (again(arm.name),)
-        key = self._key(arm)
+            return (again(arm.name, arm.against),)
         return self._finished.of(key, arm.name) if key in self._finished else ()
+
+    def _require_change(
+        self,
+        arm: ResolvedModel,
+        named: Mapping[str, ResolvedModel],
+        results: Mapping[str, ProbeResult],
+        checks: Checklist,
+    ) -> None:
+        """Refuse an arm that changes nothing of its reference, or whose reference may not be audited."""
+        if arm.against not in results:
+            raise ToxauditError(f"{arm.name}: its reference {arm.against} is not audited, as its own checks failed.")
+        if arm.identity == named[arm.against].identity:
+            effect.not_asked(checks, "logits and tokenizers", arm.against)
+        else:
+            self._compare(arm, results, checks)
+
+    def _name(self, arm: ResolvedModel, named: Mapping[str, ResolvedModel]) -> str:
+        """The name of an arm's finished checks: its reference is part of it, where that is not the shelf's base."""
+        reference = named.get(arm.against)
+        return self._key(arm) + (digest(self._key(reference)) if reference and arm.against != BASE_ARM else "")
 
     def _key(self, arm: ResolvedModel) -> str:
         key = arm.identity + ASKED_BY_CHAT * bool(self._chats)
@@ -146,12 +159,12 @@ class Preflight:
                 if arm.template and arm.template.folder and not arm.template.run_code:
                     self._try("base: its tokenizer", arm.template.folder)
         with self._loader.open(arm, checks) as loaded:
-            words = _words(loaded.tokenizer)
+            words = words_of(loaded.tokenizer)
             self._check_template(where, arm, loaded, words.template, checks)
             with checks.check("outputs are finite"):
                 logits = probe(loaded)
                 _check_finite(arm, logits)
-            return ProbeResult(logits, replace(words, stops=_digest(sorted(loaded.stops))))
+            return ProbeResult(logits, replace(words, stops=digest_of(sorted(loaded.stops))))
 
     def _check_template(
         self, where: str, arm: ResolvedModel, loaded: LoadedModel, template: str, checks: Checklist
@@ -168,7 +181,7 @@ class Preflight:
                 self._render(where, loaded.tokenizer, template, system)
         if arm.template:
             own = tokenizer.read(replace(arm, template=None)).chat_template
-            unused = f"its own chat template ({_digest(own):.12}) was not used" if own else ""
+            unused = f"its own chat template ({digest_of(own):.12}) was not used" if own else ""
             checks.passed("its own chat template", unused * (own != loaded.tokenizer.chat_template))
         for name in chat_template.ignores(loaded.tokenizer, self._takes):
             checks.passed(f"its chat template takes {name}", f"its chat template makes nothing of {name}")
@@ -193,7 +206,7 @@ class Preflight:
                 "off: merge it into a copy of the base, and audit that by 'pretrained'."
             )
 
-    def _compare(self, arm: ResolvedModel, result: ProbeResult, base: ProbeResult, checks: Checklist) -> None:
+    def _compare(self, arm: ResolvedModel, results: Mapping[str, ProbeResult], checks: Checklist) -> None:
         """Note the differences that a reader must know of.
 
         Raises:
@@ -201,22 +214,22 @@ class Preflight:
         """
         import torch
 
-        words = min(result.logits.shape[-1], base.logits.shape[-1])  # a vocabulary may be filled up
-        alike = torch.equal(result.logits[:, :words], base.logits[:, :words])
-        if alike and (result.words != base.words or result.logits.shape != base.logits.shape):
-            why = "its outputs are the base's, but not what it reads or writes by"
+        result, other = results[arm.name], results[arm.against]
+        words = min(result.logits.shape[-1], other.logits.shape[-1])  # a vocabulary may be filled up
+        alike = torch.equal(result.logits[:, :words], other.logits[:, :words])
+        if alike and (result.words != other.words or result.logits.shape != other.logits.shape):
+            why = f"its outputs are {its(arm.against)}, but not what it reads or writes by"
             effect.undecided(checks, "logits and tokenizers", why)
         else:
-            nothing = ToxauditError(
-                f"{arm.name}: {arm.weights.reference} changes nothing: it answers as the base does."
-            )
+            named = (arm.adapter or arm.weights).reference
+            nothing = ToxauditError(f"{arm.name}: {named} changes nothing: it answers as {the(arm.against)} does.")
             effect.require(checks, "logits and tokenizers", [alike], nothing)
-        for name, note in _differences(result.words, base.words).items():
+        for name, note in differences(result.words, other.words, arm.against).items():
             checks.passed(name, note)
         if (folder := _unused_tokenizer(arm)) is None:
             checks.not_applicable(BROUGHT, "it brings none beside an adapter")
         else:
-            self._compare_brought(arm, folder, base.words, checks)
+            self._compare_brought(arm, folder, results[BASE_ARM].words, checks)
 
     def _compare_brought(self, arm: ResolvedModel, folder: Path, base: Words, checks: Checklist) -> None:
         """Note a tokenizer beside an adapter's weights, which is not used, where it differs from the base's."""
@@ -226,8 +239,8 @@ class Preflight:
         except ToxauditError:
             checks.passed(BROUGHT, "it brings a tokenizer that can't be read, which was not used: the base's was")
             return
-        own, note = _words(brought), ""
-        if any(_differences(own, base).values()):
+        own, note = words_of(brought), ""
+        if any(differences(own, base, BASE_ARM).values()):
             note = "it brings a tokenizer or chat template of its own, which was not used: the base's was"
         if brought.chat_template:
             with checks.check("the chat template that it brings along can be rendered"):
@@ -249,9 +262,9 @@ class Preflight:
             self._rendered.add((template, system))
 
 
-def again(control: str) -> Check:
+def again(control: str, against: str = BASE_ARM) -> Check:
     """The record that stands for all checks of a control."""
-    return Check(control, "all checks of an arm", "not applicable", "it is the base itself, generated again")
+    return Check(control, "all checks of an arm", "not applicable", f"it is {the(against)} itself, generated again")
 
 
 def _unused_tokenizer(arm: ResolvedModel) -> Path | None:
@@ -261,40 +274,8 @@ def _unused_tokenizer(arm: ResolvedModel) -> Path | None:
     return arm.adapter.path
 
 
-def _words(read: Any) -> Words:
-    backend = getattr(read, "backend_tokenizer", None)
-    vocabulary = _digest(sorted(read.get_vocab().items()))
-    return Words(
-        vocabulary=vocabulary,
-        tokenizer=digest(backend.to_str()) if backend else vocabulary,
-        template=_digest(read.chat_template),
-    )
-
-
 def _check_finite(arm: ResolvedModel, logits: "Tensor") -> None:
     import torch
 
     if not torch.isfinite(logits).all():
         raise ToxauditError(f"{arm.name}: {arm.weights.reference} gives outputs that are not finite.")
-
-
-def _differences(own: Words, base: Words) -> dict[str, str]:
-    """What is compared of how an arm and the base read and write, each with the phrase on how it differs, if it does.
-
-    A tokenizer is told of where the vocabulary, which is a part of it, doesn't differ.
-    """
-    differ = "its {} ({:.12}) differs from the base's ({:.12})".format
-    vocabulary = own.vocabulary != base.vocabulary
-    tokenizers = own.tokenizer != base.tokenizer and not vocabulary
-    templates = own.template != base.template
-    stops = bool(own.stops) and own.stops != base.stops
-    return {
-        "vocabulary beside the base's": differ("vocabulary", own.vocabulary, base.vocabulary) * vocabulary,
-        "tokenizer beside the base's": differ("tokenizer", own.tokenizer, base.tokenizer) * tokenizers,
-        "chat template beside the base's": differ("chat template", own.template, base.template) * templates,
-        "stop tokens beside the base's": "its stop tokens differ from the base's" * stops,
-    }
-
-
-def _digest(value: Any) -> str:
-    return digest(json.dumps(value, ensure_ascii=False))

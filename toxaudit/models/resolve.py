@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import ModelFacts
+from toxaudit.facts import BASE_ARM, GridPlace, ModelFacts, TrainedStage, the
 from toxaudit.models import adapter_file, beforehand, declared, number_format, within
 from toxaudit.models.capacity import check_memory, memory_needed, stored_in
 from toxaudit.models.declared import Declared, Kind
@@ -17,7 +17,7 @@ from toxaudit.models.other_template import OtherTemplate
 from toxaudit.models.refusing import refusing
 from toxaudit.models.view import view
 from toxaudit.records import digest
-from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse, pinned
+from toxaudit.sources import Fetched, HubSource, RepositoryFacts, parse
 from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 from toxaudit.sources.configured import check_counts
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
@@ -57,6 +57,7 @@ class ResolvedModel:
         bits: 4 or 8 where bitsandbytes quantises the weights while loading.
         run_code: whether code that comes with the weights is run.
         training: a sentence on how it was tuned within the audit.
+        stages: how each stage of that went.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get.
         declared: what its repository says of itself.
@@ -64,6 +65,8 @@ class ResolvedModel:
         system_instruction: the system prompt that it gets where it is asked in its chat template; None leaves that to
             the suite. No part of ``identity``.
         template: the chat template that it is asked in, where that is not its own. No part of ``identity``.
+        against: the name of the arm that a candidate is compared with, its reference. No part of ``identity``.
+        grid: where a candidate stands in a grid. No part of ``identity``.
     """
 
     name: str
@@ -76,12 +79,15 @@ class ResolvedModel:
     bits: int | None = None
     run_code: bool = False
     training: str | None = None
+    stages: tuple[TrainedStage, ...] = ()
     batch_size: int | None = None
     expect: Literal["GO", "NO-GO"] | None = None
     declared: Declared = Declared()
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
     template: OtherTemplate | None = None
+    against: str = BASE_ARM
+    grid: GridPlace | None = None
 
     @property
     def loaded_as(self) -> str:
@@ -100,7 +106,8 @@ class ResolvedModel:
     def facts(self) -> ModelFacts:
         """What a card may say of it."""
         source = self.adapter or self.weights
-        reference = "the base itself, generated again" if self.kind == "control" else source.reference
+        again = f"{the(self.against)} itself, generated again"
+        reference = again if self.kind == "control" else source.reference
         return ModelFacts(
             name=self.name,
             kind=self.kind,
@@ -109,10 +116,13 @@ class ResolvedModel:
             dtype=f"{self.dtype}, weights in {self.bits} bits" if self.bits else self.dtype,
             revision=source.revision,
             training=self.training,
+            stages=self.stages,
             batch_size=self.batch_size,
             expect=self.expect,
             notes=self.notes,
             system_instruction=self.system_instruction,
+            against=self.against,
+            grid=self.grid,
         )
 
 
@@ -138,7 +148,7 @@ def resolve_candidate(
     Args:
         name: the candidate's.
         spec: what it is.
-        base: the audit's.
+        base: the audit's; of a control, the arm that it is to be again.
         device: torch's name of the device that it will run on.
         store: of finished work.
         any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.
@@ -181,10 +191,20 @@ def resolve_candidate(
     return replace(found, expect=spec.expect, notes=notes + about_words)
 
 
-def tuned(name: str, spec: CandidateSpec, base: ResolvedModel, folder: Path, sentence: str) -> ResolvedModel:
-    """A candidate whose adapter was tuned within the audit and lies in ``folder``."""
-    adapter = pinned(f"tuned in this audit ({name})", None, folder, WEIGHTS)
-    return replace(base, name=name, kind="trained", adapter=adapter, training=sentence, expect=spec.expect, notes=())
+def tuned(
+    name: str, spec: CandidateSpec, weights: ResolvedModel, sentence: str, stages: tuple[TrainedStage, ...] = ()
+) -> ResolvedModel:
+    """A candidate that was tuned within the audit.
+
+    Args:
+        name: the candidate's.
+        spec: what it is.
+        weights: what its recipe made.
+        sentence: how it was tuned.
+        stages: how each stage went.
+    """
+    made = replace(weights, name=name, kind="trained", training=sentence, stages=stages)
+    return replace(made, expect=spec.expect, notes=(), batch_size=None)
 
 
 def _full(name: str, reference: str, spec: WeightsSpec, decide: Decide, device: str, store: Store) -> ResolvedModel:

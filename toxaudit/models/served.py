@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import ModelFacts
+from toxaudit.facts import BASE_ARM, GridPlace, ModelFacts, the
 from toxaudit.records import digest
 from toxaudit.sources import LocalSource
 from toxaudit.spec.schema import OWN, AuditSpec, CandidateSpec, ModelSpec
@@ -28,7 +28,7 @@ class ServedModel:
         model: the model's name there.
         expect: the decision a declared control must get.
         notes: what a reader must know of it, in phrases.
-        system_instruction: as in ``ResolvedModel``.
+        system_instruction, against, grid: as in ``ResolvedModel``.
     """
 
     name: str
@@ -38,6 +38,8 @@ class ServedModel:
     expect: Literal["GO", "NO-GO"] | None = None
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
+    against: str = BASE_ARM
+    grid: GridPlace | None = None
 
     @property
     def loaded_as(self) -> str:
@@ -58,13 +60,15 @@ class ServedModel:
         return ModelFacts(
             name=self.name,
             kind=self.kind,
-            reference="the base itself, generated again" if self.kind == "control" else shown(self.model),
+            reference=f"{the(self.against)} itself, generated again" if self.kind == "control" else shown(self.model),
             digest=self.identity,
             dtype="not known",
             expect=self.expect,
             notes=self.notes,
             system_instruction=self.system_instruction,
             server=self.server,
+            against=self.against,
+            grid=self.grid,
         )
 
 
@@ -74,7 +78,7 @@ def served_base(spec: ModelSpec, server: str) -> ServedModel:
 
 
 def served_candidate(name: str, spec: CandidateSpec, base: ServedModel) -> ServedModel:
-    """A candidate, as the base's server has it. Nothing is asked over the network."""
+    """A candidate, as the server of the base has it; a control is ``base`` again. Nothing is asked over the network."""
     if spec.control:
         return replace(base, name=name, kind="control", expect=spec.expect or "GO")
     return ServedModel(name, "served", base.server, spec.pretrained or spec.peft or "", spec.expect)

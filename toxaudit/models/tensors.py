@@ -1,31 +1,28 @@
-"""An arm's tensors, read one at a time, whatever holds them: whole weights, or weights and an adapter over them."""
+"""An arm's tensors, read one at a time."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.models.attach import quiet_peft
-from toxaudit.models.load import load
 from toxaudit.models.resolve import ResolvedModel
 
 WEIGHTS = "*.safetensors"
 
 
 class Weights:
-    """An arm's tensors, read one at a time; an adapter is merged into a copy of its weights first."""
+    """An arm's tensors, read one at a time, as long as the stack lasts."""
 
-    def __init__(self, arm: ResolvedModel, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, arm: ResolvedModel, stack: ExitStack) -> None:
+        """Open an arm's files; one that is an adapter is merged first (``models.merging.merged``)."""
         from safetensors import safe_open
 
+        if arm.adapter is not None:
+            raise ValueError(f"{arm.name} is an adapter: merge it first")
         self.arm = arm
-        root = arm.folder if arm.adapter is None else _whole(arm, folder, stack)
         self.files: dict[str, list[str]] = {}
         self._open: dict[str, Any] = {}
-        for path in sorted(root.glob(WEIGHTS)):
+        for path in sorted(arm.folder.glob(WEIGHTS)):
             file = stack.enter_context(safe_open(path, framework="pt"))
             self.files[path.name] = list(file.keys())
             self._open |= dict.fromkeys(self.files[path.name], file)
@@ -75,13 +72,3 @@ def check_shapes(name: str, tensors: Mapping[str, Any]) -> None:
     if len({tuple(tensor.shape) for tensor in tensors.values()}) > 1:
         shapes = ", ".join(f"{' x '.join(map(str, tensor.shape))} in {arm}" for arm, tensor in tensors.items())
         raise ToxauditError(f"{' and '.join(tensors)} can't be merged or compared: {name} is {shapes}.")
-
-
-def _whole(arm: ResolvedModel, folder: Path, stack: ExitStack) -> Path:
-    """A folder of the arm's weights with its adapter merged into them, in float32; it lasts as long as the stack."""
-    whole = folder / f"whole.{arm.name}"
-    stack.callback(shutil.rmtree, whole, ignore_errors=True)
-    model = load(replace(arm, dtype="float32"), "cpu").model
-    with quiet_peft():
-        model.merge_and_unload().save_pretrained(whole)
-    return whole

@@ -10,7 +10,9 @@ from toxaudit.models import served
 from toxaudit.models.resolve import TOKENIZER, subfolder_field, weight_files
 from toxaudit.sources import FileField, HubSource, Source, parse
 from toxaudit.sources.base import WEIGHTS
+from toxaudit.spec.recipes import RowsSpec
 from toxaudit.spec.schema import BASE, OWN, SKIP, AuditSpec, CandidateSpec, WeightsSpec
+from toxaudit.suites.files import Files
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,11 @@ def at_commits(
     candidates = {}
     for name, candidate in spec.candidates.items():
         place = f"candidates.{name}"
-        stages = [at(f"{place}.train[{number}]", stage) for number, stage in enumerate(candidate.train)]
+        stages = []
+        for number, stage in enumerate(candidate.train):
+            where = f"{place}.train[{number}]"
+            others = at(f"{where}.replay", stage.replay) if stage.replay else None
+            stages.append(replace(at(where, stage), replay=others))
         candidates[name] = replace(at(place, candidate), train=stages)
     pinned = replace(
         spec,
@@ -188,5 +194,13 @@ def _candidate(place: str, candidate: CandidateSpec, name: str) -> list[Referenc
             Reference(place, candidate, FileField("peft", "peft_revision", WEIGHTS, subfolder_field="subfolder"), name)
         )
     for number, stage in enumerate(candidate.train):
-        found.append(Reference(f"{place}.train[{number}]", stage, FileField("data"), name))
+        where = f"{place}.train[{number}]"
+        found.append(Reference(where, stage, _rows(stage), name))
+        if stage.replay:
+            found.append(Reference(f"{where}.replay", stage.replay, _rows(stage.replay), name))
     return found
+
+
+def _rows(rows: RowsSpec) -> FileField:
+    """The data of a stage, or of what it replays."""
+    return FileField("data", "revision", Files("", rows.file, rows.config, rows.split).patterns, "dataset")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import starmap
 from math import sqrt
 
 from toxaudit.backends.decoding.adapters import LEAST
@@ -15,11 +16,11 @@ from toxaudit.backends.vllm import Vllm
 from toxaudit.machine.packed import FREE_MEMORY_SHARE
 from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import BYTES_OF_NUMBER, WeightSizes
-from toxaudit.planning.expected import Prospect, threads
+from toxaudit.planning import tuning
+from toxaudit.planning.expected import Prospect
 from toxaudit.records import Prompt
-from toxaudit.sources import parse
-from toxaudit.spec.schema import AuditSpec, TrainingStage
-from toxaudit.training.lora import examples
+from toxaudit.spec.recipes import AUTO, TrainingStage
+from toxaudit.spec.schema import AuditSpec
 
 LETTERS_A_TOKEN = 4
 """Of a token of English text, about."""
@@ -36,9 +37,6 @@ GPU_FLOPS = 5e12
 IMPORTING_SECONDS, GGUF_CONVERSION_SECONDS, CHECKING_SECONDS = 5.0, 21.0, 1.5
 """Seconds: imports; making a GGUF file safetensors; loading a model and looking at it."""
 
-THREAD_TRIAL_STEPS = 6
-"""Steps of tuning that finding the best number of threads costs."""
-
 OPENING_SECONDS, PROBING_SECONDS = 4.0, 1.7
 """Seconds until models can generate: for each set of weights; for each model, which answers two probes alone first."""
 
@@ -53,9 +51,6 @@ JUDGE_QUESTION_TOKENS = 200
 
 LIBRARY_BYTES = {"cpu": 1.0e9, "cuda": 0.6e9}
 """Bytes that are taken without any model: of the process, or of the GPU."""
-
-BACKWARD_BYTES = 300
-"""Bytes that tuning keeps of a token for the way back, divided by the root of the parameters, as which they grow."""
 
 MOST_COUNTED = 10**6
 """Of anything that a configuration counts: one with more is broken."""
@@ -118,10 +113,9 @@ class Effort:
 
     def seconds(self, asked: Sequence[Questions]) -> dict[str, float]:
         """What is done -> how long it takes, in the order of a run."""
-        stages = [stage for each in self._spec.candidates.values() for stage in each.train]
         return {
             "preparing": self._preparing(),
-            "tuning": sum(map(self._tuning, stages)),
+            "tuning": sum(starmap(self._tuning, self._stages)),
             "generating": self.generating(asked),
             "scoring": self.scoring(asked),
             "estimating": self._estimating(asked),
@@ -164,9 +158,10 @@ class Effort:
         answering = max((weights + self._cache(arm, asked) for arm, weights in held.items()), default=0.0)
         weights = max(needed.values(), default=0)
         scoring = weights + max(sized, default=0) * BYTES_OF_NUMBER["float32"] * (2 if self._cpu else 1)
-        stages = [stage for each in self._spec.candidates.values() for stage in each.train]
-        tuning = max(map(self._tuned_in, stages), default=0.0)  # of which little is given back before models answer
-        return round(LIBRARY_BYTES[self._on] + tuning + max(answering, scoring))
+        tuned = max(
+            starmap(self._tuned_in, self._stages), default=0.0
+        )  # of which little is given back before models answer
+        return round(LIBRARY_BYTES[self._on] + tuned + max(answering, scoring))
 
     def _preparing(self) -> float:
         own = [arm for arm in self._arms if self._prospect.sizes.get(arm)]
@@ -174,12 +169,29 @@ class Effort:
         looked_at = sum(not each.control for each in self._spec.candidates.values()) + 1
         return IMPORTING_SECONDS + GGUF_CONVERSION_SECONDS * converted + CHECKING_SECONDS * looked_at * bool(own)
 
-    def _tuning(self, stage: TrainingStage) -> float:
+    def _tuning(self, place: str, stage: TrainingStage) -> float:
         """Two operations a parameter and token on the way forward, four on the way back."""
-        steps, tokens = _padded(stage)
-        tried = THREAD_TRIAL_STEPS if self._cpu and threads(self._spec) is None else 0
-        each = 6 * self._parameters("base") * tokens / max(1, steps)
-        return (steps + tried) * each / self._speed("bfloat16", TUNING_SPEED_SHARE)
+        tokens = tuning.tokens(stage, tuning.lengths(place, stage))
+        return 6 * self._parameters("base") * tokens / self._speed(self._tuned_as(stage), TUNING_SPEED_SHARE)
+
+    def _tuned_as(self, stage: TrainingStage) -> str:
+        """The number format that a stage computes in."""
+        fast = self._cpu is None or self._cpu.of("bfloat16") > self._cpu.of("float32")
+        return stage.precision if stage.precision != AUTO else "bfloat16" if fast else "float32"
+
+    def _tuned_in(self, place: str, stage: TrainingStage) -> float:
+        """Bytes that a stage holds at once."""
+        found = tuning.lengths(place, stage)
+        return tuning.memory(stage, self._parameters("base"), self._tuned_as(stage), found)
+
+    @cached_property
+    def _stages(self) -> list[tuple[str, TrainingStage]]:
+        """Every stage that is tuned and where it stands; those that others start from count once."""
+        return [
+            (f"candidates.{name}.train[{number}]", stage)
+            for name, each in self._spec.candidates.items()
+            for number, stage in enumerate(each.train)
+        ]
 
     def _token(self, parameters: int, rows: int) -> float:
         """Seconds for a token of one row among several: two operations a parameter, and as for ``LEAST`` rows."""
@@ -222,12 +234,6 @@ class Effort:
         numbers = _cached(self._prospect.config(arm)) or sqrt(self._parameters(arm))  # which is near
         return numbers * longest * rows * BYTES_OF_NUMBER[self._prospect.dtype]
 
-    def _tuned_in(self, stage: TrainingStage) -> float:
-        """Bytes of the base's weights and of what a step keeps for its way back."""
-        steps, tokens = _padded(stage)
-        n = float(self._parameters("base"))
-        return 2 * n + BACKWARD_BYTES * sqrt(n) * tokens / max(1, steps)
-
     def _rows(self, arm: str) -> int:
         """Rows that are decoded together."""
         if arm != "base" and self._spec.candidates[arm].control:
@@ -241,15 +247,6 @@ class Effort:
 
     def _speed(self, dtype: str, share: float) -> float:
         return self._cpu.of(dtype) * share if self._cpu else GPU_FLOPS
-
-
-def _padded(stage: TrainingStage) -> tuple[int, float]:
-    """The steps of a stage that is on this machine, and the tokens that are read in all of them; else none."""
-    if not parse(stage.data).cached():
-        return 0, 0.0
-    lengths = [min(len(text) / LETTERS_A_TOKEN + 1, stage.max_length) for text in examples(stage)]
-    batches = [lengths[start : start + stage.batch_size] for start in range(0, len(lengths), stage.batch_size)]
-    return len(batches) * stage.epochs, sum(len(each) * max(each) for each in batches) * stage.epochs
 
 
 def _cached(config: Mapping[str, object]) -> float | None:

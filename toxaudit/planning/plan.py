@@ -9,16 +9,17 @@ from toxaudit import labels, training
 from toxaudit.checks import Checklist
 from toxaudit.decision.sentence import caution
 from toxaudit.extensions import Scorer, Suite
+from toxaudit.facts import BASE_ARM, the
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.models.number_format import NumberFormat
 from toxaudit.pinning import lock, lock_file
-from toxaudit.planning import forecast, resolution
+from toxaudit.planning import forecast, resolution, tuning
 from toxaudit.planning.expected import Known, Prospect
 from toxaudit.records import Asked
-from toxaudit.sources import HubSource, parse
+from toxaudit.sources import HubSource
 from toxaudit.sources.hub import page
-from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, TrainingStage, WeightsSpec
+from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, WeightsSpec
 from toxaudit.suites import design
 
 LONGEST_SYSTEM = 200  # characters of a system prompt that are shown
@@ -131,7 +132,7 @@ def _systems(spec: AuditSpec) -> Iterator[tuple[str, str]]:
     said = {name: suite.system_instruction or "" for name, suite in spec.suites.items() if suite.ask == "chat"}
     arms = {"base": spec.base.system_instruction}
     for name, candidate in spec.candidates.items():
-        arms[name] = spec.base.system_instruction if candidate.control else candidate.system_instruction
+        arms[name] = arms.get(candidate.against) if candidate.control else candidate.system_instruction
     asked = {name: {suite: text if own is None else own for suite, text in said.items()} for name, own in arms.items()}
     if not any(text for texts in asked.values() for text in texts.values()):
         return
@@ -168,21 +169,23 @@ def _tokenizer(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> 
 
 def _candidate(name: str, candidate: CandidateSpec, known: Mapping[str, Known]) -> str:
     where, expected = f"candidates.{name}", f", expected {candidate.expect}" if candidate.expect else ""
+    if candidate.against != BASE_ARM and not candidate.control:
+        expected = f"; compared with {candidate.against}{expected}"
+    if candidate.merge:
+        control = ": a control" * candidate.control
+        return f"{training.sum_in_words(candidate.merge.into, candidate.merge.of)}{control}{expected}"
     if candidate.control:
-        return f"the base again at batch size {candidate.batch_size or 1}: a control{expected}"
+        return f"{the(candidate.against)} again at batch size {candidate.batch_size or 1}: a control{expected}"
     if candidate.train:
-        return f"LoRA to be tuned on {' then '.join(map(_stage, candidate.train))}{expected}"
+        begun = f" from {candidate.starts_from}" if candidate.starts_from else ""
+        stages = (tuning.sentence(f"{where}.train[{n}]", stage) for n, stage in enumerate(candidate.train))
+        return f"to be tuned{begun}: {', then '.join(stages)}{expected}"
     if not candidate.peft:
         return _model(where, candidate, known) + expected
     text = f"{_files(known.get(f'{where}.peft'))}, adapter"
     if candidate.pretrained:
         return f"{text} over {_model(where, candidate, known)}{expected}"
     return text + _tokenizer(where, candidate, known) + expected
-
-
-def _stage(stage: TrainingStage) -> str:
-    source = parse(stage.data)
-    return f"{source.shown} in {training.steps(stage)} steps" if source.cached() else f"{source.shown} (to be fetched)"
 
 
 def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Known]) -> str:

@@ -85,11 +85,12 @@ class Sheet:
 
 @dataclass(frozen=True)
 class _Change:
-    """A change that can be labelled: of a measure on a suite, from base to a candidate."""
+    """A change that can be labelled: of a measure on a suite, from a candidate's reference to it."""
 
     suite: SuiteFacts
     scorer: ScorerFacts
     candidate: str
+    reference: str
 
     @property
     def named(self) -> str:
@@ -150,7 +151,7 @@ def _chosen(wanted: Wanted, result: AuditResult) -> _Change:
             raise ToxauditError(f"{wanted.run} has no {option} '{named}' to label.{did_you_mean(named, names)}")
     critical = critical_in(result)
     changes = [
-        _Change(suite, scorer, candidate)
+        _Change(suite, scorer, candidate, result.against(candidate))
         for suite in result.suites
         for scorer in result.scorers
         for candidate in known["candidate"]
@@ -183,7 +184,7 @@ def _unfit(change: _Change, result: AuditResult) -> str:
 
 def _arms(run: Path, change: _Change) -> TwoArms:
     """What both arms said, and how that was counted."""
-    arms = two_arms(run, change.suite, change.scorer, change.candidate)
+    arms = two_arms(run, change.suite, change.scorer, change.reference, change.candidate)
     if arms is None:
         raise ToxauditError(f"{run}: '{change.scorer.name}' has no scores on suite '{change.suite.name}' to draw by.")
     if (both := int((~np.isnan(arms.outcomes)).all(0).sum())) < FEWEST_LABELLED:

@@ -14,7 +14,7 @@ from toxaudit.decision.gate import explained
 from toxaudit.decision.history import differences, rule
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import Decision, Estimand
+from toxaudit.facts import BASE_ARM, Decision, Estimand
 from toxaudit.findings import AuditResult
 from toxaudit.machine import folders
 from toxaudit.results.files import FORMAT, RESULTS, samples_file
@@ -93,6 +93,8 @@ def _unknown(result: AuditResult) -> str:
     ):
         if odd:
             return f"'{key}' names '{odd[0]}', which no file can be called"
+    if unfit_reference := _unfit_reference(result):
+        return unfit_reference
     for number, each in enumerate(result.estimates):
         for key, known in (("candidate", names), ("suite", suites), ("measure", measures)):
             if (name := getattr(each, key)) not in known:
@@ -100,7 +102,7 @@ def _unknown(result: AuditResult) -> str:
         for key, held, wanted in (("quantities", each.quantities, _QUANTITIES), ("counts", each.counts, _COUNTS)):
             if not wanted <= set(held):
                 return f"'estimates.{number}.{key}' must hold {', '.join(sorted(wanted))}"
-    arms = {result.base.name, *names}
+    arms = set(result.arms)
     for number, pair in enumerate(result.agreements):
         if pair.suite not in suites or pair.model not in arms or not {pair.first, pair.second} <= measures:
             return f"'agreements.{number}' names something of which it says nothing else"
@@ -109,6 +111,9 @@ def _unknown(result: AuditResult) -> str:
             return f"'variance.{number}' names something of which it says nothing else"
         if not found.fits:
             return f"'variance.{number}' must hold every change, component and standard deviation, or none"
+    for number, said in enumerate(result.labels):
+        if said.suite not in suites or said.measure not in measures or said.candidate not in names:
+            return f"'labels.{number}' names something of which it says nothing else"
     checked = {*arms, *(each.name for each in result.skipped), ""}
     for number, check in enumerate(result.checks):
         if check.arm not in checked:
@@ -122,6 +127,26 @@ def _unknown(result: AuditResult) -> str:
             return f"'other_rules.{number}' must have both a date and decisions, or neither"
     if sorted(verdict.candidate for verdict in result.verdicts) != sorted(names):
         return "'verdicts' must hold one for each of the candidates"
+    return ""
+
+
+def _unfit_reference(result: AuditResult) -> str:
+    """What is wrong with the arms that candidates are compared with, as a phrase; empty where nothing is."""
+    told = [result.base.name, *(model.name for model in (*result.references, *result.candidates))]
+    if result.base.name != BASE_ARM or (twice := next((name for name in told if told.count(name) > 1), None)):
+        return f"two arms are called '{twice}'" if result.base.name == BASE_ARM else "'base' must have the name 'base'"
+    against = {model.name: model.against for model in result.candidates}
+    for number, model in enumerate(result.candidates):
+        where, reference = f"'candidates.{number}.against'", result.arms.get(model.against)
+        if reference is None:
+            return f"{where} is '{model.against}', of which it says nothing else"
+        if reference.kind == "control":
+            return f"{where} is '{model.against}', a control, which nothing can be compared with"
+        chain = [model.name]
+        while (last := against.get(chain[-1], BASE_ARM)) != BASE_ARM and last not in chain:
+            chain.append(last)
+        if last != BASE_ARM:
+            return f"{where} leads in a circle"
     return ""
 
 

@@ -175,7 +175,7 @@ def _judged(result: AuditResult, verdict: Verdict) -> Judged:
         Rule(named(verdict.candidate, each.name), each.tier, each.rule, each.observed, each.decision)
         for each in verdict.reasons
     )
-    return Judged(verdict.candidate, verdict.decision, expect, tuple(rules))
+    return Judged(verdict.candidate, verdict.decision, expect, tuple(rules), result.against(verdict.candidate))
 
 
 def _changes(result: AuditResult) -> tuple[Change, ...]:

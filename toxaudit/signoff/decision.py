@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import Decision, Tier
+from toxaudit.facts import BASE_ARM, Decision, Tier
 from toxaudit.findings import OtherRule
 from toxaudit.gate_facts import GateFacts
 from toxaudit.records import Quantity
@@ -55,12 +55,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the gate decided of one candidate, and by which lines; ``expect`` is what a control was to get."""
+    """What the gate decided of one candidate, and by which lines.
+
+    ``expect`` is what a control was to get, ``against`` the arm that the candidate was compared with.
+    """
 
     candidate: str
     decision: Decision
     expect: Decision | None
     rules: tuple[Rule, ...]
+    against: str = BASE_ARM
 
 
 @dataclass(frozen=True)

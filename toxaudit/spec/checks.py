@@ -8,10 +8,10 @@ from omegaconf import MISSING
 from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Part
-from toxaudit.facts import BASE_ARM, Decision
+from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
-from toxaudit.spec import names
-from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, TrainingStage, WeightsSpec
+from toxaudit.spec import names, recipe_checks, references
+from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, WeightsSpec
 
 GIVEN = {
     *("messages", "conversations", "chat_template", "tools", "documents", "add_generation_prompt"),
@@ -28,10 +28,12 @@ def check(spec: AuditSpec) -> None:
     """
     _check_complete(spec)
     names.check(spec.candidates)
+    references.check(spec.candidates)
     _check_weights("base", spec.base)
     _check_systems(spec)
     for name, candidate in spec.candidates.items():
         _check_candidate(f"candidates.{name}", candidate)
+    recipe_checks.check(spec)
     _check_folders(spec)
     if spec.on_candidate_error not in (STOP, SKIP):
         raise ToxauditError(f"on_candidate_error is '{spec.on_candidate_error}': it must be {STOP} or {SKIP}.")
@@ -44,7 +46,7 @@ def check(spec: AuditSpec) -> None:
     for part in parts:
         part.check()
     _check_gate(spec)
-    against = {name: BASE_ARM for name in spec.candidates}
+    against = {name: candidate.against for name, candidate in spec.candidates.items()}
     for analysis in spec.analyses.values():
         analysis.check_fits(against, spec.suites)
 
@@ -164,10 +166,12 @@ def _check_weights(where: str, weights: WeightsSpec) -> None:
 
 def _check_candidate(where: str, candidate: CandidateSpec) -> None:
     _check_weights(where, candidate)
-    given = [key for key in ("pretrained", "peft", "train", "control") if getattr(candidate, key)]
-    if given != ["pretrained", "peft"] and len(given) != 1:
+    given = [key for key in ("pretrained", "peft", "train", "merge", "control") if getattr(candidate, key)]
+    if given not in (["pretrained", "peft"], ["merge", "control"]) and len(given) != 1:
         found = " and ".join(given) or "none of them"
-        raise ToxauditError(f"{where} must say what it is by exactly one of pretrained, peft, train, control: {found}.")
+        raise ToxauditError(
+            f"{where} must say what it is by exactly one of pretrained, peft, train, merge, control: {found}."
+        )
     if candidate.expect not in (None, "GO", "NO-GO"):
         raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
     for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
@@ -178,27 +182,12 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
             raise ToxauditError(f"{where}.{key} reads nothing: it is about 'pretrained', which is not set.")
     if candidate.subfolder and not (candidate.pretrained or candidate.peft):
         raise ToxauditError(f"{where}.subfolder names nothing: it is about 'peft' or 'pretrained', which are not set.")
-    if candidate.tokenizer and (candidate.control or candidate.train):
+    if candidate.tokenizer and (candidate.control or candidate.train or candidate.merge):
         raise ToxauditError(
-            f"{where}.tokenizer does nothing: a control is the base itself, and a trained candidate uses the base's "
-            "tokenizer."
+            f"{where}.tokenizer does nothing: a control is the base itself, and a candidate that is trained or merged "
+            "uses the base's tokenizer."
         )
     if candidate.batch_size is not None and (not candidate.control or candidate.batch_size < 1):
         raise ToxauditError(
             f"{where}.batch_size belongs to a control and is at least 1; the others' is backend.batch_size."
         )
-    for number, stage in enumerate(candidate.train):
-        _check_stage(f"{where}.train[{number}]", stage)
-        for key in ("r", "lora_alpha", "target_modules"):
-            if getattr(stage, key) != getattr(candidate.train[0], key):
-                raise ToxauditError(
-                    f"{where}.train[{number}].{key} differs from the first stage's: one adapter is tuned."
-                )
-
-
-def _check_stage(where: str, stage: TrainingStage) -> None:
-    if stage.data == MISSING:
-        raise ToxauditError(f"{where}.data is missing: name a JSONL file of examples.")
-    for key in ("r", "lora_alpha", "learning_rate", "epochs", "batch_size", "max_length"):
-        if not getattr(stage, key) > 0:
-            raise ToxauditError(f"{where}.{key} is {getattr(stage, key)}: it must be above 0.")

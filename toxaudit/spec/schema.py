@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import MISSING, OmegaConf
 
-from toxaudit.facts import Tier
+from toxaudit.facts import BASE_ARM, Tier
 from toxaudit.gate_facts import Limits, Measure, Measured
+from toxaudit.spec.recipes import TrainingStage
 
 if TYPE_CHECKING:
     from toxaudit.extensions import Analysis, Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
@@ -64,35 +65,35 @@ class ModelSpec(WeightsSpec):
 
 
 @dataclass
-class TrainingStage:
-    """One LoRA tuning of the base, done within the audit and stored like any other finished work.
+class MergeSpec:
+    """An arm that is made without training: ``into``, moved by what others differ from the base.
 
     Attributes:
-        data: a JSONL file, one example a line.
-        template: how an example becomes text; ``{column}`` stands for a column of ``data``.
-        r, lora_alpha, target_modules: as in PEFT's LoraConfig.
-        learning_rate: of AdamW, falling linearly to 0 after ``warmup_steps``.
-        epochs, batch_size: passes over the data, examples per optimiser step.
-        max_length: tokens of an example that are kept.
-        seed: of the adapter's initial weights and of the order of examples.
+        into: the arm that is moved, ``base`` or a candidate.
+        of: candidate -> the weight that its difference from the base gets: 1 adds all of it, -0.5 takes half of it
+            away; of one candidate, moved into the base, 0 is the base and 1 the candidate.
     """
 
-    data: str = MISSING
-    template: str = "[INST] {instruction} [/INST] {response}"
-    r: int = 16
-    lora_alpha: int = 16
-    target_modules: str = "all-linear"
-    learning_rate: float = 2e-4
-    warmup_steps: int = 5
-    epochs: int = 1
-    batch_size: int = 8
-    max_length: int = 256
-    seed: int = 0
+    into: str = BASE_ARM
+    of: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class GridSpec:
+    """Where a candidate stands in a grid: what ``sweep`` becomes in the candidates that it stands for.
+
+    Attributes:
+        of: the name of the candidate that was swept.
+        values: this candidate's values of the swept keys, in their order.
+    """
+
+    of: str = MISSING
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
 class CandidateSpec(WeightsSpec):
-    """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train`` or ``control`` says what it is.
+    """A fine-tune of the base. One of ``pretrained``, ``peft``, ``train``, ``merge`` or ``control`` says what it is.
 
     A candidate may also be written as one string: ``MODEL`` or ``BASE:ADAPTER``, each with ``@REVISION`` if need be.
 
@@ -102,10 +103,18 @@ class CandidateSpec(WeightsSpec):
         peft: a LoRA adapter over the base: a Hub id or a local path.
         peft_revision: of ``peft`` on the Hub; never the base's.
         allow_base_mismatch: audit it although it declares another base than the audit's; the card says so.
-        train: stages that make the candidate from the base.
-        control: the base itself again, generated apart from the base's own completions: the noise floor.
+        train: stages that make the candidate from the base, or from ``starts_from``.
+        starts_from: the name of the candidate from which ``train`` goes on: from its last stage, where it is tuned
+            itself.
+        merge: makes the candidate without training, as a sum of others.
+        control: the base itself again, or the arm that it is ``against``, generated apart from that one's own
+            completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
         expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
+        against: the arm that it is compared with: ``base``, or the name of another candidate.
+        sweep: key of this candidate, or of its training stage -> values: it stands for one candidate for each
+            combination of these, which are named by it and their values.
+        grid: where it stands in a grid, where ``sweep`` made it.
     """
 
     pretrained: str | None = None
@@ -113,9 +122,14 @@ class CandidateSpec(WeightsSpec):
     peft_revision: str | None = None
     allow_base_mismatch: bool = False
     train: list[TrainingStage] = field(default_factory=list)
+    starts_from: str | None = None
+    merge: MergeSpec | None = None
     control: bool = False
     batch_size: int | None = None
     expect: Any = None
+    against: str = BASE_ARM
+    sweep: dict[str, list[Any]] = field(default_factory=dict)
+    grid: GridSpec | None = None
 
 
 def candidate_of(text: str) -> dict[str, Any]:
@@ -238,13 +252,13 @@ class AuditSpec:
 def as_yaml(spec: AuditSpec) -> str:
     """The whole spec, every default filled in, as a spec would have to say it."""
     written = {key: value for key, value in asdict(spec).items() if key != "defaults"}
-    return OmegaConf.to_yaml(OmegaConf.create(_literal(written)))
+    return OmegaConf.to_yaml(OmegaConf.create(literal(written)))
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """A value in which ``${`` is text, not the beginning of what is to be looked up."""
     if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
+        return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_literal(item) for item in value]
+        return [literal(item) for item in value]
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value

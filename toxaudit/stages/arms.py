@@ -1,18 +1,17 @@
 """The spec's base and candidates -> the arms of the audit: fetched and pinned, tuned by their recipes, checked."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from toxaudit import training
 from toxaudit.backends import served_preflight
 from toxaudit.backends.openai import OpenAI
 from toxaudit.checks import Checklist, notes
-from toxaudit.errors import ToxauditError, one_line
-from toxaudit.facts import Skipped
+from toxaudit.errors import ToxauditError
+from toxaudit.facts import BASE_ARM, Skipped, the
 from toxaudit.findings import Check
 from toxaudit.machine import progress
 from toxaudit.models import (
@@ -22,6 +21,7 @@ from toxaudit.models import (
     ResolvedModel,
     ServedModel,
     effect,
+    left_out,
     resolve_base,
     resolve_candidate,
     tokenizer,
@@ -30,14 +30,15 @@ from toxaudit.models import (
 from toxaudit.models.served import served_base, served_candidate, shown
 from toxaudit.pinning.references import Pinned
 from toxaudit.records import Answers, Completion
-from toxaudit.sources import LocalSource, parse
-from toxaudit.spec.schema import AuditSpec
+from toxaudit.spec import references
+from toxaudit.spec.schema import AuditSpec, CandidateSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
 READS = "it can read every prompt"
 OBTAINED = "it can be had and read"
 """The check that fails where no other has."""
+REFERENCE = "the arms that it rests on are audited"
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Arms:
         audited: the base first; with every check passed.
         skipped: candidates that may not be audited, and why; only where the spec says ``on_candidate_error: skip``.
         checks: the records of all checks, arm by arm in the order of the spec.
-        doubts: candidates that nothing tells from the base, and why: none of them can be released.
+        doubts: candidates that nothing tells from their references, and why: none of them can be released.
     """
 
     audited: list[Arm] = field(default_factory=list)
@@ -74,32 +75,44 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     for name, sentence in pinned.refused.items():
         _leave_out(assembled, spec, name, sentence)
         assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
+    recipes = _recipes(assembled, pinned)  # whose data are small, and must be right before gigabytes come down
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
-    resolved = [base]
-    for name, candidate in spec.candidates.items():
+    resolved = {base.name: base}
+    for name in references.in_order({name: [*references.rests_on(each)] for name, each in spec.candidates.items()}):
         if name not in assembled.skipped:
             with _may_skip(assembled, pinned, name) as checks:
-                arm = _candidate(name, pinned, base, loader.device, store, chats, checks)
-                own = base.system_instruction if candidate.control else candidate.system_instruction
-                resolved.append(_asked(replace(arm, system_instruction=own), base, spec))
-    _check_any_left(assembled, spec, resolved)
-    assembled.audited = _checked(assembled, pinned, resolved, loader, store, chats)
-    _check_any_left(assembled, spec, assembled.audited)
-    return _ordered(assembled, spec)
+                _require_others(assembled, spec, name, checks)
+                reference = resolved[spec.candidates[name].against]
+                if recipe := recipes.get(name):
+                    arm: Arm = _tuned(recipe, pinned, resolved, loader.device, store)
+                elif spec.candidates[name].merge:
+                    arm = _merged(name, spec, resolved, store)
+                else:
+                    arm = _named(
+                        name, pinned, reference if spec.candidates[name].control else base, loader.device, store
+                    )
+                arm = _unlike(arm, spec.candidates[name], reference, chats, checks)
+                arm = replace(arm, against=reference.name, grid=references.place(spec, name))
+                resolved[name] = _asked(arm, base, spec)
+    arms = [resolved[name] for name in (base.name, *spec.candidates) if name in resolved]
+    _check_any_left(assembled, spec, arms)
+    assembled.audited = _checked(assembled, pinned, arms, loader, store, chats)
+    return _followed(assembled, pinned)
 
 
 def told_apart(arms: Arms, pinned: Pinned, answers: Answers, again: Callable[[Arm, Arm], effect.Again]) -> Arms:
-    """The arms that remain once it is known what all have answered: none all of whose answers are the base's.
+    """The arms that remain once it is known what all have answered: none all of whose answers are its reference's.
 
     Args:
         arms: the arms.
         pinned: the audit.
         answers: of all of them.
-        again: asks the base and a candidate behind a server again.
+        again: asks the reference and a candidate behind a server again.
 
     Raises:
-        ToxauditError: if a candidate is not told from the base and the spec says to stop, or if no candidate remains.
+        ToxauditError: if a candidate is not told from its reference and the spec says to stop, or if no candidate
+            remains.
     """
     base = arms.audited[0]
     known = replace(arms, audited=[base], skipped=dict(arms.skipped), checks=list(arms.checks), doubts={})
@@ -108,13 +121,13 @@ def told_apart(arms: Arms, pinned: Pinned, answers: Answers, again: Callable[[Ar
             doubt = ""
             if arm.kind != "control":
                 done = [check for check in arms.checks if check.arm == arm.name]
-                pairs = _answered_by_both(arm.name, answers)
-                ask = partial(again, base, arm) if isinstance(arm, ServedModel) else None
-                doubt = effect.require_by_answers(checks, done, pairs, _lookalike(arm), ask)
+                pairs = _answered_by_both(arm, answers)
+                reference = next(each for each in arms.audited if each.name == arm.against)
+                ask = partial(again, reference, arm) if isinstance(arm, ServedModel) else None
+                doubt = effect.require_by_answers(checks, done, pairs, _lookalike(arm), ask, arm.against)
             known.doubts |= {arm.name: doubt} if doubt else {}
             known.audited.append(replace(arm, notes=(*arm.notes, *notes(checks.done), *([doubt] if doubt else []))))
-    _check_any_left(known, pinned.spec, known.audited)
-    return _ordered(known, pinned.spec)
+    return _followed(known, pinned)
 
 
 def without(arms: Arms, pinned: Pinned, refusals: Mapping[str, ToxauditError]) -> Arms:
@@ -138,18 +151,41 @@ def without(arms: Arms, pinned: Pinned, refusals: Mapping[str, ToxauditError]) -
                 checks.fail(READS, error)
                 raise error
             known.audited.append(arm)
+    return _followed(known, pinned)
+
+
+def _followed(arms: Arms, pinned: Pinned) -> Arms:
+    """The arms whose references are audited, too, in the order of the spec.
+
+    Raises:
+        ToxauditError: if another arm's is not and the spec says to stop, or if no candidate remains.
+    """
+    known = replace(arms, skipped=dict(arms.skipped), checks=list(arms.checks))
+    for name in references.in_order({arm.name: [arm.against] for arm in arms.audited if arm.name != BASE_ARM}):
+        with _may_skip(known, pinned, name) as checks:
+            _require_others(known, pinned.spec, name, checks)
+    known.audited = [arm for arm in arms.audited if arm.name not in known.skipped]
     _check_any_left(known, pinned.spec, known.audited)
     return _ordered(known, pinned.spec)
 
 
-def _answered_by_both(name: str, answers: Answers) -> Iterator[tuple[Completion, Completion]]:
-    for arm, suite in answers:
-        if arm == name:
-            yield from zip(answers[arm, suite], answers["base", suite], strict=True)
+def _require_others(arms: Arms, spec: AuditSpec, name: str, checks: Checklist) -> None:
+    """Refuse a candidate that rests on another one that is left out."""
+    for other, how in references.rests_on(spec.candidates[name]).items():
+        if left := arms.skipped.get(other):
+            error = ToxauditError(f"{name}: it {how} {other}, which is not audited: {left.reason}")
+            checks.fail(REFERENCE, error)
+            raise error
+
+
+def _answered_by_both(arm: Arm, answers: Answers) -> Iterator[tuple[Completion, Completion]]:
+    for name, suite in answers:
+        if name == arm.name:
+            yield from zip(answers[name, suite], answers[arm.against, suite], strict=True)
 
 
 def _lookalike(arm: Arm) -> str:
-    """What may be the matter with an arm that answers as the base, and what to do."""
+    """What may be the matter with an arm that answers as its reference, and what to do."""
     mend = f"or set candidates.{arm.name}.control: true (without a model) to measure the noise"
     if isinstance(arm, ServedModel):
         return f"the server may answer by one model under both names; have it serve '{shown(arm.model)}', {mend}"
@@ -163,30 +199,57 @@ def _asked(arm: Arm, base: Arm, spec: AuditSpec) -> Arm:
     return replace(arm, template=tokenizer.asked_in(arm, base, spec.chat_template))
 
 
-def _candidate(
-    name: str, pinned: Pinned, base: Arm, device: str, store: Store, chats: tuple[str, ...], checks: Checklist
-) -> Arm:
-    spec = pinned.spec.candidates[name]
-    if isinstance(base, ResolvedModel) and spec.train:
-        identity = training.identity(base, spec.train, device)
-        with progress.bar(f"tuning {name}", sum(map(training.steps, spec.train)), "step") as bar:
-            make = partial(training.tune, base, spec.train, device, tick=bar.update)
-            folder = store.folder(identity, make)
-            bar.update(bar.total - bar.n)
-        return tuned(name, spec, base, folder, training.sentence(spec.train))
-    arm = _named(name, pinned, base, device, store)
-    its, bases = (
-        [chat if own is None else own for chat in chats] for own in (spec.system_instruction, base.system_instruction)
+def _recipes(assembled: Arms, pinned: Pinned) -> dict[str, training.Recipe]:
+    """The recipes of the candidates that are tuned, with their rows."""
+    recipes: dict[str, training.Recipe] = {}
+    known: dict[str, training.ReadStage] = {}
+    for name, candidate in pinned.spec.candidates.items():
+        if candidate.train and name not in assembled.skipped:
+            with _may_skip(assembled, pinned, name):
+                recipes[name] = training.read(pinned.spec.candidates, name, known)
+    return recipes
+
+
+def _tuned(
+    recipe: training.Recipe, pinned: Pinned, resolved: Mapping[str, Arm], device: str, store: Store
+) -> ResolvedModel:
+    """A candidate that is tuned within the audit, from the base or from a candidate that is not."""
+    root = resolved[recipe.root]
+    assert isinstance(root, ResolvedModel)  # a server's model can't be tuned, which pinning has refused
+    made = training.make(recipe, root, device, store)
+    return tuned(recipe.candidate, pinned.spec.candidates[recipe.candidate], made.arm, made.sentence, made.stages)
+
+
+def _merged(name: str, spec: AuditSpec, resolved: Mapping[str, Arm], store: Store) -> ResolvedModel:
+    """A candidate that is a sum of others; one that moves nothing is the arm that it is merged into, again."""
+    candidate = spec.candidates[name]
+    here = {arm: model for arm, model in resolved.items() if isinstance(model, ResolvedModel)}
+    assert candidate.merge  # and a server's models can't be merged, which pinning has refused
+    into, of = here[candidate.merge.into], candidate.merge.of
+    made = training.merge(name, here[BASE_ARM], into, [(here[each], weight) for each, weight in of.items()], store)
+    made = tuned(name, candidate, made, training.sum_in_words(into.name, of))
+    if candidate.control:
+        return replace(made, kind="control", expect=candidate.expect or "GO", batch_size=candidate.batch_size or 1)
+    return replace(made, kind="merge")
+
+
+def _unlike(arm: Arm, spec: CandidateSpec, reference: Arm, chats: tuple[str, ...], checks: Checklist) -> Arm:
+    """The arm with its system prompt; refused where it is its reference itself, unless it is a control."""
+    if spec.control:
+        return replace(arm, system_instruction=reference.system_instruction)
+    arm = replace(arm, system_instruction=spec.system_instruction)
+    own, others = (
+        [chat if each.system_instruction is None else each.system_instruction for chat in chats]
+        for each in (arm, reference)
     )
-    if not spec.control:
-        nothing = ToxauditError(f"candidates.{name} is the base itself; to measure the noise, set control: true.")
-        same = arm.identity == base.identity, its == bases
-        effect.require(checks, "files and system prompts", same, nothing)
+    itself = f"candidates.{arm.name} is {the(reference.name)} itself; to measure the noise, set control: true."
+    same = arm.identity == reference.identity, own == others
+    effect.require(checks, "files and system prompts", same, ToxauditError(itself))
     return arm
 
 
 def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> Arm:
-    """A candidate that is not tuned within the audit."""
+    """A candidate that is not tuned within the audit; a control is ``base`` again, whichever arm that is."""
     spec = pinned.spec.candidates[name]
     if isinstance(base, ServedModel):
         return served_candidate(name, spec, base)
@@ -260,23 +323,6 @@ def _skip(assembled: Arms, pinned: Pinned, checks: Checklist, error: ToxauditErr
 
 
 def _leave_out(assembled: Arms, spec: AuditSpec, name: str, sentence: str) -> None:
-    candidate = spec.candidates[name]
-    reason = sentence.removeprefix(f"candidates.{name}: ").removeprefix(f"{name}: ")
-    reference = "tuned in this audit"
-    if named := candidate.peft or candidate.pretrained:
-        reference, folder = named, None  # nobody's folders get into a card
-        if spec.backend.server:
-            reference, folder = shown(named), named
-        else:
-            with suppress(ToxauditError):  # it may be what can't be read
-                source = parse(
-                    named,
-                    candidate.peft_revision if candidate.peft else candidate.revision,
-                    subfolder=candidate.subfolder,
-                )
-                reference = source.shown
-                folder = str(source.path) if isinstance(source, LocalSource) else None
-        reason = reason.replace(folder, reference) if folder else reason
-    reason, reference = (one_line(text.replace(str(Path.home()), "~")) for text in (reason, reference))
-    assembled.skipped[name] = Skipped(name, reference, reason, candidate.expect)
-    progress.say(f"{name} is not audited: {reason}")
+    skipped = left_out.skipped(spec, name, sentence)
+    assembled.skipped[name] = skipped
+    progress.say(f"{name} is not audited: {skipped.reason}")

@@ -1,7 +1,7 @@
 """Scores -> paired outcomes -> posteriors -> estimates: where the stages' records meet and fits are stored."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -20,6 +20,7 @@ from toxaudit.estimators.posterior import Posterior
 from toxaudit.estimators.strata import clusters_of
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator
+from toxaudit.facts import BASE_ARM
 from toxaudit.records import OBSERVED, UNSCORED, Asked, Estimate, Score, Scored
 from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
@@ -30,12 +31,21 @@ THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Thresholds, besides its own, at which a measure of graded scores is estimated."""
 
 
+@dataclass(frozen=True)
+class Together:
+    """Candidates that are compared with one reference in one fit: the real ones, or the controls."""
+
+    reference: str
+    candidates: tuple[str, ...]
+    controls: bool
+
+
 def outcomes(
     spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored, only: Sequence[str] | None = None
 ) -> Iterator[PairedOutcomes]:
-    """One comparison for each suite and scorer: the base and its real candidates, then the base and the controls.
+    """Comparisons for each suite and scorer: of each reference with its real candidates, then with its controls.
 
-    What a hierarchical estimator shares between candidates thus stays among their kind.
+    What a hierarchical estimator shares between candidates thus stays among their kind and reference.
 
     Args:
         spec: the audit's.
@@ -48,17 +58,21 @@ def outcomes(
         for measure in asked.facts.scorers:
             scorer = spec.scorers[measure]
             if only is None or measure in only:
-                for scores in _arms_scores(spec, asked, measure, scored):
+                for together in apart(spec):
+                    scores, reference = _arms_scores(together, asked, measure, scored), together.reference
                     made = {arm: _outcomes(values, scorer.outcome) for arm, values in scores.items()}
-                    errors, base = scorer.known_errors(), made.pop("base")
+                    errors, base = scorer.known_errors(), made.pop(BASE_ARM)
                     worse = {arm: values if scorer.rises else 1 - values for arm, values in scores.items()}
-                    yield PairedOutcomes(suite, measure, base, made, **design, calibration=errors, scores=worse)
+                    yield PairedOutcomes(
+                        suite, measure, base, made, **design, calibration=errors, scores=worse, reference=reference
+                    )
                     if any(np.isnan(values).any() for values in scores.values()):
                         missing = {arm: np.isnan(values).astype(float) for arm, values in scores.items()}
                         whole = design | {
                             "slices": {n: s for n, s in design["slices"].items() if n == design["strata"]}
                         }
-                        yield PairedOutcomes(suite, measure + UNSCORED, missing.pop("base"), missing, **whole)
+                        lacking = missing.pop(BASE_ARM)
+                        yield PairedOutcomes(suite, measure + UNSCORED, lacking, missing, **whole, reference=reference)
 
 
 def at_other_thresholds(
@@ -74,15 +88,20 @@ def at_other_thresholds(
             scorer = spec.scorers[measure]
             if scorer.threshold is None:
                 continue
-            scores = next(_arms_scores(spec, asked, measure, scored))
-            if all(np.isin(values[~np.isnan(values)], (0, 1)).all() for values in scores.values()):
-                continue
-            for threshold in THRESHOLDS:
-                if threshold != scorer.threshold:
-                    other = replace(scorer, threshold=threshold)
-                    made = {arm: _outcomes(values, other.outcome) for arm, values in scores.items()}
-                    variant = f"counted at score {scorer.operator} {threshold:g}"
-                    yield variant, PairedOutcomes(suite, measure, made.pop("base"), made, **design)
+            for together in subjects(spec):
+                scores = _arms_scores(together, asked, measure, scored)
+                if all(np.isin(values[~np.isnan(values)], (0, 1)).all() for values in scores.values()):
+                    continue
+                for threshold in THRESHOLDS:
+                    if threshold != scorer.threshold:
+                        other = replace(scorer, threshold=threshold)
+                        made = {arm: _outcomes(values, other.outcome) for arm, values in scores.items()}
+                        variant = f"counted at score {scorer.operator} {threshold:g}"
+                        base = made.pop(BASE_ARM)
+                        yield (
+                            variant,
+                            PairedOutcomes(suite, measure, base, made, **design, reference=together.reference),
+                        )
 
 
 def observed_totals(spec: AuditSpec, store: Store, compared: PairedOutcomes, variant: str) -> list[Posterior]:
@@ -104,7 +123,7 @@ def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> 
         told = [name for name in asked.facts.scorers if spec.scorers[name].threshold is not None]
         for first, second in combinations(told, 2):
             if spec.scorers[first].noun == spec.scorers[second].noun != BaseScorer.noun:
-                for arm in ("base", *spec.candidates):
+                for arm in (BASE_ARM, *spec.candidates):
                     outcomes = [
                         _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome).ravel()
                         for name in (first, second)
@@ -124,23 +143,32 @@ def variances(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> I
                 for name in names:
                     base, own = (
                         _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome)
-                        for arm in ("base", candidate)
+                        for arm in (spec.candidates[candidate].against, candidate)
                     )
                     compared[name] = PairedOutcomes(suite, name, base, {candidate: own}, **design)
                 yield variance_components(spec.scorers[names[0]].noun, candidate, compared)
 
 
-def _arms_scores(spec: AuditSpec, asked: Asked, measure: str, scored: Scored) -> Iterator[dict[str, Floats]]:
-    """The scores of the base and of candidates that are compared together, by arm; shape (n, m) each."""
-    for names in apart(spec):
-        yield {arm: _scores(scored[arm, asked.facts.name, measure], asked) for arm in ("base", *names)}
+def _arms_scores(together: Together, asked: Asked, measure: str, scored: Scored) -> dict[str, Floats]:
+    """The scores of candidates that are compared together, and of their reference as ``base``; shape (n, m) each."""
+    arms = {BASE_ARM: together.reference} | {name: name for name in together.candidates}
+    return {name: _scores(scored[arm, asked.facts.name, measure], asked) for name, arm in arms.items()}
 
 
-def apart(spec: AuditSpec) -> list[list[str]]:
-    """The names of real candidates, and of controls; no empty list."""
-    controls = [name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect]
-    real = [name for name in spec.candidates if name not in controls]
-    return [group for group in (real, controls) if group]
+def apart(spec: AuditSpec) -> list[Together]:
+    """The candidates that are compared together: of each reference the real ones, then of each the controls."""
+    found: dict[tuple[bool, str], list[str]] = {}
+    for name, candidate in spec.candidates.items():
+        controls = bool(candidate.control or candidate.expect)
+        found.setdefault((controls, candidate.against), []).append(name)
+    groups = (Together(reference, tuple(names), controls) for (controls, reference), names in found.items())
+    return sorted(groups, key=lambda each: each.controls)
+
+
+def subjects(spec: AuditSpec) -> list[Together]:
+    """Those of real candidates; or, where all are controls, these."""
+    groups = apart(spec)
+    return [each for each in groups if not each.controls] or groups
 
 
 def posteriors(store: Store, estimator: Estimator, compared: PairedOutcomes) -> list[Posterior]:
@@ -156,10 +184,10 @@ def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict
 
     Controls don't count, unless all candidates are: a positive control's change is as wide as it is large.
     """
-    critical = spec.critical()
+    critical, counting = spec.critical(), {name for each in subjects(spec) for name in each.candidates}
     found: dict[str, list[float]] = {suite: [] for suite in suites}
     for compared in outcomes(spec, suites, scored, list({measure for _, measure in critical})):
-        if (compared.suite, compared.measure) in critical and set(compared.candidates) <= set(apart(spec)[0]):
+        if (compared.suite, compared.measure) in critical and set(compared.candidates) <= counting:
             made = headlines(_made(spec, compared))
             found[compared.suite] += [
                 width(made.get((candidate, compared.suite, compared.measure))) for candidate in compared.candidates

@@ -41,7 +41,7 @@ def attached(
         for draw in said.draws:
             if draw.about[:2] == (comparison.suite, comparison.measure) and draw.candidate in comparison.candidates:
                 _require_fit(spec, draw, comparison)
-                arms = (answers[arm, draw.suite] for arm in ("base", draw.candidate))
+                arms = (answers[arm, draw.suite] for arm in (comparison.reference, draw.candidate))
                 texts = ([completion.text for completion in arm] for arm in arms)
                 pairs = list(zip((prompt.text for prompt in suites[draw.suite].prompts), *texts, strict=True))
                 scored = per_prompt(comparison.base), per_prompt(comparison.candidates[draw.candidate])

@@ -72,12 +72,17 @@ def _shelves(result: AuditResult, drawn: Mapping[str, str]) -> Iterator[tuple[st
     """Every candidate's name and identity with each suite."""
     for model in result.candidates:
         for suite in result.suites:
-            told = (_arm(result.base), _arm(model), drawn[suite.name])
+            told = (_arm(result.reference(model.name)), _arm(model), drawn[suite.name])
             yield model.name, Decisions(*told, _how(result.generation, suite))
 
 
 def _arm(model: ModelFacts) -> str:
     return digest(model.digest, str(model.system_instruction))
+
+
+def _compared(result: AuditResult, model: ModelFacts) -> tuple[str, str]:
+    """A candidate and its reference, by what they are."""
+    return _arm(result.reference(model.name)), _arm(model)
 
 
 def _how(generation: GenerationFacts, suite: SuiteFacts) -> str:
@@ -113,9 +118,9 @@ def _of_folder(out: Path, result: AuditResult) -> list[OtherRule]:
         before = read_result(out)
     except ToxauditError:  # there are none, or none that can be read
         return []
-    same = {model.name: _arm(model) for model in result.candidates}
-    alike = [each.name for each in before.candidates if same.get(each.name) == _arm(each)]
-    if _arm(before.base) != _arm(result.base) or not alike or not _share_prompts(before, result):
+    same = {model.name: _compared(result, model) for model in result.candidates}
+    alike = [each.name for each in before.candidates if same.get(each.name) == _compared(before, each)]
+    if not alike or not _share_prompts(before, result):
         return []
     return _in_order(before, alike)
 

@@ -1,7 +1,7 @@
 """What each kind of finished work is named by: the one place that states it.
 
 Work is found again where its whole identity is the same, so an identity holds all that changes the work, and nothing
-else: no batch size, number of threads or folder. Whoever changes how a kind of work is made raises its version; whoever
+else: no batch size of generation, no folder. Whoever changes how a kind of work is made raises its version; whoever
 changes a field makes all that users have kept of that kind unfindable. The table in ARCHITECTURE.md says the same in
 short.
 """
@@ -87,20 +87,62 @@ class Conversion(Identity):
 
 
 @dataclass(frozen=True)
-class Adapter(Identity):
-    """An adapter that was tuned within an audit.
+class Trained(Identity):
+    """What the stages of a recipe made, up to one of them: an adapter, or whole weights.
 
     Attributes:
-        base: SHA-256 of the weights that it was tuned on.
-        stages: the recipe, each stage's settings with the texts themselves under ``data``: where these lie is no part.
-        dtype: the number format in which tuning computes, which differs between machines.
+        root: SHA-256 of what the first stage goes on from: weights, adapter, tokenizer, chat template.
+        stages: the recipe up to here, each stage's settings with its rows themselves: where these lie is no part.
+        computed: on what kind of device, and on a CPU by how many threads, whose sums are added up in another order.
+        stored_in: the number format of whole weights; None where only one adapter is tuned.
+        made_with: the versions of the packages that tune.
     """
 
-    kind = "adapters"
+    kind = "trained"
+
+    root: str
+    stages: Sequence[Mapping[str, Any]]
+    computed: Mapping[str, Any]
+    stored_in: str | None
+    made_with: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Merged(Identity):
+    """Whole weights with an adapter's changes in them.
+
+    Attributes:
+        weights: SHA-256 of the weights below.
+        adapter: SHA-256 of the adapter.
+        stored_in: the number format.
+        made_with: the versions of the packages that merge.
+    """
+
+    kind = "merged"
+
+    weights: str
+    adapter: str
+    stored_in: str
+    made_with: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sum(Identity):
+    """An arm moved by what others differ from the base: an adapter, or whole weights.
+
+    Attributes:
+        base: SHA-256 of the base.
+        into: SHA-256 of the arm that is moved.
+        moved: of each other arm its SHA-256 and its weight.
+        made_with: the versions of the packages that compute it.
+    """
+
+    kind = "sums"
 
     base: str
-    stages: Sequence[Mapping[str, Any]]
-    dtype: str
+    into: str
+    moved: Sequence[Sequence[Any]]
+    made_with: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -108,7 +150,7 @@ class Checks(Identity):
     """What the checks found of the arms over one base.
 
     Attributes:
-        base: SHA-256 of the base, which every arm is compared with.
+        base: SHA-256 of the base, over whose weights arms are loaded.
         made_with: the versions of the packages that load and run arms; empty where a server runs them.
     """
 
@@ -116,7 +158,7 @@ class Checks(Identity):
     version = 2
     record = (
         "the arm's digest, whether a suite asks by chat template, which if not its own, what that takes besides, the "
-        "system prompts; what was asked again"
+        "system prompts, its reference if that is not the base; what was asked again"
     )
 
     base: str
@@ -222,7 +264,7 @@ class Decisions(Identity):
     """By which rules one candidate's answers to one suite were decided, and how.
 
     Attributes:
-        base: SHA-256 of the base.
+        base: SHA-256 of the arm that the candidate is compared with.
         candidate: SHA-256 of the candidate.
         prompts: SHA-256 of the prompts that could be asked.
         asked: SHA-256 of how: decoding settings and system prompts.
@@ -238,7 +280,7 @@ class Decisions(Identity):
 
 
 KINDS: tuple[type[Identity], ...] = (
-    *(View, Conversion, Adapter, Checks, Commitments),
+    *(View, Conversion, Trained, Merged, Sum, Checks, Commitments),
     *(Completions, Scores, Posteriors, Decisions),
 )
 """Every kind of finished work, in the order in which an audit makes them."""

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import time
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -20,6 +21,12 @@ from toxaudit.machine import progress
 from toxaudit.machine.folders import clear_left_behind, room_for, sync_folder, write_atomically, writing
 from toxaudit.store import seals
 from toxaudit.store.identities import KINDS, Identity
+
+BEGUN = ".begun"
+"""How the folder is called in which long work is kept until it is finished."""
+
+ABANDONED_SECONDS = 14 * 24 * 3600.0
+"""Seconds after which nobody goes on with what was begun."""
 
 
 class Shelf:
@@ -150,9 +157,15 @@ class Store:
             lock.release()
 
     def _clear_left_behind(self) -> None:
-        """Remove what killed runs left half made: whoever holds the lock knows that nobody is at it."""
+        """Remove what killed runs left half made: whoever holds the lock knows that nobody is at it.
+
+        What another run could go on with stays for a while.
+        """
         for unfinished in self.root.glob("*/*.unfinished"):
             shutil.rmtree(unfinished, ignore_errors=True)
+        for begun in self.root.glob(f"*/*{BEGUN}"):
+            if max(file.stat().st_mtime for file in (begun, *begun.glob("*"))) < time() - ABANDONED_SECONDS:
+                shutil.rmtree(begun, ignore_errors=True)
         for kind in KINDS:
             for folder in (self.root / kind.kind, *(self.root / kind.kind).glob("*/")):
                 clear_left_behind(folder)
@@ -188,6 +201,28 @@ class Store:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         return final
+
+    def long(self, identity: Identity, make: Callable[[Path, Path], None]) -> Path:
+        """As ``folder``, for work that takes so long that a killed run must not begin it again.
+
+        Args:
+            identity: of the work.
+            make: fills the first folder; the second is its own until the work is finished, from one run to the next.
+
+        Raises:
+            ToxauditError: if it can't be written.
+        """
+        begun = self._place(identity).with_name(identity.key + BEGUN)
+
+        def go_on(unfinished: Path) -> None:
+            with writing(begun):
+                begun.mkdir(exist_ok=True)
+            make(unfinished, begun)
+
+        found = self.folder(identity, go_on)
+        if self._writable:
+            shutil.rmtree(begun, ignore_errors=True)
+        return found
 
     def _intact(self, final: Path, identity: Identity) -> bool:
         beside = _beside(final)

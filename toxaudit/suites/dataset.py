@@ -1,17 +1,17 @@
 """Prompts in rows of data: a set on the Hub, in a package, on the web, or a file of your own."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.errors import ToxauditError
 from toxaudit.facts import SuiteFacts
 from toxaudit.records import Prompt
 from toxaudit.registry import register
-from toxaudit.sources import Fetched, HubSource, parse
+from toxaudit.sources import HubSource, parse
 from toxaudit.suites import columns, rows
 from toxaudit.suites.base import LONGEST, BaseSuite, Drawn, text_of, unicode_of
+from toxaudit.suites.files import Files
 from toxaudit.suites.rows import Row
 
 LONGEST_NAME = 200  # characters of an id or a slice's value; what is longer is a text in the wrong column
@@ -80,9 +80,7 @@ class Dataset(BaseSuite):
             columns.check(self.filter, f"{where}: filter", condition=True)
         if self.labels and not (self.choices and self.target):
             raise ToxauditError(f"{where} has labels, but no choices and target that they could name.")
-        if self.file and (self.config or self.split):
-            raise ToxauditError(f"{where} names its files both by file and by config or split: leave one out.")
-        self._names()
+        self._files(self.title).check()
         if not self.patterns and isinstance(parse(self.data, self.revision, "dataset"), HubSource):
             raise ToxauditError(
                 f"{where} would fetch all of {self.data} from the Hub: name what it reads by 'file', or by 'config' "
@@ -92,13 +90,10 @@ class Dataset(BaseSuite):
     @property
     def patterns(self) -> tuple[str, ...]:
         """The files' names; none named means all."""
-        if self.file:
-            return (re.sub(r"([\[?])", r"[\1]", re.sub(r"\{\w+\}", "*", self.file)),)
-        if not self.split and not self.config:
-            return ()
-        split = self.split or "*"
-        folders = [f"{self.config}/"] if self.config else ["data/", ""]
-        return tuple(f"{folder}{name}" for folder in folders for name in (f"{split}-*.parquet", f"{split}/*.parquet"))
+        return self._files(self.title).patterns
+
+    def _files(self, name: str) -> Files:
+        return Files(f"suite '{name}'", self.file, self.config, self.split)
 
     def draw(self, name: str) -> Drawn:
         """Fetch and read the files.
@@ -107,7 +102,7 @@ class Dataset(BaseSuite):
             ToxauditError: if a row can't be asked; the sentence names its file and line.
         """
         fetched = parse(self.data, self.revision, "dataset").fetch(self.patterns)
-        files = self._files(name, fetched)
+        files = self._files(name).chosen(fetched)
         prompts: list[Prompt] = []
         lines: dict[str, str] = {}
         for shown, (file, of_name) in files.items():
@@ -125,38 +120,6 @@ class Dataset(BaseSuite):
     def facts(self, name: str, drawn: Drawn) -> SuiteFacts:
         """What a card may say of it."""
         return replace(super().facts(name, drawn), config=self.config, split=self.split)
-
-    def _files(self, name: str, fetched: Fetched) -> dict[str, tuple[Path, dict[str, str]]]:
-        """The files to read by their names, each with the columns that its name holds."""
-        matched = {each: self._names().fullmatch(each) for each in fetched.files}
-        if fetched.path.is_file():  # it is the one that is meant, whatever its name
-            return {each: (fetched.path, match.groupdict() if match else {}) for each, match in matched.items()}
-        chosen = {each: (fetched.path / each, match.groupdict()) for each, match in matched.items() if match}
-        if not chosen and self.patterns:
-            wanted = f"'{self.file}'" if self.file else self._laid_out
-            raise ToxauditError(f"suite '{name}': {fetched.reference} holds no {wanted}.{_beside(fetched, self.file)}")
-        if not self.patterns and len(chosen) != 1:
-            several = "several files" if chosen else "no file"
-            raise ToxauditError(f"suite '{name}': {fetched.reference} holds {several}: name what to read in 'file'.")
-        return chosen
-
-    @property
-    def _laid_out(self) -> str:
-        """The config and split in words."""
-        named = [f"{key} '{value}'" for key, value in (("config", self.config), ("split", self.split)) if value]
-        return f"Parquet files of {' and '.join(named)}"
-
-    def _names(self) -> re.Pattern[str]:
-        """The pattern of the files' names; what varies in them is a group with the column's name."""
-        if not self.file:
-            return re.compile(".*")
-        spelt = re.escape(self.file).replace(r"\*", "[^/]*")
-        try:
-            return re.compile(re.sub(r"\\{(\w+)\\}", lambda found: f"(?P<{found[1]}>[^/]+?)", spelt))
-        except re.error as error:
-            raise ToxauditError(
-                f"suite '{self.title}': file is '{self.file}': what stands in braces must be words, each only once."
-            ) from error
 
     def _of_row(self, name: str, where: str, default: str, row: Row) -> Iterator[Prompt]:
         """The prompt, or prompts, of a row."""
@@ -249,13 +212,6 @@ def _places(said: object, choices: tuple[str, ...]) -> set[int]:
     if len(word) == 1 and word.isascii() and word.isalpha():
         places.add(ord(word.upper()) - ord("A"))
     return places & set(range(len(choices)))
-
-
-def _beside(fetched: Fetched, file: str | None) -> str:
-    """The phrase on files of a like name that a folder holds; of a Hub repository, only what was asked for is here."""
-    if not file or fetched.revision:
-        return ""
-    return did_you_mean(file, (each.relative_to(fetched.path).as_posix() for each in fetched.path.rglob("*.*")))
 
 
 def _require_new(key: str, where: str, lines: dict[str, str]) -> None:

@@ -1,5 +1,21 @@
-"""Stages that make a candidate from the base."""
+"""Recipes: stages that make a candidate from the base or from another candidate, and sums of several."""
 
-from toxaudit.training.lora import identity, sentence, steps, tune
+from toxaudit.training.arithmetic import merge
+from toxaudit.training.arithmetic import sentence as sum_in_words
+from toxaudit.training.chain import Made, make
+from toxaudit.training.recipe import ReadStage, Recipe, read, root_of
+from toxaudit.training.rows import check, examples, patterns
 
-__all__ = ["identity", "sentence", "steps", "tune"]
+__all__ = [
+    "Made",
+    "ReadStage",
+    "Recipe",
+    "check",
+    "examples",
+    "make",
+    "merge",
+    "patterns",
+    "read",
+    "root_of",
+    "sum_in_words",
+]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from toxaudit.card.index import Index, indexed
-from toxaudit.card.plots import densities, forest, groups, style, thresholds
+from toxaudit.card.plots import densities, forest, grid, groups, style, thresholds, training
 from toxaudit.card.plots.subjects import Draws
 from toxaudit.findings import AuditResult
 
@@ -24,7 +24,14 @@ class Plot(Protocol):
         """The figure, in the style of the house that is set while it is drawn."""
 
 
-PLOTS: dict[str, Plot] = {"forest": forest, "densities": densities, "groups": groups, "thresholds": thresholds}
+PLOTS: dict[str, Plot] = {
+    "forest": forest,
+    "densities": densities,
+    "groups": groups,
+    "thresholds": thresholds,
+    "grid": grid,
+    "training": training,
+}
 """The plots by name, in the order in which a reader meets them."""
 
 

@@ -49,8 +49,8 @@ def describe(index: Index) -> str:
     margins = "margins" if index.margins_differ else f"margin of {index.margin}"
     listed = subjects.listed([_said(index, estimate) for estimate in rows], left_out)
     return (
-        f"Posterior densities of the change from the base in percentage points, each with its 95 % interval and the "
-        f"{margins}: {listed}"
+        f"Posterior densities of the change from the {index.reference} in percentage points, each with its 95 % "
+        f"interval and the {margins}: {listed}"
     )
 
 

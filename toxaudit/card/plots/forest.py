@@ -43,7 +43,7 @@ def describe(index: Index) -> str:
     if not numbers:
         return ""
     listed = subjects.listed(numbers)
-    return f"Forest plot of the change from the base in percentage points, with 95 % intervals: {listed}"
+    return f"Forest plot of the change from the {index.reference} in percentage points, with 95 % intervals: {listed}"
 
 
 def _number(estimate: Estimate) -> str:
@@ -95,7 +95,7 @@ def _rows(index: Index, candidate: Candidate, parts_of: str) -> Iterator[Row]:
     def row(label: str, indent: int, of: Estimate) -> Row:
         return Row(label, indent, candidate.mark(of), of)
 
-    yield Row(candidate.model.name, 0, candidate.verdict.decision)
+    yield Row(index.named(candidate.model.name), 0, candidate.verdict.decision)
     for suite in suites:
         if inner == 2:
             yield Row(index.suite_title(suite), 1, None)

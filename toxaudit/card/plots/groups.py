@@ -55,7 +55,8 @@ def describe(index: Index) -> str:
     by_size = sorted(found, key=lambda estimate: -subjects.change_size(estimate))
     listed = subjects.listed([_said(index, estimate) for estimate in by_size])
     room = "" if len(found) <= MANY else f" of the {MANY} groups of {len(found):,} that changed most"
-    return f"Rates{room or ' by group'}, of base and candidate with 95 % intervals; largest changes first: {listed}"
+    arms = f"{index.reference} and candidate"
+    return f"Rates{room or ' by group'}, of {arms} with 95 % intervals; largest changes first: {listed}"
 
 
 def _said(index: Index, estimate: Estimate) -> str:
@@ -80,9 +81,9 @@ def draw(index: Index, draws: Draws) -> "Figure":
     row, left = (TALL_ROW, WIDE) if crowded else (ROW, LEFT)
     figure, axes = style.stacked([row * len(panel.groups) for panel in panels], left)
     for place, panel in zip(axes, panels, strict=True):
-        _draw(place, panel, left)
+        _draw(place, panel, left, index.reference)
     alarm = any(group.alarm for panel in panels for group in panel.groups)
-    kinds = [("base", BASE), ("candidate", CANDIDATE), *([("candidate, NO-GO", WORSE)] if alarm else [])]
+    kinds = [(index.reference, BASE), ("candidate", CANDIDATE), *([("candidate, NO-GO", WORSE)] if alarm else [])]
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor=fill, label=label)
         for label, (marker, colour, fill) in kinds
@@ -136,12 +137,12 @@ def _reach(estimate: Estimate) -> float:
     return 100 * max(estimate.quantities[arm].hdi[1] for arm in ("base", "candidate"))
 
 
-def _draw(axes: "Axes", panel: Panel, left: float) -> None:
+def _draw(axes: "Axes", panel: Panel, left: float, reference: str) -> None:
     """One panel: values on the left, the rates of both arms in the middle, and as numbers on the right."""
     axes.set(xlim=style.limits([0, max(1, panel.reach)]), ylim=(len(panel.groups) - 0.5, -0.5), yticks=[])
     style.bare(axes, "rate, %")
     axes.locator_params(axis="x", nbins=5)
-    style.title(axes, panel.title, "base → candidate")
+    style.title(axes, panel.title, f"{reference} → candidate")
     apart = APART * style.inch(axes)
     for y, group in enumerate(panel.groups):
         _name(axes, y, group, left - EDGE - 0.08)

@@ -66,8 +66,8 @@ def describe(index: Index) -> str:
     listed = subjects.listed([_said(index, line) for line in lines])
     margins = "margins" if index.margins_differ else f"margin of {index.margin}"
     return (
-        f"The change from the base in percentage points by the scorer's threshold, with 95 % intervals and the "
-        f"{margins}{raw}: {listed}"
+        f"The change from the {index.reference} in percentage points by the scorer's threshold, with 95 % intervals "
+        f"and the {margins}{raw}: {listed}"
     )
 
 

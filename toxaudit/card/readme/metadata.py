@@ -8,7 +8,7 @@ from typing import Any
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.errors import visible
-from toxaudit.facts import ScorerFacts, SuiteFacts
+from toxaudit.facts import ScorerFacts, SuiteFacts, the
 from toxaudit.findings import AuditResult
 from toxaudit.records import Estimate, Quantity
 from toxaudit.sources.hub import HUB_ID
@@ -61,7 +61,7 @@ def _results(result: AuditResult, candidate: str) -> Iterator[dict[str, Any]]:
         metrics = [_metric(scorer, total) for scorer, total in pairs if total is not None and _usable(total)]
         if metrics:
             yield {
-                "task": {"type": "text-generation", "name": "Safety audit against the base"},
+                "task": {"type": "text-generation", "name": f"Safety audit against {the(result.against(candidate))}"},
                 "dataset": _dataset(suite),
                 "metrics": metrics,
                 "source": {"name": SOURCE, "url": PAGE},

@@ -7,14 +7,21 @@ arithmetic", section 2); with ``into`` the base and one arm it is linear interpo
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.models import ResolvedModel, adapter_file, load, quiet_peft
 from toxaudit.models.declared import json_object
+from toxaudit.models.merging import merged
 from toxaudit.models.refusing import refusing
 from toxaudit.models.tensors import WEIGHTS, Weights, check_alike, check_shapes
+from toxaudit.sources import pinned
+from toxaudit.sources.base import WEIGHTS as TUNED
+from toxaudit.store import identities
+from toxaudit.store.shelves import Store
 
 Moved = Sequence[tuple[ResolvedModel, float]]
 """Arms, each with the weight that its difference from the base gets."""
@@ -28,7 +35,7 @@ def stays_adapter(base: ResolvedModel, into: ResolvedModel, moved: Moved) -> boo
     )
 
 
-def merge(base: ResolvedModel, into: ResolvedModel, moved: Moved, folder: Path) -> None:
+def write(base: ResolvedModel, into: ResolvedModel, moved: Moved, store: Store, folder: Path) -> None:
     """Write the merged arm into ``folder``: an adapter where ``stays_adapter``, else whole weights.
 
     Whole weights are stored in the widest number format that any of the arms is stored in, and computed in float32.
@@ -39,11 +46,14 @@ def merge(base: ResolvedModel, into: ResolvedModel, moved: Moved, folder: Path) 
     if stays_adapter(base, into, moved):
         _concatenate(base, moved, folder)
         return
-    for arm in (base, into, *(arm for arm, _ in moved)):
+    arms = (base, into, *(arm for arm, _ in moved))
+    for arm in arms:
         if arm.bits or "quantization_config" in json_object(arm.folder / "config.json"):
             raise ToxauditError(f"{arm.name} is quantised, and quantised weights can't be merged: name whole weights.")
+    whole = {arm.name: merged(replace(arm, dtype="float32"), "cpu", store) for arm in arms}
     with ExitStack() as stack:
-        _sum(Weights(base, folder, stack), Weights(into, folder, stack), moved, folder, stack)
+        parts = [(Weights(whole[arm.name], stack), weight) for arm, weight in moved]
+        _sum(Weights(whole[base.name], stack), Weights(whole[into.name], stack), parts, folder)
     for file in into.folder.iterdir():
         if file.is_file() and not file.match(WEIGHTS):
             shutil.copyfile(file, folder / file.name)
@@ -86,11 +96,10 @@ def _adapter(arm: ResolvedModel) -> Path:
     return arm.adapter.path
 
 
-def _sum(base: Weights, into: Weights, moved: Moved, folder: Path, stack: ExitStack) -> None:
+def _sum(base: Weights, into: Weights, parts: Sequence[tuple[Weights, float]], folder: Path) -> None:
     """Write ``into`` moved by the arms, file by file as ``into`` is divided."""
     from safetensors.torch import save_file
 
-    parts = [(Weights(arm, folder, stack), weight) for arm, weight in moved]
     check_alike([into, base, *(part for part, _ in parts)])
     for name, tensors in into.files.items():
         made = {tensor: _moved(tensor, base, into, parts) for tensor in tensors}
@@ -107,11 +116,38 @@ def _moved(name: str, base: Weights, into: Weights, parts: Sequence[tuple[Weight
         other = weights[name]
         check_shapes(name, {into.arm.name: start, base.arm.name: own, weights.arm.name: other})
         stored = torch.promote_types(stored, other.dtype)
-        if into.arm is base.arm and len(parts) == 1:
+        if into.arm.name == base.arm.name and len(parts) == 1:
             found = torch.lerp(found, other.float(), weight)
         else:
             found += weight * (other.float() - own.float())
     return found.to(stored) if start.is_floating_point() else start
+
+
+def merge(name: str, base: ResolvedModel, into: ResolvedModel, moved: Moved, store: Store) -> ResolvedModel:
+    """An arm that is ``into``, moved by others' differences from the base, made or found in the store.
+
+    Where all weights are 0 it is ``into`` itself, and where one arm is moved into the base with weight 1 that arm.
+
+    Raises:
+        ToxauditError: if an arm is quantised, or its weights have other names or shapes than the base's.
+    """
+    moved = [(arm, weight) for arm, weight in moved if weight]
+    if not moved:
+        return into
+    if into.identity == base.identity and len(moved) == 1 and moved[0][1] == 1:
+        return moved[0][0]
+    small = stays_adapter(base, into, moved)
+    done = identities.Sum(
+        base=base.identity,
+        into=into.identity,
+        moved=[[arm.identity, weight] for arm, weight in moved],
+        made_with=identities.versions("torch", "transformers", "peft"),
+    )
+    folder = store.folder(done, partial(write, base, into, moved, store))
+    files = pinned(f"merged in this audit ({name})", None, folder, TUNED)
+    if small:
+        return replace(into, adapter=files)
+    return replace(into, weights=files, folder=folder, adapter=None)
 
 
 def sentence(into: str, moved: Mapping[str, float]) -> str:

@@ -1,0 +1,108 @@
+"""A candidate's ``sweep`` -> the candidates that it stands for, one for each combination of the swept values."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from itertools import product
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from toxaudit.errors import ToxauditError, did_you_mean, one_line
+from toxaudit.spec.recipes import TrainingStage
+from toxaudit.spec.references import written
+from toxaudit.spec.schema import CandidateSpec, GridSpec, literal
+
+MOST = 1000
+"""Candidates of one grid, at most: one with more is a mistake."""
+
+SHORT = {"learning_rate": "lr", "batch_size": "bs", "epochs": "ep", "max_steps": "steps", "lora_alpha": "alpha"}
+SHORT |= {"gradient_accumulation_steps": "acc", "weight_decay": "wd"}
+"""What keys are called in the names of candidates; the others by themselves."""
+
+LONGEST_VALUE = 24  # characters of a value in a name; of a longer one, its number stands there
+
+_OF_STAGE = {each.name for each in fields(TrainingStage)}
+_OF_CANDIDATE = {each.name for each in fields(CandidateSpec)} - {"sweep", "grid", "train", "expect", "control"}
+
+
+def expanded(candidates: Mapping[str, CandidateSpec]) -> dict[str, CandidateSpec]:
+    """The candidates, those of a grid in the place of the one that is swept.
+
+    Raises:
+        ToxauditError: if a key that is swept is none, or can't have one of its values.
+    """
+    found: dict[str, CandidateSpec] = {}
+    for name, candidate in candidates.items():
+        for member, made in _members(name, candidate) if candidate.sweep else [(name, candidate)]:
+            if member in found:
+                raise ToxauditError(f"Two candidates are called '{member}': rename one of them, or {name}.")
+            found[member] = made
+    return found
+
+
+def _members(name: str, candidate: CandidateSpec) -> Iterator[tuple[str, CandidateSpec]]:
+    where = f"candidates.{name}.sweep"
+    for key, values in candidate.sweep.items():
+        shown = [written(value) for value in values]
+        if not values or len(set(shown)) < len(shown):
+            said = "no value" if not values else f"{max(shown, key=shown.count)} twice"
+            raise ToxauditError(f"{where}.{key} has {said}: list different values, such as [1e-5, 1e-4].")
+    number = 1
+    for values in candidate.sweep.values():
+        number *= len(values)
+    if number > MOST:
+        raise ToxauditError(f"{where} stands for {number:,} candidates, of which an audit has {MOST:,} at most.")
+    places = {key: _place(f"{where}.{key}", key, candidate) for key in candidate.sweep}
+    for chosen in product(*candidate.sweep.values()):
+        own = dict(zip(candidate.sweep, chosen, strict=True))
+        made = _with(where, candidate, places, own)
+        yield _name(name, candidate.sweep, own), replace(made, sweep={}, grid=GridSpec(of=name, values=own))
+
+
+def _place(where: str, key: str, candidate: CandidateSpec) -> str:
+    """Where a swept key stands in the candidate: at its only stage, at a stage that it names, or at itself."""
+    first = key.partition(".")[0]
+    if first == "train":
+        found = re.fullmatch(r"train\.(\d+)\.(.+)", key)
+        if not found or int(found[1]) >= len(candidate.train):
+            raise ToxauditError(f"{where} names no stage: write train.0.{key.rpartition('.')[2]} for the first one.")
+        return f"train[{found[1]}].{found[2]}"
+    if first in _OF_STAGE and candidate.train:
+        if len(candidate.train) > 1:
+            raise ToxauditError(f"{where}: there are {len(candidate.train)} stages: write train.0.{key} for the first.")
+        return f"train[0].{key}"
+    if first in _OF_CANDIDATE:
+        return key
+    known = sorted((_OF_STAGE if candidate.train else set()) | _OF_CANDIDATE)
+    raise ToxauditError(f"{where} is no key of the candidate or of its stage.{did_you_mean(first, known)}")
+
+
+def _with(where: str, candidate: CandidateSpec, places: Mapping[str, str], values: Mapping[str, Any]) -> CandidateSpec:
+    said = OmegaConf.create(literal(asdict(candidate)))
+    config = cast(DictConfig, OmegaConf.merge(OmegaConf.structured(CandidateSpec), said))
+    for key, value in values.items():
+        parent = places[key].rpartition(".")[0]
+        if parent and OmegaConf.select(config, parent) is None:
+            raise ToxauditError(
+                f"{where}.{key}: the candidate sets no {parent.rpartition('.')[2]}: write it there, too."
+            )
+        try:
+            OmegaConf.update(config, places[key], literal(value))
+        except (OmegaConfBaseException, ValueError) as error:
+            why = one_line(str(error).splitlines()[0])
+            raise ToxauditError(f"{where}.{key} can't be {written(value)}: {why}.") from error
+    return cast(CandidateSpec, OmegaConf.to_object(config))
+
+
+def _name(name: str, sweep: Mapping[str, Sequence[Any]], values: Mapping[str, Any]) -> str:
+    """A candidate's name: that of the grid, and each key with its value, or the number of that where it reads badly."""
+    parts = [name]
+    for key, value in values.items():
+        shown = [re.sub(r"[^A-Za-z0-9.+-]+", "-", written(each)).strip("-.") for each in sweep[key]]
+        if not all(shown) or max(map(len, shown)) > LONGEST_VALUE or len({*map(str.casefold, shown)}) < len(shown):
+            shown = [str(number) for number, _ in enumerate(shown, start=1)]
+        last = key.rpartition(".")[2]
+        parts.append(SHORT.get(last, last) + shown[[*sweep[key]].index(value)])
+    return "_".join(parts)

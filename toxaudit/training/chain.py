@@ -1,0 +1,131 @@
+"""A recipe -> weights: each stage goes on from the one before and is kept, so that chains share how they begin."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.facts import TrainedStage
+from toxaudit.machine.folders import write_atomically
+from toxaudit.models import ResolvedModel, load, quiet_peft
+from toxaudit.models.merging import in_memory, merged, write_whole
+from toxaudit.sources import pinned
+from toxaudit.sources.base import WEIGHTS
+from toxaudit.spec.recipes import FULL, TrainingStage
+from toxaudit.store.shelves import Store
+from toxaudit.training import sentence, trainer
+from toxaudit.training.recipe import ReadStage, Recipe, goes_on, identity, precision
+from toxaudit.training.tokens import tokens
+
+MODEL, COURSE = "model", "training.json"
+"""What the folder of a stage holds: the folder of its weights, and how it went."""
+
+HERE = "tuned in this audit"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a recipe made.
+
+    Attributes:
+        arm: the weights, with an adapter over them if the last stage tuned one.
+        sentence: how it was tuned, for the card.
+        stages: how each stage went.
+    """
+
+    arm: ResolvedModel
+    sentence: str
+    stages: tuple[TrainedStage, ...]
+
+
+def make(recipe: Recipe, root: ResolvedModel, device: str, store: Store) -> Made:
+    """Tune through all stages, or find them in the store.
+
+    Args:
+        recipe: with its rows.
+        root: what the first stage goes on from.
+        device: torch's name of the device.
+        store: of finished work.
+
+    Raises:
+        ToxauditError: if the root can't be loaded or tuned so, or if the training diverges.
+    """
+    arm, went = root, []
+    for number, stage in enumerate(recipe.stages):
+        before = recipe.stages[number - 1].spec if number else None
+        kept = before is not None and goes_on(before, stage.spec)
+        if arm.adapter and not kept and stage.spec.method != FULL:
+            arm = merged(arm, device, store)
+        done = identity(root, recipe.stages[: number + 1], device)
+        folder = store.long(done, partial(_tune, arm, stage, device))
+        files = pinned(f"{HERE} ({recipe.candidate})", None, folder / MODEL, WEIGHTS)
+        if stage.spec.method == FULL:
+            arm = replace(arm, weights=files, folder=files.path, adapter=None, bits=None)
+        else:
+            arm = replace(arm, adapter=files)
+        went.append(_course(folder / COURSE))
+    return Made(arm, sentence.of(recipe, went), tuple(went))
+
+
+def _tune(arm: ResolvedModel, stage: ReadStage, device: str, folder: Path, scratch: Path) -> None:
+    """One stage: fills ``folder``; ``scratch`` is kept until it is finished."""
+    import torch
+
+    spec, number_format = stage.spec, precision(stage.spec, device)
+    torch.manual_seed(spec.seed)
+    if spec.method == FULL:
+        loaded = in_memory(replace(arm, dtype="float32"), device)
+        model = loaded.model.requires_grad_(True)
+    else:
+        bits = 4 if spec.load_in_4bit else arm.bits
+        loaded = load(replace(arm, adapter=None, dtype=number_format, bits=bits), device)
+        model = _with_adapter(loaded.model, arm, spec, stage.place)
+    rows = tokens(stage.place, loaded, stage.examples.all, spec)
+    went = trainer.train(stage.place, model, rows.rows, spec, (device, number_format), scratch)
+    if spec.method == FULL:
+        write_whole(model, arm, folder / MODEL)
+    else:
+        trainer.save(model, folder / MODEL)
+    told = TrainedStage.of(len(stage.examples.all) - rows.cut, rows.cut, went.loss, went.learning_rate)
+    write_atomically(folder / COURSE, json.dumps(asdict(told)))
+
+
+def _with_adapter(model: Any, arm: ResolvedModel, spec: TrainingStage, place: str) -> Any:
+    """PEFT's model with a new adapter, or with the one of the stage before."""
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    targets = spec.target_modules
+    config = LoraConfig(
+        r=spec.r,
+        lora_alpha=spec.lora_alpha,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        lora_dropout=spec.lora_dropout,
+        use_rslora=spec.use_rslora,
+        use_dora=spec.use_dora,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with quiet_peft():
+            if getattr(model, "is_quantized", False):
+                model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+            model = get_peft_model(model, config)
+    except ValueError as error:
+        raise ToxauditError(f"{place}.target_modules '{targets}' can't be tuned: {error}") from error
+    if arm.adapter:
+        set_peft_model_state_dict(model, load_file(arm.adapter.path / "adapter_model.safetensors"))
+    model.peft_config["default"].base_model_name_or_path = arm.weights.reference
+    return model
+
+
+def _course(file: Path) -> TrainedStage:
+    said: dict[str, Any] = json.loads(file.read_bytes())
+    return TrainedStage(**said | {key: tuple(said[key]) for key in ("at", "loss", "learning_rate")})
+
+
+def copy_model(folder: Path, to: Path) -> None:
+    """Copy what a stage tuned to another folder."""
+    shutil.copytree(folder / MODEL, to)

@@ -1,0 +1,70 @@
+"""Where a training that was killed goes on: checkpoints in the store, sealed when whole, gone when it is finished."""
+
+import shutil
+from pathlib import Path
+from time import monotonic
+
+from toxaudit.store import seals
+
+LEAST_SECONDS = 60.0
+"""Seconds from one checkpoint to the next, at least."""
+
+WORK_FOR_SAVING = 20.0
+"""Seconds of training for each second that saving takes, at least: saving costs less than one in twenty.
+
+When a checkpoint is written changes nothing in what is trained, so that the clock may decide it.
+"""
+
+
+class Checkpoints:
+    """The checkpoints of one stage, of which only the last whole one is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder that holds them, which must exist."""
+        self.folder = folder
+        self._begun = monotonic()
+        self._took = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time for another."""
+        return monotonic() - self._begun >= max(LEAST_SECONDS, WORK_FOR_SAVING * self._took)
+
+    def begin(self) -> None:
+        """Note that one is being written from here on."""
+        self._began = monotonic()
+
+    def finish(self, checkpoint: Path) -> None:
+        """Seal one that is written whole, and take away those before it."""
+        seals.seal(checkpoint.name, checkpoint, _seal(checkpoint))
+        self._keep(checkpoint)
+        self._begun = monotonic()
+        self._took = self._begun - self._began
+
+    def last(self) -> Path | None:
+        """The last whole one; what is damaged or was left half written is taken away."""
+        whole = [each for each in self._all() if _seal(each).is_file() and _is_whole(each)]
+        last = whole[-1] if whole else None
+        self._keep(last)
+        return last
+
+    def clear(self) -> None:
+        """Take all away."""
+        self._keep(None)
+
+    def _all(self) -> list[Path]:
+        found = (each for each in self.folder.glob("checkpoint-*") if each.is_dir())
+        return sorted(found, key=lambda each: int(each.name.rpartition("-")[2]))
+
+    def _keep(self, kept: Path | None) -> None:
+        for each in self._all():
+            if each != kept:
+                _seal(each).unlink(missing_ok=True)
+                shutil.rmtree(each, ignore_errors=True)
+
+
+def _seal(checkpoint: Path) -> Path:
+    return checkpoint.with_name(checkpoint.name + ".sha256")
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    return seals.is_intact(checkpoint.name, checkpoint, _seal(checkpoint))
