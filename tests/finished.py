@@ -19,12 +19,13 @@ from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.outcomes import CELLS
 from toxaudit.estimators.posterior import Posterior
+from toxaudit.facts import BASE_ARM
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import write_sums
 from toxaudit.records import UNSCORED, Estimate
 from toxaudit.recounting import recounted
 from toxaudit.results.writing import as_json, write_results
-from toxaudit.spec.schema import AuditSpec, as_yaml
+from toxaudit.spec.schema import AuditSpec, CandidateSpec, GridSpec, as_yaml
 from toxaudit.store.shelves import Store
 
 COUNTED = ("n", "samples", "missing", "missing_in_both", "counts")
@@ -169,7 +170,14 @@ def committed_run(folder: Path, result: AuditResult) -> tuple[Path, AuditResult]
     """The folder of ``consistent_run`` of a run that had committed to its rule, with its list; and the result in it."""
     _, found = consistent_run(folder, result)
     told = {name: getattr(found.gate, name) for name in ("margin", "certainty", "cap", "max_missing", "family_error")}
-    spec = AuditSpec(name=found.audit, card=SectionCard(), gate=MarginGate(**told))
+    candidates = {
+        model.name: CandidateSpec(
+            against=model.against, grid=model.grid and GridSpec(of=model.grid.grid, values=model.grid.values)
+        )
+        for model in found.candidates
+        if model.against != BASE_ARM or model.grid
+    }
+    spec = AuditSpec(name=found.audit, card=SectionCard(), gate=MarginGate(**told), candidates=candidates)
     entry = {"source": "local", "reference": "models/base", "revision": None, "digest": "b0" * 32, "files": {}}
     prompts = {suite.name: suite.digest for suite in found.suites}
     with tempfile.TemporaryDirectory() as home:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:  # they lie above this module, which only names them
+    from toxaudit.analyses.base import Evidence
     from toxaudit.backends.request import Answered, Done, Request, Wrote
     from toxaudit.card.plots import Draws
     from toxaudit.estimators.outcomes import PairedOutcomes
     from toxaudit.estimators.posterior import Posterior
     from toxaudit.facts import Calibration, Decision, ScorerFacts, SuiteFacts
+    from toxaudit.findings import Analysis as Found
     from toxaudit.findings import AuditResult, Check, Verdict
     from toxaudit.gate_facts import GateFacts, Limits, Measured
     from toxaudit.interop.importers.base import Imported, Place
@@ -271,6 +273,22 @@ class Card(Part, Protocol):
         """Write it into the run's folder, each file whole or not at all, and return the files."""
 
 
+class Analysis(Part, Protocol):
+    """What answers a further question about the same arms and answers, and decides nothing."""
+
+    kind: str
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether it loads arms; one that does not is computed again from a finished run, and checked."""
+
+    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
+        """Refuse, by a ToxauditError, an audit that can't answer; ``against`` names each candidate's reference."""
+
+    def analyse(self, evidence: Evidence) -> Found:
+        """What it found, or a ToxauditError where the audit does not have what it asks about."""
+
+
 class Importer(Protocol):
     """What reads another tool's results. It is no part of a spec: ``interop.importers`` lists all there are.
 
@@ -296,5 +314,6 @@ PROTOCOLS = {
     "sampling": Sampling,
     "executor": Executor,
     "card": Card,
+    "analysis": Analysis,
 }
 """Config group -> what its classes must do."""

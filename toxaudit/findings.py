@@ -1,5 +1,6 @@
 """What an audit found: verdicts with every reason, other rules, checks, and ``AuditResult``, which holds it all."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Literal
@@ -143,6 +144,59 @@ class Check:
     text: str = ""
 
 
+NO_ARMS = (None, "reference", "candidate", "change")
+"""What a row of an analysis may say in the place of an arm's name."""
+
+
+@dataclass(frozen=True)
+class AnalysisRow:
+    """One number of an analysis.
+
+    Attributes:
+        about: what it is of, such as candidate, suite, measure, group or layer; the columns of its table.
+        quantity: its name, such as ``forgetting``.
+        value: as observed or computed; None where there is none.
+        interval: its 95 % HDI; None where there is no posterior.
+        note: why there is no value or no interval, where that needs saying of this row alone.
+    """
+
+    about: dict[str, str]
+    quantity: str
+    value: float | None
+    interval: tuple[float, float] | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What one analysis found, beside the estimates; it decides nothing.
+
+    Attributes:
+        name: the analysis's, in the spec.
+        kind: which analysis it is.
+        title: for the heading of its table.
+        text: what is computed, by which formula, on what, and of which paper, in sentences.
+        unit: of the values: ``rate`` (0..1), ``nats``, ``number``.
+        rows: what was found.
+        refusals: what it could say nothing of, and why.
+        across: of its table, the rows' key whose values head the columns, or ``quantity``.
+    """
+
+    name: str
+    title: str
+    text: str
+    unit: str
+    rows: tuple[AnalysisRow, ...]
+    refusals: tuple[str, ...] = ()
+    across: str = "quantity"
+    kind: str = ""
+
+    def narrowed(self, arms: Collection[str]) -> "Analysis":
+        """The same without the rows of other arms than these."""
+        kept = (row for row in self.rows if {row.about.get(key) for key in ("arm", "candidate")} <= {*arms, *NO_ARMS})
+        return replace(self, rows=tuple(kept))
+
+
 @dataclass(frozen=True)
 class AuditResult:
     """All that an audit found, and all that a card, a report or a sign-off may say of it.
@@ -151,7 +205,8 @@ class AuditResult:
     are those by which the same answers were decided as well. ``labels`` are what people said of some of the answers,
     ``elsewhere`` where these came from, if another tool made them. ``commitment`` is what the run had committed to
     before its first prompt. ``references`` are arms that candidates were compared with and of which a result that is
-    narrowed to some candidates tells nothing else; a whole result has none.
+    narrowed to some candidates tells nothing else; a whole result has none. ``analyses`` are
+    further questions to the same arms and answers, which decide nothing.
     """
 
     audit: str
@@ -178,6 +233,7 @@ class AuditResult:
     labels: tuple[LabelFacts, ...] = ()
     commitment: Commitment | None = None
     elsewhere: Elsewhere | None = None
+    analyses: tuple[Analysis, ...] = ()
     references: tuple[ModelFacts, ...] = ()
 
     @property
@@ -223,6 +279,7 @@ class AuditResult:
             agreements=tuple(each for each in self.agreements if each.model in arms),
             variance=tuple(each for each in self.variance if each.candidate in names),
             skipped=tuple(each for each in self.skipped if each.name in names or each.expect),
+            analyses=tuple(each.narrowed(arms) for each in self.analyses),
             checks=tuple(check for check in self.checks if check.arm in {*arms, ""}),
             other_rules=tuple(
                 replace(each, decisions={name: found for name, found in each.decisions.items() if name in names})

@@ -16,6 +16,7 @@ import numpy as np
 
 from toxaudit import commitment
 from toxaudit.agreements import Agreement
+from toxaudit.analyses.groups import computed_again
 from toxaudit.decision import history
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
@@ -112,6 +113,9 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         yield from _differences(place, said, meant, file)
     for place, said, meant, file in relabelled(run, result):
         yield from _differences(place, said, meant, file)
+    for number, analysis in enumerate(result.analyses):
+        if again := computed_again(analysis, result):
+            yield from _differences(f"analyses.{number}", analysis, again, "its estimates")
     yield from _of_spec(run, result)
     yield from _of_commitment(run, result)
 

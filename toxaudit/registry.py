@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
-GROUPS = ("suite", "scorer", "backend", "estimator", "gate", "sampling", "executor", "card")
+GROUPS = ("suite", "scorer", "backend", "estimator", "gate", "sampling", "executor", "card", "analysis")
 """The config groups besides ``audit``."""
 
-SEVERAL = {"suite": "suites", "scorer": "scorers", "estimator": "estimators"}
+SEVERAL = {"suite": "suites", "scorer": "scorers", "estimator": "estimators", "analysis": "analyses"}
 """Groups of which an audit selects several, and the key of the audit under which the selected ones stand by name."""
 
 T = TypeVar("T")

@@ -36,7 +36,7 @@ from toxaudit.results.files import DRAWS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.spec.schema import AuditSpec
-from toxaudit.stages import answering, arms, asking, estimating, labelling, recalling, rendering, scoring
+from toxaudit.stages import analysing, answering, arms, asking, estimating, labelling, recalling, rendering, scoring
 from toxaudit.stages.arms import Arms
 from toxaudit.store.shelves import Store
 from toxaudit.suites import design
@@ -72,6 +72,8 @@ def run(
         compared, told = labelling.attached(spec, said, compared, suites, answers)
         posteriors = _estimate(spec, store, suites, scored, compared)
         result = _result(spec, command, ready.found, suites, posteriors, scoring.thought_notes(answers), told)
+        tokens = partial(answering.tokens, spec, ready.loader, suites)
+        result = analysing.analysed(spec, result, ready.found.audited, suites, ready.loader, tokens)
         result = recalling.recalled(replace(result, commitment=committed.record), ready.drawn, store, out, swept)
     result = replace(
         result,

@@ -24,7 +24,7 @@ from toxaudit.agreements import SOURCES, Agreement, Component, VarianceComponent
 from toxaudit.decision.gate import MarginGate, explained
 from toxaudit.decision.policy import Rule
 from toxaudit.facts import Calibration, Confusion, GridPlace, ScorerFacts, Skipped
-from toxaudit.findings import AuditResult
+from toxaudit.findings import Analysis, AnalysisRow, AuditResult
 from toxaudit.records import BEST_CASE, CORRECTED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate
 from toxaudit.scorers.base import unscored_facts
 
@@ -231,6 +231,43 @@ def by_rules() -> AuditResult:
     return replace(made, gate=gate.facts(), estimates=estimates, verdicts=(verdict,))
 
 
+def analysed() -> AuditResult:
+    """Further questions to the same arms: of groups, of beliefs, of layers."""
+    made = RESULTS["go"]
+
+    def row(value: float | None, half: float = 0.0, note: str = "", **about: str) -> AnalysisRow:
+        quantity, interval = about.pop("quantity"), (value - half, value + half) if value is not None and half else None
+        return AnalysisRow(about, quantity, value, interval, note)
+
+    of = {"candidate": "benign", "suite": "rtp_categories", "measure": "toxicity_bilstm"}
+    forgotten = Analysis(
+        "forgetting",
+        "Forgetting",
+        "F = acc(after its own stage) - acc(after the next).",
+        "rate",
+        (
+            row(0.042, 0.021, quantity="forgetting", group="all", **of),
+            row(None, quantity="relative forgetting", group="all", note="nothing was right before", **of),
+            row(-0.013, 0.034, quantity="forgetting", group="category=threat", **of),
+        ),
+    )
+    divergence = Analysis(
+        "next_token_divergence",
+        "Divergence of the next token",
+        "KL(reference || candidate) of the first token after the prompt, in nats",
+        "nats",
+        (row(0.0312, 0.004, quantity="mean", candidate="benign"), row(1.23456, quantity="largest", candidate="benign")),
+        ("rude is answered for by a server, and its weights are not here",),
+    )
+    readings = [
+        row(8 - number / 2, quantity="entropy", note=f"|{number}<b>\n", prompt="Say *it*", layer=str(number), arm=arm)
+        for number in range(14)
+        for arm in ("base", "benign")
+    ]
+    lens = Analysis("logit_lens", "LogitLens", "What each layer decodes to", "nats", tuple(readings), across="arm")
+    return replace(made, analyses=(forgotten, divergence, lens))
+
+
 def chain() -> AuditResult:
     """Base, instruct and its tune: the second is compared with the first, and the third with the second."""
     instruct, tune = replace(BENIGN, name="instruct"), replace(RUDE, name="tune", expect=None, against="instruct")
@@ -252,6 +289,7 @@ def grid(rates: int = 4, sizes: int = 3) -> AuditResult:
 
 
 MADE = {
+    "analysed": analysed(),
     "chain": chain(),
     "grid": grid(),
     "two-suites": two_suites(),

@@ -51,6 +51,9 @@ NAMES = [
 """What strangers may call a candidate, a suite, a scorer or a slice."""
 
 
+ONE_STEP = TrainedStage(examples=1, cut=0, steps=1, last=2.0, at=(1,), loss=(2.0,), learning_rate=(0.0,))
+
+
 @cache
 def drawn_of(name: str) -> dict[str, Drawing]:
     return drawn(HARDER[name], draws(HARDER[name]))
@@ -93,7 +96,7 @@ def named(text: str) -> AuditResult:
     odd = replace(parts[0], variant=f"counted at score >= {text}")
     return replace(
         RESULTS["go"],
-        candidates=(replace(BENIGN, name=text),),
+        candidates=(replace(BENIGN, name=text, grid=GridPlace(text, {text: text}, 1), stages=(ONE_STEP,)),),
         suites=(replace(SUITE, name=text, title=text), replace(SUITE, name="other")),
         scorers=(replace(TOXICITY, title=text), *(replace(each, outcome=text) for each in RESULTS["go"].scorers[1:])),
         estimates=(*parts, odd, replace(parts[0], suite="other")),
@@ -244,9 +247,8 @@ def test_nothing_to_draw_is_still_a_plot_and_nothing_is_said_of_it() -> None:
     part = replace(flat, estimator="hier_paired", slice="category=a")
     still = replace(RESULTS["go"], estimates=(flat, part), gate=replace(RESULTS["go"].gate, margin=0.0))
     still = with_thresholds(still, {0.1: 0.0, 0.9: 0.0})
-    one = TrainedStage(examples=1, cut=0, steps=1, last=2.0, at=(1,), loss=(2.0,), learning_rate=(0.0,))
     place = GridPlace("g", {"seed": "1"}, 1)
-    still = replace(still, candidates=tuple(replace(each, stages=(one,), grid=place) for each in still.candidates))
+    still = replace(still, candidates=tuple(replace(each, stages=(ONE_STEP,), grid=place) for each in still.candidates))
     nowhere = {place: np.zeros(9) for place in headlines(still.estimates)}
     assert list(drawn(still, nowhere)) == list(PLOTS)
 

@@ -16,12 +16,12 @@ def made(tmp_path, monkeypatch):
 
 
 MEANT = {
-    "plan audit=tiny limit=10": "There is no key 'limit'. Write suites.NAME.limit.",
+    "plan audit=tiny limit=10": "There is no key 'limit'. Write suites.NAME.limit or analyses.NAME.limit or ",
     "plan audit=tiny batch_size=8": "There is no key 'batch_size'. Write backend.batch_size or candidates.NAME.batch_",
     "plan audit=tiny device=cuda": "There is no key 'device'. Write executor.device.",
     "plan audit=tiny dtype=bfloat16": "There is no key 'dtype'. Write base.dtype.",
     "plan audit=tiny temperature=1": "There is no key 'temperature'. Write generation.temperature.",
-    "plan audit=tiny gate.limit=10": "There is no key 'limit' in 'gate'. Write suites.NAME.limit.",
+    "plan audit=tiny gate.limit=10": "There is no key 'limit' in 'gate'. Write suites.NAME.limit or ",
     "plan audit=tiny gat.margin=0.1": "There is no key 'gat'. Did you mean 'gate'?",
     "plan audit=audits/tiny.yaml": "There is no audit named 'audits/tiny.yaml': write audit=tiny.",
     "plan audit=./audits/tiny.yaml": "There is no audit named './audits/tiny.yaml': write audit=tiny.",
@@ -54,7 +54,7 @@ def test_so_it_is_for_a_key_in_a_file(made, capsys):
     Path("audits/limited.yaml").write_text(workspace.AUDIT + "limit: 10\n")
     assert main(["plan", "audit=limited"]) == 3
     assert (
-        "There is no key 'limit'. Write suites.NAME.limit or candidates.NAME.train[N].limit or "
+        "There is no key 'limit'. Write suites.NAME.limit or analyses.NAME.limit or candidates.NAME.train[N].limit or "
         in capsys.readouterr().err
     )
 

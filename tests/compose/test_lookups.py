@@ -12,7 +12,7 @@ from toxaudit.cli.main import main
 from toxaudit.compose import parts
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
-from toxaudit.spec.schema import _literal, as_yaml
+from toxaudit.spec.schema import as_yaml, literal
 
 SECRET = "hf_sEcReT"
 RESOLVED = [
@@ -138,7 +138,7 @@ def test_what_is_written_as_text_stays_text(made):
 
 @given(st.text(alphabet="\\${}ab:'\" .[]", max_size=14))
 def test_any_text_is_itself_when_a_written_spec_is_read(text):
-    assert OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create({"a": _literal(text)}))).a == text
+    assert OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create({"a": literal(text)}))).a == text
 
 
 SERVED = workspace.AUDIT.replace("../models/base", "base").replace("../models/adapter", "tuned") + "backend: openai\n"

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from toxaudit.card import estimand, grids, methods, rules, sensitivity, tables, words
+from toxaudit.card import analyses, estimand, grids, methods, rules, sensitivity, tables, words
+from toxaudit.card.analyses import AnalysisTable
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.grids import GridTable
 from toxaudit.card.index import Candidate, Index, indexed
@@ -116,6 +117,7 @@ class CardFacts:
     errors: tuple[ErrorRow, ...]
     agreements: tuple[AgreementRow, ...]
     spread: tuple[SpreadLine, ...]
+    analyses: tuple[AnalysisTable, ...]
     generation: str
     estimators: tuple[EstimatorLine, ...]
     resolution: str
@@ -161,6 +163,7 @@ def gather(result: AuditResult) -> CardFacts:
         errors=tuple(methods.error_rows(index)),
         agreements=tuple(methods.agreements(index)),
         spread=tuple(spread(index)),
+        analyses=analyses.tables(result.analyses),
         generation=methods.generation(result),
         estimators=tuple(methods.estimators(result)),
         resolution=next(resolutions(index), ""),

@@ -41,11 +41,14 @@ def check(spec: AuditSpec) -> None:
     _check_kinds(spec)
     _check_taken(spec)
     _check_template(spec)
-    several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values())
+    several = (*spec.suites.values(), *spec.scorers.values(), *spec.estimators.values(), *spec.analyses.values())
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
     _check_gate(spec)
+    against = {name: candidate.against for name, candidate in spec.candidates.items()}
+    for analysis in spec.analyses.values():
+        analysis.check_fits(against, spec.suites)
 
 
 def _check_complete(spec: AuditSpec) -> None:
@@ -59,7 +62,7 @@ def _check_complete(spec: AuditSpec) -> None:
             "line by candidates.NAME=MODEL, with MODEL a Hub id, a path or a package file."
         )
     for group, key in SEVERAL.items():
-        if not getattr(spec, key):
+        if group != "analysis" and not getattr(spec, key):
             raise ToxauditError(f"{audit} selects no {group}: add '{group}: [NAME]' (see `toxaudit ls {group}`).")
     if "base" in spec.candidates:
         raise ToxauditError(f"{audit}: a candidate can't be called 'base', the name of the base's own arm.")

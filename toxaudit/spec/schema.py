@@ -12,9 +12,9 @@ from toxaudit.gate_facts import Limits, Measure, Measured
 from toxaudit.spec.recipes import TrainingStage
 
 if TYPE_CHECKING:
-    from toxaudit.extensions import Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
+    from toxaudit.extensions import Analysis, Backend, Card, Estimator, Executor, Gate, Sampling, Scorer, Suite
 else:  # Hydra's schema knows no protocols; compose refuses what is no part of its group
-    Backend = Card = Estimator = Executor = Gate = Sampling = Scorer = Suite = Any
+    Analysis = Backend = Card = Estimator = Executor = Gate = Sampling = Scorer = Suite = Any
 
 STOP, SKIP = "stop", "skip"
 """What to do about a candidate that can't be audited."""
@@ -174,7 +174,8 @@ class AuditSpec:
         title: one line for the card.
         base: the model before fine-tuning.
         candidates: name -> fine-tune.
-        suites, scorers, estimators: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``.
+        suites, scorers, estimators, analyses: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``,
+            ``analysis``.
         gate, sampling, backend, executor, card: the selected part.
         generation: how completions are made.
         chat_template: in which one suites ask by chat: ``own`` (each arm's), ``base`` (the base's for every arm), or
@@ -194,6 +195,7 @@ class AuditSpec:
     suites: dict[str, Suite] = field(default_factory=dict)
     scorers: dict[str, Scorer] = field(default_factory=dict)
     estimators: dict[str, Estimator] = field(default_factory=dict)
+    analyses: dict[str, Analysis] = field(default_factory=dict)
     gate: Gate = MISSING
     sampling: Sampling = MISSING
     backend: Backend = MISSING
@@ -212,6 +214,7 @@ class AuditSpec:
             {"suite": []},
             {"scorer": []},
             {"estimator": ["paired_exact", "paired_bb", "hier_paired"]},
+            {"analysis": []},
             {"gate": "margin"},
             {"sampling": "all"},
             {"backend": "transformers"},

@@ -14,7 +14,7 @@ from toxaudit.extensions import Session
 from toxaudit.facts import SuiteFacts
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, effect, tokenizer
-from toxaudit.records import Answers, Asked, Completion, digest
+from toxaudit.records import Answers, Asked, Completion, Prompt, digest
 from toxaudit.spec.schema import AuditSpec, Generation
 from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
@@ -116,6 +116,27 @@ def asked_again(
             found = served_again.by_turns([each for each, _ in chosen], [each for _, each in chosen], ask)
         shelf.add({key: [found.same, found.others, found.neither]})
     return effect.Again(*shelf[key])
+
+
+def tokens(
+    spec: AuditSpec,
+    loader: Loader,
+    suites: Mapping[str, Asked],
+    arm: ResolvedModel,
+    suite: str,
+    prompts: Sequence[Prompt],
+) -> list[list[int]]:
+    """What an arm reads of some of a suite's prompts, one row of tokens for each.
+
+    Raises:
+        ToxauditError: if it can't read one.
+    """
+    facts = suites[suite].facts
+    requests = [
+        Request(arm.name, prompt, facts.ask, _system(arm, facts), 0, _takes(spec, facts.ask)) for prompt in prompts
+    ]
+    reader = Reader({arm.name: loader.tokenizer(arm)}, frozenset(), *tokenizer.limits(arm))
+    return reader.rows(requests, 1)
 
 
 def _of_one_model(arm: Arm, base: Arm) -> bool:
