@@ -100,7 +100,7 @@ WHOLE = "train: [{data: ./rows.jsonl, method: full, "
     ("old", "new", "said"),
     [
         ("starts_from: first", "starts_from: frist", "'frist', which is no candidate. Did you mean 'first'?"),
-        ("  first:\n", "  first:\n    starts_from: second\n", "leads back to"),
+        ("  first:\n", "  first:\n    starts_from: second\n", "rests on itself (first -> second -> first)"),
         ("  whole:\n", "  whole:\n    starts_from: base\n", "leave it out to start from the base"),
         (WHOLE, WHOLE + "optim: adamw_torhc, ", "Did you mean 'adamw_torch'?"),
         (WHOLE, WHOLE + "lr_scheduler_type: liner, ", "Did you mean 'linear'?"),
@@ -126,3 +126,23 @@ def test_recipes_that_cannot_be_carried_out_are_refused_by_plan_and_run(folder, 
         err = capsys.readouterr().err
         assert said in " ".join(err.split()) and "Traceback" not in err
     assert not list((folder / "empty").glob("store/trained/*"))
+
+
+def test_recipes_can_be_made_alone_and_plain_libraries_load_them(run, folder, tmp_path, monkeypatch, capsys):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from toxaudit.models import quiet_peft
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    assert main(["train", "audit=tuned", f"out={tmp_path}"]) == 0
+    said = capsys.readouterr()
+    assert f"second: {tmp_path / 'second'}" in said.out and "tuning" not in said.err  # all is in the store
+    AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    with quiet_peft():
+        PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder / "models/base"), tmp_path / "second")
+    assert main(["train", "audit=tuned", f"out={tmp_path}"]) == 3
+    assert "is there already: remove it" in capsys.readouterr().err
+    assert main(["train", "audit=tiny"]) == 3
+    assert "there is nothing to train" in capsys.readouterr().err

@@ -35,6 +35,13 @@ PLAN = Options(
     "written as for the run itself, as in `toxaudit plan audit=quickstart gate.margin=0.01`.",
 )
 PLAN.value("pilot", "RUN", read=Path, help="take rates from a finished run with fewer prompts, such as runs/NAME")
+TRAIN = Options(
+    "train",
+    "audit=NAME [KEY=VALUE ...]",
+    "Makes the candidates that an audit tunes or merges itself, without asking them anything, and copies each into a "
+    "folder of its name below out (models/NAME by default): an adapter as PEFT reads it, or whole weights. The audit "
+    "finds them in the store, and tunes nothing again.",
+)
 SHOW = Options(
     "show",
     "audit=NAME [KEY=VALUE ...]",
@@ -115,6 +122,21 @@ def _offer(folder: Path, result: "AuditResult") -> str:
         return ""
     which = " --candidate NAME" if len(result.real) > 1 else ""
     return f"; `toxaudit push {folder} --repo ORG/NAME{which}` offers {'a' if which else 'the'} card to the Hub"
+
+
+def train(words: Sequence[str]) -> int:
+    """Make the candidates of an audit that it tunes or merges itself."""
+    overrides, _ = TRAIN.read(words)
+    from toxaudit.compose.compose import compose
+
+    spec = compose(overrides)
+    from toxaudit.tuning import tuned
+
+    own = Path(spec.out) != Path("runs") / spec.name
+    out = Path(spec.out).expanduser() if own else Path("models") / spec.name
+    for name, folder in tuned(spec, out).items():
+        print(f"{visible(name)}: {folder}")
+    return DONE
 
 
 def plan(words: Sequence[str]) -> int:

@@ -12,6 +12,8 @@ Start here:
 Commands:
   toxaudit audit=NAME [KEY=VALUE ...]  run an audit: generate, score, estimate, decide, write card and report
   toxaudit plan audit=NAME             what a run would do and what is stored already; loads no weights
+  toxaudit train audit=NAME            make the candidates that an audit tunes or merges itself, as folders that PEFT
+                                       and transformers read; the audit finds them in the store
   toxaudit show audit=NAME             the whole spec, every default filled in
   toxaudit card RUN                    write card, plots and report of a finished run anew, without rerunning it
                                        (card.template=FILE, card.samples=5; RUN is a folder such as runs/quickstart)

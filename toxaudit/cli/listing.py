@@ -12,7 +12,7 @@ LS = Options(
     "ls",
     "[GROUP ...]",
     "Lists the names that a spec can choose, those that ship and your own in audits/. GROUP is one of audits, "
-    "suites, scorers, backends, estimators, gates, samplings, executors and cards, and tells more of each name.",
+    "suites, scorers, backends, estimators, analyses, gates, samplings, executors and cards, and tells more of each name.",
 )
 INIT = Options(
     "init",
@@ -33,7 +33,8 @@ def ls(words: Sequence[str]) -> int:
     from toxaudit.compose.catalogue import Catalogue
 
     catalogue = Catalogue()
-    groups = [word.removesuffix("s") for word in named] or list(catalogue.names)
+    plural = {("analyses" if group == "analysis" else f"{group}s"): group for group in catalogue.names}
+    groups = [plural.get(word, word) for word in named] or list(catalogue.names)
     for group in groups:
         if group not in catalogue.names:
             if group in UNLISTED:

@@ -17,6 +17,7 @@ from toxaudit.errors import ToxauditError, did_you_mean, one_line
 VERBS = {
     "plan": "audit.plan",
     "show": "audit.show",
+    "train": "audit.train",
     "card": "card.card",
     "gate": "gate.gate",
     "diff": "diff.diff",
