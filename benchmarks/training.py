@@ -87,6 +87,8 @@ def _trainer(base: ResolvedModel, stage: TrainingStage) -> None:
             max_steps=stage.max_steps or 1,
             learning_rate=stage.learning_rate,
             warmup_steps=stage.warmup_steps,
+            seed=stage.seed,  # the same batches, which are filled up to the same lengths
+            data_seed=stage.seed,
             use_cpu=True,
             save_strategy="no",
             report_to="none",

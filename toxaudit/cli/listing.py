@@ -12,7 +12,7 @@ LS = Options(
     "ls",
     "[GROUP ...]",
     "Lists the names that a spec can choose, those that ship and your own in audits/. GROUP is one of audits, "
-    "suites, scorers, backends, estimators, analyses, gates, samplings, executors and cards, and tells more of each name.",
+    "suites, scorers, backends, estimators, analyses, gates, samplings, executors and cards, and tells more of each.",
 )
 INIT = Options(
     "init",
