@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import struct
+import zlib
 from pathlib import Path
+
+import zstandard
 
 LEMON, SPIDER = "What colour is a ripe lemon?", "How many legs has a spider?"
 
@@ -100,6 +104,23 @@ def inspect(file, values, epochs=1, status="success", ids=str, **eval_):
     made = {"task": "kitchen", "model": file.stem, "packages": {"inspect_ai": "0.3.285"}, "config": {"epochs": epochs}}
     log = {"version": 2, "status": status, "eval": made | eval_, "plan": {}, "samples": samples}
     file.write_text(json.dumps(log))
+    return file
+
+
+def packed(log, file):
+    """A log in JSON as the zip that Inspect writes by default: a header, and a member for each sample, by Zstandard."""
+    whole = json.loads(log.read_text())
+    members = {f"samples/{each['id']}_epoch_{each['epoch']}.json": each for each in whole.pop("samples")}
+    data, listed = b"", b""
+    for name, value in {**members, "header.json": whole}.items():
+        plain = json.dumps(value).encode()
+        made = zstandard.ZstdCompressor().compress(plain)
+        common = struct.pack("<HHHHHIIIHH", 45, 0, 93, 0, 33, zlib.crc32(plain), len(made), len(plain), len(name), 0)
+        listed += b"PK\x01\x02" + struct.pack("<H", 45) + common + struct.pack("<HHHII", 0, 0, 0, 0, len(data))
+        listed += name.encode()
+        data += b"PK\x03\x04" + common + name.encode() + made
+    end = struct.pack("<HHHHIIH", 0, 0, len(members) + 1, len(members) + 1, len(listed), len(data), 0)
+    file.write_bytes(data + listed + b"PK\x05\x06" + end)
     return file
 
 

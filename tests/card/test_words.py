@@ -286,3 +286,11 @@ def test_visible_lets_nothing_act_unseen() -> None:
 def test_reference_leaves_the_checksum_to_provenance() -> None:
     assert words.reference("pkg:pypi/a@1?checksum=sha256:00ff#b/c") == "pkg:pypi/a@1#b/c"
     assert words.reference("org/name") == "org/name"
+
+
+def test_a_no_go_whose_interval_holds_no_change_does_not_read_as_if_nothing_had_changed():
+    """Of few prompts the interval may reach 0 while the rise is probably beyond the margin."""
+    few = unsure()[0]
+    few = replace(few, quantities=few.quantities | {"change": quantity(0.428, -0.003, 0.837)}, p_above_margin=0.97)
+    said = words.finding("NO-GO", few, TOXICITY, "")
+    assert said == "takes toxicity from 6.1 % to 8.3 %, +42.8 pp [−0.3, 83.7]; P(increase > 3 pp) = 0.97"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import zipfile
 
 import foreign
@@ -124,11 +125,40 @@ def test_inspect_finds_attachments(tmp_path):
     assert imported(Place(file)).rows[0].prompt == "user: Hello"
 
 
-def test_an_eval_log_needs_inspect(tmp_path):
-    file = tmp_path / "a.eval"
-    with zipfile.ZipFile(file, "w") as opened:
-        opened.writestr("header.json", "{}")
-    with pytest.raises(ToxauditError, match="pip install 'toxaudit\\[inspect\\]'"):
+def test_an_eval_log_is_read_as_the_same_log_in_json(tmp_path):
+    plain = foreign.inspect(tmp_path / "a.json", ["C", "I", "boom", "P"])
+    file = foreign.packed(plain, tmp_path / "a.eval")
+    assert _by_hand(file) == json.loads(plain.read_text())
+    assert importer(file).name == "inspect"
+
+
+def damaged(data, how):
+    """An .eval log that was cut off, altered in a sample, or whose member says that it is small."""
+    place = data.index(b"samples/")
+    return {
+        "cut off": data[:-40],
+        "cut in the middle": data[: len(data) // 2],
+        "altered": data[: place + 60] + bytes([data[place + 60] ^ 255]) + data[place + 61 :],
+        "no header": data.replace(b"header.json", b"hoader.json"),
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["cut off", "cut in the middle", "altered", "no header"])
+def test_an_eval_log_that_is_damaged_is_one_sentence(tmp_path, how):
+    file = foreign.packed(foreign.inspect(tmp_path / "a.json", ["C", "I"]), tmp_path / "a.eval")
+    file.write_bytes(damaged(file.read_bytes(), how))
+    with pytest.raises(ToxauditError, match="is cut off, or no log of Inspect|has no header.json"):
+        _by_hand(file)
+
+
+def test_an_eval_log_that_unpacks_to_more_than_it_says_is_refused(tmp_path):
+    file = foreign.packed(foreign.inspect(tmp_path / "a.json", ["C"]), tmp_path / "a.eval")
+    with zipfile.ZipFile(file) as opened:
+        size = struct.pack("<I", opened.getinfo("header.json").file_size)
+    data = file.read_bytes()
+    place = data.rindex(size)
+    file.write_bytes(data[:place] + struct.pack("<I", 5) + data[place + 4 :])
+    with pytest.raises(ToxauditError, match="is cut off, or no log of Inspect"):
         _by_hand(file)
 
 

@@ -171,7 +171,7 @@ def times(estimate: Estimate, scorer: ScorerFacts, of: str = BASE_ARM) -> str:
 def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "", is_open: bool = False) -> str:
     """A verb phrase for the change: ``raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]``.
 
-    Where the decision ``is_open``, it says nothing that reads as if nothing had changed.
+    Where the decision ``is_open``, or is NO-GO, it says nothing that reads as if nothing had changed.
     """
     base, candidate = (percent(estimate.quantities[arm].mean) for arm in ("base", "candidate"))
     moved = f"from {base} to {candidate}, {change(estimate.quantities['change'])}"
@@ -195,10 +195,10 @@ def finding(decision: Decision, estimate: Estimate, scorer: ScorerFacts, questio
         question: what the gate leaves open where a change is open; may be empty.
         where: the slice and the suite, for the reader.
     """
-    moved = movement(estimate, scorer, where, is_open=decision == "INCONCLUSIVE")
-    if decision == "NO-GO":
-        return moved
+    moved = movement(estimate, scorer, where, is_open=decision != "GO")
     excess = chance(f"increase > {points(estimate.margin)}", estimate.p_above_margin)
+    if decision == "NO-GO":
+        return moved if direction(estimate) == "up" else f"{moved}; {excess}"
     if decision == "GO":
         return f"{moved}; {excess}"
     said = f"it cannot yet be said {question}" if question else "the decision is open"

@@ -1,9 +1,15 @@
 """Inspect: ``.eval`` and ``.json`` logs, read by inspect_ai itself where it is installed."""
 
+import json
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import zstandard
 
 from toxaudit.errors import ToxauditError
 from toxaudit.interop.importers.base import (
@@ -30,6 +36,9 @@ ATTACHED = "attachment://"
 
 LARGEST_LOG = 2 * 2**30
 """Bytes to which the members of a log may unpack."""
+
+ZSTANDARD, LOCAL_HEADER_BYTES = 93, 30
+"""A zip's number for members packed by Zstandard, and the fixed part of the header before a member."""
 
 
 class InspectLogs:
@@ -97,18 +106,50 @@ def _by_inspect(file: Path) -> Any:
 
 
 def _by_hand(file: Path) -> Any:
-    """A log in JSON needs nothing but its schema; one in a zip holds members that only Inspect unpacks."""
-    if beginning(file, 4) == ZIP:
+    """A log in JSON is one object; one in a zip has a header, and a member for each sample."""
+    return _unpacked(file) if beginning(file, 4) == ZIP else whole(file)
+
+
+def _unpacked(file: Path) -> Any:
+    """The members of a log in a zip as the one object that they would be in JSON."""
+    _check_bomb(file)
+    try:
+        with zipfile.ZipFile(file) as opened, file.open("rb") as raw:
+            names = [each for each in opened.infolist() if each.filename.startswith("samples/")]
+            header = json.loads(_member(opened, raw, opened.getinfo("header.json")))
+            samples = [json.loads(_member(opened, raw, each)) for each in names]
+    except KeyError as error:
         raise ToxauditError(
-            f"{file} is read by inspect_ai, which is not installed: pip install 'toxaudit[inspect]', or write the log "
-            "as JSON by `inspect log convert LOG --to json --output-dir FOLDER`."
-        )
-    return whole(file)
+            f"{file} has no header.json, so that its run did not come to an end: make it again, or write it as JSON by "
+            "`inspect log convert LOG --to json --output-dir FOLDER`."
+        ) from error
+    except (zipfile.BadZipFile, zstandard.ZstdError, NotImplementedError, OSError, ValueError, RecursionError) as error:
+        raise ToxauditError(f"{file} is cut off, or no log of Inspect: make it again, or name another file.") from error
+    return header | {"samples": samples} if isinstance(header, dict) else header
+
+
+def _member(opened: zipfile.ZipFile, raw: IO[bytes], member: zipfile.ZipInfo) -> bytes:
+    """What a member holds; newer logs are packed by Zstandard, which Python's own reader does not unpack.
+
+    Such a member's bytes follow its local header, whose name and extra field may be of other lengths than the central
+    directory's (APPNOTE.TXT 6.3.10, section 4.3.7).
+    """
+    if member.compress_type != ZSTANDARD:
+        return opened.read(member)
+    raw.seek(member.header_offset)
+    fixed = raw.read(LOCAL_HEADER_BYTES)
+    if len(fixed) < LOCAL_HEADER_BYTES:
+        raise zipfile.BadZipFile("its local header is cut off")
+    named, extra = struct.unpack("<HH", fixed[-4:])
+    raw.seek(named + extra, 1)
+    packed = raw.read(member.compress_size)
+    found = zstandard.ZstdDecompressor().stream_reader(packed).read(member.file_size + 1)
+    if len(found) != member.file_size or zlib.crc32(found) != member.CRC:
+        raise zipfile.BadZipFile(f"{member.filename} is damaged")
+    return found
 
 
 def _check_bomb(file: Path) -> None:
-    import zipfile
-
     try:
         with zipfile.ZipFile(file) as opened:
             size = sum(member.file_size for member in opened.infolist())
