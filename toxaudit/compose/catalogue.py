@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import toxaudit.backends
-import toxaudit.card
+import toxaudit.card.section
 import toxaudit.decision.gate
 import toxaudit.decision.sampling
 import toxaudit.estimators
