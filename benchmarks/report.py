@@ -22,8 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit.card import SectionCard, drawn, render_card, render_report
 from toxaudit.card.changed import changed_samples
+from toxaudit.card.markdown import render_card
+from toxaudit.card.plots import drawn
+from toxaudit.card.report import render_report
+from toxaudit.card.section import SectionCard
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import headlines
 from toxaudit.facts import Decision, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts

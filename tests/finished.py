@@ -12,7 +12,7 @@ import numpy as np
 from harder import HARDER
 
 from toxaudit.agreements import Agreement
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.commitment import commit
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws

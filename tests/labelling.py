@@ -8,7 +8,7 @@ from finished import HARDER
 from results import BASE, BENIGN, SUITE
 from tiered import measures
 
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.decision.gate import MarginGate
 from toxaudit.estimators.archive import write_draws
 from toxaudit.estimators.paired_bb import PairedBB

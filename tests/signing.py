@@ -10,8 +10,7 @@ import finished
 import yaml
 
 from toxaudit import commitment
-from toxaudit.card import render_card
-from toxaudit.card.markdown import render_summary
+from toxaudit.card.markdown import render_card, render_summary
 from toxaudit.cli.main import main
 from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import sha256

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from toxaudit import recomputation
 from toxaudit.agreements import Agreement
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.cli.main import main
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError

@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 from finished import HARDER
 
-from toxaudit.card import SectionCard, render_card
+from toxaudit.card.markdown import render_card
+from toxaudit.card.section import SectionCard
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from toxaudit import __version__
 from toxaudit.errors import ToxauditError
@@ -24,9 +22,10 @@ from toxaudit.gate_facts import GateFacts
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import checksums
 from toxaudit.records import digest, to_json
-from toxaudit.spec.schema import AuditSpec, as_yaml
-from toxaudit.store.identities import Commitments
-from toxaudit.store.shelves import Store
+
+if TYPE_CHECKING:
+    from toxaudit.spec.schema import AuditSpec
+    from toxaudit.store.shelves import Store
 
 FORMAT = "toxaudit.commitment/1"
 """What ``commitment.json`` says it is."""
@@ -74,10 +73,10 @@ class Written:
 
 def commit(
     out: Path,
-    spec: AuditSpec,
+    spec: "AuditSpec",
     references: Mapping[str, str],
     prompts: Mapping[str, str],
-    store: Store,
+    store: "Store",
     answered: Callable[[], tuple[int, int]],
 ) -> Written:
     """Write down what is committed to, before the first prompt is asked.
@@ -96,6 +95,11 @@ def commit(
     Raises:
         ToxauditError: if it can't be written.
     """
+    import yaml
+
+    from toxaudit.spec.schema import as_yaml  # what reads a commitment does without
+    from toxaudit.store.identities import Commitments
+
     content = {
         "spec": of_spec(yaml.safe_load(as_yaml(spec))),
         "policy": policy(spec.gate.facts()),

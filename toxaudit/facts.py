@@ -1,5 +1,6 @@
 """What a card may say of an arm, a suite, a scorer and the generation: frozen, made of plain values."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,6 +27,12 @@ def its(arm: str) -> str:
 
 MEAN_SCORE = "mean score"
 """How the outcome of a measure begins that takes the mean of its scores, for it has no threshold."""
+
+OPERATORS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
+"""How a score is compared with its threshold."""
+
+UNNAMED = "rate"
+"""The noun of a measure whose scorer says none: such measures need not be of one thing."""
 
 AGAINST = 0.5
 """Prompts, as a part of one, that the prior of a GO holds for newly having the outcome, beside every other cell's.

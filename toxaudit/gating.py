@@ -14,7 +14,6 @@ from toxaudit.decision.headline import deciding_slices
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Gate
 from toxaudit.findings import AuditResult
-from toxaudit.interop import cyclonedx, junit
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.recomputation import read_checked
@@ -22,7 +21,6 @@ from toxaudit.redecision import decided, own_gate, posteriors
 from toxaudit.results.files import RESULTS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import as_json
-from toxaudit.stages import recalling
 
 
 def decide(run: Path, overrides: Sequence[str]) -> tuple[AuditResult, AuditResult]:
@@ -50,7 +48,7 @@ def decide(run: Path, overrides: Sequence[str]) -> tuple[AuditResult, AuditResul
     drawn = posteriors(run, before.estimates)
     another = before.commitment is not None and gate.facts() != own.facts()
     after = decided(before, drawn, gate)
-    after = recalling.decided_again(before, after, decided(before, drawn, own) if another else None)
+    after = history.decided_again(before, after, decided(before, drawn, own) if another else None)
     rule = history.rule(after)
     known = (each.date[:10] for each in before.other_rules if each.rule == rule and each.date)
     return before, replace(after, date=next(known, date.today().isoformat()))
@@ -81,6 +79,7 @@ def write(run: Path, before: AuditResult, after: AuditResult, lenient: bool = Fa
         ToxauditError: if that can't be written, or the run is no longer what was decided; it is then as it was.
     """
     from toxaudit.compose.parts import settings
+    from toxaudit.interop import cyclonedx, junit
     from toxaudit.stages import rendering
 
     with replaced(run, rendering.of_before(run), keep=True) as new:

@@ -23,14 +23,13 @@ from toxaudit.estimators.outcomes import (
 from toxaudit.estimators.strata import design_effect, divide
 from toxaudit.estimators.totals import unlearnt
 from toxaudit.estimators.variance import of_one_thing, variance_components
-from toxaudit.facts import ScorerFacts
+from toxaudit.facts import UNNAMED, ScorerFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine import progress
 from toxaudit.records import BEST_CASE, CORRECTED, LABELLED, OBSERVED, UNSCORED, WORST_CASE, Estimate
 from toxaudit.rereading import THRESHOLD, Samples, outcomes_of, paired_outcomes
 from toxaudit.results.files import samples_file
 from toxaudit.results.reading import rows_of
-from toxaudit.scorers.base import BaseScorer
 
 ROUNDING = 1e-9
 """Relative difference of a computed number that another order of sums, or version of NumPy, may make."""
@@ -92,7 +91,7 @@ def _of_pairs(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, A
 def _of_variance(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     listed = [scorers[name] for name in suite.facts.scorers if name in scorers]
-    groups = of_one_thing(((each.name, each.noun, each.is_mean) for each in listed), BaseScorer.noun)
+    groups = of_one_thing(((each.name, each.noun, each.is_mean) for each in listed), UNNAMED)
     for number, said in enumerate(result.variance):
         if said.suite != suite.facts.name:
             continue
@@ -113,6 +112,7 @@ def _of_variance(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any
 def _of_estimates(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
     scorers = {scorer.name: scorer for scorer in result.scorers}
     made: dict[tuple[str, str, str], PairedOutcomes | None] = {}
+    effects: dict[tuple[str, str, str, str | None], float] = {}  # all values of a slice have the same
     for number, estimate in enumerate(result.estimates):
         if estimate.suite != suite.facts.name:
             continue
@@ -126,7 +126,12 @@ def _of_estimates(result: AuditResult, suite: Samples) -> Iterator[tuple[str, An
             counted = _counted(outcomes, estimate)
             for what in ("n", "samples", "missing", "missing_in_both", "counts"):
                 yield f"estimates.{number}.{what}", getattr(estimate, what), getattr(counted, what)
-            effect = _design_effect(outcomes, estimate)
+            effect = 1.0
+            if estimate.estimator == "hier_paired":
+                by = _divided_by(outcomes, estimate)
+                if (*key, by) not in effects:
+                    effects[*key, by] = _design_effect(outcomes, estimate.candidate, by)
+                effect = effects[*key, by]
             if not isclose(estimate.design_effect, effect, rel_tol=ROUNDING):
                 yield f"estimates.{number}.design_effect", estimate.design_effect, effect
             if against := set(counted.diagnostics.failures) - set(estimate.diagnostics.failures):
@@ -174,13 +179,16 @@ def _counted(outcomes: PairedOutcomes, estimate: Estimate) -> Estimate:
     )
 
 
-def _design_effect(outcomes: PairedOutcomes, estimate: Estimate) -> float:
-    """By how much less than their number prompts say, as the hierarchical estimate counts them; 1 of every other."""
-    if estimate.estimator != "hier_paired":
-        return 1.0
+def _divided_by(outcomes: PairedOutcomes, estimate: Estimate) -> str | None:
+    """The slices into which the hierarchical estimate divides the prompts; None for no division."""
     by = _pooled_by(outcomes) if estimate.slice == "all" else estimate.slice.partition("=")[0]
-    one = replace(outcomes, candidates={estimate.candidate: outcomes.candidates[estimate.candidate]})
-    return design_effect(one, divide(one, by if by in outcomes.slices else None))
+    return by if by in outcomes.slices else None
+
+
+def _design_effect(outcomes: PairedOutcomes, candidate: str, by: str | None) -> float:
+    """By how much less than their number prompts say, as the hierarchical estimate counts them."""
+    one = replace(outcomes, candidates={candidate: outcomes.candidates[candidate]})
+    return design_effect(one, divide(one, by))
 
 
 def _watched(estimate: Estimate) -> bool:

@@ -1,17 +1,17 @@
 """What a run's own copy of people's labels says of its numbers: answers, raters and their agreement, counted again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from toxaudit import labels
-from toxaudit.estimators.outcomes import Labelled
-from toxaudit.estimators.two_phase import soundness
 from toxaudit.facts import LabelFacts
 from toxaudit.findings import AuditResult
-from toxaudit.records import LABELLED
+from toxaudit.records import LABELLED, Estimate
 from toxaudit.rereading import two_arms
 from toxaudit.results.files import samples_file
+
+if TYPE_CHECKING:
+    from toxaudit.estimators.outcomes import Labelled
 
 
 def relabelled(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, str]]:
@@ -28,6 +28,19 @@ def relabelled(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, 
     """
     mine = {(each.suite, each.measure, each.candidate): number for number, each in enumerate(result.labels)}
     made = {(e.suite, e.measure, e.candidate): e for e in result.estimates if e.variant == LABELLED}
+    if mine or made:  # else nobody needs what reads labels
+        yield from _of_labels(run, result, mine, made)
+
+
+def _of_labels(
+    run: Path,
+    result: AuditResult,
+    mine: Mapping[tuple[str, str, str], int],
+    made: Mapping[tuple[str, str, str], Estimate],
+) -> Iterator[tuple[str, Any, Any, str]]:
+    from toxaudit import labels
+    from toxaudit.estimators.two_phase import soundness
+
     for about in {**mine, **made}:
         if not (run / samples_file(about[0])).is_file():
             continue
@@ -42,8 +55,10 @@ def relabelled(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, 
         yield f"{place}, failures left out", set(), against, labels.COPY
 
 
-def _labelled(run: Path, result: AuditResult, about: tuple[str, str, str]) -> tuple[Labelled, LabelFacts] | None:
+def _labelled(run: Path, result: AuditResult, about: tuple[str, str, str]) -> "tuple[Labelled, LabelFacts] | None":
     """What people said of a change, as the run's samples and its copy of their labels make it; None for nothing."""
+    from toxaudit import labels
+
     suite, measure, candidate = about
     file = run / labels.COPY
     said = labels.read(file) if file.is_file() else labels.LabelFile()

@@ -11,10 +11,9 @@ import numpy as np
 from toxaudit import thoughts
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing, per_prompt
 from toxaudit.estimators.strata import clusters_of
-from toxaudit.facts import BASE_ARM, MEAN_SCORE, ScorerFacts, SuiteFacts
+from toxaudit.facts import BASE_ARM, MEAN_SCORE, OPERATORS, ScorerFacts, SuiteFacts
 from toxaudit.results.files import samples_file
 from toxaudit.results.reading import rows_of
-from toxaudit.scorers.base import OPERATORS
 
 THRESHOLD = re.compile(r"score (>=|>|<=|<) (\S+)$")
 """How the outcome of a measure with a threshold reads, and how a variant with another one ends."""

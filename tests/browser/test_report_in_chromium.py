@@ -10,7 +10,9 @@ from harder import HARDER
 from results import RESULTS, draws, samples
 from test_report import NASTY, strange
 
-from toxaudit.card import drawn, render_card, render_report
+from toxaudit.card.markdown import render_card
+from toxaudit.card.plots import drawn
+from toxaudit.card.report import render_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -287,7 +289,7 @@ def test_strangers_names_and_texts_change_nothing(opened: Show, text: str) -> No
 
 
 def test_a_plot_that_holds_a_script_shows_and_runs_nothing(opened: Show) -> None:
-    from toxaudit.card import Drawing
+    from toxaudit.card.plots import Drawing
 
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" onload="parent.document.title=\'ran\'">'

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from toxaudit.card import ChangedSample
+from toxaudit.card.changed import ChangedSample
 from toxaudit.decision.gate import explained
 from toxaudit.decision.headline import deciding_slices, headlines
 from toxaudit.facts import Decision, GenerationFacts, ModelFacts, ScorerFacts, SuiteFacts

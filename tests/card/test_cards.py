@@ -8,7 +8,7 @@ import pytest
 from harder import HARDER
 from results import RESULTS, SUITE, TOXICITY, quantity, unchanged, unsure
 
-from toxaudit.card import render_card
+from toxaudit.card.markdown import render_card
 from toxaudit.decision.gate import MarginGate, explained
 from toxaudit.errors import ToxauditError
 from toxaudit.records import ALONE, CORRECTED, OBSERVED

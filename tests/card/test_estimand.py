@@ -8,7 +8,7 @@ import pytest
 from harder import HARDER
 from results import SUITE
 
-from toxaudit.card import render_card
+from toxaudit.card.markdown import render_card
 from toxaudit.decision.estimand import estimands
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Estimand

@@ -2,7 +2,7 @@
 
 from harder import HARDER, grid
 
-from toxaudit.card import render_card
+from toxaudit.card.section import render_card
 from toxaudit.card.facts import DETAILED, gather
 from toxaudit.card.grids import tables
 from toxaudit.card.index import indexed

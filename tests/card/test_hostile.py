@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from results import BASE, BENIGN, CATEGORIES, NOOP, RESULTS, SUITE, TOXICITY, result, unchanged
 
-from toxaudit.card import render_card
-from toxaudit.card.markdown import code, escape, fenced
+from toxaudit.card.markdown import code, escape, fenced, render_card
 from toxaudit.card.report import card_html
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.findings import AuditResult, Verdict

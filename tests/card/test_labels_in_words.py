@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from results import RESULTS
 
-from toxaudit.card import render_card
+from toxaudit.card.markdown import render_card
 from toxaudit.facts import LabelFacts
 from toxaudit.findings import OtherRule
 from toxaudit.records import LABELLED

@@ -9,10 +9,14 @@ from harder import replication
 from results import BENIGN, SUITE, TOXICITY, result, unchanged, unsure
 from tiered import measures
 
-from toxaudit.card import SectionCard, explorer, render_card, render_report, words
-from toxaudit.card.facts import gather, verdict_line
+from toxaudit.card import explorer, words
+from toxaudit.card.facts import gather
 from toxaudit.card.index import indexed
+from toxaudit.card.markdown import render_card
 from toxaudit.card.plots import forest
+from toxaudit.card.report import render_report
+from toxaudit.card.section import SectionCard
+from toxaudit.card.terminal import verdict_line
 from toxaudit.decision.gate import MarginGate
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit

@@ -9,8 +9,10 @@ import pytest
 from harder import HARDER
 from results import BENIGN, RESULTS, SUITE, TOXICITY, result, samples, unchanged
 
-from toxaudit.card import ChangedSample, Drawing, render_card, render_report
-from toxaudit.card.report import ALLOWED, LONGEST_TEXT, card_html
+from toxaudit.card.changed import ChangedSample
+from toxaudit.card.markdown import render_card
+from toxaudit.card.plots import Drawing
+from toxaudit.card.report import ALLOWED, LONGEST_TEXT, card_html, render_report
 from toxaudit.findings import AuditResult
 from toxaudit.records import OTHER_PRIOR, Diagnostics
 from toxaudit.registry import registered

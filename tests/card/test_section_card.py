@@ -8,9 +8,9 @@ import yaml
 from harder import HARDER
 from results import BENIGN, RESULTS, RUDE, SUITE, draws, quantity, raised, result, unchanged
 
-from toxaudit.card import SectionCard
 from toxaudit.card.facts import gather
 from toxaudit.card.markdown import render_card, render_summary, render_whole
+from toxaudit.card.section import SectionCard
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped

@@ -6,11 +6,13 @@ import pytest
 from harder import BY_CATEGORY, FEW, HARDER, LABELS, OVERALL, REPLICATES, SPIKE, UNPAIRED, changed, replication
 from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, others, quantity, raised, result, unchanged, unsure
 
-from toxaudit.card import methods, render_card
-from toxaudit.card.facts import gather, verdict_line
+from toxaudit.card import methods
+from toxaudit.card.facts import gather
 from toxaudit.card.index import indexed
+from toxaudit.card.markdown import render_card
 from toxaudit.card.notices import notices as told
 from toxaudit.card.sensitivity import SensitivityTable, tables
+from toxaudit.card.terminal import verdict_line
 from toxaudit.decision.gate import explained
 from toxaudit.facts import Confusion
 from toxaudit.findings import AuditResult, Reason

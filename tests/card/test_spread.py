@@ -8,7 +8,7 @@ import pytest
 from harder import HARDER
 from results import NOOP, TOXICITY
 
-from toxaudit.card import render_card
+from toxaudit.card.markdown import render_card
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.findings import AuditResult

@@ -5,7 +5,7 @@ from harder import HARDER, MEAN
 from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, result, unchanged, unsure
 
 from toxaudit.card import words
-from toxaudit.card.facts import statements, verdict_line
+from toxaudit.card.terminal import statements, verdict_line
 from toxaudit.facts import Decision
 from toxaudit.findings import Reason
 from toxaudit.records import Diagnostics, Estimate

@@ -11,7 +11,7 @@ from pushing import Client
 from results import RESULTS, draws
 from signing import BOB
 
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.machine.replacement import write_sums
 
 pytestmark = pytest.mark.thorough

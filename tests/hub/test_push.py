@@ -21,8 +21,8 @@ from pushing import ALICE, BOB, FINE, READS, Client
 from readmes import LATER, SECTION, Readme, readmes
 from results import RESULTS, draws  # noqa: E402
 
-from toxaudit.card import SectionCard  # noqa: E402
 from toxaudit.card.readme.front_matter import find  # noqa: E402
+from toxaudit.card.section import SectionCard  # noqa: E402
 from toxaudit.findings import AuditResult
 from toxaudit.hub.parcel import Parcel, edited  # noqa: E402
 from toxaudit.results.reading import read_result  # noqa: E402

@@ -10,7 +10,7 @@ from hub_server import Hub, Repository
 from pushing import Client
 from results import RESULTS, draws
 
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.pinning import lock_file
 
 pytestmark = pytest.mark.thorough

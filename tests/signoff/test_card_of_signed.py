@@ -4,7 +4,7 @@ import pytest
 import signing
 from results import RESULTS
 
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.cli.main import main
 from toxaudit.signoff import record, shown
 from toxaudit.stages.rendering import render_anew

@@ -6,7 +6,7 @@ import pytest
 from finished import consistent_run
 from results import BENIGN, RESULTS, SUITE
 
-from toxaudit.card import render_card
+from toxaudit.card.markdown import render_card
 from toxaudit.stages.recalling import recalled
 from toxaudit.store.shelves import Store
 

@@ -11,7 +11,7 @@ import pytest
 import workspace
 from finished import HARDER
 
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.cli.main import main
 from toxaudit.compose.parts import settings
 from toxaudit.decision.headline import headlines

@@ -1,7 +1,7 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from toxaudit.card import analyses, estimand, grids, methods, rules, sensitivity, tables, words
 from toxaudit.card.analyses import AnalysisTable
@@ -20,7 +20,7 @@ from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts
-from toxaudit.findings import AuditResult, Verdict
+from toxaudit.findings import AuditResult
 
 DETAILED = 8
 """Candidates whose gate, slices and sensitivity a card shows; of more, those that changed most for the worse."""
@@ -179,29 +179,6 @@ def gather(result: AuditResult) -> CardFacts:
 def _no_lock(result: AuditResult) -> bool:
     """Whether there is no lock file by which the command could be run again on the same files."""
     return " lock=" in result.command or bool(result.base.server) or result.elsewhere is not None
-
-
-def verdict_line(result: AuditResult, verdict: Verdict) -> str:
-    """One candidate's verdict as a sentence, for a terminal; a control's says whether it was met."""
-    index = indexed(replace(result, verdicts=(verdict,)))
-    candidate = index.candidates[verdict.candidate]
-    expect = candidate.model.expect
-    sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(index, candidate))
-    if expect is None:
-        return words.visible(f"{sentence} {words.sentence(remedy_in_words(index, candidate))}".rstrip())
-    met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
-    return words.visible(f"{sentence} ({words.control(expect).capitalize()}, {met}.)")
-
-
-def statements(result: AuditResult) -> list[str]:
-    """One line per candidate and critical measure, for a terminal: which way, how much, how probably too much."""
-    index = indexed(result)
-    return [
-        words.visible(f"{index.named(each.model.name)}, {index.label(estimate.suite, scorer.name)}: ")
-        + words.visible(words.statement(estimate, scorer, each.model.against))
-        for each in index.candidates.values()
-        for estimate, scorer in each.critical_totals
-    ]
 
 
 def _arm(model: ModelFacts) -> ArmFacts:

@@ -4,7 +4,7 @@ import sys
 from shutil import get_terminal_size
 
 from toxaudit.card import rules
-from toxaudit.card.facts import statements, verdict_line
+from toxaudit.card.terminal import statements, verdict_line
 from toxaudit.cli.summary import table
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import one_line, visible

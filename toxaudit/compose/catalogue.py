@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 import toxaudit.analyses.groups
 import toxaudit.analyses.models
 import toxaudit.backends
-import toxaudit.card
+import toxaudit.card.section
 import toxaudit.decision.gate
 import toxaudit.decision.sampling
 import toxaudit.estimators

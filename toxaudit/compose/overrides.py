@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 import toxaudit.backends
-import toxaudit.card
+import toxaudit.card.section
 import toxaudit.decision.gate
 import toxaudit.decision.sampling
 import toxaudit.estimators

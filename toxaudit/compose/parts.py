@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from toxaudit.card import SectionCard
+from toxaudit.card.section import SectionCard
 from toxaudit.compose import keys
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.lookups import only_own_values

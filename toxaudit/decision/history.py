@@ -1,7 +1,7 @@
 """Which rules decided the same answers: the one place that says what a rule is made of, and when it is another."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -119,3 +119,33 @@ def chosen_late(result: AuditResult) -> bool:
     """Whether a result's rule is not known to have been fixed before results of the same answers existed."""
     own = rule(result)
     return any(each.earlier and not only_labels(differences(each.rule, own)) for each in result.other_rules)
+
+
+def in_order(before: AuditResult, alike: Collection[str]) -> list[OtherRule]:
+    """The rules by which some candidates of a result are known to have been decided, its own among them."""
+    decisions = {each.candidate: each.decision for each in before.verdicts if each.candidate in alike}
+    own = OtherRule(rule(before), before.date, decisions, earlier=True)
+    told = [each for each in before.other_rules if each.decisions]
+    return [*(each for each in told if each.earlier), own, *(each for each in told if not each.earlier)]
+
+
+def decided_again(before: AuditResult, after: AuditResult, committed: AuditResult | None) -> AuditResult:
+    """A run that another gate has decided anew, with all rules by which it was decided before.
+
+    Args:
+        before: the run as it was.
+        after: the same answers, by the gate that decides now.
+        committed: the same by the rule that the run had committed to, if it had and this is another one. It counts as
+            the first, so that what it comes to is told wherever the new decision is.
+    """
+    own = rule(after)
+    known = [replace(each, committed=False) for each in in_order(before, [each.name for each in before.candidates])]
+    if committed is not None:
+        its = rule(committed)
+        date = next((each.date for each in known if each.rule == its), before.date)
+        decisions = {each.candidate: each.decision for each in committed.verdicts}
+        first = OtherRule(its, date, decisions, earlier=True, committed=True)
+        others = ordered([each for each in known if each.rule != its], own)
+        return replace(after, other_rules=(first, *others))
+    soon = [each for each in before.other_rules if not each.decisions and differences(each.rule, own)]
+    return replace(after, other_rules=(*ordered(known, own), *soon))

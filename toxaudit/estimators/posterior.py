@@ -71,8 +71,7 @@ def eti(draws: Floats, mass: float = 0.95) -> tuple[float, float]:
         draws: shape (draws,).
         mass: posterior probability inside, in (0, 1).
     """
-    low, high = np.quantile(draws, [(1 - mass) / 2, (1 + mass) / 2])
-    return float(low), float(high)
+    return _between(np.sort(draws), mass)
 
 
 def _shortest(ordered: Floats, mass: float) -> tuple[float, float]:
@@ -83,9 +82,16 @@ def _shortest(ordered: Floats, mass: float) -> tuple[float, float]:
     return float(ordered[start]), float(ordered[start + inside - 1])
 
 
+def _between(ordered: Floats, mass: float) -> tuple[float, float]:
+    """As ``np.quantile`` takes both ends of draws in any order, which it orders anew."""
+    places = np.array([(1 - mass) / 2, (1 + mass) / 2]) * (ordered.size - 1)
+    low, high = np.interp(places, np.arange(ordered.size), ordered)
+    return float(low), float(high)
+
+
 def _quantity(draws: Floats) -> Quantity:
     ordered = np.sort(draws)
-    return Quantity(float(draws.mean()), float(draws.std()), _shortest(ordered, 0.95), eti(ordered))
+    return Quantity(float(draws.mean()), float(draws.std()), _shortest(ordered, 0.95), _between(ordered, 0.95))
 
 
 def _ratio(posterior: Posterior) -> Quantity | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toxaudit.card import PLOTS_FOLDER, plots
+from toxaudit.card import plots
 from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
+from toxaudit.card.section import PLOTS_FOLDER
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.findings import AuditResult

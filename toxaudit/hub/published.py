@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from toxaudit.card import PLOTS_FOLDER
 from toxaudit.card.readme.splice import LINE_END, place
+from toxaudit.card.section import PLOTS_FOLDER
 from toxaudit.errors import ToxauditError
 from toxaudit.hub.parcel import PUSHED_FILES, README, RECORD
 from toxaudit.hub.repository import Repository

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toxaudit.decision.estimand import estimands
 from toxaudit.decision.verdict import failed_controls, of_audit
@@ -18,14 +18,16 @@ from toxaudit.machine.folders import write_atomically
 from toxaudit.records import Answers, Asked, Scored, to_json
 from toxaudit.results.files import FORMAT, RESULTS, SPEC, samples_file
 from toxaudit.results.reading import read_result
-from toxaudit.spec.schema import AuditSpec, as_yaml
+
+if TYPE_CHECKING:
+    from toxaudit.spec.schema import AuditSpec
 
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which no file can hold as UTF-8."""
 
 
 def write_results(
-    folder: Path, spec: AuditSpec, result: AuditResult, samples: Iterable[Mapping[str, Any]]
+    folder: Path, spec: "AuditSpec", result: AuditResult, samples: Iterable[Mapping[str, Any]]
 ) -> list[Path]:
     """Write the files, each whole or not at all, into a folder that is made where it does not exist.
 
@@ -34,6 +36,8 @@ def write_results(
     Returns:
         The files.
     """
+    from toxaudit.spec.schema import as_yaml  # what only reads results does without
+
     lines: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
     for row in samples:
         lines[row["suite"]].append(_json(row) + "\n")

@@ -1,6 +1,5 @@
 """What every scorer has: what it reads, when a score counts, how its measure is called, how it weighs in the gate."""
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,15 +7,12 @@ from functools import cached_property
 from typing import Any, ClassVar, cast, get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import Calibration, ScorerFacts, Tier
+from toxaudit.facts import OPERATORS, UNNAMED, Calibration, ScorerFacts, Tier
 from toxaudit.records import UNSCORED, Completion, Prompt
 from toxaudit.scorers import calibration
 from toxaudit.scorers.calibration import KnownErrors
 from toxaudit.sources import FileField
 from toxaudit.spec.schema import ModelSpec
-
-OPERATORS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
-"""How a score is compared with the threshold."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class BaseScorer(ABC):
     """
 
     title: str = ""
-    noun: str = "rate"
+    noun: str = UNNAMED
     more: str = "higher"
     less: str = "lower"
     tier: str = "critical"

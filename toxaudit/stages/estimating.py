@@ -20,9 +20,8 @@ from toxaudit.estimators.posterior import Posterior
 from toxaudit.estimators.strata import clusters_of
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator
-from toxaudit.facts import BASE_ARM
+from toxaudit.facts import BASE_ARM, UNNAMED
 from toxaudit.records import OBSERVED, UNSCORED, Asked, Estimate, Score, Scored
-from toxaudit.scorers.base import BaseScorer
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
@@ -122,7 +121,7 @@ def agreements(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> 
     for suite, asked in suites.items():
         told = [name for name in asked.facts.scorers if spec.scorers[name].threshold is not None]
         for first, second in combinations(told, 2):
-            if spec.scorers[first].noun == spec.scorers[second].noun != BaseScorer.noun:
+            if spec.scorers[first].noun == spec.scorers[second].noun != UNNAMED:
                 for arm in (BASE_ARM, *spec.candidates):
                     outcomes = [
                         _outcomes(_scores(scored[arm, suite, name], asked), spec.scorers[name].outcome).ravel()
@@ -137,7 +136,7 @@ def variances(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> I
         told = [(name, spec.scorers[name]) for name in asked.facts.scorers]
         listed = [(name, scorer.noun, scorer.threshold is None) for name, scorer in told]
         design = _design(asked)
-        for names in of_one_thing(listed, BaseScorer.noun):
+        for names in of_one_thing(listed, UNNAMED):
             for candidate in spec.candidates:
                 compared = {}
                 for name in names:

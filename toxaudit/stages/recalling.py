@@ -1,7 +1,7 @@
 """A result -> the same with every other rule by which its answers were decided, as store and folder remember them."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,37 +122,7 @@ def _of_folder(out: Path, result: AuditResult) -> list[OtherRule]:
     alike = [each.name for each in before.candidates if same.get(each.name) == _compared(before, each)]
     if not alike or not _share_prompts(before, result):
         return []
-    return _in_order(before, alike)
-
-
-def _in_order(before: AuditResult, alike: Collection[str]) -> list[OtherRule]:
-    """The rules by which some candidates of a result are known to have been decided, its own among them."""
-    decisions = {each.candidate: each.decision for each in before.verdicts if each.candidate in alike}
-    own = OtherRule(history.rule(before), before.date, decisions, earlier=True)
-    told = [each for each in before.other_rules if each.decisions]
-    return [*(each for each in told if each.earlier), own, *(each for each in told if not each.earlier)]
-
-
-def decided_again(before: AuditResult, after: AuditResult, committed: AuditResult | None) -> AuditResult:
-    """A run that another gate has decided anew, with all rules by which it was decided before.
-
-    Args:
-        before: the run as it was.
-        after: the same answers, by the gate that decides now.
-        committed: the same by the rule that the run had committed to, if it had and this is another one. It counts as
-            the first, so that what it comes to is told wherever the new decision is.
-    """
-    own = history.rule(after)
-    known = [replace(each, committed=False) for each in _in_order(before, [each.name for each in before.candidates])]
-    if committed is not None:
-        rule = history.rule(committed)
-        date = next((each.date for each in known if each.rule == rule), before.date)
-        decisions = {each.candidate: each.decision for each in committed.verdicts}
-        first = OtherRule(rule, date, decisions, earlier=True, committed=True)
-        others = history.ordered([each for each in known if each.rule != rule], own)
-        return replace(after, other_rules=(first, *others))
-    soon = [each for each in before.other_rules if not each.decisions and history.differences(each.rule, own)]
-    return replace(after, other_rules=(*history.ordered(known, own), *soon))
+    return history.in_order(before, alike)
 
 
 def _share_prompts(one: AuditResult, other: AuditResult) -> bool:

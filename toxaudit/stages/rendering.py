@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toxaudit.card import PLOTS_FOLDER, Draws, written
-from toxaudit.card.plots import PLOTS
+from toxaudit.card.plots import PLOTS, Draws
+from toxaudit.card.section import PLOTS_FOLDER, written
 from toxaudit.commitment import COMMITMENT, PENDING
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError

@@ -1,0 +1,126 @@
+"""The files of a card: which a run has, what they hold, and which of an earlier run's go."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from toxaudit.card import plots
+from toxaudit.card.changed import changed_samples
+from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, render_whole, texts
+from toxaudit.card.plots import Drawing, Draws, drawn
+from toxaudit.card.report import render_report
+from toxaudit.errors import ToxauditError
+from toxaudit.findings import AuditResult
+from toxaudit.machine.folders import write_atomically
+from toxaudit.registry import register
+
+PLOTS_FOLDER = "toxaudit"
+"""The folder of plots, beside a card in a run's folder and in a repository alike."""
+
+
+@register("card", "section")
+class SectionCard:
+    """A section for a model card, with its plots, a summary, a whole card and a report.
+
+    Attributes:
+        template: the section's template: its name, or a path.
+        summary: the template of a summary of one paragraph.
+        whole: the template of a whole card, for a repository that has none.
+        report: the report's template.
+        samples: changed samples shown per candidate in the report; 0 for none.
+    """
+
+    template: str = "section.md.jinja"
+    summary: str = "summary.md.jinja"
+    whole: str = "model_card.md.jinja"
+    report: str = "report.html.jinja"
+    samples: int = 12
+
+    def check(self) -> None:
+        """Refuse templates that do not exist or do not parse, and less than no samples.
+
+        Raises:
+            ToxauditError: if a template or a number can't be used; the sentence names it.
+        """
+        if self.samples < 0:
+            raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
+        for template in (self.template, self.summary, self.whole, self.report):
+            check(template)
+
+    def write(self, result: AuditResult, rows: Iterable[Mapping[str, Any]], draws: Draws, folder: Path) -> list[Path]:
+        """Write ``card.md``, ``summary.md``, the plots and ``report.html``, each whole or not at all.
+
+        Where one candidate was to be audited beside controls, also ``model_card.md``; where several were, each one's
+        own card, summary, whole card and plots, in ``candidates/NAME``.
+
+        Args:
+            result: what the audit found.
+            rows: the samples, one row per arm, prompt and sample.
+            draws: of each change that decides.
+            folder: where the files go; it is made where it does not exist.
+
+        Returns:
+            The files, those of all candidates together first.
+
+        Raises:
+            ToxauditError: if a template does not exist, or has a mistake.
+        """
+        drawings = drawn(result, draws)
+        contents = self._cards(result, drawings, Path())
+        report = render_report(
+            result, str(contents[Path("card.md")]), drawings, changed_samples(result, rows, self.samples), self.report
+        )
+        contents[Path("report.html")] = report
+        if result.several:
+            for model in result.real:
+                own = result.narrowed(model.name)
+                contents |= self._cards(own, drawn(own, draws), Path("candidates") / model.name)
+        _clear(folder, contents)
+        for name, content in contents.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, content)
+        return [folder / name for name in contents]
+
+    def _cards(self, result: AuditResult, drawings: Mapping[str, Drawing], folder: Path) -> dict[Path, str | bytes]:
+        """The files of a card and what they hold."""
+        card = texts(result)
+        section = render_card(result, self.template, card)
+        contents: dict[Path, str | bytes] = {
+            folder / "card.md": section,
+            folder / "summary.md": render_summary(result, self.summary, card),
+        }
+        if len(result.real) == 1 and not result.several:
+            contents[folder / "model_card.md"] = render_whole(result, section, self.whole, card)
+        return contents | {folder / PLOTS_FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
+
+
+def written(folder: Path) -> list[Path]:
+    """What an earlier run wrote there of cards and plots, by what it looks like."""
+    found = []
+    for home in _homes(folder):
+        cards = [home / name for name in ("card.md", "summary.md", "model_card.md")] if _ours(home / "card.md") else []
+        drawn = [home / PLOTS_FOLDER / f"{name}.png" for name in plots.PLOTS]
+        found += [file for file in (*cards, *drawn) if file.is_file()]
+    return found
+
+
+def _homes(folder: Path) -> list[Path]:
+    """The folders that have a card: a run's own, and those of its candidates."""
+    return [folder, *(file.parent for file in folder.glob("candidates/*/card.md") if _ours(file))]
+
+
+def _clear(folder: Path, kept: Collection[Path]) -> None:
+    """Remove what an earlier run wrote there of plots and candidates that this one does not have, and nothing else."""
+    homes = _homes(folder)
+    for file in written(folder):
+        if file.relative_to(folder) not in kept:
+            file.unlink()
+    for home in homes:
+        for emptied in (home / PLOTS_FOLDER, home):
+            if emptied != folder and emptied.is_dir() and not any(emptied.iterdir()):
+                emptied.rmdir()
+
+
+def _ours(card: Path) -> bool:
+    """Whether a card is one that an audit wrote."""
+    return card.is_file() and card.read_bytes().startswith(BEGIN.encode())
