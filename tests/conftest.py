@@ -70,4 +70,4 @@ def without_plots(request, monkeypatch):
     def in_words(result, draws):
         return {name: Drawing(alt, b"\x89PNG" + alt.encode(), "<svg/>") for name, alt in described(result).items()}
 
-    monkeypatch.setattr("toxaudit.card.drawn", in_words)
+    monkeypatch.setattr("toxaudit.card.section.drawn", in_words)
