@@ -2,10 +2,10 @@
 
 from harder import HARDER, grid
 
-from toxaudit.card.section import render_card
 from toxaudit.card.facts import DETAILED, gather
 from toxaudit.card.grids import tables
 from toxaudit.card.index import indexed
+from toxaudit.card.section import render_card
 
 
 def test_a_grid_is_one_table_by_what_was_swept():

@@ -75,7 +75,9 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     for name, sentence in pinned.refused.items():
         _leave_out(assembled, spec, name, sentence)
         assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
-    recipes = _recipes(assembled, pinned)  # whose data are small, and must be right before gigabytes come down
+    recipes = _recipes(
+        assembled, pinned, loader.device
+    )  # whose data are small, and must be right before gigabytes come down
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
     resolved = {base.name: base}
@@ -199,7 +201,7 @@ def _asked(arm: Arm, base: Arm, spec: AuditSpec) -> Arm:
     return replace(arm, template=tokenizer.asked_in(arm, base, spec.chat_template))
 
 
-def _recipes(assembled: Arms, pinned: Pinned) -> dict[str, training.Recipe]:
+def _recipes(assembled: Arms, pinned: Pinned, device: str) -> dict[str, training.Recipe]:
     """The recipes of the candidates that are tuned, with their rows."""
     recipes: dict[str, training.Recipe] = {}
     known: dict[str, training.ReadStage] = {}
@@ -207,6 +209,7 @@ def _recipes(assembled: Arms, pinned: Pinned) -> dict[str, training.Recipe]:
         if candidate.train and name not in assembled.skipped:
             with _may_skip(assembled, pinned, name):
                 recipes[name] = training.read(pinned.spec.candidates, name, known)
+                training.check_device(recipes[name], device)
     return recipes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toxaudit.errors import ToxauditError
 from toxaudit.machine import speed, threads
 from toxaudit.models import ResolvedModel
 from toxaudit.records import digest
@@ -84,6 +85,19 @@ def read(candidates: Mapping[str, CandidateSpec], name: str, known: MutableMappi
                 known[place] = ReadStage(place, stage, examples(place, stage))
             stages.append(known[place])
     return Recipe(name, root_of(candidates, name), tuple(stages))
+
+
+def check_device(recipe: Recipe, device: str) -> None:
+    """Refuse what this device can't train, before weights are fetched for it.
+
+    Raises:
+        ToxauditError: if a stage holds weights in 4 bits and the device is no CUDA GPU.
+    """
+    for stage in recipe.stages:
+        if stage.spec.load_in_4bit and not device.startswith("cuda"):
+            raise ToxauditError(
+                f"{stage.place}.load_in_4bit needs a CUDA GPU, and this audit runs on the {device}: leave it out."
+            )
 
 
 def root_of(candidates: Mapping[str, CandidateSpec], name: str) -> str:
