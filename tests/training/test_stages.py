@@ -265,6 +265,15 @@ def test_ranks_are_tuned_and_read_over_weights_that_are_loaded_once(base, data, 
     assert len(reads) == 2  # the loader's, and the one of this line
 
 
+def test_what_the_device_cannot_train_is_refused_before_weights_are_fetched(data):
+    recipe = training.read({"mine": CandidateSpec(train=[stage(data, load_in_4bit=True)])}, "mine", {})
+    with pytest.raises(
+        ToxauditError, match=r"train\[0\].load_in_4bit needs a CUDA GPU, and this audit runs on the cpu"
+    ):
+        training.check_device(recipe, "cpu")
+    training.check_device(recipe, "cuda:0")
+
+
 SHAPES = {
     "gemma": ("GemmaConfig", {"head_dim": 12}),
     "llama": ("LlamaConfig", {}),
