@@ -1,6 +1,7 @@
 """What a card may say of an arm, a suite, a scorer and the generation: frozen, made of plain values."""
 
 import operator
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -97,6 +98,9 @@ class LabelFacts:
     digest: str
 
 
+ALL_WEIGHTS = "all weights"
+"""How the sentence on a stage begins that tunes all weights."""
+
 CURVE_POINTS = 100
 """Points of a stage's curve, at most: each is the mean of as many steps as that takes."""
 
@@ -180,6 +184,12 @@ class ModelFacts:
     stages: tuple[TrainedStage, ...] = ()
     against: str = BASE_ARM
     grid: GridPlace | None = None
+
+    @property
+    def tuned_whole(self) -> bool:
+        """Whether the last stage of its recipe tuned all weights, rather than an adapter."""
+        last = (self.training or "").rpartition("; then ")[2]
+        return self.kind == "trained" and bool(re.match(f"(from [^:]+: )?{ALL_WEIGHTS}", last))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from toxaudit.analyses.accuracy_parity import accuracy_parity
 from toxaudit.analyses.bias_gap import harmful_bias_gap
 from toxaudit.analyses.forgetting import forgetting, over_seeds
 from toxaudit.analyses.rates import compared
+from toxaudit.facts import ModelFacts
 from toxaudit.records import ALONE, OBSERVED, Diagnostics, Estimate
 
 TABLES = {"all": (30, 10, 50, 110), "group=a": (10, 5, 35, 50), "group=b": (20, 5, 15, 60)}
@@ -89,6 +90,22 @@ def test_the_bias_gap_is_the_size_of_the_paired_change(found):
     assert abs(rows["harmful bias gap", "group=b"].value - 0.1) < 1e-9
     assert abs(rows["right answers, LoRA minus full", "group=a"].value + 0.3) < 1e-9
     assert rows["harmful bias gap", "group=b"].interval[0] >= 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "training", "whole"),
+    [
+        ("trained", "all weights, 24 examples of rows.jsonl", True),
+        ("trained", "from instruct: all weights, 24 examples", True),
+        ("trained", "LoRA r=4, 8 examples; then all weights, 8 examples", True),
+        ("trained", "all weights, 8 examples; then LoRA r=4, 8 examples", False),
+        ("trained", "from all weights: LoRA r=4", False),
+        ("merge", "merged without training: base + 0.5 x (a - base)", False),
+        ("fine-tune", None, False),
+    ],
+)
+def test_a_recipe_tuned_all_weights_if_its_last_stage_did(kind, training, whole):
+    assert ModelFacts("a", kind, "r", "0" * 64, "float32", training=training).tuned_whole is whole
 
 
 def test_intervals_cover_and_templates_widen_them():

@@ -58,9 +58,7 @@ class Evidence:
 
     def is_full(self, arm: str) -> bool:
         """Whether an arm is a fine-tune of all weights, rather than an adapter or the base."""
-        model = self.models[arm]
-        last = (model.training or "").rpartition("; then ")[2]  # how a recipe's last stage is told
-        return model.kind == "fine-tune" or (model.kind == "trained" and last.startswith("all weights"))
+        return self.models[arm].kind == "fine-tune" or self.models[arm].tuned_whole
 
     def compared(self) -> list[Compared]:
         """Candidates and their references by group, of what their answers say rather than of how these ended."""

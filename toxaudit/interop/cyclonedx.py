@@ -93,7 +93,7 @@ def _model(model: ModelFacts) -> dict[str, Any]:
     answered for, no digest is known.
     """
     unseen = bool(model.server) or model.kind == IMPORTED
-    published = model.kind not in ("trained", "control") and not unseen
+    published = not model.training and model.kind != "control" and not unseen
     revision = model.revision if published else None
     purl = _purl(model.reference, revision) if published else ""
     return {

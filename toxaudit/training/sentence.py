@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from toxaudit.facts import TrainedStage
+from toxaudit.facts import ALL_WEIGHTS, TrainedStage
 from toxaudit.spec.recipes import FULL, LORA, TrainingStage
 from toxaudit.training.recipe import BASE, ReadStage, Recipe, goes_on
 
@@ -48,7 +48,7 @@ def _stage(stage: ReadStage, how: TrainedStage) -> str:
 
 def _method(spec: TrainingStage) -> str:
     if spec.method != LORA:
-        return "all weights"
+        return ALL_WEIGHTS
     kind = "DoRA" if spec.use_dora else "LoRA"
     targets = spec.target_modules if isinstance(spec.target_modules, str) else " and ".join(spec.target_modules)
     scaled = " (rank-stabilised)" * spec.use_rslora

@@ -40,7 +40,8 @@ def metadata(result: AuditResult) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if base := hub_id(result.base.reference, result.base.revision):
         found["base_model"] = base
-        if relation := RELATIONS.get(candidate.kind):
+        kind = "fine-tune" if candidate.tuned_whole else candidate.kind
+        if relation := RELATIONS.get(kind):
             found["base_model_relation"] = relation
     found["tags"] = [SOURCE]
     if not failed_controls(result) and (results := list(_results(result, candidate.name))):
