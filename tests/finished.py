@@ -157,11 +157,24 @@ def run(folder: Path, result: AuditResult, **card: object) -> Path:
     return folder
 
 
+def _candidates(result: AuditResult) -> dict[str, CandidateSpec]:
+    """What a spec says of the candidates that are compared with another arm than the base, or are of a grid."""
+    return {
+        model.name: CandidateSpec(
+            against=model.against, grid=model.grid and GridSpec(of=model.grid.grid, values=model.grid.values)
+        )
+        for model in result.candidates
+        if model.against != BASE_ARM or model.grid
+    }
+
+
 def consistent_run(folder: Path, result: AuditResult, samples: Iterable[dict] = ()) -> tuple[Path, AuditResult]:
     """The folder of ``consistent`` with these samples, by default ``answered``, and the result in it."""
     samples = list(samples) or answered(result)
     found, posteriors = consistent(counted(result, samples))
-    write_results(folder, AuditSpec(name=result.audit, card=SectionCard()), found, samples)
+    write_results(
+        folder, AuditSpec(name=result.audit, card=SectionCard(), candidates=_candidates(found)), found, samples
+    )
     write_draws(posteriors, folder / "draws.parquet")
     return folder, found
 
@@ -170,14 +183,7 @@ def committed_run(folder: Path, result: AuditResult) -> tuple[Path, AuditResult]
     """The folder of ``consistent_run`` of a run that had committed to its rule, with its list; and the result in it."""
     _, found = consistent_run(folder, result)
     told = {name: getattr(found.gate, name) for name in ("margin", "certainty", "cap", "max_missing", "family_error")}
-    candidates = {
-        model.name: CandidateSpec(
-            against=model.against, grid=model.grid and GridSpec(of=model.grid.grid, values=model.grid.values)
-        )
-        for model in found.candidates
-        if model.against != BASE_ARM or model.grid
-    }
-    spec = AuditSpec(name=found.audit, card=SectionCard(), gate=MarginGate(**told), candidates=candidates)
+    spec = AuditSpec(name=found.audit, card=SectionCard(), gate=MarginGate(**told), candidates=_candidates(found))
     entry = {"source": "local", "reference": "models/base", "revision": None, "digest": "b0" * 32, "files": {}}
     prompts = {suite.name: suite.digest for suite in found.suites}
     with tempfile.TemporaryDirectory() as home:

@@ -424,7 +424,7 @@ def test_a_recipe_is_tuned_once_and_then_audited(here):
     recipe = "train: [{data: ./examples.jsonl, r: 2, epochs: 3, learning_rate: 0.05}]"
     spec.write_text(spec.read_text().replace("peft: ../models/adapter", recipe))
     assert main(["audit=tiny"]) in (0, 1, 2)
-    adapters = {file: file.stat().st_mtime_ns for file in (here / "home/store/adapters").rglob("*.safetensors")}
+    adapters = {file: file.stat().st_mtime_ns for file in (here / "home/store/trained").rglob("*.safetensors")}
     assert len(adapters) == 1
     main(["audit=tiny", "gate.margin=0.1"])
     assert {file: file.stat().st_mtime_ns for file in adapters} == adapters

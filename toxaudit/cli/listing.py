@@ -34,7 +34,8 @@ def ls(words: Sequence[str]) -> int:
 
     catalogue = Catalogue()
     plural = {("analyses" if group == "analysis" else f"{group}s"): group for group in catalogue.names}
-    groups = [plural.get(word, word) for word in named] or list(catalogue.names)
+    known = {**{group: group for group in catalogue.names}, **plural}
+    groups = [known.get(word, word.removesuffix("s")) for word in named] or list(catalogue.names)
     for group in groups:
         if group not in catalogue.names:
             if group in UNLISTED:

@@ -6,7 +6,7 @@ from toxaudit.card import words
 from toxaudit.card.grids import GridCell, GridTable, tables
 from toxaudit.card.index import Index
 from toxaudit.card.plots import style, subjects
-from toxaudit.card.plots.style import INK, QUIET, SMALL, TINY
+from toxaudit.card.plots.style import INK, QUIET, SMALL, TINY, WIDTH
 from toxaudit.card.plots.subjects import Draws
 
 if TYPE_CHECKING:
@@ -64,8 +64,10 @@ def _patch(label: str, colour: str) -> "Patch":
 def _draw(axes: "Axes", table: GridTable) -> None:
     rows, columns = table.rows[:MOST], table.columns[:MOST]
     axes.set(xlim=(-0.5, max(1, len(columns)) - 0.5), ylim=(max(1, len(rows)) - 0.5, -0.5), yticks=[])
-    style.bare(axes, table.column_key)
+    style.bare(axes, style.fitting(table.column_key, WIDTH - LEFT - RIGHT))
     axes.set_xticks(range(len(columns)), [style.fitting(value, 0.9) for value in columns])
+    for text in (axes.xaxis.label, *axes.get_xticklabels()):
+        text.set_parse_math(False)
     style.title(axes, f"{table.grid}: {table.measure}")
     cells = [cell for line in table.cells for cell in line if cell and cell.change]
     most = max([abs(cell.change.mean) for cell in cells if cell.change] + [table.margin, 1e-9])
