@@ -128,3 +128,14 @@ def test_the_sentence_for_the_card_is_the_formula():
     assert sentence("dolly", {"bad": -0.5, "b": 1}) == (
         "merged without training: dolly - 0.5 x (bad - base) + 1 x (b - base)"
     )
+
+
+def test_an_adapter_that_may_not_be_loaded_may_not_be_merged_either(base, arms, tiny_base, tmp_path):
+    """Its patterns could run for ever, and its values be no numbers."""
+    folder = tiny.adapter(tiny_base, tmp_path / "odd")
+    tiny.edit(folder / "adapter_model.safetensors", lambda tensors: next(iter(tensors.values())).fill_(float("nan")))
+    spec = CandidateSpec(peft=str(folder), allow_base_mismatch=True)
+    odd = resolve_candidate("odd", spec, base, "cpu", Store(tmp_path / "store"))
+    (tmp_path / "merged").mkdir()
+    with pytest.raises(ToxauditError, match="odd: .* has values that are not finite"):
+        write(base, base, [(arms["small"], 0.5), (odd, 0.5)], Store(tmp_path / "store"), tmp_path / "merged")

@@ -75,9 +75,8 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     for name, sentence in pinned.refused.items():
         _leave_out(assembled, spec, name, sentence)
         assembled.checks.append(Check(name, OBTAINED, "failed", assembled.skipped[name].reason))
-    recipes = _recipes(
-        assembled, pinned, loader.device
-    )  # whose data are small, and must be right before gigabytes come down
+    # rows of recipes are small, and must be right before gigabytes come down
+    recipes = _recipes(assembled, pinned, loader.device)
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
     resolved = {base.name: base}
@@ -91,9 +90,8 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
                 elif spec.candidates[name].merge:
                     arm = _merged(name, spec, resolved, store)
                 else:
-                    arm = _named(
-                        name, pinned, reference if spec.candidates[name].control else base, loader.device, store
-                    )
+                    again = reference if spec.candidates[name].control else base
+                    arm = _named(name, pinned, again, loader.device, store)
                 arm = _unlike(arm, spec.candidates[name], reference, chats, checks)
                 arm = replace(arm, against=reference.name, grid=references.place(spec, name))
                 resolved[name] = _asked(arm, base, spec)

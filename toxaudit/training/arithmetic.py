@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
 from toxaudit.models import ResolvedModel, adapter_file, load, quiet_peft
 from toxaudit.models.declared import json_object
@@ -72,6 +73,10 @@ def _concatenate(base: ResolvedModel, moved: Moved, folder: Path) -> None:
     from peft import PeftModel
 
     loaded = load(base, "cpu")
+    modules = [name for name, _ in loaded.model.named_modules()]
+    for arm, _ in moved:  # strangers' adapters, of which none was looked at yet
+        where = f"{arm.name}: {arm.adapter.reference if arm.adapter else ''}"
+        adapter_file.check(where, _adapter(arm), modules, Checklist(arm.name))
     names = [f"arm{number}" for number, _ in enumerate(moved)]  # PEFT takes no name that is a part of its own
     with quiet_peft(), refusing(f"{' and '.join(arm.name for arm, _ in moved)} can't be merged"):
         model: Any = None
