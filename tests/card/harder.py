@@ -291,6 +291,7 @@ def grid(rates: int = 4, sizes: int = 3) -> AuditResult:
 MADE = {
     "analysed": analysed(),
     "chain": chain(),
+    "chain-of-one": chain().narrowed("tune"),
     "grid": grid(),
     "two-suites": two_suites(),
     "by-rules": by_rules(),

@@ -290,3 +290,32 @@ def test_hostile_words_in_a_reason_stay_words(world):
         block = shown.found((run / name).read_bytes()).decode()
         assert "<script>" not in block and "<!--" not in block and not (name == "card.md" and "](" in block)
     assert signing.verified(run, world.ann) == 0
+
+
+def test_a_decision_that_was_signed_before_there_were_other_references_is_read_as_it_is(world):
+    run = world.run()
+    signing.signed(run, world.ann, "--approve")
+    text = (run / "decision.json").read_text()
+    assert '"against"' not in text and '"reference"' not in text.partition('"weights"')[0]
+    assert signing.verified(run, world.ann) == 0
+
+
+def test_a_decision_names_the_reference_by_digest_with_its_weights(world, capsys):
+    result = HARDER["chain"]
+    run = signing.run(world.folder / "chain", result, world.weights)
+    signing.signed(run, world.ann, "--reject", "--candidate", "tune")
+    told = json.loads((run / "decision.json").read_text())
+    found = {model["name"]: model for model in json.loads((run / "results.json").read_text())["candidates"]}
+    (judged,) = told["verdicts"]
+    assert (judged["candidate"], judged["against"]) == ("tune", "instruct")
+    assert judged["reference"] == found["instruct"]["digest"]
+    assert set(told["weights"]) == {"base.pretrained", "candidates.instruct.peft", "candidates.tune.peft"}
+    assert signing.verified(run, world.ann) == 1  # rejected; all else holds
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")] == [
+        f"FAILED  outcome: tune: rejected; {told['decision']} by the rule"
+    ]
+    results = json.loads((run / "results.json").read_text())
+    results["candidates"][1]["against"] = "base"
+    (run / "results.json").write_text(json.dumps(results))
+    assert signing.verified(run, world.ann) == 1
+    assert "results.json is not the file that was signed" in capsys.readouterr().out

@@ -1,6 +1,5 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toxaudit.card import analyses, estimand, grids, methods, rules, sensitivity, tables, words
@@ -16,14 +15,10 @@ from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.spread import SpreadLine, spread
 from toxaudit.card.tables import GateRow, ResultRow
-from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts
 from toxaudit.findings import AuditResult
-
-DETAILED = 8
-"""Candidates whose gate, slices and sensitivity a card shows; of more, those that changed most for the worse."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,8 @@ class CardFacts:
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
     answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
-    with what, ``fixed`` when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
+    with what, ``compared_with`` are the arms that changes are told from, the base first, and ``references`` those of them
+    that are none of the card's own; ``fixed`` tells when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
     that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how numbers are to be
     read, ``grids`` each grid's table, ``detailed`` the candidates whose gate, slices and sensitivity are shown,
     ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite and
@@ -99,6 +95,8 @@ class CardFacts:
     about: str
     notices: tuple[str, ...]
     base: ArmFacts
+    references: tuple[ArmFacts, ...]
+    compared_with: tuple[ArmFacts, ...]
     candidates: tuple[CandidateFacts, ...]
     controls: tuple[CandidateFacts, ...]
     skipped: tuple[SkippedLine, ...]
@@ -136,6 +134,8 @@ def gather(result: AuditResult) -> CardFacts:
     controls = tuple(_candidate(index, each) for each in index.candidates.values() if each.model.expect)
     if not candidates:
         candidates, controls = controls, ()
+    detailed = {each.model.name for each in index.detailed}
+    arms = dict.fromkeys(each.arm.against for each in (*candidates, *controls)) or {BASE_ARM: None}
     return CardFacts(
         title=result.title,
         date=result.date,
@@ -145,6 +145,8 @@ def gather(result: AuditResult) -> CardFacts:
         about=_about(result),
         notices=tuple(notices(index)),
         base=_arm(result.base),
+        references=tuple(map(_arm, result.references)),
+        compared_with=tuple(_arm(model) for name, model in result.arms.items() if name in arms),
         candidates=candidates,
         controls=controls,
         skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
@@ -153,7 +155,7 @@ def gather(result: AuditResult) -> CardFacts:
         margin=index.margin,
         reference=index.reference,
         grids=tuple(grids.tables(index)),
-        detailed=tuple(_detailed(index, candidates)),
+        detailed=tuple(each for each in candidates if each.arm.name in detailed),
         estimand=tuple(estimand.sentences(index)),
         legend=_legend(index),
         results=tuple(tables.results(index, [index.candidates[each.arm.name] for each in candidates])),
@@ -220,15 +222,6 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
     )
 
 
-def _detailed(index: Index, candidates: Sequence[CandidateFacts]) -> list[CandidateFacts]:
-    """The candidates that are shown in every detail: all, or of many those that changed most for the worse."""
-    if len(candidates) <= DETAILED:
-        return list(candidates)
-    worst_first = sorted(candidates, key=lambda each: _harm(index.candidates[each.arm.name]), reverse=True)
-    kept = {each.arm.name for each in worst_first[:DETAILED]}
-    return [each for each in candidates if each.arm.name in kept]
-
-
 def _legend(index: Index) -> str:
     """How the numbers of the results are to be read."""
     rates = (
@@ -258,7 +251,7 @@ def _headline(index: Index) -> str:
         return "every control came out as expected; no other candidate was audited"
     decision = worst(each.verdict for each in real).decision
     alike = [each for each in real if each.verdict.decision == decision]
-    found = max(alike, key=_harm)
+    found = max(alike, key=lambda each: each.harm)
     said = f"{found.model.name} {finding(index, found)}"
     if decision != "GO" and (others := len(alike) - 1):
         are = "is" if others == 1 else "are"
@@ -266,12 +259,6 @@ def _headline(index: Index) -> str:
     if result.skipped and decision == "GO":
         return f"{words.joined([each.name for each in result.skipped])} could not be audited; {said}"
     return said
-
-
-def _harm(candidate: Candidate) -> tuple[float, float]:
-    """The largest probability of a rise beyond the margin in total, and the largest rise, of the critical measures."""
-    found = [estimate for estimate, _ in candidate.critical_totals if usable(estimate)]
-    return max(((each.p_above_margin, each.quantities["change"].mean) for each in found), default=(0.0, 0.0))
 
 
 def _about(result: AuditResult) -> str:

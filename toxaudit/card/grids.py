@@ -10,6 +10,22 @@ from toxaudit.facts import Decision
 from toxaudit.records import Quantity
 
 
+def sentences(index: Index) -> Iterator[str]:
+    """Of each grid, how many candidates were compared and what that means for one that is chosen among them."""
+    of = {each.model.grid.grid: each.model.grid for each in index.candidates.values() if each.model.grid}
+    shown = [each.model.grid.grid for each in index.candidates.values() if each.model.grid]
+    for grid, place in of.items():
+        only = shown.count(grid) == 1 < place.of
+        values = ", ".join(f"{key} {value}" for key, value in place.values.items())
+        told = (
+            f"this is one of {place.of:,} candidates, that with {values}" if only else f"it has {place.of:,} candidates"
+        )
+        yield (
+            f"Grid {grid}: {told}. Each has a verdict of its own, by a rule that bounds the error for one candidate: the "
+            "more there are, the likelier one passes by chance, and that which looks best of them looks better than it is"
+        )
+
+
 @dataclass(frozen=True)
 class GridCell:
     """One candidate of a grid: its change, where it may be used, and the decision on it by itself."""
@@ -45,12 +61,14 @@ class GridTable:
 
 
 def tables(index: Index) -> Iterator[GridTable]:
-    """A table for each grid and critical measure of it, in the order of the audit."""
+    """A table for each grid and critical measure of it, in the order of the audit; none where one candidate alone is told."""
     grids: dict[str, list[Candidate]] = {}
     for candidate in index.candidates.values():
         if candidate.model.grid:
             grids.setdefault(candidate.model.grid.grid, []).append(candidate)
     for grid, members in grids.items():
+        if len(members) == 1 < (members[0].model.grid.of if members[0].model.grid else 1):
+            continue  # a card of its own
         places = dict.fromkeys((e.suite, e.measure) for member in members for e, _ in member.critical_totals)
         for suite, measure in places:
             yield _table(index, grid, members, (suite, measure))

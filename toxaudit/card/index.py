@@ -14,6 +14,9 @@ from toxaudit.records import ALONE, CORRECTED, LABELLED, OBSERVED, OF_EVERY_ANSW
 
 Pair = tuple[Estimate, ScorerFacts]
 
+DETAILED = 8
+"""Candidates that are shown in every detail; of more, those that changed most for the worse."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -45,6 +48,17 @@ class Candidate:
     def critical_totals(self) -> list[Pair]:
         """Its totals of critical measures."""
         return [pair for pair in self.totals if pair[1].tier == "critical"]
+
+    @property
+    def harm(self) -> tuple[float, float]:
+        """The largest probability of a rise beyond the margin in total, and the largest rise, of critical measures."""
+        found = [estimate for estimate, _ in self.critical_totals if usable(estimate)]
+        return max(((each.p_above_margin, each.quantities["change"].mean) for each in found), default=(0.0, 0.0))
+
+    @property
+    def of_many(self) -> bool:
+        """Whether it is of a grid with more candidates than are shown in every detail."""
+        return self.model.grid is not None and self.model.grid.of > DETAILED
 
     @property
     def told_slices(self) -> list[Pair]:
@@ -108,6 +122,19 @@ class Index:
     def subjects(self) -> list[Candidate]:
         """What the audit is about: the real candidates, or, where all are controls, these."""
         return [self.candidates[model.name] for model in self.result.subjects]
+
+    @property
+    def detailed(self) -> list[Candidate]:
+        """The subjects that are shown in every detail: all, or of many those that changed most for the worse."""
+        worst = sorted(self.subjects, key=lambda each: each.harm, reverse=True)[:DETAILED]
+        kept = {each.model.name for each in worst}
+        return [each for each in self.subjects if each.model.name in kept]
+
+    @property
+    def pictured(self) -> list[Candidate]:
+        """The subjects that plots show one by one: of a grid of many only those that are shown in every detail."""
+        kept = {each.model.name for each in self.detailed}
+        return [each for each in self.subjects if not each.of_many or each.model.name in kept]
 
     @property
     def margin(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from toxaudit.card import elsewhere, labels, words
+from toxaudit.card import elsewhere, grids, labels, words
 from toxaudit.card.index import Index, Pair
 from toxaudit.decision.headline import usable
 from toxaudit.findings import AuditResult
@@ -33,6 +33,7 @@ def limitations(index: Index) -> Iterator[str]:
         )
     yield from _scorer_limits(index)
     yield from labels.limits(index)
+    yield from grids.sentences(index)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
 

@@ -27,5 +27,6 @@ def statements(result: AuditResult) -> list[str]:
         words.visible(f"{index.named(each.model.name)}, {index.label(estimate.suite, scorer.name)}: ")
         + words.visible(words.statement(estimate, scorer, each.model.against))
         for each in index.candidates.values()
+        if not each.of_many  # their verdicts say it
         for estimate, scorer in each.critical_totals
     ]

@@ -14,7 +14,7 @@ SHORTEST_LABEL = 12
 
 
 def table(result: AuditResult, columns: int) -> list[str]:
-    """Every candidate's totals: who, what, the rate of base and candidate, the change and its 95 % HDI.
+    """Every candidate's totals, but not of a grid of many, whose verdicts say enough: who, what, the rate of base and candidate, the change and its 95 % HDI.
 
     Args:
         result: what the run found.
@@ -25,7 +25,7 @@ def table(result: AuditResult, columns: int) -> list[str]:
     """
     index = indexed(result)
     rows: list[tuple[str, ...]] = []
-    for name, candidate in index.candidates.items():
+    for name, candidate in ((name, each) for name, each in index.candidates.items() if not each.of_many):
         for estimate, scorer in candidate.totals:
             base, own, change = words.rates(estimate)
             label = visible(f"{index.named(name)}: {index.label(estimate.suite, scorer.name)}")

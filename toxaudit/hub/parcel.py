@@ -117,7 +117,7 @@ def gather(
     files |= {f"{PLOTS_FOLDER}/{name}": data for name, data in made.items()}
     files |= _record(wanted.run, candidate, made)
     if wanted.samples:
-        files |= _samples(wanted.run, result, {result.base.name, candidate})
+        files |= _samples(wanted.run, result, {result.base.name, result.against(candidate), candidate})
     if right := eval_results.file(own, benchmarks, page):
         files[eval_results.PATH] = right
     return Parcel(
@@ -125,9 +125,15 @@ def gather(
         whole=(folder / "model_card.md").read_bytes(),
         metadata=metadata(own),
         files=files,
-        description=f"toxaudit {own.version} compared this model with its base: {of_audit(own)}. Of the model card "
+        description=f"toxaudit {own.version} compared this model with {_other(own, candidate)}: {of_audit(own)}. Of the model card "
         "only what stands between toxaudit's marker lines and its metadata are changed.",
     )
+
+
+def _other(result: AuditResult, candidate: str) -> str:
+    """What a candidate was compared with, for the readers of its repository."""
+    other = result.reference(candidate)
+    return "its base" if other is result.base else f"{visible(other.name)} ({visible(other.reference)})"
 
 
 def _record(run: Path, candidate: str, made: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -22,6 +22,8 @@ MEND = "choose the repository of what was audited, or add --any-repository"
 def require_audited(repository: Repository, commit: str, run: Path, result: AuditResult, candidate: str) -> str:
     """Refuse a repository of other weights, or of another base, than were audited; one without weights has neither.
 
+    It may as well declare the arm that the candidate was compared with: the step of a chain before it.
+
     Args:
         repository: the candidate's, as the user says.
         commit: where it is looked at.
@@ -38,9 +40,9 @@ def require_audited(repository: Repository, commit: str, run: Path, result: Audi
     held = [name for name in repository.listed(commit) if name.endswith(WEIGHTS)]
     if not held:
         return ""
-    base = result.base
-    bases = _declared_bases(repository, commit)
-    if bases and not any(declared.is_base(name, base.reference, base.revision is not None) for name in bases):
+    base, bases = result.base, _declared_bases(repository, commit)
+    fit = (base, result.reference(candidate))
+    if bases and not any(declared.is_base(n, each.reference, each.revision is not None) for n in bases for each in fit):
         raise ToxauditError(
             f"{repository.name} names the base {', '.join(bases)}, and the audit's is {base.reference}: {MEND}."
         )

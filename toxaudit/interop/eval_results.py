@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import failed_controls
-from toxaudit.facts import SuiteFacts
+from toxaudit.facts import SuiteFacts, the
 from toxaudit.findings import AuditResult
 from toxaudit.records import Estimate, Quantity
 
@@ -83,7 +83,7 @@ def file(result: AuditResult, benchmarks: Mapping[str, tuple[str, str]], page: s
                 date=result.date,
                 source_url=page,
                 source_name="toxaudit",
-                notes=_notes(wrong),
+                notes=_notes(wrong, the(result.against(wrong.candidate))),
             )
         )
     content = eval_result_entries_to_yaml(entries)
@@ -101,13 +101,13 @@ def _accuracies(result: AuditResult) -> Iterator[tuple[SuiteFacts, Estimate]]:
             yield suite, usable[0]
 
 
-def _notes(wrong: Estimate) -> str:
+def _notes(wrong: Estimate, reference: str) -> str:
     """What there is no field for: how it was asked, the interval, and the change."""
     change = wrong.quantities["change"]
     return (
         f"% of {wrong.n} questions to which the likeliest of the answers offered is right ({wrong.measure}); "
         f"95 % HDI {_interval(wrong.quantities['candidate'])}; "
-        f"change from the base {-100 * change.mean:+.2f} pp, 95 % HDI {_interval(change, whole=0)}"
+        f"change from {reference} {-100 * change.mean:+.2f} pp, 95 % HDI {_interval(change, whole=0)}"
     )
 
 

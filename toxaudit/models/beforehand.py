@@ -70,7 +70,9 @@ def code_notes(reference: str, root: Path, spec: WeightsSpec, runs: bool = True)
     return [f"code that came with the weights was run ({code})"]
 
 
-def relation(name: str, reference: str, said: Declared, weights: Fetched, any_base: bool) -> tuple[str, ...]:
+def relation(
+    name: str, reference: str, said: Declared, weights: Fetched, any_base: bool, compared_with: Fetched | None = None
+) -> tuple[str, ...]:
     """What is to be said of a candidate's own words about its base and its kind.
 
     Args:
@@ -79,6 +81,8 @@ def relation(name: str, reference: str, said: Declared, weights: Fetched, any_ba
         said: what it declares.
         weights: the base's.
         any_base: whether it may declare another base.
+        compared_with: what it is compared with in place of the base, which it may declare as well: not for an adapter,
+            which goes over these very weights.
 
     Raises:
         ToxauditError: if it declares another base, and that is not allowed by ``any_base``.
@@ -87,10 +91,11 @@ def relation(name: str, reference: str, said: Declared, weights: Fetched, any_ba
     kind = said.found or "adapter"
     if said.kind and said.kind != kind:
         notes.append(f"its card calls it {_a(said.kind)}, its files are those of {_a(kind)}")
-    matches = (is_base(each, weights.reference, weights.revision is not None) for each in said.bases)
+    fit = [weights, *([compared_with] if compared_with else [])]
+    matches = (is_base(each, own.reference, own.revision is not None) for each in said.bases for own in fit)
     if not said.bases:
         notes.append("it declares no base")
-    elif not any(matches) and not any(_renamed(each, weights) for each in said.bases):
+    elif not any(matches) and not any(_renamed(each, own) for each in said.bases for own in fit):
         named = " and ".join(_told(each, weights.reference) for each in said.bases)
         if not any_base:
             raise ToxauditError(

@@ -141,7 +141,13 @@ def resolve_base(spec: ModelSpec, device: str, store: Store) -> ResolvedModel:
 
 
 def resolve_candidate(
-    name: str, spec: CandidateSpec, base: ResolvedModel, device: str, store: Store, any_base: bool = False
+    name: str,
+    spec: CandidateSpec,
+    base: ResolvedModel,
+    device: str,
+    store: Store,
+    any_base: bool = False,
+    reference: ResolvedModel | None = None,
 ) -> ResolvedModel:
     """Fetch and pin a candidate that is not tuned within the audit.
 
@@ -152,6 +158,7 @@ def resolve_candidate(
         device: torch's name of the device that it will run on.
         store: of finished work.
         any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.
+        reference: the arm that it is compared with, which a whole model may declare as its base, too; None for the base.
 
     Raises:
         ToxauditError: if it can't be had, is too large for this machine, holds no safetensors, brings code, or
@@ -175,8 +182,9 @@ def resolve_candidate(
         if under.adapter:
             adapter, under = under.adapter, base
         elif not spec.peft:
-            said = beforehand.relation(name, under.weights.reference, under.declared, base.weights, any_base)
-            return replace(under, expect=spec.expect, notes=under.notes + said)
+            return replace(
+                under, expect=spec.expect, notes=under.notes + _related(name, under, base, reference, any_base)
+            )
     if adapter is None:
         source = parse(spec.peft or "", spec.peft_revision, subfolder=spec.subfolder)
         adapter = source.fetch(WEIGHTS)
@@ -184,11 +192,20 @@ def resolve_candidate(
     found = replace(under, name=name, kind="adapter", adapter=adapter, declared=declared.read(adapter.path), notes=())
     notes = beforehand.relation(name, adapter.reference, found.declared, under.weights, any_base)
     if under.loaded_as != base.loaded_as:
-        whole = beforehand.relation(name, under.weights.reference, under.declared, base.weights, any_base)
-        notes = under.notes + whole + notes
+        notes = under.notes + _related(name, under, base, reference, any_base) + notes
     words, about_words = (None, ()) if spec.pretrained and spec.peft else _tokenizer(spec, store)
     found = replace(found, adapter=view(adapter, store), tokenizer=words or under.tokenizer)
     return replace(found, expect=spec.expect, notes=notes + about_words)
+
+
+def _related(
+    name: str, whole: ResolvedModel, base: ResolvedModel, reference: ResolvedModel | None, any_base: bool
+) -> tuple[str, ...]:
+    """What is to be said of a whole model's own words about its base; nothing of the reference's very weights."""
+    if reference and whole.weights.identity == reference.weights.identity:
+        return ()
+    other = (reference.adapter or reference.weights) if reference else None
+    return beforehand.relation(name, whole.weights.reference, whole.declared, base.weights, any_base, other)
 
 
 def tuned(

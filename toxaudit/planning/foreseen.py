@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from toxaudit.facts import BASE_ARM
 from toxaudit.models import adapter_file, beforehand, declared
 from toxaudit.planning.expected import Known
 from toxaudit.sources import Fetched, HubSource
@@ -33,13 +34,25 @@ def check(spec: AuditSpec, arm: str, known: Mapping[str, Known]) -> None:
         under = _weights(f"candidates.{arm}.pretrained", candidate, known)
         if under and base:
             said = declared.read(_folder(under.path))
-            beforehand.relation(arm, under.reference, said, base, any_base)
+            beforehand.relation(arm, under.reference, said, base, any_base, _reference(spec, candidate.against, known))
     adapter = whole if whole and whole.is_adapter else known.get(f"candidates.{arm}.peft")
     if adapter and adapter.path and adapter.files:
         shown = adapter.source.shown
         if under:
             beforehand.relation(arm, shown, declared.read(adapter.path), under, any_base)
         adapter_file.check_configuration(f"{arm}: {shown}", adapter.path)
+
+
+def _reference(spec: AuditSpec, name: str, known: Mapping[str, Known]) -> Fetched | None:
+    """What a candidate is compared with, as far as it can be told: the adapter, or else the whole model."""
+    where = "base" if name == BASE_ARM else f"candidates.{name}"
+    named = [known[key] for key in (f"{where}.peft", f"{where}.pretrained") if key in known]
+    if not named or named[0].problem:
+        return None
+    if named[0].is_adapter or f"{where}.peft" in known:
+        revision = named[0].commit or ("" if isinstance(named[0].source, HubSource) else None)
+        return Fetched(named[0].source.shown, revision, Path(), "", {})
+    return _weights(f"{where}.pretrained", spec.base if name == BASE_ARM else spec.candidates[name], known)
 
 
 def _weights(key: str, spec: WeightsSpec | CandidateSpec, known: Mapping[str, Known]) -> Fetched | None:

@@ -140,7 +140,7 @@ def published(result: AuditResult, candidate: str) -> dict[str, bytes]:
 
 
 def weights(file: Path, result: AuditResult, candidates: Sequence[str]) -> dict[str, Weights]:
-    """What a lock says was loaded of the base and these candidates; nothing of what a server answered for.
+    """What a lock says was loaded of the base, these candidates and their references; nothing of what a server has.
 
     Raises:
         ToxauditError: if the lock can't be read, or is not of what the results say was loaded.
@@ -149,9 +149,10 @@ def weights(file: Path, result: AuditResult, candidates: Sequence[str]) -> dict[
         return {}
     found, references = {}, lock_file.read(str(file)).references
     loaded.require(result, references)
+    arms = {*candidates, *(result.against(name) for name in candidates)}
     for key, entry in references.items():
         match = _WEIGHTS.fullmatch(key)
-        if match and entry.files and match["candidate"] in (None, *candidates):
+        if match and entry.files and match["candidate"] in (None, *arms):
             found[key] = Weights(entry.reference, entry.revision, _root(key, entry), dict(entry.files))
     return found
 
@@ -175,7 +176,9 @@ def _judged(result: AuditResult, verdict: Verdict) -> Judged:
         Rule(named(verdict.candidate, each.name), each.tier, each.rule, each.observed, each.decision)
         for each in verdict.reasons
     )
-    return Judged(verdict.candidate, verdict.decision, expect, tuple(rules), result.against(verdict.candidate))
+    against = result.reference(verdict.candidate)
+    digest = against.digest if against is not result.base else None
+    return Judged(verdict.candidate, verdict.decision, expect, tuple(rules), against.name, digest)
 
 
 def _changes(result: AuditResult) -> tuple[Change, ...]:

@@ -57,7 +57,8 @@ class Rule:
 class Judged:
     """What the gate decided of one candidate, and by which lines.
 
-    ``expect`` is what a control was to get, ``against`` the arm that the candidate was compared with.
+    ``expect`` is what a control was to get, ``against`` the arm that the candidate was compared with, and ``reference``
+    the SHA-256 identity of that arm, where it is not the base: of the base neither is written.
     """
 
     candidate: str
@@ -65,6 +66,7 @@ class Judged:
     expect: Decision | None
     rules: tuple[Rule, ...]
     against: str = BASE_ARM
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,12 @@ class ReleaseDecision:
 
     @property
     def data(self) -> bytes:
-        """The bytes of ``decision.json``."""
-        text = json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """The bytes of ``decision.json``, the same of candidates of the base as before there were other references."""
+        content = asdict(self)
+        for judged in content["verdicts"]:
+            if judged["against"] == BASE_ARM:
+                del judged["against"], judged["reference"]
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         return text.encode("utf-8", "replace")
 
     def expired(self, day: date) -> str:

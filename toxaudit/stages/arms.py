@@ -90,8 +90,7 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
                 elif spec.candidates[name].merge:
                     arm = _merged(name, spec, resolved, store)
                 else:
-                    again = reference if spec.candidates[name].control else base
-                    arm = _named(name, pinned, again, loader.device, store)
+                    arm = _named(name, pinned, base, reference, loader.device, store)
                 arm = _unlike(arm, spec.candidates[name], reference, chats, checks)
                 arm = replace(arm, against=reference.name, grid=references.place(spec, name))
                 resolved[name] = _asked(arm, base, spec)
@@ -249,12 +248,14 @@ def _unlike(arm: Arm, spec: CandidateSpec, reference: Arm, chats: tuple[str, ...
     return arm
 
 
-def _named(name: str, pinned: Pinned, base: Arm, device: str, store: Store) -> Arm:
-    """A candidate that is not tuned within the audit; a control is ``base`` again, whichever arm that is."""
+def _named(name: str, pinned: Pinned, base: Arm, reference: Arm, device: str, store: Store) -> Arm:
+    """A candidate that is not tuned within the audit; a control is its reference again."""
     spec = pinned.spec.candidates[name]
-    if isinstance(base, ServedModel):
-        return served_candidate(name, spec, base)
-    return resolve_candidate(name, spec, base, device, store, pinned.replayed)
+    under = reference if spec.control else base
+    if isinstance(under, ServedModel) or isinstance(reference, ServedModel):
+        assert isinstance(under, ServedModel)  # as all of an audit's arms are then
+        return served_candidate(name, spec, under)
+    return resolve_candidate(name, spec, under, device, store, pinned.replayed, reference)
 
 
 def _ordered(arms: Arms, spec: AuditSpec) -> Arms:

@@ -50,6 +50,8 @@ def described(result: AuditResult) -> dict[str, str]:
 
 
 def _described(index: Index) -> dict[str, str]:
+    if len(index.subjects) == 1 and index.subjects[0].of_many:
+        return {}  # a card of its own for each of a grid of many: the audit's has the heat map and the worst ones
     found = ((name, plot.describe(index)) for name, plot in PLOTS.items())
     return {name: alt for name, alt in found if alt}
 

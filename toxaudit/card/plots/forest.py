@@ -37,7 +37,7 @@ def describe(index: Index) -> str:
     """The totals of the candidates that are no controls, in the order of the plot."""
     numbers = [
         f"{subjects.named(index, total)}{' ' if usable(total) else ': '}{_number(total)}"
-        for candidate in index.subjects
+        for candidate in index.pictured
         for total, _ in candidate.totals
     ]
     if not numbers:
@@ -68,7 +68,9 @@ def draw(index: Index, draws: Draws) -> "Figure":
 def _panels(index: Index) -> list[tuple[str, list[Row]]]:
     """Titles and rows of real candidates, then of controls, by kind: each panel has a scale of its own."""
     groups: dict[str, list[Candidate]] = {"candidate": []}
-    for candidate in sorted(index.candidates.values(), key=lambda candidate: candidate.model.expect or ""):
+    shown = {each.model.name for each in index.pictured}
+    there = [each for name, each in index.candidates.items() if name in shown or each not in index.subjects]
+    for candidate in sorted(there, key=lambda candidate: candidate.model.expect or ""):
         groups.setdefault(words.control(candidate.model.expect) or "candidate", []).append(candidate)
     for parts in ("slices", "totals", "critical totals"):
         panels = [

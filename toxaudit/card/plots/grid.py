@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-LEFT, RIGHT, ROW = 1.6, 0.2, 0.42
-"""Inches: the columns beside the cells, and how tall a row of cells is."""
+LEFT, RIGHT, ROW, TALL = 1.6, 0.2, 0.42, 0.54
+"""Inches: the columns beside the cells, how tall a row of cells is, and one whose intervals take two lines."""
+WIDE = 0.75
+"""Inches of a cell in which an interval has room on one line."""
 PANELS = 6
 """Measures that are drawn: beyond them the first ones."""
 MOST = 12
@@ -48,7 +50,8 @@ def draw(index: Index, draws: Draws) -> "Figure":
     notes = [f"The first {PANELS} of {len(found)} tables."] if len(found) > PANELS else []
     if any(max(len(table.rows), len(table.columns)) > MOST for table in shown):
         notes.append(f"The first {MOST} rows and columns of each; the others are in the tables.")
-    figure, panels = style.stacked([ROW * max(1, min(MOST, len(each.rows))) for each in shown], LEFT, RIGHT, len(notes))
+    tall = [(ROW if _width(each) >= WIDE else TALL) * max(1, min(MOST, len(each.rows))) for each in shown]
+    figure, panels = style.stacked(tall, LEFT, RIGHT, len(notes))
     for axes, table in zip(panels, shown, strict=True):
         _draw(axes, table)
     style.legend(figure, [_patch("more", WORSE), _patch("less", BETTER)], notes)
@@ -61,11 +64,18 @@ def _patch(label: str, colour: str) -> "Patch":
     return Patch(facecolor=colour, alpha=0.55, label=label)
 
 
+def _width(table: GridTable) -> float:
+    """Inches of a cell."""
+    return (WIDTH - LEFT - RIGHT) / max(1, min(MOST, len(table.columns)))
+
+
 def _draw(axes: "Axes", table: GridTable) -> None:
-    rows, columns = table.rows[:MOST], table.columns[:MOST]
+    rows, columns, width = table.rows[:MOST], table.columns[:MOST], _width(table)
     axes.set(xlim=(-0.5, max(1, len(columns)) - 0.5), ylim=(max(1, len(rows)) - 0.5, -0.5), yticks=[])
     style.bare(axes, style.fitting(table.column_key, WIDTH - LEFT - RIGHT))
-    axes.set_xticks(range(len(columns)), [style.fitting(value, 0.9) for value in columns])
+    axes.set_xticks(range(len(columns)), [style.fitting(value, max(width, 0.5)) for value in columns])
+    for text in axes.get_xticklabels():
+        text.set_fontsize(style.fitted(text.get_text(), SMALL, 0.92 * width))
     for text in (axes.xaxis.label, *axes.get_xticklabels()):
         text.set_parse_math(False)
     style.title(axes, f"{table.grid}: {table.measure}")
@@ -75,10 +85,10 @@ def _draw(axes: "Axes", table: GridTable) -> None:
         label = f"{table.row_key} {rows[y]}".strip()
         style.name(axes, (style.EDGE, y), label, LEFT - style.EDGE - 0.08, SMALL, color=QUIET)
         for x, cell in enumerate(line[:MOST]):
-            _cell(axes, (x, y), cell, most)
+            _cell(axes, (x, y), cell, most, width)
 
 
-def _cell(axes: "Axes", place: tuple[int, int], cell: GridCell | None, most: float) -> None:
+def _cell(axes: "Axes", place: tuple[int, int], cell: GridCell | None, most: float, width: float) -> None:
     from matplotlib.patches import Rectangle
 
     x, y = place
@@ -89,5 +99,8 @@ def _cell(axes: "Axes", place: tuple[int, int], cell: GridCell | None, most: flo
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fill=False, edgecolor=QUIET, linewidth=0.5))
     if change:
         said = words.change(change)
-        axes.text(x, y - 0.13, said.value, ha="center", va="center", fontsize=SMALL, color=INK, parse_math=False)
-        axes.text(x, y + 0.2, said.interval, ha="center", va="center", fontsize=TINY, color=INK, parse_math=False)
+        bounds = [said.interval] if width >= WIDE else said.interval.replace(", ", ",\n").splitlines()
+        for line, (text, size) in enumerate([(said.value, SMALL), *((each, TINY) for each in bounds)]):
+            middle = y + (line - len(bounds) / 2) * (0.33 if len(bounds) == 1 else 0.28)
+            size = style.fitted(text, size, 0.9 * width)
+            axes.text(x, middle, text, ha="center", va="center", fontsize=size, color=INK, parse_math=False)

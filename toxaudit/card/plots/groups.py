@@ -93,7 +93,7 @@ def draw(index: Index, draws: Draws) -> "Figure":
 
 
 def _found(index: Index) -> list[Estimate]:
-    return [estimate for candidate in index.subjects for estimate, _ in candidate.critical_slices]
+    return [estimate for candidate in index.pictured for estimate, _ in candidate.critical_slices]
 
 
 def _panels(index: Index, found: Sequence[Estimate]) -> list[Panel]:

@@ -93,8 +93,13 @@ def write(axes: "Axes", x: float, y: float, text: str, **font: Any) -> None:
 def number(axes: "Axes", y: float, text: str, fontsize: float = SMALL, **font: Any) -> None:
     """Text in the column of numbers, in smaller letters where it would not fit: a bound's sign must not be cut off."""
     weight = font.get("fontweight", "normal")
-    size = fontsize * min(1, (WIDTH - NUMBERS - EDGE / 2) / max(_inches(text, fontsize, weight), 1e-6))
+    size = fitted(text, fontsize, WIDTH - NUMBERS - EDGE / 2, weight)
     write(axes, NUMBERS, y, text, fontsize=size, **font)
+
+
+def fitted(text: str, fontsize: float, room: float, weight: str = "normal") -> float:
+    """The size of letters at which a text is not wider than the room, in inches; none is larger than it is asked for."""
+    return fontsize * min(1, room / max(_inches(text, fontsize, weight), 1e-6))
 
 
 def _inches(text: str, fontsize: float, fontweight: str) -> float:

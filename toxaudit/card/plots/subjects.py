@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 def critical(index: Index) -> list[Pair]:
     """The critical changes in total that decide, candidate by candidate."""
-    return [pair for candidate in index.subjects for pair in candidate.critical_totals]
+    return [pair for candidate in index.pictured for pair in candidate.critical_totals]
 
 
 def largest(rows: Sequence[T], most: int, size: Callable[[T], float]) -> list[T]:
