@@ -76,15 +76,15 @@ class CardFacts:
 
     ``labels`` are what people said of some answers.
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
-    candidates. ``notices`` are what a reader must know before any number: other rules that decided the same
-    answers, failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared
-    with what, ``compared_with`` are the arms that changes are told from, the base first, and ``references`` those of them
-    that are none of the card's own; ``fixed`` tells when the rule was chosen, ``estimand`` what the totals are estimates of (one sentence where
-    that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how numbers are to be
-    read, ``grids`` each grid's table, ``detailed`` the candidates whose gate, slices and sensitivity are shown,
-    ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite and
-    measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly the
-    same files.
+    candidates. ``notices`` are what a reader must know before any number: other rules that decided the same answers,
+    failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared with what,
+    ``compared_with`` are the arms that changes are told from, the base first, and ``references`` those of them that are
+    none of the card's own; ``fixed`` tells when the rule was chosen, ``estimand`` what the totals are estimates of (one
+    sentence where that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how
+    numbers are to be read, ``grids`` each grid's table, ``detailed`` the candidates whose gate, slices and sensitivity
+    are shown, ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite
+    and measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly
+    the same files.
     """
 
     title: str

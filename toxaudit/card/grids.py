@@ -21,8 +21,9 @@ def sentences(index: Index) -> Iterator[str]:
             f"this is one of {place.of:,} candidates, that with {values}" if only else f"it has {place.of:,} candidates"
         )
         yield (
-            f"Grid {grid}: {told}. Each has a verdict of its own, by a rule that bounds the error for one candidate: the "
-            "more there are, the likelier one passes by chance, and that which looks best of them looks better than it is"
+            f"Grid {grid}: {told}. Each has a verdict of its own, by a rule that bounds the error for one candidate: "
+            "the more there are, the likelier one passes by chance, and that which looks best of them looks better "
+            "than it is"
         )
 
 
@@ -61,7 +62,7 @@ class GridTable:
 
 
 def tables(index: Index) -> Iterator[GridTable]:
-    """A table for each grid and critical measure of it, in the order of the audit; none where one candidate alone is told."""
+    """A table for each grid and critical measure of it, in the order of the audit; none where one alone is told."""
     grids: dict[str, list[Candidate]] = {}
     for candidate in index.candidates.values():
         if candidate.model.grid:

@@ -14,7 +14,9 @@ SHORTEST_LABEL = 12
 
 
 def table(result: AuditResult, columns: int) -> list[str]:
-    """Every candidate's totals, but not of a grid of many, whose verdicts say enough: who, what, the rate of base and candidate, the change and its 95 % HDI.
+    """Every candidate's totals: who, what, the rate of base and candidate, the change and its 95 % HDI.
+
+    A grid of many has none: its candidates' verdicts say enough.
 
     Args:
         result: what the run found.

@@ -125,8 +125,8 @@ def gather(
         whole=(folder / "model_card.md").read_bytes(),
         metadata=metadata(own),
         files=files,
-        description=f"toxaudit {own.version} compared this model with {_other(own, candidate)}: {of_audit(own)}. Of the model card "
-        "only what stands between toxaudit's marker lines and its metadata are changed.",
+        description=f"toxaudit {own.version} compared this model with {_other(own, candidate)}: {of_audit(own)}. "
+        "Of the model card only what stands between toxaudit's marker lines and its metadata are changed.",
     )
 
 

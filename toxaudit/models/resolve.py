@@ -158,7 +158,7 @@ def resolve_candidate(
         device: torch's name of the device that it will run on.
         store: of finished work.
         any_base: whether it is audited although it declares another base, even if ``spec`` doesn't allow it.
-        reference: the arm that it is compared with, which a whole model may declare as its base, too; None for the base.
+        reference: the arm that it is compared with, which a whole model may declare as its base; None for the base.
 
     Raises:
         ToxauditError: if it can't be had, is too large for this machine, holds no safetensors, brings code, or

@@ -98,7 +98,7 @@ def number(axes: "Axes", y: float, text: str, fontsize: float = SMALL, **font: A
 
 
 def fitted(text: str, fontsize: float, room: float, weight: str = "normal") -> float:
-    """The size of letters at which a text is not wider than the room, in inches; none is larger than it is asked for."""
+    """The size of letters, at most ``fontsize``, at which a text is not wider than the room, in inches."""
     return fontsize * min(1, room / max(_inches(text, fontsize, weight), 1e-6))
 
 
