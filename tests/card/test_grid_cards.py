@@ -1,5 +1,7 @@
 """Cards of many candidates: a grid as a table, and only the worst in every detail."""
 
+from dataclasses import replace
+
 from harder import HARDER, grid
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from results import BENIGN
@@ -10,8 +12,9 @@ from toxaudit.card.index import DETAILED, indexed
 from toxaudit.card.plots import described, style
 from toxaudit.card.plots import grid as grid_plot
 from toxaudit.card.section import SectionCard, render_card
-from toxaudit.card.terminal import statements
+from toxaudit.card.terminal import statements, verdict_line
 from toxaudit.cli.summary import table
+from toxaudit.facts import Skipped
 
 
 def test_a_grid_is_one_table_by_what_was_swept():
@@ -85,3 +88,30 @@ def test_a_card_of_one_of_a_chain_names_its_reference_by_digest():
     )
     assert f"| instruct | trained | `{BENIGN.reference}` | none | `{BENIGN.digest}` |" in card
     assert "with the base only" not in card and "compared with the base" not in card
+
+
+def test_a_verdict_says_what_the_change_is_from_and_that_steps_add_up():
+    result = HARDER["chain"]
+    first, second = (verdict_line(result, each) for each in result.verdicts)
+    assert first.startswith("GO: instruct does not") and second.startswith("NO-GO: tune (against instruct) raises")
+    card = render_card(result)
+    assert "**NO-GO: tune (against instruct) raises toxicity" in card
+    assert "- Steps of a chain add up: of tune (against instruct) the change from that arm is known" in card
+    assert "Steps of a chain" not in render_card(HARDER["several"])
+
+
+def test_a_candidate_of_a_grid_that_was_left_out_has_its_place_in_the_table():
+    whole = grid(2, 2)
+    gone = whole.candidates[3]
+    left = Skipped(gone.name, gone.reference, "its loss is no number", None, gone.grid)
+    kept = {each.name for each in whole.candidates[:3]}
+    result = replace(
+        whole,
+        candidates=whole.candidates[:3],
+        skipped=(left,),
+        estimates=tuple(each for each in whole.estimates if each.candidate in kept),
+        verdicts=whole.verdicts[:3],
+    )
+    (table,) = tables(indexed(result))
+    assert [[cell.shown.split()[0] for cell in line] for line in table.cells] == [["0.0", "−0.3"], ["+1.0", "not"]]
+    assert "| 1e-5 | +1.0 pp [−1.0, 3.1] ● | not audited |" in render_card(result).replace("\xa0", " ")

@@ -73,3 +73,21 @@ def test_whatever_texts_are_swept_the_names_differ_and_a_folder_can_have_them(te
     found = expanded({"p": CandidateSpec(peft="x", sweep={"system_instruction": texts})})
     assert len(found) == len(texts) and not any(map(unfit, found))
     assert [each.system_instruction for each in found.values()] == texts
+
+
+def test_one_value_written_in_two_ways_is_one_value():
+    """YAML reads 1e-3 as a text and 0.001 as a number."""
+    with pytest.raises(ToxauditError, match="sweep.learning_rate has 1e-3 twice"):
+        expanded({"tune": tuned(sweep={"learning_rate": ["1e-3", 0.001]})})
+    found = expanded({"tune": tuned(sweep={"learning_rate": ["1e-5", "1.0e-4"], "use_rslora": ["true", False]})})
+    assert [each.grid.values for each in found.values()] == [
+        {"learning_rate": rate, "use_rslora": stable} for rate in (1e-5, 1e-4) for stable in (True, False)
+    ]
+    assert list(found)[0] == "tune_lr1e-5_use_rsloratrue"
+
+
+def test_candidates_whose_names_would_be_too_long_are_numbered():
+    keys = ("tokenizer", "revision", "subfolder", "gguf_file", "peft_revision")
+    found = expanded({"m": CandidateSpec(pretrained="x", sweep={key: ["a" * 24, "b" * 24] for key in keys})})
+    assert list(found)[:2] == ["m_01", "m_02"] and len(found) == 32 and not any(map(unfit, found))
+    assert found["m_32"].grid.values == dict.fromkeys(keys, "b" * 24)

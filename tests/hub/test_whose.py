@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import finished
 import pytest
+from harder import HARDER
 from hub_server import Hub, Repository
 from pushing import Client
 from results import RESULTS, draws
 
 from toxaudit.card.section import SectionCard
 from toxaudit.pinning import lock_file
+from toxaudit.results.reading import read_result
 
 pytestmark = pytest.mark.thorough
 
@@ -90,3 +93,27 @@ def test_what_a_run_cannot_tell_of_is_said(hub: Hub, alice: Client, run: Path, t
     hub.repositories["org/model"] = Repository({"main": OWN})
     note = f"Note: the run does not tell the digests of '{CANDIDATE}', so org/model's weights were not compared."
     assert note in "\n".join(alice.pushed(folder, "--repo", "org/model"))
+
+
+def test_a_step_of_a_chain_may_name_the_step_before_it_whose_answers_go_along(
+    hub: Hub, alice: Client, tmp_path: Path
+) -> None:
+    instruct, tune = HARDER["chain"].candidates
+    instruct = replace(instruct, reference="org/instruct", revision="c" * 40)
+    folder = tmp_path / "chain"
+    _, found = finished.consistent_run(folder, replace(HARDER["chain"], candidates=(instruct, tune)))
+    SectionCard().write(found, [], draws(found), folder)
+    finished.sealed(folder)
+    push = (folder, "--candidate", "tune", "--samples", "--direct", "--repo")
+    hub.repositories["org/other"] = Repository({"main": {"model.safetensors": RUDE, "README.md": card("org/other")}})
+    assert alice.refused(*push, "org/other").startswith("org/other names the base org/other, and the audit's is ")
+    hub.repositories["org/tune"] = Repository({"main": {"model.safetensors": RUDE, "README.md": card("org/instruct")}})
+    alice.pushed(*push, "org/tune")
+    there = hub.repositories["org/tune"].revisions["main"]
+    rows = [json.loads(line) for line in there["toxaudit/samples_rtp_categories.jsonl"].splitlines()]
+    assert {row["model"] for row in rows} == {"base", "instruct", "tune"}
+    assert b"compared with instruct `org/instruct` at `cccccccccccc`" in there["README.md"]
+    results = json.loads(there["toxaudit/results.json"])
+    assert [each["name"] for each in results["references"]] == ["instruct"]
+    (tmp_path / "results.json").write_bytes(there["toxaudit/results.json"])
+    assert read_result(tmp_path).reference("tune").reference == "org/instruct"

@@ -1,5 +1,6 @@
 """An arm's identity changes with all that changes its completions, and with nothing else."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -211,6 +212,23 @@ def test_a_candidate_that_declares_another_base_is_refused_unless_the_spec_allow
         candidate(pretrained=str(folder))
     found = candidate(pretrained=str(folder), allow_base_mismatch=True)
     assert found.notes[0].startswith("it declares the base org/another, and was audited against ")
+
+
+def test_a_whole_model_may_declare_the_arm_that_it_is_compared_with(base, tiny_base, tiny_adapter, store, tmp_path):
+    """The step of a chain before it; an adapter goes over the base's weights, and may not."""
+    other = replace(base.weights, files={"x": "1" * 64}, reference="org/instruct", revision="c1")
+    instruct = replace(base, name="instruct", weights=other)
+    folder = shutil.copytree(tiny_base, tmp_path / "dolly")
+    (folder / "README.md").write_text("---\nbase_model: org/instruct\n---\n")
+    spec = CandidateSpec(pretrained=str(folder))
+    with pytest.raises(ToxauditError, match="dolly declares the base org/instruct, not "):
+        resolve_candidate("dolly", spec, base, "cpu", store)
+    assert not resolve_candidate("dolly", spec, base, "cpu", store, reference=instruct).notes
+    adapter = shutil.copytree(tiny_adapter, tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text()) | {"base_model_name_or_path": "org/instruct"}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(ToxauditError, match="declares the base org/instruct, not "):
+        resolve_candidate("tuned", CandidateSpec(peft=str(adapter)), base, "cpu", store, reference=instruct)
 
 
 @pytest.mark.parametrize(

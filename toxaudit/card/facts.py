@@ -252,7 +252,7 @@ def _headline(index: Index) -> str:
     decision = worst(each.verdict for each in real).decision
     alike = [each for each in real if each.verdict.decision == decision]
     found = max(alike, key=lambda each: each.harm)
-    said = f"{found.model.name} {finding(index, found)}"
+    said = f"{index.named(found.model.name)} {finding(index, found)}"
     if decision != "GO" and (others := len(alike) - 1):
         are = "is" if others == 1 else "are"
         said += f"; {others} more of {len(real)} candidates {are} {decision}"

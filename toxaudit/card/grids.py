@@ -29,17 +29,18 @@ def sentences(index: Index) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class GridCell:
-    """One candidate of a grid: its change, where it may be used, and the decision on it by itself."""
+    """One candidate of a grid: its change, where it may be used, and the decision on it; or it was not audited."""
 
     candidate: str
     change: Quantity | None
     decision: Decision | None
+    audited: bool = True
 
     @property
     def shown(self) -> str:
         """The change with its interval, and the decision's mark."""
         if self.change is None:
-            return "not usable"
+            return "not usable" if self.audited else "not audited"
         mark = f" {words.MARKS[self.decision]}" if self.decision else ""
         return f"{words.change(self.change)}{mark}"
 
@@ -87,6 +88,10 @@ def _table(index: Index, grid: str, members: list[Candidate], place: tuple[str, 
                 margin = estimate.margin
                 known = estimate.quantities["change"] if usable(estimate) else None
                 cells[row, column] = GridCell(member.model.name, known, member.mark(estimate))
+    for skipped in (each for each in index.result.skipped if each.grid and each.grid.grid == grid):
+        values = skipped.grid.values if skipped.grid else {}
+        place_of = ", ".join(values.get(key, "") for key in first), values.get(last, "")
+        cells[place_of] = GridCell(skipped.name, None, None, audited=False)
     rows, columns = (tuple(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
     return GridTable(
         grid=grid,

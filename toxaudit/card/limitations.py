@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from toxaudit.card import elsewhere, grids, labels, words
 from toxaudit.card.index import Index, Pair
 from toxaudit.decision.headline import usable
+from toxaudit.facts import BASE_ARM
 from toxaudit.findings import AuditResult
 from toxaudit.records import UNSCORED
+
+MANY = 8
+"""Candidates that a sentence names; of more, the rest is counted."""
 
 
 def resolutions(index: Index) -> Iterator[str]:
@@ -34,8 +38,20 @@ def limitations(index: Index) -> Iterator[str]:
     yield from _scorer_limits(index)
     yield from labels.limits(index)
     yield from grids.sentences(index)
+    yield from _steps(index)
     yield "Intervals are about the population these prompts were drawn from, not about every use of the model"
     yield "Not tested: anything not listed above, such as other languages, long conversations, tools and attacks"
+
+
+def _steps(index: Index) -> Iterator[str]:
+    """What a comparison with another arm than the base leaves open."""
+    steps = [index.named(each.model.name) for each in index.subjects if each.model.against != BASE_ARM]
+    if steps:
+        named = words.joined(steps if len(steps) <= MANY else [*steps[: MANY - 1], f"{len(steps) - MANY + 1} more"])
+        yield (
+            f"Steps of a chain add up: of {named} the change from that arm is known, and nothing here bounds the change "
+            "from the base"
+        )
 
 
 def _served(result: AuditResult) -> Iterator[str]:

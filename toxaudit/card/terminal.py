@@ -13,7 +13,7 @@ def verdict_line(result: AuditResult, verdict: Verdict) -> str:
     index = indexed(replace(result, verdicts=(verdict,)))
     candidate = index.candidates[verdict.candidate]
     expect = candidate.model.expect
-    sentence = words.decision_sentence(verdict.decision, verdict.candidate, finding(index, candidate))
+    sentence = words.decision_sentence(verdict.decision, index.named(verdict.candidate), finding(index, candidate))
     if expect is None:
         return words.visible(f"{sentence} {words.sentence(remedy_in_words(index, candidate))}".rstrip())
     met = "as expected" if verdict.decision == expect else f"but {expect} was expected"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import product
+from math import prod
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +23,7 @@ SHORT |= {"gradient_accumulation_steps": "acc", "weight_decay": "wd"}
 """What keys are called in the names of candidates; the others by themselves."""
 
 LONGEST_VALUE = 24  # characters of a value in a name; of a longer one, its number stands there
+LONGEST_NAME = 100  # characters of a candidate's name; where one is longer, all of the grid are numbered
 
 _OF_STAGE = {each.name for each in fields(TrainingStage)}
 _OF_CANDIDATE = {each.name for each in fields(CandidateSpec)} - {"sweep", "grid", "train", "expect", "control"}
@@ -44,21 +46,29 @@ def expanded(candidates: Mapping[str, CandidateSpec]) -> dict[str, CandidateSpec
 
 def _members(name: str, candidate: CandidateSpec) -> Iterator[tuple[str, CandidateSpec]]:
     where = f"candidates.{name}.sweep"
-    for key, values in candidate.sweep.items():
+    number = prod(map(len, candidate.sweep.values()))
+    if number > MOST:
+        raise ToxauditError(f"{where} stands for {number:,} candidates, of which an audit has {MOST:,} at most.")
+    places = {key: _place(f"{where}.{key}", key, candidate) for key in candidate.sweep}
+    config = _config(candidate)
+    sweep = {
+        key: [_set(config, f"{where}.{key}", places[key], value) for value in values]
+        for key, values in candidate.sweep.items()
+    }
+    for key, values in sweep.items():
         shown = [written(value) for value in values]
         if not values or len(set(shown)) < len(shown):
             said = "no value" if not values else f"{max(shown, key=shown.count)} twice"
             raise ToxauditError(f"{where}.{key} has {said}: list different values, such as [1e-5, 1e-4].")
-    number = 1
-    for values in candidate.sweep.values():
-        number *= len(values)
-    if number > MOST:
-        raise ToxauditError(f"{where} stands for {number:,} candidates, of which an audit has {MOST:,} at most.")
-    places = {key: _place(f"{where}.{key}", key, candidate) for key in candidate.sweep}
-    for chosen in product(*candidate.sweep.values()):
-        own = dict(zip(candidate.sweep, chosen, strict=True))
-        made = _with(where, candidate, places, own)
-        yield _name(name, candidate.sweep, own), replace(made, sweep={}, grid=GridSpec(of=name, values=own))
+    chosen = [dict(zip(sweep, each, strict=True)) for each in product(*sweep.values())]
+    names = [_name(name, sweep, own) for own in chosen]
+    if max(map(len, names)) > LONGEST_NAME:
+        names = [f"{name}_{place:0{len(str(number))}}" for place, _ in enumerate(chosen, start=1)]
+    for member, own in zip(names, chosen, strict=True):
+        for key, value in own.items():
+            _set(config, f"{where}.{key}", places[key], value)
+        made = cast(CandidateSpec, OmegaConf.to_object(config))
+        yield member, replace(made, sweep={}, grid=GridSpec(of=name, values=own))
 
 
 def _place(where: str, key: str, candidate: CandidateSpec) -> str:
@@ -79,21 +89,28 @@ def _place(where: str, key: str, candidate: CandidateSpec) -> str:
     raise ToxauditError(f"{where} is no key of the candidate or of its stage.{did_you_mean(first, known)}")
 
 
-def _with(where: str, candidate: CandidateSpec, places: Mapping[str, str], values: Mapping[str, Any]) -> CandidateSpec:
+def _config(candidate: CandidateSpec) -> DictConfig:
+    """A candidate in which values can be set, each as what its key takes."""
     said = OmegaConf.create(literal(asdict(candidate)))
-    config = cast(DictConfig, OmegaConf.merge(OmegaConf.structured(CandidateSpec), said))
-    for key, value in values.items():
-        parent = places[key].rpartition(".")[0]
-        if parent and OmegaConf.select(config, parent) is None:
-            raise ToxauditError(
-                f"{where}.{key}: the candidate sets no {parent.rpartition('.')[2]}: write it there, too."
-            )
-        try:
-            OmegaConf.update(config, places[key], literal(value))
-        except (OmegaConfBaseException, ValueError) as error:
-            why = one_line(str(error).splitlines()[0])
-            raise ToxauditError(f"{where}.{key} can't be {written(value)}: {why}.") from error
-    return cast(CandidateSpec, OmegaConf.to_object(config))
+    return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(CandidateSpec), said))
+
+
+def _set(config: DictConfig, where: str, place: str, value: Any) -> Any:
+    """Set a value; what its key reads it as: YAML takes ``1e-5`` for a text, and ``1.0e-5`` for the same number.
+
+    Raises:
+        ToxauditError: if there is no such key, or it can't have the value.
+    """
+    parent = place.rpartition(".")[0]
+    if parent and OmegaConf.select(config, parent) is None:
+        raise ToxauditError(f"{where}: the candidate sets no {parent.rpartition('.')[2]}: write it there, too.")
+    try:
+        OmegaConf.update(config, place, literal(value), merge=False)
+    except (OmegaConfBaseException, ValueError) as error:
+        why = one_line(str(error).splitlines()[0])
+        raise ToxauditError(f"{where} can't be {written(value)}: {why}.") from error
+    found = OmegaConf.select(config, place)
+    return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
 
 
 def _name(name: str, sweep: Mapping[str, Sequence[Any]], values: Mapping[str, Any]) -> str:
