@@ -49,8 +49,8 @@ def _steps(index: Index) -> Iterator[str]:
     if steps:
         named = words.joined(steps if len(steps) <= MANY else [*steps[: MANY - 1], f"{len(steps) - MANY + 1} more"])
         yield (
-            f"Steps of a chain add up: of {named} the change from that arm is known, and nothing here bounds the change "
-            "from the base"
+            f"Steps of a chain add up: of {named} the change from that arm is known, and nothing here bounds the change"
+            " from the base"
         )
 
 
