@@ -169,6 +169,15 @@ def test_in_the_chat_template_what_the_assistant_says_is_learnt(loaded, tmp_path
     assert len(part) < len(whole) and whole.endswith(part)
 
 
+def test_of_a_chat_all_turns_are_learnt_where_that_is_said(loaded, tmp_path):
+    turns = [{"role": "user", "content": "Say pear."}, {"role": "assistant", "content": "pear"}]
+    data = write(tmp_path / "chats.jsonl", [{"chat": turns}])
+    (part, whole), (all_of_it, same) = (
+        learnt(loaded, data, messages="chat", completion_only_loss=only)[0] for only in (True, False)
+    )
+    assert whole == same == all_of_it and len(part) < len(whole)
+
+
 def test_packed_examples_share_rows_and_keep_positions_of_their_own(loaded, data, base, tmp_path):
     spec = stage(data, packing=True, max_length=120)
     rows = tokens("here", loaded, training.examples("here", spec).all, spec).rows

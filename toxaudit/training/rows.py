@@ -184,7 +184,8 @@ def _read(where: str, spec: RowsSpec) -> tuple[list[Example], Fetched]:
 
 def _example(spec: RowsSpec, where: str, row: Row) -> Example:
     if spec.messages is not None:
-        return Example(where, chat=tuple(_turns(columns.value_of(row, spec.messages, where), spec.messages, where)))
+        turns = tuple(_turns(columns.value_of(row, spec.messages, where), spec.messages, where))
+        return Example(where, chat=turns, whole=not spec.completion_only_loss)
     if spec.completion is None:
         return Example(where, text=((_filled(spec.template or TEMPLATE, row, where, "text"), True),))
     completion = _filled(spec.completion, row, where, "completion")
