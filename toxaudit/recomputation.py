@@ -5,6 +5,7 @@ believed only where the posterior draws beside it and the gate say the same; of 
 where the samples do. What a sampler said of its chains is believed: nothing beside it tells.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import partial
@@ -14,22 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit import commitment
+from toxaudit import __version__, commitment
 from toxaudit.agreements import Agreement
 from toxaudit.analyses.groups import computed_again
 from toxaudit.decision import history
+from toxaudit.decision.sampling import NOTHING_LEFT, in_order
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.extensions import Gate
-from toxaudit.facts import BASE_ARM, GridPlace
+from toxaudit.extensions import Gate, Sampling
+from toxaudit.facts import BASE_ARM, GridPlace, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import ALL_ASKED
 from toxaudit.recounting import recounted
 from toxaudit.redecision import decided, gate_of, own_gate, posterior, posteriors
+from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled
-from toxaudit.results.files import DRAWS, RESULTS, SPEC
+from toxaudit.rereading import prompts_of
+from toxaudit.results.files import DRAWS, RESULTS, SPEC, samples_file
 from toxaudit.results.reading import read_result
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.references import written as shown
@@ -167,11 +171,52 @@ def _of_commitment(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         )
     for key, said in commitment.locked(run).items():
         yield from _differences(f"{commitment.LOCKED}: {key}", said, written.content["lock"].get(key), file)
-    for suite in result.suites:
-        drawn = written.content["prompts"].get(suite.name)
-        if result.sampling == ALL_ASKED or drawn is None:  # of rounds, nobody can tell what was left out
-            yield from _differences(f"suites.{suite.name}.digest", suite.digest, drawn, file)
+    yield from _of_prompts(run, result, written.content["prompts"])
     yield from _of_other_decision(run, result, written.content["policy"])
+
+
+def _of_prompts(run: Path, result: AuditResult, committed: Mapping[str, str]) -> Iterator[Contradiction]:
+    """Prompts that are not those, or in rounds not the first of the order, that were committed to."""
+    file = commitment.COMMITMENT
+    for number, suite in enumerate(result.suites):
+        drawn = committed.get(suite.name, "none")
+        if not drawn.startswith(commitment.IN_ORDER):
+            if result.sampling == ALL_ASKED or drawn == "none":  # of rounds before their order was committed to
+                yield from _differences(f"suites.{number}.digest", suite.digest, drawn, file)
+            continue
+        sampling = _sampling(run, result)
+        yield from _differences("sampling", result.sampling, sampling.sentence(), SPEC)
+        meant = history.settings(sampling, ())["sampling"]
+        yield from _differences("settings.sampling", result.settings["sampling"], meant, SPEC)
+        there = (run / samples_file(suite.name)).is_file()  # where it is not, nothing is counted again, either
+        if there and commitment.IN_ORDER + _in_order(run, suite, sampling) != drawn:
+            raise ToxauditError(
+                f"{run / samples_file(suite.name)} does not hold the first {suite.n:,} prompts of the order that "
+                f"{file} commits to: run the audit again; finished work is kept."
+            )
+
+
+def _in_order(run: Path, suite: SuiteFacts, sampling: Sampling) -> str:
+    """The digest of the order of which a suite's samples hold the first prompts; nothing where they can't be."""
+    try:
+        return in_order(sampling.order(prompts_of(run, suite), suite.strata, suite.shares), suite.rest or NOTHING_LEFT)
+    except (KeyError, ZeroDivisionError):  # a prompt lacks its stratum, or that has no share
+        return ""
+
+
+def _sampling(run: Path, result: AuditResult) -> Sampling:
+    """The sampling of a run: its settings are the spec's, and which one has such the results say.
+
+    Raises:
+        ToxauditError: if this version has none like it.
+    """
+    try:
+        told = strict_yaml.read(run / SPEC, number_keys=True)["sampling"]
+        kind = json.loads(result.settings["sampling"])["kind"]
+        made: Sampling = registered("sampling")[kind](**told)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ToxauditError(f"{run / SPEC}: 'sampling' is none that toxaudit {__version__} knows.") from error
+    return made
 
 
 def _of_other_decision(run: Path, result: AuditResult, policy: Mapping[str, Any]) -> Iterator[Contradiction]:
