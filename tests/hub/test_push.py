@@ -34,6 +34,7 @@ OWNERS = b"---\nlicense: llama3.1   # keep me\ntags: [lora, 'no']\n---\n# Card\r
 FILES = {"README.md", "toxaudit/forest.png", "toxaudit/densities.png", "toxaudit/groups.png"} | {
     "toxaudit/results.json",
     "toxaudit/bom.cdx.json",
+    "toxaudit/junit.xml",
 }
 
 
