@@ -60,7 +60,9 @@ def push(wanted: Push) -> Iterator[str]:
     yield f"Candidate '{visible(candidate)}' of {visible(str(wanted.run))}, for {repository.name}:"
     if wanted.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."
-    if COMMITTED in parcel.files and (others := [each.name for each in result.candidates if each.name != candidate]):
+    shown = {each.name for each in result.narrowed(candidate).candidates}
+    others = [each.name for each in result.candidates if each.name not in shown]
+    if COMMITTED in parcel.files and others:
         yield f"{COMMITTED} names what else the run committed to: {visible(', '.join(others))}."
     if RECORD[0] in parcel.files:
         yield "The signed decision goes with it: `toxaudit verify` checks it there."
