@@ -464,7 +464,7 @@ def test_where_arms_miss_other_scores_both_extremes_must_decide_alike(missing, b
 
 
 def test_a_no_go_that_missing_scores_could_turn_stays_one_but_of_answers_that_another_tool_lost():
-    """Who does harm in what was scored gets no softer verdict by falling silent; another tool's losses prove nothing."""
+    """Who does harm in what was scored gets no softer verdict by silence; another tool's losses prove nothing."""
     seen = [
         estimate(0.99, missing={"base": 0, "candidate": 3}),
         estimate(0.5, variant=BEST_CASE),
