@@ -30,6 +30,13 @@ LIBRARIES = ("sigstore", "sigstore_models", "rekor_types", "requests", "urllib3"
 """What they raise of their own says that Sigstore can't be asked, or does not do what it is asked."""
 
 
+NETWORK = {"ConnectionError", "Timeout", "NetworkError", "ConnectTimeout", "ReadTimeout", "MaxRetryError"}
+"""What errors are called that tell of no answer at all."""
+
+LONGEST_WHY = 300
+"""Characters of what a library says."""
+
+
 @dataclass(frozen=True)
 class Keyless:
     """Somebody who is logged in and ready to sign."""
@@ -102,15 +109,7 @@ def certified(line: Line) -> tuple[str, str]:
         first = next(oid for oid in ISSUERS if oid in told)
         raw = told[first].value
         issuer = (_text(raw) if first == ISSUERS[0] else raw).decode()
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        StopIteration,
-        x509.ExtensionNotFound,
-    ) as error:
+    except Exception as error:  # whatever a damaged certificate makes the library raise
         raise ToxauditError("The certificate of a bundle does not say who signed, and who vouches for them.") from error
     if not _is_word(identity) or not _is_word(issuer):
         raise ToxauditError("The certificate of a bundle names somebody whom no command could name.")
@@ -130,14 +129,14 @@ def log_in(trust: Path | None) -> Keyless:
     from sigstore.oidc import IdentityToken, Issuer, detect_credential
 
     with _sentences("log in"):
-        found = _trust(trust, offline=False)
         if raw := detect_credential():
-            return Keyless(IdentityToken(raw), found)
+            return Keyless(IdentityToken(raw), _trust(trust, offline=False))
         if not sys.stdin or not sys.stdin.isatty():
             raise ToxauditError(
                 "There is neither a token of a CI job, which GitHub gives to jobs with `permissions: id-token: write`, "
                 "nor a terminal at which somebody could log in: sign by --key FILE, or there."
             )
+        found = _trust(trust, offline=False)
         return Keyless(Issuer(found.signing_config.get_oidc_url()).identity_token(), found)
 
 
@@ -193,21 +192,19 @@ def _sentences(doing: str) -> Iterator[None]:
         if not known and type(error).__module__.partition(".")[0] not in LIBRARIES:
             raise
         causes = list(_causes(error))
-        why = one_line("; ".join(dict.fromkeys(text for each in causes if (text := str(each).strip())))[:300])
-        reached = "could not be reached" if any(map(_is_network, causes)) else f"did not let you {doing}"
-        raise ToxauditError(
-            f"Sigstore {reached} ({why or type(error).__name__}): mend that, and {doing} again; nothing was written."
-        ) from error
+        texts = dict.fromkeys(one_line(str(each).strip()) or type(each).__name__ for each in causes)
+        again = f"and {doing} again; nothing was written."
+        if any(type(each).__name__ in NETWORK for each in causes):
+            why = list(texts)[-1][:LONGEST_WHY]
+            raise ToxauditError(f"Sigstore could not be reached ({why}): check the connection, {again}") from error
+        why = "; ".join(texts)[:LONGEST_WHY]
+        raise ToxauditError(f"Sigstore did not let you {doing} ({why}): mend that, {again}") from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__
-
-
-def _is_network(error: BaseException) -> bool:
-    return type(error).__name__ in ("ConnectionError", "Timeout", "NetworkError", "ConnectTimeout", "ReadTimeout")
+        error = error.__cause__ or error.__context__
 
 
 def _certificate(bundle: Mapping[str, Any]) -> "Certificate":
