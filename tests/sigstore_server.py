@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qsl
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -213,11 +214,27 @@ def serving() -> Iterator[Sigstore]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            """A CI server's token, as GitHub gives them to jobs."""
-            self.answer({"value": token(WORKFLOW, FOR_WORKFLOWS)})
+            """A CI server's token, as GitHub gives them to jobs; or who logs in by a browser is sent back at once."""
+            path, _, query = self.path.partition("?")
+            if path == "/auth":
+                told = dict(parse_qsl(query))
+                self.send_response(302)
+                self.send_header("Location", f"{told['redirect_uri']}?code=x&state={told['state']}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            elif path == "/.well-known/openid-configuration":
+                self.answer(
+                    {"authorization_endpoint": f"{made.url}/auth", "token_endpoint": f"{made.url}/access"},
+                )
+            else:
+                self.answer({"value": token(WORKFLOW, FOR_WORKFLOWS)})
 
         def do_POST(self) -> None:
-            data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/access":
+                self.answer({"access_token": token()})
+                return
+            data = json.loads(sent)
             if self.path == "/api/v2/signingCert":
                 self.answer(made.issued, data, self.headers["Authorization"].removeprefix("Bearer "))
             else:

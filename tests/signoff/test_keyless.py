@@ -8,8 +8,10 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import requests
 import signing
 import sigstore_server as local
 from signing import ANN
@@ -280,6 +282,16 @@ def test_without_a_token_and_a_terminal_nobody_is_asked(world, trust, monkeypatc
     monkeypatch.delenv("GITLAB_CI")
     assert sign(world.run(), trust, "--approve") == 3
     assert "There is neither a token of a CI job" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves its socket open
+def test_at_a_terminal_somebody_logs_in_by_a_browser(world, trust, monkeypatch, capsys):
+    monkeypatch.delenv("GITLAB_CI")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("webbrowser.open", lambda address: requests.get(address, timeout=10).ok)
+    run = world.run()
+    assert sign(run, trust, "--approve") == 0
+    assert main(["verify", str(run), *ASKED, *trust]) == 0
 
 
 def test_a_job_that_may_not_have_a_token_is_told_so(world, trust, monkeypatch, capsys):
