@@ -33,6 +33,9 @@ LIBRARIES = ("sigstore", "sigstore_models", "rekor_types", "requests", "urllib3"
 NETWORK = {"ConnectionError", "Timeout", "NetworkError", "ConnectTimeout", "ReadTimeout", "MaxRetryError"}
 """What errors are called that tell of no answer at all."""
 
+NOTHING: tuple[Any, ...] = ({}, [], "", "0", "None", "False")
+"""What a field may say, or be left out."""
+
 LONGEST_WHY = 300
 """Characters of what a library says."""
 
@@ -81,7 +84,7 @@ class Checker:
 
         try:
             bundle = Bundle.from_json(json.dumps(line.bundle))
-            if json.loads(bundle.to_json()) != line.bundle:
+            if _told(json.loads(bundle.to_json())) != _told(line.bundle):
                 return "the bundle is written in another way than Sigstore writes it"
             policy = Identity(identity=identity, issuer=issuer)
             kind, payload = Verifier(trusted_root=self.trust.trusted_root).verify_dsse(bundle, policy)
@@ -205,6 +208,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _told(value: Any) -> Any:
+    """What JSON says, however a version of the client writes what is empty, and numbers."""
+    if isinstance(value, dict):
+        return {key: told for key, each in value.items() if (told := _told(each)) not in NOTHING}
+    return [_told(each) for each in value] if isinstance(value, list) else str(value)
 
 
 def _certificate(bundle: Mapping[str, Any]) -> "Certificate":
