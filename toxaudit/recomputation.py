@@ -25,7 +25,7 @@ from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.estimators.posterior import Posterior
 from toxaudit.extensions import Gate, Sampling
-from toxaudit.facts import BASE_ARM, GridPlace, SuiteFacts
+from toxaudit.facts import BASE_ARM, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import ALL_ASKED
@@ -38,6 +38,7 @@ from toxaudit.results.files import DRAWS, RESULTS, SPEC, samples_file
 from toxaudit.results.reading import read_result
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.references import written as shown
+from toxaudit.training_facts import GridPlace
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.
