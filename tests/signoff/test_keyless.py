@@ -225,7 +225,7 @@ def test_a_bundle_that_was_changed_or_is_anothers_fails(change, said, world, tru
 
 @pytest.mark.thorough
 def test_a_flipped_bit_of_a_bundle_fails_or_is_none_that_anybody_signs(world, trust, capsys):
-    """Nobody signs the name of the log beside the signature of its state, nor how it is said that something is empty."""
+    """Nobody signs how the log calls itself beside the signature of its state, nor how it is said what is empty."""
     run = world.run()
     sign(run, trust, "--approve")
     file, rng, unseen = run / ENVELOPES, random.Random(17), []
