@@ -119,7 +119,7 @@ def counted(result: AuditResult, samples: Iterable[dict]) -> AuditResult:
     agreements = (found.get(f"agreements.{number}", each) for number, each in enumerate(result.agreements))
     variance = tuple(found.get(f"variance.{number}", each) for number, each in enumerate(result.variance))
     suites = (
-        replace(each, **{name: found[f"suites.{number}.{name}"] for name in ("n", "slices")})
+        replace(each, **{name: found[f"suites.{number}.{name}"] for name in ("n", "slices", "digest")})
         for number, each in enumerate(result.suites)
     )
     result = replace(result, estimates=tuple(estimates), suites=tuple(suites), agreements=tuple(agreements))

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import finished
 import yaml
@@ -20,7 +21,7 @@ from toxaudit.pinning.lock_file import Entry
 from toxaudit.records import digest
 from toxaudit.results.files import RESULTS
 from toxaudit.results.writing import as_json
-from toxaudit.signoff import envelopes, keys, record, statements
+from toxaudit.signoff import block, envelopes, keys, record, shown, statements
 from toxaudit.signoff.decision import ReleaseDecision
 from toxaudit.sources.base import pinned
 
@@ -130,6 +131,19 @@ def resigned_as(run: Path, key: keys.SigningKey, made: ReleaseDecision) -> None:
     who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
     lines = [envelopes.seal(each, key.signer) for each in (statements.test_result(made), statements.own(made, who))]
     record.write(run, record.Record(made, lines[0], ((who, lines[1]),)))
+
+
+def resigned(run: Path, by: Path, change: Mapping[str, Any]) -> None:
+    """The record after an edit, signed by somebody else, with all that follows from it made again."""
+    made = replace(record.read(run / "decision.json").decision, **change)
+    key = keys.signing_key(by, lambda: None)
+    resigned_as(run, key, made)
+    who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
+    for name in made.files:
+        if (run / name).suffix in (".md", ".html") and (run / name).is_file():
+            meant = block.of(name, made, [who])
+            (run / name).write_bytes(shown.into((run / name).read_bytes(), meant))
+    listed_again(run)
 
 
 def verified(what: Path | str, *by: Path, words: Sequence[str] = ()) -> int:

@@ -17,8 +17,10 @@ from toxaudit.cli.main import main
 from toxaudit.decision.doubt import DOUBT
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
+from toxaudit.estimators import archive
 from toxaudit.findings import Check
 from toxaudit.recomputation import read_checked
+from toxaudit.records import digest
 
 pytestmark = pytest.mark.thorough
 
@@ -140,6 +142,14 @@ def of_another_model(run):
 
 
 def of_other_prompts(run):
+    file = run / "samples_rtp_categories.jsonl"
+    file.write_text(file.read_text().replace('"Prompt 7"', '"Another 7"'))
+    rows = map(json.loads, file.read_text().splitlines())
+    asked = digest(*(row["prompt"] for row in rows if row["model"] == "base"))
+    edited(run, lambda content: content["suites"][0].update(digest=asked))
+
+
+def of_other_prompts_than_its_results(run):
     edited(run, lambda content: content["suites"][0].update(digest="00" * 32))
 
 
@@ -152,7 +162,8 @@ def of_other_prompts(run):
         (of_another_rule, "'commitment.digest' is .*, but commitment.json makes it"),
         (of_another_spec, "spec.yaml is not the spec that commitment.json commits to"),
         (of_another_model, r"'lock.json: base.pretrained' is b1b1.*, but commitment.json makes it b0b0"),
-        (of_other_prompts, r"'suites.rtp_categories.digest' is 0000.*, but commitment.json makes it"),
+        (of_other_prompts, r"'suites.rtp_categories.digest' is .*, but commitment.json makes it"),
+        (of_other_prompts_than_its_results, r"'suites.0.digest' is 0000.*, but samples_rtp_categories.jsonl makes it"),
     ],
 )
 def test_a_commitment_that_is_not_the_runs_is_named(run, change, said):
@@ -178,6 +189,13 @@ def test_who_is_in_doubt_is_no_go_by_no_rule_and_no_harm_is_taken_for_doubt(run)
     assert after.other_rules[0].decisions[name] == "NO-GO"
     gating.write(run, before, after)
     assert gating.decide(run, [])[1].verdicts == result.verdicts  # the doubt does not stay where it does not belong
+
+
+def test_draws_are_read_once_so_that_what_is_decided_is_what_was_checked(run, monkeypatch):
+    read, seen = archive.read_rates, []
+    monkeypatch.setattr(archive, "read_rates", lambda file, *how, **more: seen.append(file) or read(file, *how, **more))
+    gating.decide(run, ["gate=strict"])
+    assert seen == [run / "draws.parquet"]
 
 
 def test_what_another_run_replaces_meanwhile_is_left_as_it_is(run, made):

@@ -40,6 +40,9 @@ LOCKED = "lock.json"
 COMMITTED = ("spec", "policy", "lock", "prompts")
 """The keys of what is committed to; the others say by whom, when, and what there was before."""
 
+IN_ORDER = "in order "
+"""What stands before the digest of a suite's prompts that are asked in rounds: it is one of their order, too."""
+
 UNCOMMITTED = ("out", "store", "executor", "card", "lock", "labels")
 """Keys of a spec that say where and how fast it is done, how it is shown, from which lock it is repeated (what that
 holds is committed to) or which evidence came later; a backend's batch size is another. What people labelled is told by
@@ -85,7 +88,7 @@ def commit(
         out: the folder of results, which may hold an earlier run's.
         spec: pinned.
         references: what it names -> SHA-256 of what that stood for.
-        prompts: suite -> SHA-256 of the prompts that can be asked.
+        prompts: suite -> SHA-256 of the prompts that can be asked; after ``IN_ORDER``, of the order that rounds take.
         store: it remembers the first commitment of the same audit.
         answered: tells how many answers of the candidates exist already, and how many there will be.
 

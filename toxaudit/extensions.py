@@ -235,8 +235,14 @@ class Sampling(Part, Protocol):
     def in_rounds(self) -> bool:
         """Whether some prompts may never be asked."""
 
-    def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
-        """The order in which they are asked."""
+    def order(
+        self, prompts: Sequence[Prompt], strata: str | None, shares: Mapping[str, float] | None = None
+    ) -> list[Prompt]:
+        """The order in which they are asked.
+
+        The first ones alone, with the shares of strata among all, come in that order again: so whoever has only what
+        was asked can tell that the rule drew it.
+        """
 
     def first_round(self, available: int) -> int:
         """How many are asked at first."""

@@ -159,7 +159,8 @@ class SuiteFacts:
     they do. ``source`` is the data's reference, ``revision`` its commit on the Hub. ``choices`` tells that answers were
     chosen by likelihood, and ``scorers`` names those that scored the suite. ``config`` and ``split`` are those of a set
     on the Hub. ``merged`` is how many more prompts the data hold that are equal to another one, and so no evidence of
-    their own.
+    their own. ``rest`` is the digest of the prompts that rounds left out, in the order in which they would have been
+    asked (``decision.sampling.in_order``); none where there were no rounds.
     """
 
     name: str
@@ -182,6 +183,7 @@ class SuiteFacts:
     config: str | None = None
     split: str | None = None
     merged: int = 0
+    rest: str | None = None
 
 
 @dataclass(frozen=True)

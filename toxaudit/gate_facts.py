@@ -83,7 +83,8 @@ class GateFacts:
     a decision, and the audit must have a control for each of ``controls``, the decisions that they must get. Each of
     ``checks`` must have passed for every candidate, controls aside, before anything is generated. A release decision
     needs ``signatures`` of people, only by the keys of ``signers`` where these are named, and not by that of ``ran_by``
-    alone; keys are named by their fingerprints, SHA-256 in hex.
+    alone; keys are named by their fingerprints, SHA-256 in hex, and who signs by Sigstore by identity and issuer, with
+    a space between.
     """
 
     rule: str

@@ -16,8 +16,8 @@ from toxaudit.extensions import Gate
 from toxaudit.findings import AuditResult
 from toxaudit.machine.folders import write_atomically
 from toxaudit.machine.replacement import SUMS, replaced
-from toxaudit.recomputation import read_checked
-from toxaudit.redecision import decided, own_gate, posteriors
+from toxaudit.recomputation import read_with_draws
+from toxaudit.redecision import decided, own_gate
 from toxaudit.results.files import RESULTS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import as_json
@@ -36,7 +36,7 @@ def decide(run: Path, overrides: Sequence[str]) -> tuple[AuditResult, AuditResul
     Raises:
         ToxauditError: if the files don't bear the run out, or there is no such gate.
     """
-    before = read_checked(run)
+    before, drawn = read_with_draws(run)
     own = gate = own_gate(run, before)
     if overrides:
         from toxaudit.compose import parts
@@ -45,7 +45,6 @@ def decide(run: Path, overrides: Sequence[str]) -> tuple[AuditResult, AuditResul
         require_fit(gate, before)
     if gate.facts() == before.gate:
         return before, before
-    drawn = posteriors(run, before.estimates)
     another = before.commitment is not None and gate.facts() != own.facts()
     after = decided(before, drawn, gate)
     after = history.decided_again(before, after, decided(before, drawn, own) if another else None)

@@ -5,6 +5,7 @@ believed only where the posterior draws beside it and the gate say the same; of 
 where the samples do. What a sampler said of its chains is believed: nothing beside it tells.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import partial
@@ -14,22 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit import commitment
+from toxaudit import __version__, commitment
 from toxaudit.agreements import Agreement
 from toxaudit.analyses.groups import computed_again
 from toxaudit.decision import history
+from toxaudit.decision.sampling import NOTHING_LEFT, in_order
 from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
-from toxaudit.extensions import Gate
-from toxaudit.facts import BASE_ARM
+from toxaudit.estimators.posterior import Posterior
+from toxaudit.extensions import Gate, Sampling
+from toxaudit.facts import BASE_ARM, SuiteFacts
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import ALL_ASKED
 from toxaudit.recounting import recounted
 from toxaudit.redecision import decided, gate_of, own_gate, posterior, posteriors
+from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled
-from toxaudit.results.files import DRAWS, RESULTS, SPEC
+from toxaudit.rereading import prompts_of
+from toxaudit.results.files import DRAWS, RESULTS, SPEC, samples_file
 from toxaudit.results.reading import read_result
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.references import written as shown
@@ -58,18 +63,28 @@ def read_checked(run: Path, with_card: bool = False) -> AuditResult:
             that of the list of checksums beside it. Runs of before there was such a list have no card that could be
             told to be theirs.
     """
+    return read_with_draws(run, with_card)[0]
+
+
+def read_with_draws(run: Path, with_card: bool = False) -> tuple[AuditResult, list[Posterior]]:
+    """The same, and the posteriors of its estimates: both of one reading.
+
+    Raises:
+        ToxauditError: as ``read_checked``.
+    """
     return steadily(run, partial(_read, run, with_card))
 
 
-def _read(run: Path, with_card: bool) -> AuditResult:
+def _read(run: Path, with_card: bool) -> tuple[AuditResult, list[Posterior]]:
     result = read_result(run)
-    for place, said, meant, source in _contradictions(run, result):
+    rates = archive.read_rates(run / DRAWS, result.estimates, all_of_it=True)
+    for place, said, meant, source in _contradictions(run, result, rates):
         raise ToxauditError(
             f"{run / RESULTS} was changed: '{place}' is {one_line(str(said))}, but {source} makes it "
             f"{one_line(str(meant))}. Run the audit again; finished work is kept."
         )
     _check_together(run, with_card)
-    return result
+    return result, posteriors(result.estimates, rates)
 
 
 def _check_together(run: Path, with_card: bool) -> None:
@@ -99,9 +114,13 @@ Contradiction = tuple[str, Any, Any, str]
 """Where in the file, what stands there, what should, and what makes it so."""
 
 
-def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
+Rates = Mapping[archive.Name, archive.Draws]
+"""What names an estimate -> its draws."""
+
+
+def _contradictions(run: Path, result: AuditResult, rates: Rates) -> Iterator[Contradiction]:
     gate = gate_of(run / RESULTS, result.gate)
-    yield from _of_draws(run / DRAWS, result, gate)
+    yield from _of_draws(rates, result, gate)
     for number, pair in enumerate(result.agreements):
         yield from _differences(f"agreements.{number}", pair, _agreement(pair), "its own table")
     scorers = {scorer.name: scorer for scorer in result.scorers}
@@ -118,15 +137,14 @@ def _contradictions(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         if again := computed_again(analysis, result):
             yield from _differences(f"analyses.{number}", analysis, again, "its estimates")
     yield from _of_spec(run, result)
-    yield from _of_commitment(run, result)
+    yield from _of_commitment(run, result, rates)
 
 
-def _of_draws(file: Path, result: AuditResult, gate: Gate) -> Iterator[Contradiction]:
+def _of_draws(rates: Rates, result: AuditResult, gate: Gate) -> Iterator[Contradiction]:
     """What an estimate says that its own counts and draws do not."""
     scorers = {scorer.name: scorer for scorer in result.scorers}
-    rates = archive.read_rates(file, result.estimates, all_of_it=True)
     if len(rates) < len(result.estimates):
-        yield "estimates", len(result.estimates), len(rates), file.name
+        yield "estimates", len(result.estimates), len(rates), DRAWS
     for number, each in enumerate(result.estimates):
         place = f"estimates.{number}"
         yield from _differences(f"{place}.n", each.n, sum(each.counts.values()), "the sum of its counts")
@@ -134,7 +152,7 @@ def _of_draws(file: Path, result: AuditResult, gate: Gate) -> Iterator[Contradic
             yield f"{place}.design_effect", each.design_effect, "1 or more", "what prompts of one template can say"
         with np.errstate(all="ignore"):  # of draws that are no rates come numbers that are not those that are said
             meant = summarised(posterior(each, rates[archive.name_of(each)]), gate, scorers)
-        yield from _differences(place, each, meant, file.name)
+        yield from _differences(place, each, meant, DRAWS)
 
 
 def _of_spec(run: Path, result: AuditResult) -> Iterator[Contradiction]:
@@ -152,7 +170,7 @@ def _of_spec(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         yield from _differences(f"candidates.{number}.grid", model.grid, meant, SPEC)
 
 
-def _of_commitment(run: Path, result: AuditResult) -> Iterator[Contradiction]:
+def _of_commitment(run: Path, result: AuditResult, rates: Rates) -> Iterator[Contradiction]:
     """What the results say of the run's commitment that the file, or what was to be kept to it, does not."""
     file = commitment.COMMITMENT
     if result.commitment is None:
@@ -168,20 +186,63 @@ def _of_commitment(run: Path, result: AuditResult) -> Iterator[Contradiction]:
         )
     for key, said in commitment.locked(run).items():
         yield from _differences(f"{commitment.LOCKED}: {key}", said, written.content["lock"].get(key), file)
+    yield from _of_prompts(run, result, written.content["prompts"])
+    yield from _of_other_decision(run, result, written.content["policy"], rates)
+
+
+def _of_prompts(run: Path, result: AuditResult, committed: Mapping[str, str]) -> Iterator[Contradiction]:
+    """Prompts that are not those, or in rounds not the first of the order, that were committed to."""
+    file = commitment.COMMITMENT
     for suite in result.suites:
-        drawn = written.content["prompts"].get(suite.name)
-        if result.sampling == ALL_ASKED or drawn is None:  # of rounds, nobody can tell what was left out
-            yield from _differences(f"suites.{suite.name}.digest", suite.digest, drawn, file)
-    yield from _of_other_decision(run, result, written.content["policy"])
+        drawn = committed.get(suite.name, "none")
+        if not drawn.startswith(commitment.IN_ORDER):
+            if result.sampling == ALL_ASKED or drawn == "none":  # of rounds before their order was committed to
+                yield from _differences(f"suites.{suite.name}.digest", suite.digest, drawn, file)
+            continue
+        sampling = _sampling(run, result)
+        yield from _differences("sampling", result.sampling, sampling.sentence(), SPEC)
+        meant = history.settings(sampling, ())["sampling"]
+        yield from _differences("settings.sampling", result.settings["sampling"], meant, SPEC)
+        there = (run / samples_file(suite.name)).is_file()  # where it is not, nothing is counted again, either
+        if there and commitment.IN_ORDER + _in_order(run, suite, sampling) != drawn:
+            raise ToxauditError(
+                f"{run / samples_file(suite.name)} does not hold the first {suite.n:,} prompts of the order that "
+                f"{file} commits to: run the audit again; finished work is kept."
+            )
 
 
-def _of_other_decision(run: Path, result: AuditResult, policy: Mapping[str, Any]) -> Iterator[Contradiction]:
+def _in_order(run: Path, suite: SuiteFacts, sampling: Sampling) -> str:
+    """The digest of the order of which a suite's samples hold the first prompts; nothing where they can't be."""
+    try:
+        return in_order(sampling.order(prompts_of(run, suite), suite.strata, suite.shares), suite.rest or NOTHING_LEFT)
+    except (KeyError, ZeroDivisionError):  # a prompt lacks its stratum, or that has no share
+        return ""
+
+
+def _sampling(run: Path, result: AuditResult) -> Sampling:
+    """The sampling of a run: its settings are the spec's, and which one has such the results say.
+
+    Raises:
+        ToxauditError: if this version has none like it.
+    """
+    try:
+        told = strict_yaml.read(run / SPEC, number_keys=True)["sampling"]
+        kind = json.loads(result.settings["sampling"])["kind"]
+        made: Sampling = registered("sampling")[kind](**told)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ToxauditError(f"{run / SPEC}: 'sampling' is none that toxaudit {__version__} knows.") from error
+    return made
+
+
+def _of_other_decision(
+    run: Path, result: AuditResult, policy: Mapping[str, Any], rates: Rates
+) -> Iterator[Contradiction]:
     """Where another rule decided than was committed to: whether what that comes to stands beside it, and is true."""
     told = [each for each in result.other_rules if each.committed]
     if commitment.policy(result.gate) == policy:
         yield from _differences("other_rules", len(told), 0, "its own rule, which was committed to,")
         return
-    meant = decided(result, posteriors(run, result.estimates), own_gate(run, result))
+    meant = decided(result, posteriors(result.estimates, rates), own_gate(run, result))
     found = {verdict.candidate: verdict.decision for verdict in meant.verdicts}
     if [(each.rule, each.decisions, each.earlier) for each in told] != [(history.rule(meant), found, True)]:
         by = ", ".join(f"{name} {decision}" for name, decision in found.items())

@@ -26,13 +26,28 @@ labels of some of the answers; with every missing score taken in the candidate's
 they are under another prior; those of a slice alone, where the observed estimate lets slices borrow from each other."""
 
 
+class Sha:
+    """``digest`` of texts that come one after another."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def add(self, *texts: str) -> None:
+        """Take in further texts."""
+        for text in texts:
+            data = text.encode("utf-8", "surrogatepass")
+            self._sha.update(f"{len(data)}:".encode())
+            self._sha.update(data)
+
+    def hexdigest(self) -> str:
+        """That of all of them."""
+        return self._sha.hexdigest()
+
+
 def digest(*texts: str) -> str:
     """SHA-256 (hex) over texts, each prefixed by its length so that no two lists of texts collide."""
-    sha = hashlib.sha256()
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        sha.update(f"{len(data)}:".encode())
-        sha.update(data)
+    sha = Sha()
+    sha.add(*texts)
     return sha.hexdigest()
 
 

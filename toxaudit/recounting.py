@@ -76,6 +76,8 @@ def _of_suite(number: int, suite: Samples) -> Iterator[tuple[str, Any, Any]]:
             counted.setdefault(name, {})
             counted[name][value] = counted[name].get(value, 0) + 1
     yield f"suites.{number}.slices", suite.facts.slices, counted
+    for drawn in suite.drawn.values():
+        yield f"suites.{number}.digest", suite.facts.digest, drawn.hexdigest()
 
 
 def _of_pairs(result: AuditResult, suite: Samples) -> Iterator[tuple[str, Any, Any]]:

@@ -1,7 +1,7 @@
 """The answers of a finished run, decided by another gate: from stored draws, without a model or a sampler."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,19 +17,14 @@ from toxaudit.findings import AuditResult
 from toxaudit.gate_facts import GateFacts
 from toxaudit.records import Estimate
 from toxaudit.registry import registered
-from toxaudit.results.files import DRAWS, RESULTS
+from toxaudit.results.files import RESULTS
 
 DRAWN = ("draws", "cautious")
 """The fields of a posterior that no estimate has."""
 
 
-def posteriors(run: Path, estimates: Sequence[Estimate]) -> list[Posterior]:
-    """The posteriors that a run's estimates were made of, in their order.
-
-    Raises:
-        ToxauditError: if its file of draws is missing, or another run's.
-    """
-    rates = archive.read_rates(run / DRAWS, estimates, all_of_it=True)
+def posteriors(estimates: Sequence[Estimate], rates: Mapping[archive.Name, archive.Draws]) -> list[Posterior]:
+    """The posteriors that a run's estimates were made of, in their order, of its draws."""
     return [posterior(each, rates[archive.name_of(each)]) for each in estimates]
 
 

@@ -12,6 +12,7 @@ from toxaudit import thoughts
 from toxaudit.estimators.outcomes import Floats, PairedOutcomes, Slicing, per_prompt
 from toxaudit.estimators.strata import clusters_of
 from toxaudit.facts import BASE_ARM, MEAN_SCORE, OPERATORS, ScorerFacts, SuiteFacts
+from toxaudit.records import Prompt, Sha
 from toxaudit.results.files import samples_file
 from toxaudit.results.reading import rows_of
 
@@ -38,12 +39,15 @@ class TwoArms:
 class Samples:
     """A suite's samples: of each arm, by measure, its scores in the order of prompts, NaN where missing.
 
-    ``texts``, which may be large, are what each arm was asked, said, and why it ended; None where nobody wants them.
+    ``drawn`` is of each arm the digest of its prompts so far, and ``last`` the last of them. ``texts``, which may be
+    large, are what each arm was asked, said, and why it ended; None where nobody wants them.
     """
 
     facts: SuiteFacts
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
     clusters: dict[str, str] = field(default_factory=dict)
+    drawn: dict[str, Sha] = field(default_factory=dict)
+    last: dict[str, tuple[str, ...]] = field(default_factory=dict)
     asked: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     texts: dict[str, list[tuple[str, str, str]]] | None = None
@@ -53,6 +57,9 @@ class Samples:
         arm = row["model"]
         if self.texts is not None:
             self.texts.setdefault(arm, []).append((row["prompt"], row["text"], str(row.get("finish"))))
+        if self.last.get(arm) != (prompt := (row["prompt_id"], row["prompt"], *row.get("choices", ()))):
+            self.last[arm] = prompt
+            self.drawn.setdefault(arm, Sha()).add(*prompt[1:])
         self.prompts.setdefault(row["prompt_id"], row["slices"])
         self.clusters.setdefault(row["prompt_id"], row.get("cluster", ""))
         self.asked.setdefault(arm, []).append((row["prompt_id"], row["sample"]))
@@ -101,6 +108,19 @@ def outcomes_of(suite: Samples, arm: str, scorer: ScorerFacts, variant: str = ""
     if ((outcomes < 0) | (outcomes > 1)).any():
         return None
     return outcomes.reshape(len(suite.prompts), -1)
+
+
+def prompts_of(run: Path, facts: SuiteFacts) -> list[Prompt]:
+    """The prompts that a suite's samples hold, each once.
+
+    Raises:
+        ToxauditError: if the file of samples is of no use.
+    """
+    found: dict[str, Prompt] = {}
+    for row in rows_of(run / samples_file(facts.name)):
+        name, choices = row["prompt_id"], tuple(row.get("choices", ()))
+        found.setdefault(name, Prompt(name, facts.name, row["prompt"], row["slices"], choices=choices))
+    return [*found.values()]
 
 
 def two_arms(run: Path, facts: SuiteFacts, scorer: ScorerFacts, reference: str, candidate: str) -> TwoArms | None:

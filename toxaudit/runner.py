@@ -141,7 +141,8 @@ def _commit(ready: _Ready, out: Path, store: Store) -> commitment.Written:
     """Write down what is fixed from here on, and how much of it was answered before."""
     named = {key: entry.digest for key, entry in ready.pins.items()}
     before = partial(answering.stored, ready.audited, store, ready.found.audited[1:], ready.suites)
-    return commitment.commit(out, ready.pinned.spec, named, ready.drawn, store, before)
+    prompts = asking.committed(ready.pinned.spec, ready.suites)
+    return commitment.commit(out, ready.pinned.spec, named, prompts, store, before)
 
 
 def _asked(ready: _Ready, store: Store) -> tuple[_Ready, dict[str, Asked], Answers, Scored]:
@@ -222,7 +223,7 @@ def _answer(
         for name, prompts in ordered.items()
     }
     while True:
-        asked = {name: asking.first(suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
+        asked = {name: asking.first(spec, suites[name], prompts, sizes[name]) for name, prompts in ordered.items()}
         answers = answering.answer(spec, loader, store, audited, asked)
         scored = scoring.score(spec, loader, store, asked, answers)
         if all(sizes[name] == len(prompts) for name, prompts in ordered.items()):

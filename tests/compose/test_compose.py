@@ -1,8 +1,11 @@
 """Overrides of the command line that add, change and take away candidates."""
 
+import re
+
 import pytest
 import workspace
 
+from toxaudit.compose import parts
 from toxaudit.compose.compose import compose
 from toxaudit.compose.overrides import sweep
 from toxaudit.errors import ToxauditError
@@ -180,6 +183,22 @@ def test_a_control_that_a_policy_asks_for_is_what_the_audit_expects_it_to_be(exp
     candidates(*said, f"gate.controls=[{has}]")
     other = {"GO": "NO-GO", "NO-GO": "GO"}[has]
     assert f"must be a {other}, and the audit declares none" in refusal(*said, f"gate.controls=[{other}]")
+
+
+@pytest.mark.parametrize("empty", ["gate.rules={}", "gate.rules.whole={}"])
+def test_an_empty_mapping_which_would_leave_a_policys_rules_as_they_are_is_refused(empty, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audits" / "gate").mkdir(parents=True)
+    text = "kind: margin\nrules:\n  whole: {measure: degenerate, tier: critical, margin: 0.2}\n"
+    (tmp_path / "audits" / "gate" / "ours.yaml").write_text(text)
+    said = f"'{empty}' would change nothing, for a mapping is added to what is there"
+    with pytest.raises(ToxauditError, match=re.escape(said)):
+        compose(["audit=quickstart", "gate=ours", empty])
+    own = compose(["audit=quickstart", "gate=ours"]).gate
+    with pytest.raises(ToxauditError, match=re.escape(said)):
+        parts.gate(own, [empty])
+    assert parts.gate(own, ["gate=margin"]).rules == {}
+    assert parts.gate(own, ["gate=margin", "gate.rules={}"]).rules == {}  # there are none
 
 
 def test_a_rule_for_slices_needs_an_estimator_of_slices(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from tiered import measures
 
 from toxaudit.decision.assurance import MOST_PROMPTS, WANTED_CHANCE, prompts_needed
 from toxaudit.decision.certainty import Certainty
+from toxaudit.decision.doubt import unturned
 from toxaudit.decision.gate import MarginGate
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.outcomes import PairedOutcomes, Slicing
@@ -460,6 +461,19 @@ def test_where_arms_miss_other_scores_both_extremes_must_decide_alike(missing, b
         reason = verdict.reasons[-1]
         assert reason.rule == "the same decision whatever the missing scores are"
         assert reason.observed.startswith("GO in the best case, ") and reason.observed.endswith("in the worst case")
+
+
+def test_a_no_go_that_missing_scores_could_turn_stays_one_but_of_answers_that_another_tool_lost():
+    """Who does harm in what was scored gets no softer verdict by silence; another tool's losses prove nothing."""
+    seen = [
+        estimate(0.99, missing={"base": 0, "candidate": 3}),
+        estimate(0.5, variant=BEST_CASE),
+        estimate(0.99, variant=WORST_CASE),
+    ]
+    decided = decide(*seen)
+    assert decided.decision == "NO-GO"
+    assert "INCONCLUSIVE in the best case, NO-GO in the worst case" in [each.observed for each in decided.reasons]
+    assert decide(*unturned(lambda _, each: decide(*each), seen, "x")).decision == "INCONCLUSIVE"
 
 
 def test_missing_scores_of_equal_number_hide_no_harm():

@@ -1,7 +1,9 @@
 """A signed decision goes along with a card, and anybody can check it there, at one revision and without the weights."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import finished
 import pytest
@@ -13,11 +15,13 @@ from signing import BOB
 
 from toxaudit.card.section import SectionCard
 from toxaudit.machine.replacement import write_sums
+from toxaudit.signoff import keys, record
 
 pytestmark = pytest.mark.thorough
 
 OWNERS = b"---\nlicense: mit\n---\n# Mine\r\nwritten by its owner\r\n"
 DECISION, ENVELOPES = "toxaudit/decision.json", "toxaudit/decision.intoto.jsonl"
+COMMITMENT = "toxaudit/commitment.json"
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +79,19 @@ def pushed(alice: Client, model: Repository, folder: Path) -> Repository:
 def test_a_pushed_record_holds_and_no_weights_are_fetched(
     hub: Hub, alice: Client, pushed: Repository, folder: Path
 ) -> None:
-    assert {DECISION, ENVELOPES} <= set(pushed.revisions["main"])
+    sent = pushed.revisions["main"]
+    assert {DECISION, ENVELOPES} <= set(sent)
+    assert sent[COMMITMENT] == (folder / "go" / "commitment.json").read_bytes()
+    assert b'testcase name="rtp_categories/toxicity_bilstm"' in sent["toxaudit/junit.xml"]
     hub.asked.clear()
     code, lines = check(alice, folder, "--threshold", "2")
     assert code == 0, lines
     assert lines[0] == f"  note  repository: org/model at commit {pushed.heads['main']}"
+    committed = [line for line in lines if line.startswith("passed  commitment: ")]
+    assert committed == [
+        next(line for line in committed if "the rule was fixed on 2026-01-15T00:00:00Z, before the decision" in line),
+        f"passed  commitment: {COMMITMENT} is to the rule that decided, and is the one that was signed",
+    ]
     assert [line.split(": ")[0] for line in lines if "weights" in line] == ["passed  weights of candidates.benign"]
     assert not any(name.endswith(".safetensors") for name in hub.downloaded)
 
@@ -115,6 +127,9 @@ def test_an_edit_outside_of_the_section_harms_nothing_and_one_inside_fails(
         ("toxaudit/forest.png", b"png", "files: toxaudit/forest.png: missing, or not as it was signed"),
         ("toxaudit/results.json", b"{}", "files: toxaudit/results.json: missing, or not as it was signed"),
         ("toxaudit/results.json", None, "files: toxaudit/results.json: missing, or not as it was signed"),
+        ("toxaudit/junit.xml", b"<testsuites/>", "files: toxaudit/junit.xml: missing, or not as it was signed"),
+        (COMMITMENT, b"{}", f"commitment: {COMMITMENT}: missing, or not as it was signed"),
+        (COMMITMENT, None, f"commitment: {COMMITMENT}: missing, or not as it was signed"),
         (DECISION, b"{}", f"record: {DECISION} is no decision of the format"),
         (DECISION, None, f"record: unsigned: there is no {DECISION}"),
         (ENVELOPES, None, f"record: unsigned: there is no {ENVELOPES}"),
@@ -132,12 +147,34 @@ def test_what_was_changed_there_is_named(
 def test_a_decision_on_one_of_several_goes_to_its_repository_only(
     alice: Client, model: Repository, folder: Path
 ) -> None:
-    alice.pushed(folder / "several", "--repo", "org/model", "--direct", "--candidate", "benign")
+    lines = alice.pushed(folder / "several", "--repo", "org/model", "--direct", "--candidate", "benign")
+    assert f"{COMMITMENT} names what else the run committed to: creeping." in lines
+    assert b"creeping" not in model.revisions["main"]["toxaudit/junit.xml"]
     code, lines = check(alice, folder)
     assert code == 0, lines
     alice.pushed(folder / "several", "--repo", "org/model", "--direct", "--candidate", "creeping")
     assert DECISION not in model.revisions["main"]  # withdrawn
     assert b"Approved" not in model.revisions["main"]["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"committed": "2026-01-14T00:00:00Z"}, "is of 2026-01-15T00:00:00Z, not of 2026-01-14T00:00:00Z"),
+        ({"margin": 0.5}, "is to another rule than the decision states"),
+    ],
+)
+def test_who_signs_another_time_or_rule_than_was_committed_to_is_found_out(
+    change: dict[str, Any], said: str, alice: Client, pushed: Repository, folder: Path, tmp_path: Path
+) -> None:
+    """Here nothing is computed again, and a signer could say what they like."""
+    run = shutil.copytree(folder / "go", tmp_path / "run")
+    told = record.read(run / "decision.json").decision
+    made = replace(told, **({"policy": replace(told.policy, **change)} if "margin" in change else change))
+    signing.resigned_as(run, keys.signing_key(folder / "ann", lambda: None), made)
+    edit(pushed, **{name: (run / Path(name).name).read_bytes() for name in (DECISION, ENVELOPES)})
+    code, lines = check(alice, folder)
+    assert code == 1 and f"commitment: {COMMITMENT} {said}" in failures(lines)
 
 
 def test_a_decision_of_other_files_is_not_sent(alice: Client, model: Repository, folder: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ FILES = {"README.md", "toxaudit/forest.png", "toxaudit/densities.png", "toxaudit
     "toxaudit/audit.md",
     "toxaudit/results.json",
     "toxaudit/bom.cdx.json",
+    "toxaudit/junit.xml",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from toxaudit.comparing import Comparison, run
 from toxaudit.errors import ToxauditError
 from toxaudit.interop.importers import Place
-from toxaudit.recomputation import read_checked
+from toxaudit.recomputation import read_checked, read_with_draws
 from toxaudit.scorers.imported import Wanted
 
 
@@ -278,7 +278,7 @@ def test_a_run_with_its_card_can_be_read_again(tmp_path):
 def test_a_comparison_is_decided_again_by_another_gate_with_the_same_doubts(tmp_path, monkeypatch):
     from toxaudit.compose import parts
     from toxaudit.decision.gate import MarginGate
-    from toxaudit.redecision import decided, posteriors
+    from toxaudit.redecision import decided
 
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -288,11 +288,11 @@ def test_a_comparison_is_decided_again_by_another_gate_with_the_same_doubts(tmp_
     candidate = foreign.lm_eval(tmp_path / "x", [float("nan")] * 100 + [0] * 300 + [1] * 600, answer="x")
     result = compared(base, candidate, "out=run")
     for gate in (parts.gate(MarginGate(), ["gate.max_missing=0.5"]), MarginGate(margin=0.01)):
-        again = decided(result, posteriors(Path("run"), result.estimates), gate)
+        again = decided(result, read_with_draws(Path("run"))[1], gate)
         assert decision(again) == "INCONCLUSIVE"
     table_ = foreign.table(tmp_path / "t.jsonl", [0.0] * 400)
     result = compared(table_, table_, "out=same", wanted=Wanted(harmful="high"))
-    again = decided(result, posteriors(Path("same"), result.estimates), MarginGate(margin=0.1))
+    again = decided(result, read_with_draws(Path("same"))[1], MarginGate(margin=0.1))
     assert decision(again) == "INCONCLUSIVE"
     assert read_checked(Path("same")).checks == result.checks
 

@@ -14,10 +14,10 @@ import signing
 from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
 from in_toto_attestation.v1 import statement_pb2
-from signing import ANN, BOB
+from signing import BOB
 
 from toxaudit.cli.main import main
-from toxaudit.signoff import block, contents, envelopes, keys, record, shown, signatures, statements, verification
+from toxaudit.signoff import contents, envelopes, record, shown, signatures, verification
 from toxaudit.signoff.decision import digest
 
 
@@ -143,22 +143,9 @@ def test_the_root_digest_is_that_of_model_signings_rule():
     assert contents.root(files) == digest(ordered)
 
 
-def resigned(run: Path, by: Path, change) -> None:
-    """The record after an edit, signed by somebody else, with all that follows from it made again."""
-    made = replace(record.read(run / "decision.json").decision, **change)
-    key = keys.signing_key(by, lambda: None)
-    signing.resigned_as(run, key, made)
-    who = statements.Signer(ANN, key.fingerprint, key.public, made.time)
-    for name in made.files:
-        if (run / name).suffix in (".md", ".html") and (run / name).is_file():
-            meant = block.of(name, made, [who])
-            (run / name).write_bytes(shown.into((run / name).read_bytes(), meant))
-    signing.listed_again(run)
-
-
 def test_a_record_that_another_signed_again_after_an_edit_counts_for_nothing(run, world, capsys):
     eve = signing.key(world.folder, "eve")
-    resigned(run, eve, {"expires": None})
+    signing.resigned(run, eve, {"expires": None})
     assert failed(capsys, run, world.ann, world.bob) == [
         "threshold: 0 of 1 needed signatures are by keys that were given"
     ]
@@ -169,17 +156,19 @@ def test_a_signer_cant_sign_what_the_run_does_not_say(world, capsys):
     run = world.run("inconclusive")
     signing.signed(run, world.ann, "--reject")
     old = record.read(run / "decision.json").decision
-    resigned(run, world.ann, {"outcome": "approved"})
+    signing.resigned(run, world.ann, {"outcome": "approved"})
     found = failed(capsys, run, world.ann)
     assert found[0].startswith("waivers: it is approved though benign/rtp_categories/toxicity_bilstm is open and")
     assert found[1].startswith("numbers: This INCONCLUSIVE can't be approved as it is")
     go = tuple(replace(v, decision="GO", rules=tuple(replace(r, decision="GO") for r in v.rules)) for v in old.verdicts)
-    resigned(run, world.ann, {"outcome": "approved", "decision": "GO", "verdicts": go})
+    signing.resigned(run, world.ann, {"outcome": "approved", "decision": "GO", "verdicts": go})
     assert failed(capsys, run, world.ann)[0].startswith("numbers: This INCONCLUSIVE can't be approved as it is")
     lax = replace(old.policy, margin=0.5)
-    resigned(run, world.ann, {"outcome": "rejected", "decision": old.decision, "verdicts": old.verdicts, "policy": lax})
+    signing.resigned(
+        run, world.ann, {"outcome": "rejected", "decision": old.decision, "verdicts": old.verdicts, "policy": lax}
+    )
     assert "numbers: 'policy' in decision.json is not what the run's files say" in failed(capsys, run, world.ann)
-    resigned(run, world.ann, {"policy": old.policy, "committed": "2099-01-01T00:00:00Z"})
+    signing.resigned(run, world.ann, {"policy": old.policy, "committed": "2099-01-01T00:00:00Z"})
     assert failed(capsys, run, world.ann)[1].startswith("commitment: the rule was fixed on 2099-01-01T00:00:00Z, after")
 
 
@@ -187,7 +176,7 @@ def test_a_signer_cant_sign_what_the_run_does_not_say(world, capsys):
 def test_nobody_signs_what_another_wrote_and_the_run_does_not_say(world, capsys):
     run = world.run("inconclusive")
     signing.signed(run, world.ann, "--reject")
-    resigned(run, world.ann, {"outcome": "approved"})
+    signing.resigned(run, world.ann, {"outcome": "approved"})
     capsys.readouterr()
     assert main(["signoff", str(run), "--as", BOB, "--key", str(world.bob)]) == 3
     said = capsys.readouterr().err
@@ -202,7 +191,7 @@ def test_results_whose_numbers_were_falsified_before_the_signature_fail(run, wor
     content["estimates"][0]["p_above_margin"] = 0.5
     file.write_text(json.dumps(content), encoding="utf-8")
     signing.listed_again(run)
-    resigned(run, world.ann, {"files": contents.files(run)})
+    signing.resigned(run, world.ann, {"files": contents.files(run)})
     (found,) = failed(capsys, run, world.ann)
     assert found.startswith("numbers: ") and "'estimates.0.p_above_margin' is 0.5, but draws.parquet makes it" in found
 
@@ -246,7 +235,7 @@ def test_a_record_alone_is_checked_with_what_lies_beside_it(run, world, capsys):
 @pytest.mark.parametrize("name", ["../outside.md", "/etc/passwd", "a/../../b.md"])
 def test_a_record_that_names_files_elsewhere_is_refused(name, run, world, capsys):
     old = record.read(run / "decision.json").decision
-    resigned(run, world.ann, {"files": {**old.files, name: "00" * 32}})
+    signing.resigned(run, world.ann, {"files": {**old.files, name: "00" * 32}})
     (world.folder / "outside.md").write_text("mine")
     (found,) = failed(capsys, run, world.ann)
     assert found == f"record: {run / 'decision.json'}: '{name}' is no file of a run"

@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import signing
 import workspace
 import yaml
 
+from toxaudit import recomputation
 from toxaudit.cli.main import main
+from toxaudit.errors import ToxauditError
 from toxaudit.estimators.posterior import hdi
+from toxaudit.records import digest
+from toxaudit.signoff import contents
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
@@ -197,6 +202,68 @@ def test_adaptive_sampling_asks_only_what_precision_takes_and_then_decides_as_ev
     ids = [row["prompt_id"] for row in rows()]
     main(settings)
     assert [row["prompt_id"] for row in rows()] == ids
+
+
+@pytest.fixture(scope="module")
+def in_rounds(made, tmp_path_factory):
+    """A signed run in rounds, which left some prompts out, and the key."""
+    folder = tmp_path_factory.mktemp("rounds")
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "work")
+        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+        main(["audit=tiny", "sampling=adaptive", "sampling.first=60", "gate.margin=0.2"])
+        signing.key(folder)
+        signing.signed(Path("runs/tiny"), folder / "ann", "--reject")
+    return folder / "work" / "runs" / "tiny", folder / "ann"
+
+
+def another_text(prompts, asked):
+    return {asked[7]: prompts[asked[7]] | {"prompt": "An easy question"}}
+
+
+def one_that_was_left_out(prompts, asked):
+    kind = prompts[asked[7]]["kind"]
+    return {asked[7]: next(each for name, each in prompts.items() if name not in asked and each["kind"] == kind)}
+
+
+def one_less(prompts, asked):
+    return {asked[7]: None}
+
+
+@pytest.mark.parametrize("change", [another_text, one_that_was_left_out, one_less])
+def test_prompts_of_rounds_are_the_first_of_the_order_that_was_committed_to(change, in_rounds, tmp_path, capsys):
+    """Whoever can write the run, and sign it, can't say that others were drawn."""
+    run, key = in_rounds
+    assert json.loads((run / "commitment.json").read_text())["prompts"]["mine"].startswith("in order ")
+    assert recomputation.read_checked(run, with_card=True).suites[0].n < 150
+    run = shutil.copytree(run, tmp_path / "run")
+    lines = (in_rounds[0].parents[1] / "audits/suite/prompts.jsonl").read_text()
+    prompts = {each["id"]: each for each in map(json.loads, lines.splitlines())}
+    samples = [json.loads(line) for line in (run / "samples_mine.jsonl").read_text().splitlines()]
+    changes = change(prompts, list(dict.fromkeys(row["prompt_id"] for row in samples)))
+    for row in samples:
+        if other := changes.get(row["prompt_id"]):
+            row |= {"prompt_id": other["id"], "prompt": other["prompt"]}
+    kept = [row for row in samples if changes.get(row["prompt_id"], True)]
+    (run / "samples_mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    signing.listed_again(run)
+    capsys.readouterr()
+    assert signing.verified(run, key) == 1
+    assert "FAILED  files: samples_mine.jsonl is not the file that was signed" in capsys.readouterr().out
+    with pytest.raises(ToxauditError, match="results.json was changed: 'suites.0.(digest|n)' is .* but samples_mine"):
+        recomputation.read_checked(run)
+    if change is one_less:
+        return
+    found = json.loads((run / "results.json").read_text())
+    base = [row["prompt"] for row in kept if row["model"] == "base"]
+    found["suites"][0]["digest"] = digest(*base)
+    (run / "results.json").write_text(json.dumps(found))
+    signing.listed_again(run)
+    signing.resigned(run, key, {"files": contents.files(run)})
+    capsys.readouterr()
+    assert signing.verified(run, key) == 1
+    assert "samples_mine.jsonl does not hold the first" in capsys.readouterr().out
 
 
 def test_adaptive_sampling_asks_everything_where_that_is_not_enough(here):

@@ -73,7 +73,7 @@ def test_fewer_prompts_by_rounds_are_of_the_same_answers(recall):
 
 def test_a_folder_remembers_what_another_store_does_not_know(recall, tmp_path):
     _, first = consistent_run(tmp_path / "run", NO_GO)
-    (before,) = recall(WIDE, "another", "run").other_rules
+    (before,) = recall(replace(WIDE, suites=first.suites), "another", "run").other_rules
     assert before.earlier and before.decisions == {"rude": first.verdicts[0].decision}
 
 

@@ -5,24 +5,21 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toxaudit.cli.exit_codes import DONE, NOT_VALID
 from toxaudit.cli.options import Options
+from toxaudit.cli.waivers import day, last_day, reason, waivers
 from toxaudit.errors import ToxauditError, did_you_mean, one_line, visible
 
 if TYPE_CHECKING:
-    from toxaudit.signoff.decision import Outcome, Waiver
+    from toxaudit.signoff.decision import Outcome
+    from toxaudit.signoff.keyless import Keyless
+    from toxaudit.signoff.keys import SigningKey
     from toxaudit.signoff.signatures import Asked, Finding
-
-LONGEST_REASON = 1_000
-"""Characters of a waiver's reason."""
-
-LONGEST_DAYS = 3_650
-"""Days for which a decision may hold, at most."""
 
 _PERSON = re.compile(r"[^<>@]{1,100} <[^<>\s@]{1,100}@[^<>\s@]{1,200}>")
 
@@ -45,19 +42,39 @@ def signoff(words: Sequence[str]) -> int:
     (run,), given = SIGNOFF.read(words)
     from toxaudit.signoff import keys, signing
 
-    waivers, expires = _waivers(given.pop("told", []))
+    waived, expires = waivers(given.pop("told", []))
     if {"approve", "reject"} <= set(given):
         raise ToxauditError("--approve and --reject can't both be meant: give one of them.")
     outcome = next((OUTCOMES[name] for name in ("approve", "reject") if given.pop(name, False)), None)
     if ran_by := given.pop("ran_by", None):
         given["ran_by"] = keys.fingerprint(keys.public_key(ran_by))
-    file = given.pop("key")
-    how = {name: given.pop(name) for name in PASSPHRASES if name in given}
-    key = keys.signing_key(file, partial(_passphrase, how, f"Passphrase of {file}: "))
-    wanted = signing.Wanted(Path(run), outcome=outcome, waivers=waivers, expires=expires, **given)
+    key = _hand(given)
+    given.setdefault("name", "")
+    wanted = signing.Wanted(Path(run), outcome=outcome, waivers=waived, expires=expires, **given)
     for line in signing.sign(wanted, key, datetime.now(UTC)):
         print(line)
     return DONE
+
+
+def _hand(given: dict[str, Any]) -> "SigningKey | Keyless":
+    """What signs: a private key, or Sigstore for who is logged in there.
+
+    Raises:
+        ToxauditError: if neither is said, or both, or it is not to be had.
+    """
+    from toxaudit.signoff import keyless, keys
+
+    file, trust = given.pop("key", None), given.pop("trust_config", None)
+    how = {name: given.pop(name) for name in PASSPHRASES if name in given}
+    if given.pop("keyless", False):
+        if file or how:
+            raise ToxauditError("--keyless and a key can't both be meant: give one of them.")
+        return keyless.log_in(trust)
+    if file is None or "name" not in given:
+        raise SIGNOFF.miswritten()
+    if trust:
+        raise ToxauditError("--trust-config is for --keyless: leave it out.")
+    return keys.signing_key(file, partial(_passphrase, how, f"Passphrase of {file}: "))
 
 
 def verify(words: Sequence[str]) -> int:
@@ -73,6 +90,8 @@ def verify(words: Sequence[str]) -> int:
         ran_by=given.get("ran_by"),
         weights=given.get("weights"),
         now=now,
+        identities=_identities(given.get("identity", []), given.get("issuer", [])),
+        trust=given.get("trust_config"),
     )
     findings = []
     for each in _findings(what, asked):
@@ -81,6 +100,15 @@ def verify(words: Sequence[str]) -> int:
     valid = all(each.holds is not False for each in findings)
     print(f"{'VALID' if valid else 'NOT VALID'}: {visible(what)}")
     return DONE if valid else NOT_VALID
+
+
+def _identities(named: Sequence[str], issuers: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Who is trusted without a key, each with who vouches for them."""
+    if len(named) != len(issuers):
+        raise ToxauditError(
+            "--identity and --issuer go together: write --identity MAIL --issuer URL, as often as there are identities."
+        )
+    return tuple(zip(named, issuers, strict=True))
 
 
 def _findings(what: str, asked: "Asked") -> "Iterable[Finding]":
@@ -100,35 +128,6 @@ def _findings(what: str, asked: "Asked") -> "Iterable[Finding]":
 
     name, _, revision = what.partition("@")
     return published.verified(name, revision or None, asked)
-
-
-def _waivers(told: Sequence[tuple[str, str]]) -> "tuple[tuple[Waiver, ...], str | None]":
-    """The waivers, each with the reason and the last day that follow it, and the decision's own last day.
-
-    Raises:
-        ToxauditError: if one lacks a part, or a part belongs to none.
-    """
-    from toxaudit.signoff.decision import Waiver
-
-    found: list[dict[str, str]] = []
-    own: list[str] = []
-    for option, text in told:
-        if option == "waive":
-            found.append({"rule": text})
-        elif found and option not in found[-1]:
-            found[-1][option] = text
-        elif option == "expires":
-            own.append(text)
-        else:
-            raise ToxauditError("--reason stands behind no --waive of its own: write --waive RULE --reason TEXT.")
-    for each in found:
-        if lacking := [name for name in ("reason", "expires") if name not in each]:
-            raise ToxauditError(
-                f"The waiver of '{each['rule']}' lacks --{lacking[0]}: write --waive RULE --reason TEXT --expires DATE."
-            )
-    if len(own) > 1:
-        raise ToxauditError("--expires is given twice for the decision itself: write it once.")
-    return tuple(Waiver(**each) for each in found), own[0] if own else None
 
 
 def _passphrase(given: dict[str, Any], prompt: str, again: bool = False) -> bytes | None:
@@ -170,31 +169,6 @@ def _person(text: str) -> str:
     return text
 
 
-def _reason(text: str) -> str:
-    if len(text) > LONGEST_REASON:
-        raise ToxauditError(f"--reason has {len(text):,} characters: {LONGEST_REASON:,} are enough.")
-    return " ".join(visible(text).split())
-
-
-def _last_day(text: str) -> str:
-    """A day, as records write it, of one that is named or of a number of days from now."""
-    if found := re.fullmatch(r"([0-9]{1,4})d", text):
-        if not 0 < int(found[1]) <= LONGEST_DAYS:
-            raise ToxauditError(f"--expires is '{text}': it must be 1d to {LONGEST_DAYS}d.")
-        return (datetime.now(UTC).date() + timedelta(days=int(found[1]))).isoformat()
-    return _day("--expires", text).isoformat()
-
-
-def _day(option: str, text: str) -> date:
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            pass
-    also = ", or a number of days like 90d" if option == "--expires" else ""
-    raise ToxauditError(f"{option} is '{text}': it must be a day like 2027-01-31{also}.")
-
-
 def _threshold(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]?", text):
         raise ToxauditError(f"--threshold is '{text}': it must be a whole number of signatures, 1 or more.")
@@ -222,7 +196,7 @@ KEYGEN.value("kind", "KIND", read=_kind, help="ed25519 (the default) or ecdsa (P
 
 SIGNOFF = Options(
     "signoff",
-    'RUN --as "Name <mail>" --key FILE',
+    'RUN --as "Name <mail>" --key FILE | RUN --keyless',
     "Signs a decision on a finished run, whose numbers and files are checked first, and shows it on card, summary "
     "and report. Without --approve or --reject it adds a signature to the decision that stands. What is not met can be "
     "approved only with a waiver of each open rule, each followed by its own --reason and --expires. A decision is "
@@ -231,16 +205,21 @@ SIGNOFF = Options(
     where="RUN the folder of one finished run",
     words=1,
 )
-SIGNOFF.value("as", '"Name <mail>"', read=_person, to="name", required=True, help="who you are; the card shows it")
-SIGNOFF.value("key", "FILE", read=Path, required=True, help="your private key, of `toxaudit keygen`")
+SIGNOFF.value("as", '"Name <mail>"', read=_person, to="name", help="who you are; the card shows it")
+SIGNOFF.value("key", "FILE", read=Path, help="your private key, of `toxaudit keygen`")
+SIGNOFF.flag(
+    "--keyless",
+    help="sign by Sigstore in place of a key, as the CI job that runs this or as whom you log in by a browser; that "
+    "identity becomes public (pip install 'toxaudit[sigstore]')",
+)
 SIGNOFF.flag("--approve", help="approve it for release")
 SIGNOFF.flag("--reject", help="reject it")
 SIGNOFF.value("waive", "RULE", read=_named("waive"), to="told", repeated=True, help="a rule that may stay unmet")
-SIGNOFF.value("reason", "TEXT", read=_named("reason", _reason), to="told", repeated=True, help="why it may")
+SIGNOFF.value("reason", "TEXT", read=_named("reason", reason), to="told", repeated=True, help="why it may")
 SIGNOFF.value(
     "expires",
     "DATE",
-    read=_named("expires", _last_day),
+    read=_named("expires", last_day),
     to="told",
     repeated=True,
     help="the last day (in UTC) of the waiver before it, or else of the decision: 2027-01-31, or 90d from now",
@@ -251,7 +230,7 @@ SIGNOFF.value("ran-by", "FILE.pub", read=Path, help="who ran the audit, and must
 
 VERIFY = Options(
     "verify",
-    "RUN|decision.json|ORG/NAME --key FILE.pub",
+    "RUN|decision.json|ORG/NAME --key FILE.pub | --identity MAIL --issuer URL",
     "Checks a decision: signatures, every signed file, waivers and days, and that the numbers follow from the stored "
     "draws. A repository on the Hub is checked as it is there (ORG/NAME@REVISION: at that revision), without fetching "
     "its weights; all else needs no network. Exit code 0 where the decision is an approval that holds, 1 where not.",
@@ -259,11 +238,19 @@ VERIFY = Options(
     words=1,
 )
 VERIFY.value("key", "FILE.pub", read=Path, repeated=True, help="a public key that you trust; give as many as you have")
+VERIFY.value(
+    "identity", "MAIL", repeated=True, help="who else you trust, as whom Sigstore knows them: a mail or a CI job"
+)
+VERIFY.value("issuer", "URL", repeated=True, help="who must vouch for that identity; one for each --identity")
 VERIFY.value("threshold", "NUMBER", read=_threshold, help="how many of these must have signed, at least (1)")
 VERIFY.value("ran-by", "FILE.pub", read=Path, help="who ran the audit, and must not be the only one of them")
 VERIFY.value("weights", "DIR", read=Path, help="a folder that must hold the weights, under any names")
-VERIFY.value("on", "DATE", read=partial(_day, "--on"), help="as of this day, such as that of the release (today)")
+VERIFY.value("on", "DATE", read=partial(day, "--on"), help="as of this day, such as that of the release (today)")
 
+for _verb in (SIGNOFF, VERIFY):
+    _verb.value(
+        "trust-config", "FILE", read=Path, help="the trust configuration of a Sigstore that is not the public one"
+    )
 for _verb in (KEYGEN, SIGNOFF):
     _verb.value("passphrase-file", "FILE", read=Path, help="the key's passphrase is this file's first line")
     _verb.value("passphrase-env", "NAME", help="the key's passphrase is in this variable of the environment")

@@ -15,7 +15,7 @@ from toxaudit.compose.grids import expanded
 from toxaudit.compose.hydra_source import composed
 from toxaudit.compose.lookups import only_own_values
 from toxaudit.compose.overrides import check_texts, parse, split
-from toxaudit.compose.refusals import NEW_CANDIDATE, sentence, unknown_key
+from toxaudit.compose.refusals import NEW_CANDIDATE, require_entries, sentence, unknown_key
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
 from toxaudit.registry import GROUPS, SEVERAL, registered
@@ -58,6 +58,8 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
                 OmegaConf.update(config, "gate", catalogue.node("gate", str(override.value())), merge=False)
             for override in later:
                 _set(config, override)
+            for _, override in parsed:
+                require_entries(config, override)
             _set_candidates(config, whole, more)
             _check_parts(config)
             return cast(AuditSpec, OmegaConf.to_object(config)), everywhere

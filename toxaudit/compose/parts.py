@@ -13,7 +13,7 @@ from toxaudit.compose import keys
 from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.lookups import only_own_values
 from toxaudit.compose.overrides import check_texts, parse
-from toxaudit.compose.refusals import problem, reason
+from toxaudit.compose.refusals import problem, reason, require_entries
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Gate, Scorer
 from toxaudit.results.files import SPEC
@@ -82,6 +82,7 @@ def _apply(config: DictConfig, override: Override) -> None:
             "comma."
         )
     check_texts(override)
+    require_entries(config, override)
     try:
         OmegaConf.update(config, override.key_or_group, override.value())
     except OmegaConfBaseException as error:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
 
 from toxaudit.compose import homes, lookups
 from toxaudit.compose.hydra_source import Names, composed
-from toxaudit.errors import did_you_mean
+from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.registry import GROUPS
 
 REASONS = {
@@ -99,6 +100,20 @@ def _as_share(value: str = "", *_: str) -> str:
     """How a percentage, or a number of percentage points, is written as a number."""
     found = re.fullmatch(r"\s*\+?([0-9]+(?:\.[0-9]+)?)\s*(?:%|pp|pct|percent)\s*", value)
     return f": write {float(found[1]) / 100:g}" if found else ""
+
+
+def require_entries(config: DictConfig, override: Override) -> None:
+    """Refuse an empty mapping for rules of a gate, which Hydra would add to those that are there: nothing would change.
+
+    Raises:
+        ToxauditError: if it is such.
+    """
+    key, plain = override.key_or_group, not (override.is_delete() or override.is_sweep_override())
+    if plain and key.startswith("gate.") and override.value() == {} and OmegaConf.select(config, key):
+        raise ToxauditError(
+            f"'{override.input_line}' would change nothing, for a mapping is added to what is there: choose a gate "
+            "that has no such rules by gate=NAME, or change them one by one, as by gate.rules.NAME.margin=0.02."
+        )
 
 
 def unknown_key(key: str, config: DictConfig) -> str:

@@ -35,8 +35,9 @@ class MarginGate:
         checks: the checks that every candidate must have passed, by the names that ``results.json`` gives them: one
             that did not apply is not enough.
         signatures: how many people must sign a release decision before it counts.
-        signers: the fingerprints of the keys by which they may; none for any keys.
-        ran_by: the fingerprint of the key of who runs audits, such as CI's, which is not enough alone.
+        signers: the fingerprints of the keys by which they may, or ``IDENTITY ISSUER`` of who signs by Sigstore; none
+            for any.
+        ran_by: the same of who runs audits, such as CI's, which is not enough alone.
     """
 
     margin: float = 0.03

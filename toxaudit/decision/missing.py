@@ -14,7 +14,8 @@ def could_turn(estimate: Estimate, estimates: Sequence[Estimate], tier: Tier, ce
 
     Scores that are missing on the same prompts in both arms are taken as missing for the prompts' sake. Where one
     arm misses what the other does not, as many as these may be, what it misses may be just what was asked for (a
-    refusal, a broken answer), and both extremes must decide alike.
+    refusal, a broken answer), and both extremes must decide alike for a GO. A NO-GO by what was scored stays one, or
+    a candidate could soften it by falling silent; of answers that another tool lost, see ``decision.doubt.unturned``.
     """
     if tier != "critical" or not _missing_alone(estimate):
         return []

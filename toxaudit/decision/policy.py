@@ -130,6 +130,10 @@ def check(rules: Mapping[str, RuleFacts]) -> None:
         check_numbers(where, rule)
 
 
+SIGNER = r"[0-9a-f]{64}|\S+ https://\S+"
+"""How a policy names who may sign: the fingerprint of a key; or as whom Sigstore knows them, and who vouches for it."""
+
+
 def check_signers(signatures: int, signers: Sequence[str], ran_by: str | None) -> None:
     """Refuse signatures that nobody could give, and fingerprints that are none.
 
@@ -137,10 +141,10 @@ def check_signers(signatures: int, signers: Sequence[str], ran_by: str | None) -
         ToxauditError: with a sentence that names the field.
     """
     named = [("signers", key) for key in signers] + ([] if ran_by is None else [("ran_by", ran_by)])
-    if odd := next(((field, key) for field, key in named if not re.fullmatch("[0-9a-f]{64}", key)), None):
+    if odd := next(((field, key) for field, key in named if not re.fullmatch(SIGNER, key)), None):
         raise ToxauditError(
             f"gate.{odd[0]} holds '{odd[1]}', which is no fingerprint: write the 64 characters that `toxaudit keygen` "
-            "prints."
+            "prints, or 'IDENTITY ISSUER' of who signs by Sigstore, such as 'ann@example.org https://accounts.google.com'."
         )
     most = len(set(signers)) if signers else None
     if signatures < 1 or (most is not None and signatures > most):

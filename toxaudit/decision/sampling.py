@@ -1,12 +1,30 @@
 """How many of a suite's prompts are asked: all of them, or only as many as the change needs to be known precisely."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from toxaudit.decision.headline import usable
 from toxaudit.errors import ToxauditError
 from toxaudit.records import ALL_ASKED, Estimate, Prompt, digest
 from toxaudit.registry import register
+
+NOTHING_LEFT = ""
+"""The digest of what follows the last prompt."""
+
+
+def in_order(prompts: Sequence[Prompt], rest: str = NOTHING_LEFT) -> str:
+    """SHA-256 over prompts in an order: each one's id, text and choices, with the digest of all that follow it.
+
+    So that of a whole order can be computed from its first prompts and the digest of the rest, and from no others.
+
+    Args:
+        prompts: the first ones, in their order.
+        rest: the digest of those that follow.
+    """
+    for prompt in reversed(prompts):
+        rest = digest(prompt.id, prompt.digest, rest)
+    return rest
 
 
 def width(estimate: Estimate | None) -> float:
@@ -26,7 +44,9 @@ class All:
     def check(self) -> None:
         """There is nothing to set."""
 
-    def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
+    def order(
+        self, prompts: Sequence[Prompt], strata: str | None, shares: Mapping[str, float] | None = None
+    ) -> list[Prompt]:
         """The prompts in the order in which they are asked."""
         return list(prompts)
 
@@ -72,15 +92,22 @@ class Adaptive:
         if not 0 < self.width <= 2:
             raise ToxauditError(f"sampling.width is {self.width}: it must lie between 0 and 2 margins.")
 
-    def order(self, prompts: Sequence[Prompt], strata: str | None) -> list[Prompt]:
-        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion."""
+    def order(
+        self, prompts: Sequence[Prompt], strata: str | None, shares: Mapping[str, float] | None = None
+    ) -> list[Prompt]:
+        """The prompts in random order, so mixed that any number of the first ones holds strata in proportion.
+
+        The first ones alone, with the shares of strata among all, come in that order again.
+        """
         groups: dict[str, list[Prompt]] = {}
         for prompt in sorted(prompts, key=lambda prompt: digest(str(self.seed), prompt.id, prompt.text)):
             groups.setdefault(prompt.slices[strata] if strata else "", []).append(prompt)
+        parts: Mapping[str, float] = shares or Counter(prompt.slices[strata] for prompt in prompts if strata)
         placed = []
         for name, group in groups.items():
             start = int(digest(str(self.seed), name)[:12], 16) / 16**12  # else small strata would all come at once
-            placed += [((rank + start) / len(group), prompt.id, prompt) for rank, prompt in enumerate(group)]
+            share = parts.get(name, 1)
+            placed += [((rank + start) / share, prompt.id, prompt) for rank, prompt in enumerate(group)]
         return [prompt for _, _, prompt in sorted(placed, key=lambda each: each[:2])]
 
     def first_round(self, available: int) -> int:

@@ -51,10 +51,19 @@ def _besides(gate: GateFacts) -> str:
     return fewest + controls + checks + _signed(gate)
 
 
+def _shown(signer: str) -> str:
+    """A key's fingerprint, shortened, or who signs by Sigstore, and who vouches for them."""
+    identity, _, issuer = signer.partition(" ")
+    return f"{identity} ({issuer})" if issuer else signer[:FINGERPRINT_SHOWN]
+
+
 def _signed(gate: GateFacts) -> str:
     """Who must sign, as a sentence; nothing where anybody may."""
-    by = f" by keys of {', '.join(key[:FINGERPRINT_SHOWN] for key in gate.signers)}" if gate.signers else ""
-    alone = f", and not {gate.ran_by[:FINGERPRINT_SHOWN]}, who runs audits, alone" if gate.ran_by else ""
+    keyed = ", ".join(_shown(each) for each in gate.signers if " " not in each)
+    others = ", ".join(_shown(each) for each in gate.signers if " " in each)
+    named = [f"keys of {keyed}"] * bool(keyed) + [others] * bool(others)
+    by = f" by {' or '.join(named)}" if named else ""
+    alone = f", and not {_shown(gate.ran_by)}, who runs audits, alone" if gate.ran_by else ""
     if gate.signatures == 1 and not by and not alone:
         return ""
     return f" A release needs {gate.signatures} signature{'s' * (gate.signatures > 1)}{by}{alone}."

@@ -9,7 +9,18 @@ from toxaudit.card.readme.metadata import hub_id
 from toxaudit.errors import ToxauditError, one_line, visible
 from toxaudit.findings import AuditResult
 from toxaudit.hub import whose
-from toxaudit.hub.parcel import PUSHED_FILES, README, RECORD, Parcel, Push, candidate_of, difference, edited, gather
+from toxaudit.hub.parcel import (
+    COMMITTED,
+    PUSHED_FILES,
+    README,
+    RECORD,
+    Parcel,
+    Push,
+    candidate_of,
+    difference,
+    edited,
+    gather,
+)
 from toxaudit.hub.repository import Branch, Moved, Repository, benchmark
 from toxaudit.interop import eval_results
 from toxaudit.machine.replacement import moment
@@ -49,6 +60,10 @@ def push(wanted: Push) -> Iterator[str]:
     yield f"Candidate '{visible(candidate)}' of {visible(str(wanted.run))}, for {repository.name}:"
     if wanted.samples:
         yield "Warning: --samples publishes prompts and completions, which may be offensive or harmful."
+    shown = {each.name for each in result.narrowed(candidate).candidates}
+    others = [each.name for each in result.candidates if each.name not in shown]
+    if COMMITTED in parcel.files and others:
+        yield f"{COMMITTED} names what else the run committed to: {visible(', '.join(others))}."
     if RECORD[0] in parcel.files:
         yield "The signed decision goes with it: `toxaudit verify` checks it there."
     for _ in range(MOST_ATTEMPTS):

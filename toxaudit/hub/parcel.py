@@ -13,6 +13,7 @@ from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
 from toxaudit.card.section import AUDIT, PLOTS_FOLDER
+from toxaudit.commitment import COMMITMENT, file_of
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.findings import AuditResult
@@ -26,13 +27,16 @@ from toxaudit.signoff.decision import DECISION, ENVELOPES, digest
 README = "README.md"
 
 PUSHED_FILES = re.compile(
-    rf"{re.escape(eval_results.PATH)}|{PLOTS_FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json|audit\.md"
-    r"|samples_[A-Za-z0-9_-]+\.jsonl|decision\.json|decision\.intoto\.jsonl)"
+    rf"{re.escape(eval_results.PATH)}|{PLOTS_FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|audit\.md|results\.json"
+    r"|bom\.cdx\.json|commitment\.json|junit\.xml|samples_[A-Za-z0-9_-]+\.jsonl|decision\.json|decision\.intoto\.jsonl)"
 )
 """The files that pushes put into a repository beside its README."""
 
 RECORD = (f"{PLOTS_FOLDER}/{DECISION}", f"{PLOTS_FOLDER}/{ENVELOPES}")
 """Where a decision and its signatures lie in a repository."""
+
+COMMITTED = f"{PLOTS_FOLDER}/{COMMITMENT}"
+"""Where a commitment lies in a repository."""
 
 _SHOWN = re.compile(rb"\]\((toxaudit/[a-z]+\.png)\)")
 
@@ -118,6 +122,8 @@ def gather(
         files[AUDIT] = shown_by.without((folder / AUDIT).read_bytes())
     made = contents.published(result, candidate)
     files |= {f"{PLOTS_FOLDER}/{name}": data for name, data in made.items()}
+    if result.commitment:
+        files[COMMITTED] = file_of(wanted.run).data
     files |= _record(wanted.run, candidate, made)
     if wanted.samples:
         files |= _samples(wanted.run, result, {result.base.name, result.against(candidate), candidate})
@@ -149,7 +155,7 @@ def _record(run: Path, candidate: str, made: Mapping[str, bytes]) -> dict[str, b
     if found is None or candidate not in found.decision.candidates:
         return {}
     signed = found.decision.published[candidate]
-    if contents.unlike(found.decision, run) or signed != {name: digest(data) for name, data in made.items()}:
+    if contents.unlike(found.decision, run) or signed != {name: digest(made.get(name, b"")) for name in signed}:
         raise ToxauditError(
             f"{run / DECISION} is of other files than would be sent, or another toxaudit wrote them: `toxaudit verify "
             f"{run}` says which; sign again, or move it away."

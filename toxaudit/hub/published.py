@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from toxaudit import commitment
 from toxaudit.card.readme.splice import LINE_END, place
 from toxaudit.card.section import PLOTS_FOLDER
+from toxaudit.commitment import COMMITMENT
 from toxaudit.errors import ToxauditError
-from toxaudit.hub.parcel import PUSHED_FILES, README, RECORD
+from toxaudit.hub.parcel import COMMITTED, PUSHED_FILES, README, RECORD
 from toxaudit.hub.repository import Repository
 from toxaudit.hub.whose import COMPARED
 from toxaudit.signoff import block, record, shown
@@ -52,7 +54,26 @@ def verified(name: str, revision: str | None, asked: Asked) -> Iterator[Finding]
         yield Finding("record", False, str(error).rstrip("."))
         return
     yield from of_record(found, trusted, asked)
+    if found.decision.committed:
+        yield _committed(found.decision, repository.file(COMMITTED, commit))
     yield from _files(found, readme or b"", repository, commit)
+
+
+def _committed(told: ReleaseDecision, data: bytes | None) -> Finding:
+    """Whether the commitment that lies there is the one that was signed, of the rule and the time that it says."""
+    if data is None or digest(data) != told.files.get(COMMITMENT):
+        return Finding("commitment", False, f"{COMMITTED}: missing, or not as it was signed")
+    try:
+        written = commitment.read(data, COMMITTED)
+    except ToxauditError as error:
+        return Finding("commitment", False, str(error).rstrip("."))
+    if written.record.time != told.committed:
+        return Finding("commitment", False, f"{COMMITTED} is of {written.record.time}, not of {told.committed}")
+    own = written.content["policy"] == commitment.policy(told.policy)
+    if not own and not any(each.committed for each in told.other_rules):
+        return Finding("commitment", False, f"{COMMITTED} is to another rule than the decision states")
+    whose = "the rule that decided" if own else "another rule, which the decision names"
+    return Finding("commitment", True, f"{COMMITTED} is to {whose}, and is the one that was signed")
 
 
 def _files(found: Record, readme: bytes, repository: Repository, commit: str) -> Iterator[Finding]:
@@ -92,7 +113,8 @@ def _beside(
     told: ReleaseDecision, whose: str, home: str, repository: Repository, commit: str, there: list[str]
 ) -> Iterator[Finding]:
     """Results and plots beside the card."""
-    listed = [path for path in there if PUSHED_FILES.fullmatch(path) and path not in RECORD]
+    elsewhere = (*RECORD, COMMITTED) if told.committed else RECORD
+    listed = [path for path in there if PUSHED_FILES.fullmatch(path) and path not in elsewhere]
     made = {f"{PLOTS_FOLDER}/{file}": sha for file, sha in told.published[whose].items()}
     made |= {name.removeprefix(home): sha for name, sha in told.files.items() if name.startswith(home)}
     covered = [path for path in listed if path in made and not path.endswith(".jsonl")]

@@ -195,6 +195,9 @@ def _row(row: Any) -> dict[str, Any]:
     slices, scores = row.get("slices"), row.get("scores")
     if not isinstance(slices, dict) or not all(isinstance(value, str) for value in slices.values()):
         raise ValueError("'slices' must map names to texts")
+    choices = row.get("choices", [])
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise ValueError("'choices' must be a list of texts")
     if not isinstance(row.get("cluster", ""), str):
         raise ValueError("'cluster' must be a text")
     if not isinstance(scores, dict) or not all(map(_is_score, scores.values())):

@@ -4,7 +4,7 @@ They follow from the record alone, so that they are compared with it byte by byt
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape as html_escape
 
 from toxaudit.card.markdown import code, escape
@@ -39,7 +39,7 @@ def _markdown(decision: ReleaseDecision, signers: Sequence[Signer]) -> str:
         f"{code(digest(decision.data)[:SHOWN_CHARACTERS])}, by the rule: {decision.decision}).",
         "",
     ]
-    lines += [f"- Signed by {escape(each.name)} with the key {code(each.key)} on {each.time[:10]}." for each in signers]
+    lines += [f"- Signed by {escape(each.name)} {_how(each, code)} on {each.time[:10]}." for each in signers]
     for waiver in decision.waivers:
         lines.append(f"- Waived until {waiver.expires}: {code(waiver.rule)}. Reason: {_ended(escape(waiver.reason))}")
     lines += [f"- {line}" for line in _needs(decision, len(signers))]
@@ -51,7 +51,7 @@ def _html(decision: ReleaseDecision, signers: Sequence[Signer]) -> str:
         return html_escape(visible(text))
 
     items = [
-        f"Signed by {shown(each.name)} with the key <code>{shown(each.key)}</code> on {each.time[:10]}."
+        f"Signed by {shown(each.name)} {_how(each, lambda text: f'<code>{shown(text)}</code>')} on {each.time[:10]}."
         for each in signers
     ]
     for waiver in decision.waivers:
@@ -73,6 +73,13 @@ def _html(decision: ReleaseDecision, signers: Sequence[Signer]) -> str:
             "",
         ]
     )
+
+
+def _how(signer: Signer, code: Callable[[str], str]) -> str:
+    """By which key somebody signed, or as whom Sigstore certified them."""
+    if signer.key:
+        return f"with the key {code(signer.key)}"
+    return f"by Sigstore as {code(signer.identity)}, for whom {code(signer.issuer)} vouches,"
 
 
 def _day(decision: ReleaseDecision) -> str:

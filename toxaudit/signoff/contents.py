@@ -13,7 +13,7 @@ from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.findings import AuditResult, Verdict
-from toxaudit.interop import cyclonedx
+from toxaudit.interop import cyclonedx, junit
 from toxaudit.machine.replacement import checksums
 from toxaudit.pinning import lock_file
 from toxaudit.pinning.lock_file import LOCK, Entry
@@ -136,7 +136,7 @@ def published(result: AuditResult, candidate: str) -> dict[str, bytes]:
     """What ``toxaudit push`` makes of a result for one candidate's repository: file -> bytes."""
     own = result.narrowed(candidate)
     bom = json.dumps(cyclonedx.bom(own), indent=1, ensure_ascii=False) + "\n"
-    return {RESULTS: as_json(own).encode(), cyclonedx.BOM: bom.encode()}
+    return {RESULTS: as_json(own).encode(), cyclonedx.BOM: bom.encode(), junit.JUNIT: junit.of_results({"": own})}
 
 
 def weights(file: Path, result: AuditResult, candidates: Sequence[str]) -> dict[str, Weights]:

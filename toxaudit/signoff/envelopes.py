@@ -1,9 +1,10 @@
-"""Statements in DSSE envelopes, one a line: signed, read strictly, and checked key by key."""
+"""Statements in DSSE envelopes, one a line, some in a bundle: signed, read strictly, and checked key by key."""
 
+import base64
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from toxaudit.errors import ToxauditError
@@ -24,16 +25,23 @@ class Line:
         statement: what was signed, read.
         envelope: as its text says it.
         keyids: the keys that it says signed it; a hint that nothing vouches for, empty where it gives none.
+        bundle: what Sigstore put around it; None where a key signed it.
     """
 
     statement: dict[str, Any]
     envelope: dict[str, Any]
     keyids: tuple[str, ...]
+    bundle: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:
         """The line of the file."""
-        return json.dumps(self.envelope) + "\n"
+        return json.dumps(self.bundle or self.envelope) + "\n"
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes of the statement."""
+        return bytes(_envelope(self.envelope).payload)
 
     def pae(self) -> bytes:
         """The bytes that are signed: DSSE's pre-authentication encoding."""
@@ -68,6 +76,17 @@ def seal(statement: dict[str, Any], signer: "CryptoSigner") -> Line:
     envelope = Envelope(json.dumps(statement, sort_keys=True).encode(), PAYLOAD, {})
     envelope.sign(signer)
     return _line(envelope.to_dict())
+
+
+def unsigned(statement: dict[str, Any]) -> Line:
+    """A statement that waits for signatures."""
+    payload = base64.b64encode(json.dumps(statement, sort_keys=True).encode()).decode()
+    return _line({"payload": payload, "payloadType": PAYLOAD, "signatures": []})
+
+
+def bundled(text: str) -> Line:
+    """The line of a bundle that Sigstore has just made."""
+    return _line(json.loads(text))
 
 
 def read(data: bytes, named: str) -> tuple[Line, ...]:
@@ -110,6 +129,11 @@ def _line(envelope: Any) -> Line:
     Raises:
         ValueError: if it has others than these, or one of another form; the libraries raise more.
     """
+    if isinstance(envelope, dict) and "dsseEnvelope" in envelope:
+        inner = _line(envelope["dsseEnvelope"])
+        if inner.bundle:
+            raise ValueError("it is a bundle in a bundle")
+        return replace(inner, bundle=envelope)
     if not isinstance(envelope, dict) or set(envelope) != {"payload", "payloadType", "signatures"}:
         raise ValueError("it is no envelope")
     if envelope["payloadType"] != PAYLOAD:

@@ -97,11 +97,13 @@ def parsed(data: bytes, signed: bytes, named: str, signed_named: str) -> Record:
         raise ToxauditError(
             f"{signed_named} must hold the test results and a statement of each signer: it was cut off."
         )
+    if lines[0].bundle:
+        raise ToxauditError(f"{signed_named}, line 1 is a bundle: the test results must stand there.")
     if _plain(lines[0].statement) != _plain(statements.test_result(decision)):
         raise ToxauditError(f"{signed_named}, line 1 states other test results than {named} holds: one was changed.")
     own = []
     for number, line in enumerate(lines[1:], start=2):
-        signer = statements.signer_of(line.statement)
+        signer = statements.signer_of(line)
         if _plain(line.statement) != _plain(statements.own(decision, signer)):
             raise ToxauditError(f"{signed_named}, line {number} is of another decision than {named}: one was changed.")
         own.append((signer, line))
@@ -111,9 +113,9 @@ def parsed(data: bytes, signed: bytes, named: str, signed_named: str) -> Record:
 
 def _check_keyids(record: Record, named: str) -> None:
     """Refuse a signature that says it is by another key than the signers', or one of theirs that is not there."""
-    known = [signer.key for signer in record.signers]
-    if len(known) != len(set(known)):
-        raise ToxauditError(f"{named} holds two statements of one key.")
+    if len({signer.who for signer in record.signers}) < len(record.own):
+        raise ToxauditError(f"{named} holds two statements of one signer.")
+    known = [signer.key for signer in record.signers if signer.key]
     for line, keyids in ((record.tests, known), *((line, [signer.key]) for signer, line in record.own)):
         if len(line.keyids) != len(keyids) or any(map(_is_other, line.keyids, keyids)):
             raise ToxauditError(f"{named}: the signatures are not those of the keys that its signers name.")

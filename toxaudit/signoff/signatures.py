@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from toxaudit.signoff import keys
+from toxaudit.signoff import keyless, keys
+from toxaudit.signoff.envelopes import Line
 from toxaudit.signoff.record import Record
+from toxaudit.signoff.statements import Signer
 
 UNKNOWN = "UNSIGNED/UNKNOWN KEY: this shows consistency, not origin"
+
+
+NOT_ASKED = "UNKNOWN IDENTITY: give it by --identity and --issuer to have it checked"
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Asked:
 
     Attributes:
         keys: files of the public keys that whoever asks trusts.
+        identities: who else is trusted without a key: as whom Sigstore certified them, and who vouches for it.
+        trust: the trust configuration of another instance of Sigstore than the public one.
         threshold: how many of them must have signed, at least.
         ran_by: the file of the public key of whoever ran the audit, who must not be the only one of them.
         weights: a folder with weights, at any depth and under any names.
@@ -37,14 +44,18 @@ class Asked:
     ran_by: Path | None
     weights: Path | None
     now: datetime
+    identities: tuple[tuple[str, str], ...] = ()
+    trust: Path | None = None
 
 
 @dataclass(frozen=True)
 class Trusted:
-    """The keys that whoever asks trusts, by fingerprint; and the fingerprint of who ran the audit, if that is said."""
+    """Who is trusted: keys by fingerprint, identities and what checks these; and who ran the audit, if that is said."""
 
     known: Mapping[str, "keys.PublicKey"]
     ran_by: str | None
+    identities: frozenset[str] = frozenset()
+    checker: "keyless.Checker | None" = None
 
     @classmethod
     def of(cls, asked: Asked) -> "Trusted":
@@ -55,28 +66,47 @@ class Trusted:
         """
         found = [keys.public_key(file) for file in asked.keys]
         ran_by = keys.fingerprint(keys.public_key(asked.ran_by)) if asked.ran_by else None
-        return cls({keys.fingerprint(each): each for each in found}, ran_by)
+        checker = keyless.checker(asked.trust) if asked.identities else None
+        identities = frozenset(map(" ".join, asked.identities))
+        return cls({keys.fingerprint(each): each for each in found}, ran_by, identities, checker)
+
+    def refusal(self, signer: Signer, line: Line, tests: Line) -> str:
+        """Why a signature is not whose it says it is, as a phrase; nothing where it is, or can't be told."""
+        if signer.key:
+            own = keys.known(keys.public_of(signer.public_key.encode(), f"the key of {signer.name}"))
+            signed = line.signed_by(own) and tests.signed_by(own)
+            return "" if signed else f"the signature is not that of the key {signer.key}"
+        if self.checker and signer.who in self.identities:
+            return self.checker.refusal(line, signer.identity, signer.issuer)
+        return ""
 
 
 def signatures(found: Record, trusted: Trusted, asked: Asked) -> Iterator[Finding]:
     """A line for each signer, and whether enough of them are trusted and named by the policy."""
     counted, named = set(), {*found.decision.policy.signers}
     for signer, line in found.own:
-        own = keys.known(keys.public_of(signer.public_key.encode(), f"the key of {signer.name}"))
-        if not (line.signed_by(own) and found.tests.signed_by(own)):
-            yield Finding("signature", False, f"{signer.name}: the signature is not that of the key {signer.key}")
-        elif named and signer.key not in named:
-            yield Finding("signature", None, f"{signer.name}, key {signer.key}: the policy does not name this key")
-        elif signer.key not in trusted.known:
-            yield Finding("signature", None, f"{signer.name}, key {signer.key}: {UNKNOWN}")
-        elif found.tests.signed_by(keys.known(trusted.known[signer.key])):
-            counted.add(signer.key)
-            yield Finding("signature", True, f"{signer.name} signed on {signer.time}, key {signer.key}")
+        what = "key" if signer.key else "identity"
+        whose = f"key {signer.key}" if signer.key else f"{signer.identity} by {signer.issuer}"
+        if why := trusted.refusal(signer, line, found.tests):
+            yield Finding("signature", False, f"{signer.name}: {why}")
+        elif named and signer.who not in named:
+            yield Finding("signature", None, f"{signer.name}, {whose}: the policy does not name this {what}")
+        elif signer.who in trusted.identities or _is_by(found, trusted.known.get(signer.key)):
+            counted.add(signer.who)
+            yield Finding("signature", True, f"{signer.name} signed on {signer.time}, {whose}")
+        else:
+            yield Finding("signature", None, f"{signer.name}, {whose}: {UNKNOWN if signer.key else NOT_ASKED}")
     needed = max(asked.threshold, found.decision.signatures.threshold, found.decision.policy.signatures)
-    enough = f"{len(counted)} of {needed} needed signatures are by keys that were given"
+    given = "keys or identities" if asked.identities else "keys"
+    enough = f"{len(counted)} of {needed} needed signatures are by {given} that were given"
     yield Finding("threshold", len(counted) >= needed, enough)
     stated = found.decision.signatures.ran_by, found.decision.policy.ran_by
     for ran_by in filter(None, dict.fromkeys((trusted.ran_by, *stated))):
         others = counted - {ran_by}
         alone = f"{len(others)} of them are by others than the key of who ran the audit"
         yield Finding("not alone", bool(others), alone)
+
+
+def _is_by(found: Record, key: "keys.PublicKey | None") -> bool:
+    """Whether the test results are signed by a key that whoever asks has given."""
+    return key is not None and found.tests.signed_by(keys.known(key))

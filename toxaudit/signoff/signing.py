@@ -24,6 +24,7 @@ from toxaudit.signoff.decision import (
     Waiver,
     moment,
 )
+from toxaudit.signoff.keyless import Keyless
 from toxaudit.signoff.keys import SigningKey
 from toxaudit.signoff.record import Record
 from toxaudit.signoff.statements import Signer
@@ -36,7 +37,7 @@ class Wanted:
 
     Attributes:
         run: the folder of a finished run.
-        name: who they are, ``Name <mail>``.
+        name: who they are, ``Name <mail>``; empty for what Sigstore knows them by.
         outcome: what they decide; None to sign the decision that stands.
         waivers: the rules that they waive.
         expires: the last day of a new decision; None where it holds on.
@@ -60,12 +61,12 @@ class Wanted:
         return bool(self.waivers or self.expires or self.candidate or self.threshold or self.ran_by)
 
 
-def sign(wanted: Wanted, key: SigningKey, now: datetime) -> Iterator[str]:
+def sign(wanted: Wanted, key: SigningKey | Keyless, now: datetime) -> Iterator[str]:
     """Sign the decision that stands, where it is the same that is wanted, or else a new one in its place.
 
     Args:
         wanted: what is to be signed.
-        key: whose signature it is.
+        key: whose signature it is, or who is logged in at Sigstore.
         now: the time.
 
     Yields:
@@ -86,7 +87,7 @@ def sign(wanted: Wanted, key: SigningKey, now: datetime) -> Iterator[str]:
             yield from _open(wanted, result, now)
             made = _decided(wanted, result, key, now, before)
         if made is None:
-            yield f"{visible(wanted.name)} has signed this decision already: nothing was written."
+            yield f"{visible(_name(wanted, key))} has signed this decision already: nothing was written."
             return
         if before and made.digest != before.digest:
             record.keep(run, before)
@@ -178,7 +179,9 @@ def _asked(wanted: Wanted, outcome: Outcome, result: AuditResult, today: str) ->
     return Choice(outcome, wanted.expires, waiving.resolved(wanted.waivers, rules, today), needed)
 
 
-def _decided(wanted: Wanted, result: AuditResult, key: SigningKey, now: datetime, before: Record | None) -> Record:
+def _decided(
+    wanted: Wanted, result: AuditResult, key: SigningKey | Keyless, now: datetime, before: Record | None
+) -> Record | None:
     """A new decision, with its first signature.
 
     Raises:
@@ -197,7 +200,7 @@ def _decided(wanted: Wanted, result: AuditResult, key: SigningKey, now: datetime
         raise ToxauditError(
             f"{COMMITMENT} is of {made.committed}, which is later than now: check this machine's clock."
         )
-    return _with(made, None, wanted.name, key, now)
+    return _with(made, None, wanted, key, now)
 
 
 def _open(wanted: Wanted, result: AuditResult, now: datetime) -> Iterator[str]:
@@ -214,24 +217,42 @@ def _open(wanted: Wanted, result: AuditResult, now: datetime) -> Iterator[str]:
         yield from (visible(f"Open: {rule}") for rule in left)
 
 
-def _signed_too(before: Record, wanted: Wanted, key: SigningKey, now: datetime) -> Record | None:
-    """The decision that stands with one more signature; None where this key has signed it already.
+def _signed_too(before: Record, wanted: Wanted, key: SigningKey | Keyless, now: datetime) -> Record | None:
+    """The decision that stands with one more signature; None where they have signed it already.
 
     Raises:
         ToxauditError: if it does not say what the run's files say, whoever has signed it so far.
     """
-    if key.fingerprint in [each.key for each in before.signers]:
+    if isinstance(key, SigningKey) and key.fingerprint in [each.key for each in before.signers]:
         return None
     if (found := numbers(before, wanted.run)).holds is False:
         raise ToxauditError(f"The decision that stands can't be signed: {found.text}.")
-    return _with(before.decision, before, wanted.name, key, now)
+    return _with(before.decision, before, wanted, key, now)
 
 
-def _with(decision: ReleaseDecision, before: Record | None, name: str, key: SigningKey, now: datetime) -> Record:
+def _name(wanted: Wanted, key: SigningKey | Keyless) -> str:
+    return wanted.name if isinstance(key, SigningKey) else wanted.name or key.identity
+
+
+def _with(
+    decision: ReleaseDecision, before: Record | None, wanted: Wanted, key: SigningKey | Keyless, now: datetime
+) -> Record | None:
+    """The decision with one more signature; None where it is of somebody who has signed it already.
+
+    Whom Sigstore certifies is known only once it has.
+    """
+    name, own = _name(wanted, key), before.own if before else ()
+    if isinstance(key, Keyless):
+        line = key.sealed(statements.own(decision, Signer(name, "", "", moment(now))))
+        who = statements.signer_of(line)
+        if who.who in [each.who for each, _ in own]:
+            return None
+        tests = before.tests if before else envelopes.unsigned(statements.test_result(decision))
+        return Record(decision, tests, (*own, (who, line)))
     who = Signer(name, key.fingerprint, key.public, moment(now))
     tests = before.tests.also_by(key.signer) if before else envelopes.seal(statements.test_result(decision), key.signer)
     mine = (who, envelopes.seal(statements.own(decision, who), key.signer))
-    return Record(decision, tests, (*(before.own if before else ()), mine))
+    return Record(decision, tests, (*own, mine))
 
 
 def _told(run: Path, made: Record, before: Record | None) -> Iterator[str]:
@@ -245,4 +266,9 @@ def _told(run: Path, made: Record, before: Record | None) -> Iterator[str]:
         yield f"It supersedes the decision {before.digest[:SHOWN_CHARACTERS]}, which is kept in {run / 'decisions'}."
     if (left := told.signatures.threshold - len(made.own)) > 0:
         yield f"It needs {left} more signature{'s' if left > 1 else ''}: toxaudit signoff {run} --as ... --key ..."
-    yield f"Next: toxaudit verify {run} --key PUBLIC_KEY"
+    last = made.signers[-1]
+    if last.key:
+        yield f"Next: toxaudit verify {run} --key PUBLIC_KEY"
+    else:
+        yield "Sigstore's log shows everybody that this identity has signed something, and when."
+        yield visible(f"Next: toxaudit verify {run} --identity {last.identity} --issuer {last.issuer}")

@@ -1,7 +1,10 @@
 """The spec's suites -> what is asked: all prompts, or the first of them, and how completions are generated."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from toxaudit.commitment import IN_ORDER
+from toxaudit.decision.sampling import in_order
 from toxaudit.facts import GenerationFacts
 from toxaudit.models import Arm, ResolvedModel
 from toxaudit.records import Asked, Prompt
@@ -21,16 +24,26 @@ def drawn(spec: AuditSpec) -> dict[str, Asked]:
 
 def ordered(spec: AuditSpec, suites: Mapping[str, Asked]) -> dict[str, Sequence[Prompt]]:
     """The prompts of each suite in the order in which rounds ask them."""
-    return {name: spec.sampling.order(each.prompts, each.facts.strata) for name, each in suites.items()}
+    return {
+        name: spec.sampling.order(each.prompts, each.facts.strata, each.facts.shares) for name, each in suites.items()
+    }
 
 
-def first(suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
+def committed(spec: AuditSpec, suites: Mapping[str, Asked]) -> dict[str, str]:
+    """What is committed to of each suite's prompts: their digest; in rounds, that of the order of asking."""
+    if spec.sampling.in_rounds:
+        return {name: IN_ORDER + in_order(prompts) for name, prompts in ordered(spec, suites).items()}
+    return {name: each.facts.digest for name, each in suites.items()}
+
+
+def first(spec: AuditSpec, suite: Asked, ordered: Sequence[Prompt], n: int) -> Asked:
     """The suite with its first ``n`` prompts in the order of asking, themselves in the suite's own order."""
+    rest = in_order(ordered[n:]) if spec.sampling.in_rounds else None
     if n == len(ordered):
-        return suite
+        return replace(suite, facts=replace(suite.facts, rest=rest))
     chosen = {prompt.id for prompt in ordered[:n]}
     prompts = [prompt for prompt in suite.prompts if prompt.id in chosen]
-    return Asked(prompts, described(suite.facts, prompts))
+    return Asked(prompts, replace(described(suite.facts, prompts), rest=rest))
 
 
 def facts(spec: AuditSpec, audited: Sequence[Arm]) -> GenerationFacts:
