@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 from hypothesis import settings
+from unplotted import draw_in_words
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -59,15 +60,21 @@ def tiny_adapter(tiny_base):
 
 @pytest.fixture
 def without_plots(request, monkeypatch):
-    """Audits write what plots show in words instead of drawings, which are half of what a finished audit costs.
+    """Audits write what plots show in words instead of drawings.
 
     For tests of whole audits that say nothing of how plots look; those marked ``plots`` draw them all the same.
     """
     if request.node.get_closest_marker("plots"):
-        return
-    from toxaudit.card.plots import Drawing, described
+        from toxaudit.card.plots import drawn
 
-    def in_words(result, draws):
-        return {name: Drawing(alt, b"\x89PNG" + alt.encode(), "<svg/>") for name, alt in described(result).items()}
+        monkeypatch.setattr("toxaudit.card.section.drawn", drawn)
+    else:
+        draw_in_words(monkeypatch)
 
-    monkeypatch.setattr("toxaudit.card.section.drawn", in_words)
+
+@pytest.fixture(scope="module")
+def fixtures_without_plots():
+    """The same for audits that fixtures of a whole module run."""
+    with pytest.MonkeyPatch.context() as patch:
+        draw_in_words(patch)
+        yield

@@ -17,7 +17,7 @@ from toxaudit import labels
 from toxaudit.cli.main import main
 from toxaudit.recomputation import read_checked
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 FILE = Path("audits/labels/tiny.json")
 

@@ -13,7 +13,7 @@ import yaml
 from toxaudit.cli.main import main
 from toxaudit.estimators.posterior import hdi
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 ERRORS = {"true_positive": 450, "false_negative": 50, "false_positive": 10, "true_negative": 490}
 
