@@ -83,8 +83,8 @@ def answered(result: AuditResult) -> list[dict]:
                 own[order[len(order) - each.missing["candidate"] :]] = np.nan
                 base[order[len(order) - each.missing["base"] :]] = np.nan
                 scores.setdefault(model.name, {})[measure] = own
-                scores.setdefault("base", {}).setdefault(measure, base)
-        for arm in ("base", *(model.name for model in result.candidates)):
+                scores.setdefault(model.against, {}).setdefault(measure, base)
+        for arm in result.arms:
             for i in range(suite.n):
                 told = {name: _score(values[i]) for name, values in scores.get(arm, {}).items()}
                 names = {"model": arm, "prompt_id": f"p{i}", "text": f"{arm} says {i}", "suite": suite.name}

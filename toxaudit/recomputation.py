@@ -22,7 +22,7 @@ from toxaudit.errors import ToxauditError, one_line
 from toxaudit.estimators import archive
 from toxaudit.estimators.for_gate import summarised
 from toxaudit.extensions import Gate
-from toxaudit.facts import BASE_ARM, GridPlace
+from toxaudit.facts import BASE_ARM
 from toxaudit.findings import AuditResult
 from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import ALL_ASKED
@@ -33,6 +33,7 @@ from toxaudit.results.files import DRAWS, RESULTS, SPEC
 from toxaudit.results.reading import read_result
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.references import written as shown
+from toxaudit.training_facts import GridPlace
 
 TOLERANCE = 1e-9
 """How far a number may lie from the one that is computed again, relative to it or, near 0, absolute.

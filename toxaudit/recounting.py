@@ -58,8 +58,8 @@ def recounted(run: Path, result: AuditResult) -> Iterator[tuple[str, Any, Any, s
         suite = Samples(facts)
         for row in rows_of(file):
             suite.add(row)
-        arms, asked = {"base", *(model.name for model in result.candidates)}, list(suite.asked.values())
-        found = [*_of_suite(number, suite), (f"suites.{number}, arms", arms, set(suite.asked))]
+        arms, asked = {*result.arms}, list(suite.asked.values())
+        found = [*_of_suite(number, suite), (f"suites.{number}, arms", sorted(arms), sorted(suite.asked))]
         if any(each != asked[0] for each in asked):
             found.append((f"suites.{number}, prompts", "the same for all arms", "others for some"))
         elif arms == set(suite.asked):

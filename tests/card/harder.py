@@ -23,10 +23,11 @@ from results import (
 from toxaudit.agreements import SOURCES, Agreement, Component, VarianceComponents
 from toxaudit.decision.gate import MarginGate, explained
 from toxaudit.decision.policy import Rule
-from toxaudit.facts import Calibration, Confusion, GridPlace, ScorerFacts, Skipped
+from toxaudit.facts import Calibration, Confusion, ScorerFacts, Skipped
 from toxaudit.findings import Analysis, AnalysisRow, AuditResult
 from toxaudit.records import BEST_CASE, CORRECTED, OTHER_PRIOR, WORST_CASE, Diagnostics, Estimate
 from toxaudit.scorers.base import unscored_facts
+from toxaudit.training_facts import GridPlace
 
 LABELS = "comments of Civil Comments, labelled by people"
 BY_CATEGORY = Calibration(

@@ -29,9 +29,9 @@ from toxaudit.card.plots import (
     training,
 )
 from toxaudit.decision.headline import headlines
-from toxaudit.facts import GridPlace, TrainedStage
 from toxaudit.findings import AuditResult, Verdict
 from toxaudit.records import CORRECTED, Diagnostics
+from toxaudit.training_facts import GridPlace, TrainedStage
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -263,6 +263,14 @@ def test_densities_are_those_of_candidates_and_say_how_probable_too_much_is() ->
     assert {"benign", "creeping", "0.25", "P(increase > 3 pp)"} <= set(said)
     assert not {"rude", "noop"} & set(said)
     assert {"rude", "noop"} <= set(texts(RESULTS["controls-only"], "densities"))
+
+
+@pytest.mark.plots
+def test_a_candidate_is_drawn_with_the_arm_that_it_is_compared_with() -> None:
+    audit = HARDER["chain"]
+    for plot in ("forest", "densities"):
+        assert "tune (against instruct)" in " ".join(texts(audit, plot)).replace("\n", " "), plot
+        assert "tune (against instruct)" in described(audit)[plot]
 
 
 def test_a_density_is_as_high_and_wide_as_its_draws_say() -> None:

@@ -113,6 +113,33 @@ def test_tuning_takes_six_operations_a_parameter_and_token_of_rows_filled_up(loo
     assert seconds(look())["tuning"] == pytest.approx(4 * step)
 
 
+def test_merging_holds_all_weights_as_they_are_computed(look):
+    """An adapter that another goes over is put into the weights first; one that is tuned further is not."""
+    Path("audits/texts.jsonl").write_text(json.dumps({"text": "x" * 36}) + "\n")
+    stage = "data: ./texts.jsonl, template: '{text}'"
+    audit = Path("audits/hub.yaml")
+    written = audit.read_text()
+    for stages, held in ((f"{{{stage}}}, {{{stage}}}", 0), (f"{{{stage}}}, {{{stage}, r: 4}}", 4 * 8 * BILLION)):
+        audit.write_text(written.replace("{peft: org/lora}", f"{{train: [{stages}]}}"))
+        assert look().effort._merged_in() == held
+    audit.write_text(written.replace("{control: true, batch_size: 4}", "{merge: {into: base, of: {lora: 0.5}}}"))
+    assert look().effort._merged_in() == 4 * 8 * BILLION
+
+
+def test_examples_are_read_once_however_much_is_told_of_them(look, monkeypatch):
+    from toxaudit import training
+
+    Path("audits/texts.jsonl").write_text(json.dumps({"text": "x" * 36}) + "\n")
+    audit = Path("audits/hub.yaml")
+    tuned = "{train: [{data: ./texts.jsonl, template: '{text}'}]}"
+    audit.write_text(audit.read_text().replace("{peft: org/lora}", tuned))
+    read, examples = [], training.examples
+    monkeypatch.setattr(training, "examples", lambda *asked: read.append(asked) or examples(*asked))
+    seen = look()
+    assert seconds(seen)["tuning"] and seen.effort.memory(seen.asked)
+    assert len(read) == 1
+
+
 def test_choices_are_read_with_one_context(look):
     row = {"prompt": "p" * 40, "choices": ["a" * 8, "b" * 12], "target": 0}
     Path("audits/suite/chosen.jsonl").write_text(json.dumps(row) + "\n")

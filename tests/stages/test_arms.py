@@ -11,8 +11,7 @@ import workspace
 from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
 from toxaudit.errors import LONGEST_LINE, ToxauditError
-from toxaudit.stages import arms
-from toxaudit.stages.arms import Arms
+from toxaudit.stages.arms import Arms, assembly, making
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
@@ -38,7 +37,7 @@ def here(made, tmp_path, monkeypatch):
 
 def left_out(name, sentence, *overrides):
     found = Arms()
-    arms._leave_out(found, compose([*SKIP, *overrides]), name, sentence)
+    assembly._leave_out(found, compose([*SKIP, *overrides]), name, sentence)
     return found.skipped[name]
 
 
@@ -129,7 +128,7 @@ def test_what_an_arm_can_not_read_is_found_before_anything_is_generated_and_cost
 
 
 def test_where_no_fine_tune_can_be_had_no_weights_are_loaded(here, monkeypatch):
-    monkeypatch.setattr("toxaudit.stages.arms.Preflight", None)
+    monkeypatch.setattr("toxaudit.stages.arms.assembly.Preflight", None)
     assert main([*SKIP, "candidates.tuned.peft=nonsense"]) == 3
 
 
@@ -147,14 +146,14 @@ def test_the_reason_that_is_kept_is_one_short_line_in_which_nothing_acts(here):
 
 
 def test_no_stranger_can_forge_a_line_of_the_output(here, monkeypatch, capsys):
-    resolve = arms.resolve_candidate
+    resolve = making.resolve_candidate
 
     def refuse(name, *rest):
         if name == "bad":
             raise ToxauditError(f"candidates.bad: {FORGED}")
         return resolve(name, *rest)
 
-    monkeypatch.setattr("toxaudit.stages.arms.resolve_candidate", refuse)
+    monkeypatch.setattr("toxaudit.stages.arms.making.resolve_candidate", refuse)
     assert main([*SKIP, "candidates.bad=./models/adapter"]) in (1, 2)
     captured = capsys.readouterr()
     assert len([line for line in captured.out.splitlines() if line.startswith("Audit 'tiny'")]) == 1

@@ -20,8 +20,9 @@ import toxaudit.scorers
 import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import folders
+from toxaudit.machine.nesting import DEEPEST
 from toxaudit.spec.schema import candidate_of
-from toxaudit.spec.strict_yaml import DEEPEST, LARGEST_NUMBER
+from toxaudit.spec.strict_yaml import LARGEST_NUMBER
 from toxaudit.spec.texts import Texts
 
 MOST_RUNS = 1_000

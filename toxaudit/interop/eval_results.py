@@ -35,8 +35,10 @@ def task(benchmark: bytes, suite: SuiteFacts) -> str | None:
     """
     import yaml
 
+    from toxaudit.machine.nesting import ShallowTextLoader
+
     try:
-        found = yaml.load(benchmark, Loader=yaml.BaseLoader)  # which expands nothing that a stranger made to grow
+        found = yaml.load(benchmark, Loader=ShallowTextLoader)  # which expands nothing that a stranger made to grow
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         return None
     tasks = found.get("tasks") if isinstance(found, dict) else None

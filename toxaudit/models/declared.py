@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import yaml
 
+from toxaudit.machine.nesting import ShallowLoader
+
 Kind = Literal["adapter", "fine-tune", "merge", "quantized"]
 
 KINDS: dict[str, Kind] = {"adapter": "adapter", "finetune": "fine-tune", "merge": "merge", "quantized": "quantized"}
@@ -97,7 +99,7 @@ def json_object(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-class _NoAliases(yaml.SafeLoader):
+class _NoAliases(ShallowLoader):
     """Refuses references within YAML, by which a few hundred bytes can stand for gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:

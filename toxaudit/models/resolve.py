@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import BASE_ARM, GridPlace, ModelFacts, TrainedStage, the
+from toxaudit.facts import BASE_ARM, ModelFacts, the
 from toxaudit.models import adapter_file, beforehand, declared, number_format, within
 from toxaudit.models.capacity import check_memory, memory_needed, stored_in
 from toxaudit.models.declared import Declared, Kind
@@ -22,6 +22,7 @@ from toxaudit.sources.base import TOLD, WEIGHTS, wanted
 from toxaudit.sources.configured import check_counts
 from toxaudit.spec.schema import CandidateSpec, ModelSpec, WeightsSpec
 from toxaudit.store.shelves import Store
+from toxaudit.training_facts import GridPlace, TrainedStage
 
 Decide = Callable[[str | None], NumberFormat]
 """What a model is computed in, given the checkpoint's own number format; None where its weights are quantised."""

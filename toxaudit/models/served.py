@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import BASE_ARM, GridPlace, ModelFacts, the
+from toxaudit.facts import BASE_ARM, ModelFacts, the
 from toxaudit.records import digest
 from toxaudit.sources import LocalSource
 from toxaudit.spec.schema import OWN, AuditSpec, CandidateSpec, ModelSpec
+from toxaudit.training_facts import GridPlace
 
 ABOUT_FILES = (
     *("revision", "peft_revision", "subfolder", "gguf_file", "tokenizer"),

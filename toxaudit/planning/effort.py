@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import starmap
 from math import sqrt
 
+from toxaudit import training
 from toxaudit.backends.decoding.adapters import LEAST
 from toxaudit.backends.transformers import MOST_ROWS
 from toxaudit.backends.vllm import Vllm
@@ -18,12 +19,10 @@ from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import BYTES_OF_NUMBER, WeightSizes
 from toxaudit.planning import tuning
 from toxaudit.planning.expected import Prospect
+from toxaudit.planning.tuning import LETTERS_A_TOKEN
 from toxaudit.records import Prompt
 from toxaudit.spec.recipes import AUTO, TrainingStage
 from toxaudit.spec.schema import AuditSpec
-
-LETTERS_A_TOKEN = 4
-"""Of a token of English text, about."""
 
 UNREAD_TOKENS = 20
 """Tokens of a prompt, or of a choice, that is still to be fetched."""
@@ -158,10 +157,8 @@ class Effort:
         answering = max((weights + self._cache(arm, asked) for arm, weights in held.items()), default=0.0)
         weights = max(needed.values(), default=0)
         scoring = weights + max(sized, default=0) * BYTES_OF_NUMBER["float32"] * (2 if self._cpu else 1)
-        tuned = max(
-            starmap(self._tuned_in, self._stages), default=0.0
-        )  # of which little is given back before models answer
-        return round(LIBRARY_BYTES[self._on] + tuned + max(answering, scoring))
+        tuned = max(starmap(self._tuned_in, self._stages), default=0.0)  # of which little is given back later
+        return round(LIBRARY_BYTES[self._on] + max(tuned, self._merged_in()) + max(answering, scoring))
 
     def _preparing(self) -> float:
         own = [arm for arm in self._arms if self._prospect.sizes.get(arm)]
@@ -171,7 +168,7 @@ class Effort:
 
     def _tuning(self, place: str, stage: TrainingStage) -> float:
         """Two operations a parameter and token on the way forward, four on the way back."""
-        tokens = tuning.tokens(stage, tuning.lengths(place, stage))
+        tokens = tuning.tokens(stage, self.lengths[place])
         return 6 * self._parameters("base") * tokens / self._speed(self._tuned_as(stage), TUNING_SPEED_SHARE)
 
     def _tuned_as(self, stage: TrainingStage) -> str:
@@ -181,8 +178,23 @@ class Effort:
 
     def _tuned_in(self, place: str, stage: TrainingStage) -> float:
         """Bytes that a stage holds at once."""
-        found = tuning.lengths(place, stage)
-        return tuning.memory(stage, self._parameters("base"), self._tuned_as(stage), found)
+        return tuning.memory(stage, self._parameters("base"), self._tuned_as(stage), self.lengths[place])
+
+    def _merged_in(self) -> float:
+        """Bytes that merging holds at once: all weights as they are computed; 0 where no candidate needs it."""
+        candidates = self._spec.candidates
+        if any(each.merge or training.merges(candidates, name) for name, each in candidates.items()):
+            return float(BYTES_OF_NUMBER["float32"] * self._parameters("base"))
+        return 0.0
+
+    @cached_property
+    def lengths(self) -> dict[str, list[float]]:
+        """Where a stage that is tuned stands -> the tokens of each of its examples, as far as they are known.
+
+        Raises:
+            ToxauditError: if the rows are here and can't be read, or what is said of them fits no rows.
+        """
+        return {place: tuning.lengths(place, stage) for place, stage in self._stages}
 
     @cached_property
     def _stages(self) -> list[tuple[str, TrainingStage]]:

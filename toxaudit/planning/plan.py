@@ -1,6 +1,6 @@
 """What a run would do, said before it costs anything: no weights are loaded and nothing is fetched."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -48,7 +48,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     prospect, known = ahead.prospect, ahead.prospect.known
     unchecked = _check_design(spec, ahead.suites, known)
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]
-    lines += [_row(name, text) for name, text in _models(spec, known)]
+    lines += [_row(name, text) for name, text in _models(spec, known, ahead.effort.lengths)]
     lines += [_row(name, text) for name, text in _systems(spec)]
     lines += ["", "  Suites"]
     lines += [_row(name, _suite(name, suite, ahead.suites.get(name), known)) for name, suite in spec.suites.items()]
@@ -114,7 +114,9 @@ def _row(name: str, text: str) -> str:
     return f"    {name:<20} {text}"
 
 
-def _models(spec: AuditSpec, known: Mapping[str, Known]) -> Iterator[tuple[str, str]]:
+def _models(
+    spec: AuditSpec, known: Mapping[str, Known], lengths: Mapping[str, Sequence[float]]
+) -> Iterator[tuple[str, str]]:
     """Every arm, by its name."""
     if server := spec.backend.server:
         base = served.served_base(spec.base, server)
@@ -124,7 +126,7 @@ def _models(spec: AuditSpec, known: Mapping[str, Known]) -> Iterator[tuple[str, 
         return
     yield "base", _model("base", spec.base, known)
     for name, candidate in spec.candidates.items():
-        yield name, _candidate(name, candidate, known)
+        yield name, _candidate(name, candidate, known, lengths)
 
 
 def _systems(spec: AuditSpec) -> Iterator[tuple[str, str]]:
@@ -167,7 +169,9 @@ def _tokenizer(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> 
     return f", tokenizer of {_files(known.get(f'{where}.tokenizer'))}" if weights.tokenizer else ""
 
 
-def _candidate(name: str, candidate: CandidateSpec, known: Mapping[str, Known]) -> str:
+def _candidate(
+    name: str, candidate: CandidateSpec, known: Mapping[str, Known], lengths: Mapping[str, Sequence[float]]
+) -> str:
     where, expected = f"candidates.{name}", f", expected {candidate.expect}" if candidate.expect else ""
     if candidate.against != BASE_ARM and not candidate.control:
         expected = f"; compared with {candidate.against}{expected}"
@@ -178,7 +182,7 @@ def _candidate(name: str, candidate: CandidateSpec, known: Mapping[str, Known]) 
         return f"{the(candidate.against)} again at batch size {candidate.batch_size or 1}: a control{expected}"
     if candidate.train:
         begun = f" from {candidate.starts_from}" if candidate.starts_from else ""
-        stages = (tuning.sentence(f"{where}.train[{n}]", stage) for n, stage in enumerate(candidate.train))
+        stages = (tuning.sentence(stage, lengths[f"{where}.train[{n}]"]) for n, stage in enumerate(candidate.train))
         return f"to be tuned{begun}: {', then '.join(stages)}{expected}"
     if not candidate.peft:
         return _model(where, candidate, known) + expected

@@ -82,15 +82,10 @@ def memory(stage: TrainingStage, parameters: int, number_format: str, found: Seq
     return held + BACKWARD_BYTES * sqrt(n) * row * min(stage.batch_size, max(1, len(found)))
 
 
-def sentence(place: str, stage: TrainingStage) -> str:
-    """One stage in words.
-
-    Raises:
-        ToxauditError: if the rows are here and can't be read.
-    """
+def sentence(stage: TrainingStage, found: Sequence[float]) -> str:
+    """One stage in words, given the tokens of each of its examples as far as they are known."""
     shown = parse(stage.data, stage.revision, "dataset").shown
     what = "all weights" if stage.method == FULL else f"LoRA r={stage.r}"
-    found = lengths(place, stage)
     number = steps(stage, len(found)) if found or stage.max_steps else 0
     examples = f"{len(found):,} examples of " if found else ""
     return f"{what}, {examples}{shown}" + (

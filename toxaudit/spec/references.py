@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import BASE_ARM, GridPlace
+from toxaudit.facts import BASE_ARM
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
+from toxaudit.training_facts import GridPlace
 
 
 def in_order(rests_on: Mapping[str, Sequence[str]]) -> list[str]:

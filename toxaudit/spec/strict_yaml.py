@@ -14,15 +14,13 @@ from typing import Any
 import yaml
 
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.nesting import DEEPEST, ShallowLoader
 
 LARGEST_FILE_BYTES = 200_000
 """As much YAML is read in a few seconds; prompts and answers stand in files of data."""
 
 MOST_VALUES = 100_000
 """Values in a file, what aliases and merge keys repeat counted each time."""
-
-DEEPEST = 50
-"""Levels of lists and mappings in one another."""
 
 LARGEST_NUMBER = 2**63
 """A whole number below it is one everywhere that a spec's values go."""
@@ -44,14 +42,6 @@ class Written:
 
     content: dict[str, Any]
     scalars: Mapping[str, str]
-
-
-class _Loader(yaml.SafeLoader):
-    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803  (PyYAML's name)
-        """Stop at brackets that are too deep already here, where each costs as much as there are around it."""
-        if self.flow_level == DEEPEST:
-            raise RecursionError
-        super().fetch_flow_collection_start(TokenClass)
 
 
 @dataclass
@@ -148,7 +138,7 @@ def written(file: Path, number_keys: bool = False) -> Written:
         ToxauditError: if it can't be read, is not valid YAML, holds no mapping, or holds what no spec can.
     """
     try:
-        loader = _Loader(_text(file))
+        loader = ShallowLoader(_text(file))
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise ToxauditError(" holds no keys: it must be a YAML mapping such as 'title: ...'.")

@@ -3,7 +3,7 @@
 from toxaudit.training.arithmetic import merge
 from toxaudit.training.arithmetic import sentence as sum_in_words
 from toxaudit.training.chain import Made, make
-from toxaudit.training.recipe import ReadStage, Recipe, check_device, read, root_of
+from toxaudit.training.recipe import ReadStage, Recipe, check_device, merges, read, root_of
 from toxaudit.training.rows import check, examples, patterns
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "examples",
     "make",
     "merge",
+    "merges",
     "patterns",
     "read",
     "root_of",

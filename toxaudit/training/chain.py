@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import TrainedStage
 from toxaudit.machine.folders import write_atomically
 from toxaudit.models import LoadedModel, Loader, ResolvedModel, load, quiet_peft
 from toxaudit.models.merging import in_memory, merged, write_whole
@@ -21,6 +20,7 @@ from toxaudit.store.shelves import Store
 from toxaudit.training import sentence, trainer
 from toxaudit.training.recipe import ReadStage, Recipe, goes_on, identity, precision
 from toxaudit.training.tokens import tokens
+from toxaudit.training_facts import TrainedStage
 
 MODEL, COURSE = "model", "training.json"
 """What the folder of a stage holds: the folder of its weights, and how it went."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from toxaudit.errors import ToxauditError
@@ -109,7 +110,7 @@ def root_of(candidates: Mapping[str, CandidateSpec], name: str) -> str:
 def _owners(candidates: Mapping[str, CandidateSpec], name: str) -> list[str]:
     """The candidates whose stages make up a recipe, the first ones first."""
     owners = [name]
-    while (before := candidates[owners[0]].starts_from) and candidates[before].train:
+    while (before := candidates[owners[0]].starts_from) and before in candidates and candidates[before].train:
         owners.insert(0, before)
     return owners
 
@@ -117,6 +118,18 @@ def _owners(candidates: Mapping[str, CandidateSpec], name: str) -> list[str]:
 def goes_on(before: TrainingStage, stage: TrainingStage) -> bool:
     """Whether a stage tunes the adapter of the one before, and no new one."""
     return before.method == stage.method == LORA and all(getattr(before, key) == getattr(stage, key) for key in _SHAPE)
+
+
+def merges(candidates: Mapping[str, CandidateSpec], name: str) -> bool:
+    """Whether an adapter's changes are put into the weights below it before a stage of a recipe begins."""
+    if not candidates[name].train:
+        return False
+    stages = [stage for owner in _owners(candidates, name) for stage in candidates[owner].train]
+    root = candidates.get(root_of(candidates, name))
+    begins = root is not None and bool(root.peft or root.merge) and stages[0].method == LORA
+    return begins or any(
+        before.method == stage.method == LORA and not goes_on(before, stage) for before, stage in pairwise(stages)
+    )
 
 
 def precision(stage: TrainingStage, device: str) -> str:

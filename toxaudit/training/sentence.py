@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from toxaudit.facts import ALL_WEIGHTS, TrainedStage
 from toxaudit.spec.recipes import FULL, LORA, TrainingStage
 from toxaudit.training.recipe import BASE, ReadStage, Recipe, goes_on
+from toxaudit.training_facts import ALL_WEIGHTS, TrainedStage
 
 
 def of(recipe: Recipe, went: Sequence[TrainedStage]) -> str:

@@ -270,6 +270,7 @@ def test_a_form_that_cant_be_edited_with_certainty_is_left(index: str) -> None:
         ("- a\n", "line 2: the front matter is no valid YAML: it holds no keys"),
         ("text\n", "line 2: the front matter is no valid YAML: it holds no keys"),
         ("a: " + "[" * 1500 + "\n", "line 2: the front matter is no valid YAML: it is nested too deeply"),
+        ("a: " + "[" * 51 + "]" * 51 + "\n", "line 2: the front matter is no valid YAML: it is nested too deeply"),
         ("a: 1\n...\n", "line 4: the front matter is no valid YAML"),
     ],
 )

@@ -74,7 +74,7 @@ def draw(index: Index, draws: Draws) -> "Figure":
         notes.append(f"Without draws, or not usable: {missing} of {len(shown)} changes, which are not drawn.")
     figure, axes = style.stacked([ROW * len(rows) for rows in panels], notes=len(notes))
     for place, rows in zip(axes, panels, strict=True):
-        _draw(place, index.label(rows[0].estimate.suite, rows[0].estimate.measure), rows, rows[0].estimate.margin)
+        _draw(place, index, rows)
     handles: list[Line2D | Patch] = [
         style.interval_handle(),
         Line2D([], [], color=ALARM, linewidth=1, linestyle="--", label=margin),
@@ -131,8 +131,10 @@ def density(draws: "NDArray[np.float64]") -> tuple["NDArray[np.float64]", "NDArr
     return middles, smooth / smooth.max()
 
 
-def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
+def _draw(axes: "Axes", index: Index, rows: Sequence[Row]) -> None:
     """One panel: candidates on the left, densities in the middle, probabilities and changes on the right."""
+    first = rows[0].estimate
+    margin, title = first.margin, index.label(first.suite, first.measure)
     bounds = [value for row in rows for value in (row.x[0], row.x[-1])]
     bounds += [100 * bound for row in rows for bound in row.estimate.quantities["change"].hdi]
     low, high = style.limits([*bounds, -0.1, 0.1, 100 * margin])
@@ -143,7 +145,7 @@ def _draw(axes: "Axes", title: str, rows: Sequence[Row], margin: float) -> None:
     axes.locator_params(axis="x", nbins=5)
     style.title(axes, title, f"P(increase > {words.points(margin)})")
     for y, row in enumerate(rows):
-        style.name(axes, (EDGE, y + 0.1), row.estimate.candidate, LEFT - EDGE - 0.08, NORMAL, color=INK)
+        style.name(axes, (EDGE, y + 0.1), index.named(row.estimate.candidate), LEFT - EDGE - 0.08, NORMAL, color=INK)
         _curve(axes, y + BASELINE, row, 100 * margin)
         style.interval(axes, y + BASELINE, row.estimate.quantities["change"], SHAPES[row.decision])
         chance = words.probability(row.estimate.p_above_margin)

@@ -106,7 +106,7 @@ def _panels(index: Index, found: Sequence[Estimate]) -> list[Panel]:
         groups.setdefault((each.candidate, *of, name), []).append(Group(value, (), each, _alarm(index, each)))
         reach[of] = max(reach.get(of, 0), _reach(each))
     return [
-        Panel(f"{candidate}, {index.label(suite, measure)}, by {name}", tuple(rows), reach[suite, measure])
+        Panel(f"{index.named(candidate)}, {index.label(suite, measure)}, by {name}", tuple(rows), reach[suite, measure])
         for (candidate, suite, measure, name), rows in groups.items()
     ]
 
@@ -117,7 +117,7 @@ def _most(index: Index, found: Sequence[Estimate]) -> Panel:
     rows = tuple(
         Group(
             each.slice,
-            (each.candidate, index.label(each.suite, each.measure)),
+            (index.named(each.candidate), index.label(each.suite, each.measure)),
             each,
             _alarm(index, each),
         )

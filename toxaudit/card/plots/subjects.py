@@ -38,7 +38,7 @@ def change_size(estimate: Estimate) -> float:
 
 def named(index: Index, estimate: Estimate) -> str:
     """The candidate and the measure of an estimate in a description."""
-    return f"{short(estimate.candidate)}, {short(index.label(estimate.suite, estimate.measure))}"
+    return f"{short(index.named(estimate.candidate))}, {short(index.label(estimate.suite, estimate.measure))}"
 
 
 def short(name: str) -> str:

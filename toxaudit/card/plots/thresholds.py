@@ -94,9 +94,7 @@ def draw(index: Index, draws: Draws) -> "Figure":
     notes = list(_notes(lines, len(panels), len(names)))
     figure, axes = style.stacked([PANEL] * len(shown), LEFT, RIGHT, notes=len(notes))
     for place, panel in zip(axes, shown, strict=True):
-        title = index.label(panel[0].deciding.suite, panel[0].deciding.measure)
-        drawn = [(line, line_styles[line.deciding.candidate]) for line in panel]
-        _draw(place, title, drawn, panel[0].deciding.margin)
+        _draw(place, index, [(line, line_styles[line.deciding.candidate]) for line in panel])
     style.legend(figure, [_own_handle(), style.interval_handle(), style.margin_handle(index)], notes)
     return figure
 
@@ -138,9 +136,10 @@ def _notes(lines: Sequence[Line], panels: int, names: int) -> Iterator[str]:
         yield "Scores as they are: at no threshold is the change corrected for the scorer's errors."
 
 
-def _draw(axes: "Axes", title: str, lines: Sequence[tuple[Line, LineStyle]], margin: float) -> None:
+def _draw(axes: "Axes", index: Index, lines: Sequence[tuple[Line, LineStyle]]) -> None:
     """One panel: thresholds side by side, at each the candidates' changes; the candidates' names on the right."""
     first, _ = lines[0]
+    margin, title = first.deciding.margin, index.label(first.deciding.suite, first.deciding.measure)
     places = sorted({at for line, _ in lines for at in line.points} | {first.own})
     bounds = [100 * bound for line, _ in lines for change in line.points.values() for bound in change.hdi]
     low, high = style.limits([*bounds, -100 * margin, -0.1, 0.1, 100 * margin])
@@ -157,7 +156,7 @@ def _draw(axes: "Axes", title: str, lines: Sequence[tuple[Line, LineStyle]], mar
     for number, (line, line_style) in enumerate(lines):
         shift = (number - (len(lines) - 1) / 2) * min(0.16, 0.7 / len(lines))
         _changes(axes, [(places.index(at) + shift, change) for at, change in line.points.items()], line_style)
-        _name(axes, number, line.deciding.candidate, line_style)
+        _name(axes, number, index.named(line.deciding.candidate), line_style)
 
 
 def _changes(axes: "Axes", points: Sequence[tuple[float, Quantity]], line_style: LineStyle) -> None:

@@ -7,7 +7,8 @@ from toxaudit.card.index import Index
 from toxaudit.card.plots import style, subjects
 from toxaudit.card.plots.style import INK, QUIET, SMALL
 from toxaudit.card.plots.subjects import Draws
-from toxaudit.facts import ModelFacts, TrainedStage
+from toxaudit.facts import ModelFacts
+from toxaudit.training_facts import TrainedStage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

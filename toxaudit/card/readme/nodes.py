@@ -21,8 +21,10 @@ def parse(text: str, first: int) -> Node:
     """
     import yaml
 
+    from toxaudit.machine.nesting import ShallowLoader
+
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=ShallowLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise broken(first + (mark.line if mark else 0), str(error.problem or error.context)) from error

@@ -11,7 +11,7 @@ from toxaudit.backends import served_preflight
 from toxaudit.backends.openai import OpenAI
 from toxaudit.checks import Checklist, notes
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import BASE_ARM, Skipped, the
+from toxaudit.facts import BASE_ARM, Skipped
 from toxaudit.findings import Check
 from toxaudit.machine import progress
 from toxaudit.models import (
@@ -23,15 +23,13 @@ from toxaudit.models import (
     effect,
     left_out,
     resolve_base,
-    resolve_candidate,
-    tokenizer,
-    tuned,
 )
-from toxaudit.models.served import served_base, served_candidate, shown
+from toxaudit.models.served import served_base, shown
 from toxaudit.pinning.references import Pinned
 from toxaudit.records import Answers, Completion
 from toxaudit.spec import references
-from toxaudit.spec.schema import AuditSpec, CandidateSpec
+from toxaudit.spec.schema import AuditSpec
+from toxaudit.stages.arms import making
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
@@ -78,7 +76,7 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     # rows of recipes are small, and must be right before gigabytes come down
     recipes = _recipes(assembled, pinned, loader.device)
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
-    base = _asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
+    base = making.asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
     resolved = {base.name: base}
     for name in references.in_order({name: [*references.rests_on(each)] for name, each in spec.candidates.items()}):
         if name not in assembled.skipped:
@@ -86,14 +84,14 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
                 _require_others(assembled, spec, name, checks)
                 reference = resolved[spec.candidates[name].against]
                 if recipe := recipes.get(name):
-                    arm: Arm = _tuned(recipe, pinned, resolved, loader, store)
+                    arm: Arm = making.by_recipe(recipe, pinned, resolved, loader, store)
                 elif spec.candidates[name].merge:
-                    arm = _merged(name, spec, resolved, store)
+                    arm = making.as_sum(name, spec, resolved, store)
                 else:
-                    arm = _named(name, pinned, base, reference, loader.device, store)
-                arm = _unlike(arm, spec.candidates[name], reference, chats, checks)
+                    arm = making.named(name, pinned, base, reference, loader.device, store)
+                arm = making.unlike_reference(arm, spec.candidates[name], reference, chats, checks)
                 arm = replace(arm, against=reference.name, grid=references.place(spec, name))
-                resolved[name] = _asked(arm, base, spec)
+                resolved[name] = making.asked(arm, base, spec)
     arms = [resolved[name] for name in (base.name, *spec.candidates) if name in resolved]
     _check_any_left(assembled, spec, arms)
     assembled.audited = _checked(assembled, pinned, arms, loader, store, chats)
@@ -191,13 +189,6 @@ def _lookalike(arm: Arm) -> str:
     return f"nothing shows that it changes anything; name another model, {mend}"
 
 
-def _asked(arm: Arm, base: Arm, spec: AuditSpec) -> Arm:
-    """The arm with the chat template that it is asked in; a server's model is asked in its server's."""
-    if isinstance(arm, ServedModel) or isinstance(base, ServedModel):
-        return arm
-    return replace(arm, template=tokenizer.asked_in(arm, base, spec.chat_template))
-
-
 def _recipes(assembled: Arms, pinned: Pinned, device: str) -> dict[str, training.Recipe]:
     """The recipes of the candidates that are tuned, with their rows."""
     recipes: dict[str, training.Recipe] = {}
@@ -208,54 +199,6 @@ def _recipes(assembled: Arms, pinned: Pinned, device: str) -> dict[str, training
                 recipes[name] = training.read(pinned.spec.candidates, name, known)
                 training.check_device(recipes[name], device)
     return recipes
-
-
-def _tuned(
-    recipe: training.Recipe, pinned: Pinned, resolved: Mapping[str, Arm], loader: Loader, store: Store
-) -> ResolvedModel:
-    """A candidate that is tuned within the audit, from the base or from a candidate that is not."""
-    root = resolved[recipe.root]
-    assert isinstance(root, ResolvedModel)  # a server's model can't be tuned, which pinning has refused
-    made = training.make(recipe, root, loader, store)
-    return tuned(recipe.candidate, pinned.spec.candidates[recipe.candidate], made.arm, made.sentence, made.stages)
-
-
-def _merged(name: str, spec: AuditSpec, resolved: Mapping[str, Arm], store: Store) -> ResolvedModel:
-    """A candidate that is a sum of others; one that moves nothing is the arm that it is merged into, again."""
-    candidate = spec.candidates[name]
-    here = {arm: model for arm, model in resolved.items() if isinstance(model, ResolvedModel)}
-    assert candidate.merge  # and a server's models can't be merged, which pinning has refused
-    into, of = here[candidate.merge.into], candidate.merge.of
-    made = training.merge(name, here[BASE_ARM], into, [(here[each], weight) for each, weight in of.items()], store)
-    made = tuned(name, candidate, made, training.sum_in_words(into.name, of))
-    if candidate.control:
-        return replace(made, kind="control", expect=candidate.expect or "GO", batch_size=candidate.batch_size or 1)
-    return replace(made, kind="merge")
-
-
-def _unlike(arm: Arm, spec: CandidateSpec, reference: Arm, chats: tuple[str, ...], checks: Checklist) -> Arm:
-    """The arm with its system prompt; refused where it is its reference itself, unless it is a control."""
-    if spec.control:
-        return replace(arm, system_instruction=reference.system_instruction)
-    arm = replace(arm, system_instruction=spec.system_instruction)
-    own, others = (
-        [chat if each.system_instruction is None else each.system_instruction for chat in chats]
-        for each in (arm, reference)
-    )
-    itself = f"candidates.{arm.name} is {the(reference.name)} itself; to measure the noise, set control: true."
-    same = arm.identity == reference.identity, own == others
-    effect.require(checks, "files and system prompts", same, ToxauditError(itself))
-    return arm
-
-
-def _named(name: str, pinned: Pinned, base: Arm, reference: Arm, device: str, store: Store) -> Arm:
-    """A candidate that is not tuned within the audit; a control is its reference again."""
-    spec = pinned.spec.candidates[name]
-    under = reference if spec.control else base
-    if isinstance(under, ServedModel) or isinstance(reference, ServedModel):
-        assert isinstance(under, ServedModel)  # as all of an audit's arms are then
-        return served_candidate(name, spec, under)
-    return resolve_candidate(name, spec, under, device, store, pinned.replayed, reference)
 
 
 def _ordered(arms: Arms, spec: AuditSpec) -> Arms:
