@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from tqdm import tqdm
 
 
 @dataclass
@@ -53,6 +56,7 @@ def transformers_serve(folder: Path, *arguments: str) -> Iterator[RealServer]:
 def _serve(folder: Path, words: list[str]) -> None:
     """What the command does, in a process of its own that writes to a log."""
     warnings.simplefilter("ignore")  # they are no errors in a process of one's own
+    tqdm.set_lock(threading.RLock())  # a thread that only the parent has may hold the one before
     os.environ["HF_HUB_CACHE"] = str(folder / "hub")
     from huggingface_hub import constants
 

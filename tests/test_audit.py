@@ -329,7 +329,7 @@ def test_a_quick_question_is_one_line(here, candidate):
     shutil.copy("audits/scorer/vowels.yaml", "audits/scorer/toxicity_bilstm.yaml")
     line = ["audit=quick", "base.pretrained=./models/base", f"candidates.it={candidate}"]
     assert main(["plan", *line]) == 0
-    assert main(line) in (0, 1, 2)
+    assert main([*line, "generation.max_new_tokens=8"]) in (0, 1, 2)  # fewer than its own, which only take longer
     assert [each["name"] for each in json.loads(Path("runs/quick/results.json").read_text())["candidates"]] == ["it"]
 
 
