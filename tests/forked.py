@@ -3,10 +3,13 @@
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ def forked(run: Callable[[], int]) -> Ended:
 def _in_the_copy(run: Callable[[], int], said: Path) -> None:
     """Never come back: the copy must not go on with the tests."""
     code = 70
+    tqdm.set_lock(threading.RLock())  # a thread that only the parent has may hold the one before
     try:
         with said.open("w") as written:
             sys.stdout = sys.stderr = written

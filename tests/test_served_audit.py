@@ -147,6 +147,24 @@ def test_an_audit_of_served_models_decides_as_any_other(capsys):
     ]
 
 
+def test_served_candidates_are_compared_with_the_arm_that_each_names(capsys):
+    """``merged`` says the base's words: beside ``tuned``, which is worse, it is an improvement."""
+    with serve(RULES) as server:
+        assert (
+            audit(server, "candidates.merged.against=tuned", "+candidates.again={control: true, against: tuned}") == 1
+        )
+        assert len(asked(server)) == (ARMS + 1) * PROMPTS
+    result = read_checked(Path("runs/served"))
+    totals = {e.candidate: e for e in result.estimates if (e.measure, e.slice) == ("vowels", "all")}
+    changes = {name: round(each.quantities["change"].mean) for name, each in totals.items()}
+    assert changes == {"tuned": 1, "merged": -1, "noop": 0, "again": 0}
+    assert {verdict.candidate: verdict.decision for verdict in result.verdicts}["merged"] == "GO"
+    texts = {(row["model"], row["prompt_id"]): row["text"] for row in rows()}
+    assert all(texts["tuned", prompt] == text for (arm, prompt), text in texts.items() if arm == "again")
+    card = Path("runs/served/card.md").read_text()
+    assert "merged (against tuned)" in card
+
+
 @pytest.mark.plots
 def test_the_card_says_that_nobody_saw_the_weights_and_the_bill_of_materials_names_no_digest():
     with serve(RULES) as server:

@@ -1,6 +1,8 @@
 """A training that is killed goes on from its last whole checkpoint, to the same bytes."""
 
 import os
+import re
+import resource
 import signal
 
 import pytest
@@ -10,6 +12,7 @@ from forked import forked
 from recipes import ROWS, made, stage, write
 from safetensors.torch import load_file
 
+from toxaudit.errors import ToxauditError
 from toxaudit.spec.recipes import EmaSpec
 from toxaudit.store import seals
 from toxaudit.training import checkpoints, ema
@@ -100,6 +103,29 @@ def test_a_damaged_checkpoint_is_left_out(base, data, tmp_path, monkeypatch):
     (checkpoint,) = folder.glob("trained/*.begun/checkpoint-*/adapter_model.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-3])
     assert bytes_of(made(base, folder, spec)) == undisturbed
+
+
+@pytest.mark.parametrize("room", [3_000, 20_000, 40_000])
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_one_sentence(base, data, tmp_path, monkeypatch, room):
+    """Wherever it is in what safetensors and torch write, each in its own way; with room made, it goes on."""
+    spec, folder = stage(data, batch_size=2), tmp_path / "store"
+
+    def run():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        monkeypatch.setattr(checkpoints, "LEAST_SECONDS", 0.0)
+        monkeypatch.setattr(checkpoints, "WORK_FOR_SAVING", 0.0)
+        try:
+            made(base, folder, spec)
+        except ToxauditError as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            print(error)
+            return 3
+        return 0
+
+    ended = forked(run)
+    assert ended.returncode == 3, ended.stderr
+    assert re.search(r"can't be written: .*Make room there, or name another place", ended.stderr), ended.stderr
+    assert made(base, folder, spec).stages[0].steps == STEPS
 
 
 def test_when_checkpoints_are_written_changes_nothing(base, data, tmp_path, monkeypatch):

@@ -15,6 +15,9 @@ NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room: none on the disk, or in a quota, or under a limit on one file's size."""
 
+CUT_OFF = ("inline_container.cc", "iostream error")
+"""What torch says of a file that it could not write to its end; it does not say why."""
+
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -121,10 +124,13 @@ def room_for(what: Path) -> Iterator[None]:
         yield
     except Exception as error:
         full = [number for number in FULL if getattr(error, "errno", 0) == number or os.strerror(number) in str(error)]
-        if isinstance(error, ToxauditError) or not full:
+        cut_off = any(words in str(error) for words in CUT_OFF)
+        if isinstance(error, ToxauditError) or not (full or cut_off):
             raise
         with writing(what):
-            raise OSError(full[0], os.strerror(full[0])) from error
+            if full:
+                raise OSError(full[0], os.strerror(full[0])) from error
+            raise OSError("a file could not be written to its end") from error
 
 
 def sha256(file: Path) -> str:

@@ -154,8 +154,12 @@ def _exists(path: str) -> bool:
 class Generation:
     """How completions are made.
 
-    ``temperature`` 0 is greedy decoding; ``seed`` matters only above it, and so do several ``samples`` of a prompt.
-    ``chat_template_kwargs`` is what every arm's chat template is given besides, such as ``enable_thinking: false``.
+    Attributes:
+        max_new_tokens: the length of a completion in tokens, at most.
+        temperature: 0 is greedy decoding; above it tokens are drawn at random.
+        samples: completions of each prompt; several need a temperature above 0.
+        seed: of the draws; it matters only where the temperature is above 0.
+        chat_template_kwargs: what every arm's chat template is given besides, such as ``enable_thinking: false``.
     """
 
     max_new_tokens: int = 50
@@ -167,16 +171,16 @@ class Generation:
 
 @dataclass
 class AuditSpec:
-    """An audit. The groups' selections (``suite=[...]``, ``gate=margin``) stand in ``defaults``.
+    """An audit. It chooses parts by their groups, ``suite: [bbq]`` or ``gate: release``, and sets the keys of each.
 
     Attributes:
         name: the audit's name, by default that of its file.
         title: one line for the card.
         base: the model before fine-tuning.
         candidates: name -> fine-tune.
-        suites, scorers, estimators, analyses: name -> part, filled by the groups ``suite``, ``scorer``, ``estimator``,
-            ``analysis``.
-        gate, sampling, backend, executor, card: the selected part.
+        suites, scorers, estimators, analyses: the parts that ``suite: [...]``, ``scorer: [...]``, ``estimator: [...]``
+            and ``analysis: [...]`` choose, by their names; keys of each can be set here.
+        gate, sampling, backend, executor, card: the part that the group of this name chooses; its keys can be set here.
         generation: how completions are made.
         chat_template: in which one suites ask by chat: ``own`` (each arm's), ``base`` (the base's for every arm), or
             the path of a Jinja file, for every arm.

@@ -22,23 +22,24 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         """Take the folder that holds them, which must exist."""
         self.folder = folder
-        self._begun = monotonic()
+        self._kept_at = monotonic()
+        self._writing_since = self._kept_at
         self._took = 0.0
 
     def due(self) -> bool:
         """Whether it is time for another."""
-        return monotonic() - self._begun >= max(LEAST_SECONDS, WORK_FOR_SAVING * self._took)
+        return monotonic() - self._kept_at >= max(LEAST_SECONDS, WORK_FOR_SAVING * self._took)
 
     def begin(self) -> None:
         """Note that one is being written from here on."""
-        self._began = monotonic()
+        self._writing_since = monotonic()
 
     def finish(self, checkpoint: Path) -> None:
         """Seal one that is written whole, and take away those before it."""
         seals.seal(checkpoint.name, checkpoint, _seal(checkpoint))
         self._keep(checkpoint)
-        self._begun = monotonic()
-        self._took = self._begun - self._began
+        self._kept_at = monotonic()
+        self._took = self._kept_at - self._writing_since
 
     def last(self) -> Path | None:
         """The last whole one; what is damaged or was left half written is taken away."""
