@@ -53,7 +53,7 @@ def test_a_control_is_identical_and_a_tune_is_not(run):
 
 
 def test_the_card_shows_them(run):
-    card = (run / "card.md").read_text()
+    card = (run / "toxaudit/audit.md").read_text()
     for title in ("Accuracy parity", "Divergence of the next token", "LogitLens", "Change of the weights"):
         assert f"#### {title}\n" in card
 

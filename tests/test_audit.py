@@ -41,6 +41,7 @@ RESULTS = (
     "samples_mine.jsonl",
     "spec.yaml",
     "summary.md",
+    "toxaudit/audit.md",
     "toxaudit/densities.png",
     "toxaudit/forest.png",
 )
@@ -302,7 +303,7 @@ def test_a_policy_of_ones_own_decides_by_its_rules_and_the_card_says_so(again, w
     limits = {(each["measure"], each["limit"]) for each in verdict["reasons"] if each["tier"] == "critical"}
     assert {("vowels", "change"), ("vowels", "ratio"), ("degenerate", "change"), ("degenerate", "cap")} <= limits
     assert {each["margin"] for each in results["estimates"] if each["measure"] == "vowels"} == {0.9}
-    card = Path("runs/tiny/card.md").read_text().replace("\xa0", " ")
+    card = Path("runs/tiny/toxaudit/audit.md").read_text().replace("\xa0", " ")
     assert "By the rule vowels (measure vowels): margin +90.0 pp, ratio 20 times the base's rate, certainty 0.8" in card
     assert main(["card", "runs/tiny"]) == 0  # what it says is borne out by its draws
     before = Path("runs/tiny/results.json").read_bytes()
@@ -351,7 +352,8 @@ def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(aga
         assert "gate.margin 0.2 (here 0.85)" in told and "fixed before the run" not in told
     for folder, override in (("a", "scorers.vowels.tier=supporting"), ("b", "scorers.vowels.phrases=[o]")):
         main(["audit=tiny", "scorers.degenerate.tier=critical", override, f"out=runs/{folder}"])
-        assert "chosen after results of the same answers existed" in Path(f"runs/{folder}/card.md").read_text()
+        audit = Path(f"runs/{folder}/toxaudit/audit.md").read_text()
+        assert "chosen after results of the same answers existed" in audit
     shutil.rmtree(again / "home" / "store" / "decisions")
     main(["audit=tiny", "gate.margin=0.84"])  # the folder remembers what the store forgot
     margins = [

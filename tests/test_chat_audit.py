@@ -43,7 +43,7 @@ def test_unfinished_thoughts_are_missing_until_they_are_switched_off_or_another_
     assert {row["scores"]["vowels"]["missing"] for row in first["base"]} == {"its thoughts did not come to an end"}
     assert {row["scores"]["vowels"]["missing"] for row in first["full"]} == {None}
     assert len({row["text"] for row in first["full"]}) > 6  # its prompts are not alike
-    card = Path("first/card.md").read_text()
+    card = Path("first/toxaudit/audit.md").read_text()
     assert (
         "**About base**: 12 of its 12 completions begin with thoughts, which were not scored (rule thoughts-1)" in card
     )
@@ -60,7 +60,7 @@ def test_unfinished_thoughts_are_missing_until_they_are_switched_off_or_another_
     assert not any(row["text"].startswith("<think>") for rows in second.values() for row in rows)
     assert {row["scores"]["vowels"]["missing"] for rows in second.values() for row in rows} == {None}
     assert [row["text"] for row in second["full"]] != [row["text"] for row in first["full"]]
-    card = Path("second/card.md").read_text()
+    card = Path("second/toxaudit/audit.md").read_text()
     assert (
         "every arm was asked in the base's chat template; every arm's chat template was given enable_thinking: false"
         in card

@@ -80,7 +80,7 @@ def test_another_rule_stands_beside_the_one_committed_to_wherever_the_decision_g
     result = read_checked(run)
     assert result.gate.margin == 0.03 and [each.committed for each in result.other_rules] == [False, False]
     assert not any(each.earlier for each in result.other_rules)
-    assert "Another rule was tried on the same answers" in (run / "card.md").read_text()
+    assert "Another rule was tried on the same answers" in (run / "toxaudit/audit.md").read_text()
 
 
 def edited(run: Path, change) -> None:

@@ -122,7 +122,10 @@ def test_a_tokenizer_that_is_named_apart_or_lies_beside_an_adapter_is_tried_befo
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(here / "models/full" / file, here / "models/adapter")
     assert main(["audit=tiny"]) != 3
-    assert "it brings a tokenizer that can't be read, which was not used" in Path("runs/tiny/card.md").read_text()
+    assert (
+        "it brings a tokenizer that can't be read, which was not used"
+        in Path("runs/tiny/toxaudit/audit.md").read_text()
+    )
 
 
 @pytest.mark.plots
@@ -141,7 +144,7 @@ def test_what_can_not_be_audited_is_skipped_where_the_spec_says_so_and_the_card_
     assert {each["candidate"] for each in results["estimates"]} == {"noop", "full"}
     skipped = {each["name"]: each["reason"] for each in results["skipped"]}
     assert skipped["tuned"].endswith("changes nothing: every lora_B is zero.") and "doesn't exist" in skipped["gone"]
-    card, out = Path("runs/tiny/card.md").read_text(), capsys.readouterr().out
+    card, out = Path("runs/tiny/toxaudit/audit.md").read_text(), capsys.readouterr().out
     assert "Not audited: tuned (models/adapter) and gone (models/no)." in card and "| gone | **not audited** |" in card
     assert str(here) not in card and "models/no doesn't exist" in card
     assert "NOT AUDITED: tuned." in out and "NOT AUDITED: gone." in out
@@ -169,14 +172,14 @@ def test_a_base_that_is_refused_stops_the_audit_even_where_candidates_may_be_ski
 def test_another_declared_base_is_audited_where_the_spec_allows_it_and_the_card_says_so(here):
     wrong_declared_base(here / "models")
     assert main(["audit=tiny", "candidates.tuned.allow_base_mismatch=true"]) != 3
-    card = Path("runs/tiny/card.md").read_text()
+    card = Path("runs/tiny/toxaudit/audit.md").read_text()
     assert "**About tuned**: it declares the base someone/another-model, and was audited against models/base" in card
 
 
 def test_code_that_is_not_run_is_disclosed_and_that_which_the_spec_lets_run_as_well(here):
     remote_code(here / "models")
     assert main(["audit=full", "candidates.tuned.trust_remote_code=false"]) != 3
-    assert "names code of its own (code.Model), which was not run" in Path("runs/full/card.md").read_text()
+    assert "names code of its own (code.Model), which was not run" in Path("runs/full/toxaudit/audit.md").read_text()
     assert not (here / "models" / "ran").exists()
 
 
@@ -191,7 +194,9 @@ def test_a_fine_tune_that_is_the_base_saved_again_is_refused(here, capsys):
 def test_a_tokenizer_and_a_template_of_its_own_are_disclosed(here):
     (here / "models/full/chat_template.jinja").write_text("You may say anything. {{ messages[0].content }}")
     assert main(["audit=full"]) != 3
-    assert "**About tuned**: it declares no base; its chat template (" in Path("runs/full/card.md").read_text()
+    assert (
+        "**About tuned**: it declares no base; its chat template (" in Path("runs/full/toxaudit/audit.md").read_text()
+    )
 
 
 def test_the_repositorys_generation_config_decides_nothing(here):

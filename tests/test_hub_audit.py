@@ -216,7 +216,7 @@ def test_models_of_the_hub_are_audited_and_named_by_their_commits(world):
     keys = {"base": "base.pretrained", "lora": "candidates.lora.peft", "full": "candidates.full.pretrained"}
     assert {name: references[key]["revision"] for name, key in keys.items()} == commits
     assert {references[key]["source"] for key in keys.values()} == {"hub"}
-    card = world.machine.read("hub", "card.md")
+    card = world.machine.read("hub", "toxaudit/audit.md")
     assert all(f"`{commit}`" in card and f"`org/{name}`" in card for name, commit in commits.items())
 
 
@@ -230,7 +230,7 @@ def test_the_arms_differ_in_what_they_answer(world):
 def test_what_can_not_be_had_is_named_with_the_reason_in_card_and_results(world):
     skipped = {each["name"]: each for each in world.machine.results("hub")["skipped"]}
     assert list(skipped) and set(skipped) == set(BAD)
-    card = world.machine.read("hub", "card.md")
+    card = world.machine.read("hub", "toxaudit/audit.md")
     for name, said in BAD.items():
         assert skipped[name]["reason"].startswith(said.format(url=world.hub.url))
         assert skipped[name]["reference"] == f"org/{name}"

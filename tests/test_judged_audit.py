@@ -79,7 +79,7 @@ def test_a_judge_that_dies_leaves_gaps_and_no_safe_verdict(capsys):
     assert 40 <= len(found) - len(missing) <= 60 and missing
     assert {reason.split(":")[0] for reason in missing} == {"the judge at 127.0.0.1"}
     assert all("can't be reached" in reason for reason in missing)
-    card = Path("runs/tiny/card.md").read_text().replace("\xa0", " ")
+    card = Path("runs/tiny/toxaudit/audit.md").read_text().replace("\xa0", " ")
     assert "Unscored completions: Harm (judge)" in card and "INCONCLUSIVE" in card
     assert "GO" not in {verdict["decision"] for verdict in results()["verdicts"]}
 

@@ -71,11 +71,13 @@ def test_labels_decide_before_the_scores_alone_and_the_card_says_so(here, monkey
     assert {v.candidate: v.decision for v in before.verdicts}["tuned"] == "GO" == before.verdicts[0].decision
     assert result.verdicts[0].decision == "NO-GO" and result.verdicts[1] == before.verdicts[1]
     assert "NO-GO: tuned raises vowels" in said.out and "CAUTION: Labels were added after results existed" in said.out
-    card = " ".join(Path("runs/tiny/card.md").read_text().split())
+    card = " ".join(Path("runs/tiny/toxaudit/audit.md").read_text().split())
     assert f"{len(drawn)} of {len(drawn)} answers, drawn at random from each combination of" in card
     assert "were labelled by 1 rater who was not told which model wrote them" in card
     assert "Rule, fixed before the run" in card and "tuned was GO" in card
-    assert main(["card", "runs/tiny"]) == 0 and " ".join(Path("runs/tiny/card.md").read_text().split()) == card
+    assert (
+        main(["card", "runs/tiny"]) == 0 and " ".join(Path("runs/tiny/toxaudit/audit.md").read_text().split()) == card
+    )
     assert main(["plan", *command.split()]) == 0 and "answers that were drawn" in capsys.readouterr().out
 
 

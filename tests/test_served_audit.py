@@ -161,7 +161,7 @@ def test_served_candidates_are_compared_with_the_arm_that_each_names(capsys):
     assert {verdict.candidate: verdict.decision for verdict in result.verdicts}["merged"] == "GO"
     texts = {(row["model"], row["prompt_id"]): row["text"] for row in rows()}
     assert all(texts["tuned", prompt] == text for (arm, prompt), text in texts.items() if arm == "again")
-    card = Path("runs/served/card.md").read_text()
+    card = Path("runs/served/toxaudit/audit.md").read_text()
     assert "merged (against tuned)" in card
 
 
@@ -169,7 +169,7 @@ def test_served_candidates_are_compared_with_the_arm_that_each_names(capsys):
 def test_the_card_says_that_nobody_saw_the_weights_and_the_bill_of_materials_names_no_digest():
     with serve(RULES) as server:
         audit(server)
-    card, place = Path("runs/served/card.md").read_text().replace("\xa0", " "), f"{server.host}/v1"
+    card, place = Path("runs/served/toxaudit/audit.md").read_text().replace("\xa0", " "), f"{server.host}/v1"
     assert (
         f"- Weights: none were seen. The server at {place} answered under the names it was asked for (base as llama, "
         "tuned as llama-tuned and merged as org/llama-merged), and nothing proves that it ran the models so called, or "
@@ -522,7 +522,7 @@ def test_one_model_under_both_names_whose_answers_vary_is_never_a_pass(often, li
         (check,) = [each for each in found["checks"] if each["name"] == "effect by answers"]
         assert check["outcome"] == "not applicable"
         assert check["text"].startswith("nothing tells it from the base, since the server's answers to one model vary")
-        card = " ".join(Path("runs/served/card.md").read_text().replace("\xa0", " ").split())
+        card = " ".join(Path("runs/served/toxaudit/audit.md").read_text().replace("\xa0", " ").split())
         assert "nothing tells it from the base, since the server's answers to one model vary as much: of " in card
         files, asked_before = Path("runs/served/results.json").read_bytes(), len(server.asked)
         assert audit(server, *ALONE, *VOWELS_ALLOWED) == 2
@@ -542,7 +542,7 @@ def test_another_model_on_a_server_whose_answers_vary_is_told_from_the_base(caps
         assert audit(server, *ALONE, *VOWELS_ALLOWED) == 0
     (check,) = [each for each in results()["checks"] if each["name"] == "effect by answers"]
     assert check["outcome"] == "passed" and check["text"].startswith("the server's answers vary: of ")
-    assert check["text"] in Path("runs/served/card.md").read_text().replace("\xa0", " ")
+    assert check["text"] in Path("runs/served/toxaudit/audit.md").read_text().replace("\xa0", " ")
 
 
 def test_one_other_answer_of_a_steady_server_tells_another_model(capsys):

@@ -84,7 +84,7 @@ def run(made, tmp_path_factory):
         folder = made / "runs/several"
         files = [folder / f"samples_{suite}.jsonl" for suite in ("mine", "exam", "talk")]
         samples = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-        card = (folder / "card.md").read_text().replace("\xa0", " ")
+        card = (folder / "toxaudit/audit.md").read_text().replace("\xa0", " ")
         return code, json.loads((folder / "results.json").read_text()), samples, card
 
 

@@ -84,7 +84,7 @@ def test_a_shared_beginning_was_tuned_once_and_everything_is_found_again(run, fo
 
 
 def test_the_card_says_it_and_the_plan_foretells_it(run, folder, monkeypatch, capsys):
-    assert "all weights, 24 examples of rows.jsonl" in (run / "card.md").read_text()
+    assert "all weights, 24 examples of rows.jsonl" in (run / "toxaudit/audit.md").read_text()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("TOXAUDIT_HOME", str(folder / "home"))
     assert main(["plan", "audit=tuned"]) == 0

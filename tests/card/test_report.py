@@ -313,4 +313,4 @@ def test_a_prior_is_told_in_words() -> None:
 
 
 def test_the_card_is_registered() -> None:
-    assert "section" in registered("card")
+    assert {"short", "full"} == set(registered("card"))

@@ -9,12 +9,14 @@ from harder import HARDER
 from results import BENIGN, RESULTS, RUDE, SUITE, draws, quantity, raised, result, unchanged
 
 from toxaudit.card.facts import gather
-from toxaudit.card.markdown import render_card, render_summary, render_whole
+from toxaudit.card.markdown import render_beside, render_card, render_summary, render_whole
 from toxaudit.card.section import SectionCard
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped
 from toxaudit.findings import AuditResult
+
+FILES = {"card.md", "summary.md", "model_card.md", "report.html", "toxaudit/audit.md"}
 
 
 def written(result: AuditResult, folder: Path, **settings: object) -> set[str]:
@@ -24,10 +26,10 @@ def written(result: AuditResult, folder: Path, **settings: object) -> set[str]:
 
 def test_one_candidate_gets_a_section_a_whole_card_and_a_summary(tmp_path: Path) -> None:
     plots = {f"toxaudit/{name}.png" for name in ("forest", "densities", "groups")}
-    assert written(RESULTS["go"], tmp_path) == {"card.md", "summary.md", "model_card.md", "report.html"} | plots
-    card = (tmp_path / "card.md").read_text(encoding="utf-8")
-    assert card == render_card(RESULTS["go"])
-    assert all(f"]({plot})" in card for plot in plots)
+    assert written(RESULTS["go"], tmp_path) == FILES | plots
+    card = (tmp_path / "toxaudit/audit.md").read_text(encoding="utf-8")
+    assert card == render_beside(RESULTS["go"])
+    assert all(f"]({Path(plot).name})" in card for plot in plots)
 
 
 @pytest.mark.thorough
@@ -38,7 +40,7 @@ def test_of_several_each_gets_its_own_card_and_all_get_one_that_compares(tmp_pat
     for name, other in (("benign", "creeping"), ("creeping", "benign")):
         assert {f"candidates/{name}/{file}" for file in ("card.md", "summary.md", "model_card.md")} < files
         assert f"candidates/{name}/toxaudit/forest.png" in files
-        card = (tmp_path / "candidates" / name / "card.md").read_text(encoding="utf-8")
+        card = (tmp_path / "candidates" / name / "toxaudit/audit.md").read_text(encoding="utf-8")
         assert name in card and other not in card
         assert "rude (positive control)" in card
     assert not any("rude" in file or "noop" in file for file in files)
@@ -103,8 +105,8 @@ def test_a_candidate_beside_a_skipped_one_is_told_apart_from_the_audit(tmp_path:
     skipped = (Skipped("gone", "org/gone", "It is gone."),)
     files = written(replace(RESULTS["go"], skipped=skipped), tmp_path)
     assert "candidates/benign/model_card.md" in files and "model_card.md" not in files
-    assert "**INCONCLUSIVE: gone could not be audited; benign " in (tmp_path / "card.md").read_text(encoding="utf-8")
-    own = (tmp_path / "candidates" / "benign" / "card.md").read_text(encoding="utf-8")
+    assert "**△ INCONCLUSIVE: gone could not be audited; benign " in (tmp_path / "card.md").read_text(encoding="utf-8")
+    own = (tmp_path / "candidates" / "benign" / "toxaudit/audit.md").read_text(encoding="utf-8")
     assert "gone" not in own and "**GO: benign " in own
 
 

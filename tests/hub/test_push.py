@@ -32,6 +32,7 @@ pytestmark = pytest.mark.thorough
 COMMIT = "210d026faf9955653af8916fad021475a3f00453"
 OWNERS = b"---\nlicense: llama3.1   # keep me\ntags: [lora, 'no']\n---\n# Card\r\nhello  \n\ntail without an end"
 FILES = {"README.md", "toxaudit/forest.png", "toxaudit/densities.png", "toxaudit/groups.png"} | {
+    "toxaudit/audit.md",
     "toxaudit/results.json",
     "toxaudit/bom.cdx.json",
 }

@@ -112,7 +112,8 @@ def test_a_step_of_a_chain_may_name_the_step_before_it_whose_answers_go_along(
     there = hub.repositories["org/tune"].revisions["main"]
     rows = [json.loads(line) for line in there["toxaudit/samples_rtp_categories.jsonl"].splitlines()]
     assert {row["model"] for row in rows} == {"base", "instruct", "tune"}
-    assert b"compared with instruct `org/instruct` at `cccccccccccc`" in there["README.md"]
+    assert b"against instruct `org/instruct` at `cccccccccccc`" in there["README.md"]
+    assert b"compared with instruct `org/instruct` at `cccccccccccc`" in there["toxaudit/audit.md"]
     results = json.loads(there["toxaudit/results.json"])
     assert [each["name"] for each in results["references"]] == ["instruct"]
     (tmp_path / "results.json").write_bytes(there["toxaudit/results.json"])

@@ -270,7 +270,7 @@ def test_a_run_with_its_card_can_be_read_again(tmp_path):
     compared(base, foreign.lm_eval(tmp_path / "mine", [0, 0, 1]), "gate=strict", "gate.margin=0.05", "out=x")
     result = read_checked(Path("x"), with_card=True)
     assert (result.gate.margin, result.gate.certainty) == (0.05, 0.975)
-    card = Path("x/card.md").read_text()
+    card = Path("x/toxaudit/audit.md").read_text()
     assert "Answers made elsewhere" in card and "saw no weights" in card and "existed already" in card
     assert "lock.json" not in card and "greedy" not in card
 

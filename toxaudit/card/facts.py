@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from toxaudit.card import analyses, estimand, grids, methods, rules, sensitivity, tables, words
+from toxaudit.card import analyses, brief, estimand, grids, methods, rules, sensitivity, tables, words
 from toxaudit.card.analyses import AnalysisTable
+from toxaudit.card.brief import Brief
 from toxaudit.card.explanation import finding, remedy_in_words
 from toxaudit.card.grids import GridTable
 from toxaudit.card.index import Candidate, Index, indexed
@@ -74,7 +75,7 @@ class CandidateFacts:
 class CardFacts:
     """All that a card's template may place.
 
-    ``labels`` are what people said of some answers.
+    ``brief`` is what the short card says; ``labels`` are what people said of some answers.
     Real candidates and controls are apart, so that neither drowns the other; where all are controls, they stand as
     candidates. ``notices`` are what a reader must know before any number: other rules that decided the same answers,
     failed controls, unscored completions, diagnostics that failed or warn. ``about`` says what was compared with what,
@@ -92,6 +93,7 @@ class CardFacts:
     version: str
     decision: Decision
     headline: str
+    brief: Brief
     about: str
     notices: tuple[str, ...]
     base: ArmFacts
@@ -130,6 +132,7 @@ class CardFacts:
 def gather(result: AuditResult) -> CardFacts:
     """The facts of a card, in the order in which a reader needs them."""
     index = indexed(result)
+    decision, headline = of_audit(result), _headline(index)
     candidates = tuple(_candidate(index, each) for each in index.candidates.values() if not each.model.expect)
     controls = tuple(_candidate(index, each) for each in index.candidates.values() if each.model.expect)
     if not candidates:
@@ -140,8 +143,9 @@ def gather(result: AuditResult) -> CardFacts:
         title=result.title,
         date=result.date,
         version=result.version,
-        decision=of_audit(result),
-        headline=_headline(index),
+        decision=decision,
+        headline=headline,
+        brief=brief.of(index, decision, headline),
         about=_about(result),
         notices=tuple(notices(index)),
         base=_arm(result.base),

@@ -8,7 +8,7 @@ from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts, ScorerFacts, Tier
-from toxaudit.findings import AuditResult, OwnDecision, Verdict
+from toxaudit.findings import AuditResult, OwnDecision, Reason, Verdict
 from toxaudit.gate_facts import GateFacts
 from toxaudit.records import ALONE, CORRECTED, LABELLED, OBSERVED, OF_EVERY_ANSWER, UNSCORED, Estimate
 
@@ -122,6 +122,11 @@ class Index:
     def subjects(self) -> list[Candidate]:
         """What the audit is about: the real candidates, or, where all are controls, these."""
         return [self.candidates[model.name] for model in self.result.subjects]
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """The lines of the verdicts on the subjects."""
+        return [reason for each in self.subjects for reason in each.verdict.reasons]
 
     @property
     def detailed(self) -> list[Candidate]:

@@ -27,6 +27,9 @@ TEMPLATE_MISTAKES = (TypeError, ValueError, ArithmeticError, LookupError, Attrib
 BEGIN, END = "<!-- toxaudit:begin -->", "<!-- toxaudit:end -->"
 """The lines between which the section stands in somebody's README."""
 
+PLOTS = "toxaudit/"
+"""Where plots lie, as seen from a card."""
+
 _INTERVAL = re.compile(r"(\[−?\d[\d.]*,[ \xa0]−?\d[\d.]*\](?![(\[:]))")
 _ACTIVE = re.compile(r"[\\`*{}\[\]<&|#~$!@\"]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.")
 _LEADING = re.compile(r"^(\s*)(?:(>)|([-+=:])(?=[\s=:-]|$)|(\d+)([.)])(?=\s|$))")
@@ -51,8 +54,18 @@ def render_card(result: AuditResult, template: str = "section.md.jinja", card: C
     Raises:
         ToxauditError: if there is no such template, or it has a mistake.
     """
-    placed = {"card": card or texts(result), "begin": _safe(BEGIN), "end": _safe(END)}
+    placed = {"card": card or texts(result), "begin": _safe(BEGIN), "end": _safe(END), "plots": _safe(PLOTS)}
     return _tidy(render(template, placed, finalize=_placed))
+
+
+def render_beside(result: AuditResult, template: str = "section.md.jinja", card: CardFacts | None = None) -> str:
+    """As ``render_card``, for a file that lies with the plots and is nobody's README: without marker lines.
+
+    Raises:
+        ToxauditError: if there is no such template, or it has a mistake.
+    """
+    placed = {"card": card or texts(result), "begin": _safe(""), "end": _safe(""), "plots": _safe("")}
+    return _tidy(render(template, placed, finalize=_placed)).lstrip("\n")
 
 
 def render_summary(result: AuditResult, template: str = "summary.md.jinja", card: CardFacts | None = None) -> str:

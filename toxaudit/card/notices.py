@@ -14,12 +14,33 @@ from toxaudit.records import BEST_CASE, WORST_CASE, Estimate
 LONGEST_SYSTEM = 100
 """Characters of a system prompt that a notice quotes; the methods have all of it."""
 
+OF_MISSING = ("missing", "decisive")
+"""Limits of a verdict's lines that are about scores that are missing."""
+
 MANY = 4
 """Places beyond which a notice counts the rest."""
 
 
 def notices(index: Index) -> Iterator[str]:
     """One phrase each, the gravest first."""
+    result = index.result
+    yield from _grave(index)
+    yield from _unscored(index)
+    yield from _failed(index)
+    counted = [each for each in result.estimates if each.estimator not in REPLICATIONS]
+    warned = ((each, warning) for each in counted for warning in each.diagnostics.warnings)
+    yield from _places(index, "Caution", warned)
+
+
+def that_matter(index: Index) -> Iterator[str]:
+    """Those that change how a verdict is to be read: unscored completions only where they keep a measure open."""
+    yield from _grave(index)
+    if any(reason.limit in OF_MISSING and reason.decision != "GO" for reason in index.reasons):
+        yield from _unscored(index)
+    yield from _failed(index)
+
+
+def _grave(index: Index) -> Iterator[str]:
     result = index.result
     yield from rules.notices(result)
     for name in failed_controls(result):
@@ -34,12 +55,13 @@ def notices(index: Index) -> Iterator[str]:
             yield f"No verdict: {model.name} was not decided"
     yield from _asked_differently(index)
     yield from elsewhere.notices(result)
-    yield from _unscored(index)
-    counted = [each for each in result.estimates if each.estimator not in REPLICATIONS]
+
+
+def _failed(index: Index) -> Iterator[str]:
+    """Diagnostics that failed, so that what they are of can't be used."""
+    counted = (each for each in index.result.estimates if each.estimator not in REPLICATIONS)
     failed = ((each, "; ".join(each.diagnostics.failures)) for each in counted if each.diagnostics.failures)
     yield from _places(index, "Failed diagnostics", failed)
-    warned = ((each, warning) for each in counted for warning in each.diagnostics.warnings)
-    yield from _places(index, "Caution", warned)
 
 
 def _asked_differently(index: Index) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from toxaudit.card import plots
 from toxaudit.card.changed import changed_samples
-from toxaudit.card.markdown import BEGIN, check, render_card, render_summary, render_whole, texts
+from toxaudit.card.markdown import BEGIN, check, render_beside, render_card, render_summary, render_whole, texts
 from toxaudit.card.plots import Drawing, Draws, drawn
 from toxaudit.card.report import render_report
 from toxaudit.errors import ToxauditError
@@ -18,19 +18,28 @@ PLOTS_FOLDER = "toxaudit"
 """The folder of plots, beside a card in a run's folder and in a repository alike."""
 
 
-@register("card", "section")
+SHORT = "short.md.jinja"
+"""The template of a section that refers to the whole audit."""
+
+AUDIT = f"{PLOTS_FOLDER}/audit.md"
+"""The whole audit, beside a card that is short."""
+
+
+@register("card", "short")
 class SectionCard:
-    """A section for a model card, with its plots, a summary, a whole card and a report.
+    """A short section for a model card, the whole audit beside it, plots, a summary, a whole card and a report.
 
     Attributes:
         template: the section's template: its name, or a path.
+        audit: the template of the whole audit, which the report holds as well; empty, the section is that.
         summary: the template of a summary of one paragraph.
         whole: the template of a whole card, for a repository that has none.
         report: the report's template.
         samples: changed samples shown per candidate in the report; 0 for none.
     """
 
-    template: str = "section.md.jinja"
+    template: str = SHORT
+    audit: str = "section.md.jinja"
     summary: str = "summary.md.jinja"
     whole: str = "model_card.md.jinja"
     report: str = "report.html.jinja"
@@ -44,11 +53,13 @@ class SectionCard:
         """
         if self.samples < 0:
             raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
-        for template in (self.template, self.summary, self.whole, self.report):
+        for template in filter(None, (self.template, self.audit, self.summary, self.whole, self.report)):
             check(template)
+        if self.template == SHORT and not self.audit:
+            raise ToxauditError("card.audit is empty, but the short card refers to it: set it, or choose card=full.")
 
     def write(self, result: AuditResult, rows: Iterable[Mapping[str, Any]], draws: Draws, folder: Path) -> list[Path]:
-        """Write ``card.md``, ``summary.md``, the plots and ``report.html``, each whole or not at all.
+        """Write ``card.md``, ``summary.md``, the audit, the plots and ``report.html``, each whole or not at all.
 
         Where one candidate was to be audited beside controls, also ``model_card.md``; where several were, each one's
         own card, summary, whole card and plots, in ``candidates/NAME``.
@@ -67,9 +78,8 @@ class SectionCard:
         """
         drawings = drawn(result, draws)
         contents = self._cards(result, drawings, Path())
-        report = render_report(
-            result, str(contents[Path("card.md")]), drawings, changed_samples(result, rows, self.samples), self.report
-        )
+        whole = render_card(result, self.audit or self.template, texts(result))
+        report = render_report(result, whole, drawings, changed_samples(result, rows, self.samples), self.report)
         contents[Path("report.html")] = report
         if result.several:
             for model in result.real:
@@ -91,14 +101,29 @@ class SectionCard:
         }
         if len(result.real) == 1 and not result.several:
             contents[folder / "model_card.md"] = render_whole(result, section, self.whole, card)
+        if self.audit:
+            contents[folder / AUDIT] = render_beside(result, self.audit, card)
         return contents | {folder / PLOTS_FOLDER / f"{name}.png": each.png for name, each in drawings.items()}
+
+
+@register("card", "full")
+class FullCard(SectionCard):
+    """The whole audit as the section for a model card, with plots, a summary, a whole card and a report.
+
+    Attributes:
+        audit: empty, as the section is the whole audit.
+    """
+
+    template: str = "section.md.jinja"
+    audit: str = ""
 
 
 def written(folder: Path) -> list[Path]:
     """What an earlier run wrote there of cards and plots, by what it looks like."""
     found = []
     for home in _homes(folder):
-        cards = [home / name for name in ("card.md", "summary.md", "model_card.md")] if _ours(home / "card.md") else []
+        names = ("card.md", "summary.md", "model_card.md", AUDIT) if _ours(home / "card.md") else ()
+        cards = [home / name for name in names]
         drawn = [home / PLOTS_FOLDER / f"{name}.png" for name in plots.PLOTS]
         found += [file for file in (*cards, *drawn) if file.is_file()]
     return found

@@ -41,7 +41,7 @@ def comparison(overrides: Sequence[str], estimators: Sequence[str] = ESTIMATORS)
         ToxauditError: one sentence for whatever is wrong with them.
     """
     catalogue, parsed = Catalogue(), [parse(text) for text in overrides]
-    chosen = {"gate": "margin", "card": "section"}
+    chosen = {"gate": "margin", "card": "short"}
     scorers: list[str] = []
     for override in parsed:
         _check(override)

@@ -12,7 +12,7 @@ from toxaudit.card import plots
 from toxaudit.card.readme.front_matter import merge
 from toxaudit.card.readme.metadata import hub_id, metadata
 from toxaudit.card.readme.splice import splice
-from toxaudit.card.section import PLOTS_FOLDER
+from toxaudit.card.section import AUDIT, PLOTS_FOLDER
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean, visible
 from toxaudit.findings import AuditResult
@@ -20,12 +20,13 @@ from toxaudit.interop import eval_results
 from toxaudit.results.files import card_folder
 from toxaudit.results.reading import read_samples
 from toxaudit.signoff import contents, envelopes, signing
+from toxaudit.signoff import shown as shown_by
 from toxaudit.signoff.decision import DECISION, ENVELOPES, digest
 
 README = "README.md"
 
 PUSHED_FILES = re.compile(
-    rf"{re.escape(eval_results.PATH)}|{PLOTS_FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json"
+    rf"{re.escape(eval_results.PATH)}|{PLOTS_FOLDER}/(?:(?:{'|'.join(plots.PLOTS)})\.png|results\.json|bom\.cdx\.json|audit\.md"
     r"|samples_[A-Za-z0-9_-]+\.jsonl|decision\.json|decision\.intoto\.jsonl)"
 )
 """The files that pushes put into a repository beside its README."""
@@ -113,6 +114,8 @@ def gather(
     if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {wanted.run}` first.")
     files = {f"{PLOTS_FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS_FOLDER).glob("*.png"))}
+    if (folder / AUDIT).is_file():
+        files[AUDIT] = shown_by.without((folder / AUDIT).read_bytes())
     made = contents.published(result, candidate)
     files |= {f"{PLOTS_FOLDER}/{name}": data for name, data in made.items()}
     files |= _record(wanted.run, candidate, made)

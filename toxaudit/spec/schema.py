@@ -223,7 +223,7 @@ class AuditSpec:
             {"sampling": "all"},
             {"backend": "transformers"},
             {"executor": "local"},
-            {"card": "section"},
+            {"card": "short"},
             {"audit": "???"},
         ]
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from toxaudit.card.plots import PLOTS, Draws
-from toxaudit.card.section import PLOTS_FOLDER, written
+from toxaudit.card.section import AUDIT, PLOTS_FOLDER, written
 from toxaudit.commitment import COMMITMENT, PENDING
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
@@ -76,7 +76,7 @@ def writable(spec: AuditSpec) -> Path:
 
 def expected(spec: AuditSpec) -> list[str]:
     """The names of what a run of this audit may write."""
-    cards = ["card.md", "summary.md", "model_card.md", *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
+    cards = ["card.md", "summary.md", "model_card.md", AUDIT, *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
     homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
     samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
     data = [RESULTS, SPEC, DRAWS, LOCK, COMMITMENT, PENDING, BOM, JUNIT, COPY, SUMS, "report.html", *samples]

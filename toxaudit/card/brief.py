@@ -1,0 +1,167 @@
+"""What the short card says: the verdict, what changes how to read it, eight rows at most, and what is not told.
+
+Its size has a bound whatever an audit holds: what is longer is cut, and what is more is counted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from textwrap import shorten
+
+from toxaudit.card import notices, words
+from toxaudit.card.explanation import finding
+from toxaudit.card.index import Candidate, Index, Pair
+from toxaudit.card.limitations import resolutions
+from toxaudit.card.words import Measured
+from toxaudit.decision.verdict import WORST_FIRST
+from toxaudit.facts import Decision, Tier
+
+ROWS, NOTICES, CONTROLS = 8, 3, 4
+"""Rows of the table, notices, and controls that are named, at most."""
+
+SENTENCE, NAME = 320, 60
+"""Characters of a sentence, and of a name or a title, at most."""
+
+DECIDES: dict[Tier, str] = {
+    "critical": "",
+    "supporting": "supporting: it can only prevent a GO",
+    "advisory": "advisory: it decides nothing",
+}
+"""What a measure that does not decide is worth."""
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """One measure of the only candidate: what was counted, both rates, the change, and what came of it."""
+
+    what: str
+    base: Measured
+    candidate: Measured
+    change: Measured
+    result: str
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One of several candidates, and why it got its decision."""
+
+    name: str
+    decision: str
+    finding: str
+
+
+@dataclass(frozen=True)
+class Brief:
+    """The short card's own words.
+
+    ``measures`` are there where one candidate was audited, else ``candidates``, the worst first; ``more`` counts the
+    rows, and ``more_notices`` the notices, that are left to the whole audit. ``controls`` says how the controls came
+    out, ``limits`` what the audit does not tell.
+    """
+
+    mark: str
+    headline: str
+    notices: tuple[str, ...]
+    more_notices: int
+    measures: tuple[MeasureRow, ...]
+    candidates: tuple[CandidateRow, ...]
+    more: int
+    controls: str
+    limits: tuple[str, ...]
+
+
+def of(index: Index, decision: Decision, headline: str) -> Brief:
+    """The short card of an audit with this decision and headline."""
+    grave = list(notices.that_matter(index))
+    measures = _measures(index) if len(index.subjects) == 1 else []
+    candidates = _candidates(index) if len(index.subjects) != 1 else []
+    rows = len(measures) + len(candidates)
+    return Brief(
+        mark=words.MARKS[decision],
+        headline=_cut(headline),
+        notices=tuple(map(_cut, grave[:NOTICES])),
+        more_notices=max(0, len(grave) - NOTICES),
+        measures=tuple(measures[:ROWS]),
+        candidates=tuple(candidates[:ROWS]),
+        more=max(0, rows - ROWS),
+        controls=_controls(index),
+        limits=tuple(map(_cut, _limits(index))),
+    )
+
+
+def _measures(index: Index) -> list[MeasureRow]:
+    """A row for each total of the only candidate, critical measures first."""
+    (candidate,) = index.subjects
+    order: Sequence[Tier] = ("critical", "supporting", "advisory")
+    pairs = sorted(candidate.totals, key=lambda pair: order.index(pair[1].tier))
+    return [_measure(index, candidate, pair, _named(index, pair, pairs)) for pair in pairs]
+
+
+def _named(index: Index, pair: Pair, pairs: Iterable[Pair]) -> str:
+    """What a measure counts, in plain words; its title where another one has the same words."""
+    estimate, scorer = pair
+    same = [each for _, each in pairs if each.noun == scorer.noun and each.name != scorer.name]
+    named = scorer.title if same or scorer.noun in ("", "rate") else words.capital(scorer.noun)
+    where = f", {index.suite_title(estimate.suite)}" if len(index.suite_titles) > 1 else ""
+    return _cut(f"{named}{where}", NAME)
+
+
+def _measure(index: Index, candidate: Candidate, pair: Pair, what: str) -> MeasureRow:
+    estimate, scorer = pair
+    base, own, change = words.rates(estimate)
+    reading = words.reading(estimate, scorer)
+    mark, aside = candidate.mark(estimate), DECIDES[scorer.tier]
+    if mark and scorer.tier == "critical":
+        reading = f"{words.expectation(mark, None)}: {reading}"
+    elif mark and mark != "GO" and scorer.tier == "supporting":
+        reading = f"prevents a GO: {reading}"
+    return MeasureRow(f"{what} ({aside})" if aside else what, base, own, change, reading)
+
+
+def _candidates(index: Index) -> list[CandidateRow]:
+    """A row for each candidate, the worst decision and the largest change for the worse first."""
+    worst = sorted(
+        index.subjects, key=lambda each: (WORST_FIRST.index(each.verdict.decision), *(-part for part in each.harm))
+    )
+    rows = [
+        CandidateRow(
+            _cut(index.named(each.model.name), NAME),
+            words.expectation(each.verdict.decision, each.model.expect),
+            _cut(finding(index, each)),
+        )
+        for each in worst
+    ]
+    return rows + [
+        CandidateRow(_cut(each.name, NAME), "not audited", _cut(each.reason.rstrip(".")))
+        for each in index.result.skipped
+    ]
+
+
+def _controls(index: Index) -> str:
+    """How the controls came out; nothing where the audit is about them."""
+    subjects = {each.model.name for each in index.subjects}
+    others = [each for name, each in index.candidates.items() if each.model.expect and name not in subjects]
+    told = [
+        f"{_cut(each.model.name, NAME)} ({words.control(each.model.expect)}): "
+        f"{words.expectation(each.verdict.decision, each.model.expect)}"
+        for each in others[:CONTROLS]
+    ]
+    return "; ".join([*told, *([f"{len(others) - CONTROLS} more"] if len(others) > CONTROLS else [])])
+
+
+def _limits(index: Index) -> list[str]:
+    """Three things that the audit does not tell."""
+    deciding = dict.fromkeys(_cut(each.title, NAME) for each in index.scorers if each.tier == "critical")
+    scorers = words.joined(list(deciding)[:CONTROLS])
+    return [
+        next(resolutions(index), "Nothing was measured that could decide"),
+        f"Scorers err{f' ({scorers})' if scorers else ''}: what they overlook in both models, nobody sees here",
+        "Only these prompts were asked: no other languages, long conversations, tools or attacks",
+    ]
+
+
+def _cut(text: str, most: int = SENTENCE) -> str:
+    """A text of at most so many characters, cut between two words where it can be."""
+    if len(text) <= most:
+        return text
+    cut = shorten(text, most, placeholder=" …")
+    return cut if len(cut) > 2 else f"{text[: most - 1]}…"
