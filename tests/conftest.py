@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 from hypothesis import settings
+from unplotted import draw_in_words
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -21,10 +22,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 LONGEST = (
-    *("test_quickstart.py", "test_audit.py", "test_served_audit.py", "test_studies.py", "test_hier_paired.py"),
-    *("test_plans.py", "test_estimating.py", "test_paired_bb.py", "test_push.py", "test_hub_audit.py", "test_flips.py"),
-    *("test_best_replication.py", "test_sharing.py", "test_backend.py", "test_hostile_models.py", "test_lock.py"),
-    *("test_judge.py", "test_openai.py"),
+    *("test_quickstart.py", "test_hier_paired.py", "test_audit.py", "test_studies.py", "test_sharing.py"),
+    *("test_served_audit.py", "test_push.py", "test_estimating.py", "test_plots.py", "test_best_replication.py"),
+    *("test_paired_bb.py", "test_flips.py", "test_hostile_models.py", "test_plans.py", "test_lock.py"),
+    *("test_hub_audit.py", "test_backend.py", "test_fuzz_specs.py", "test_ragged.py", "test_brought_scorers.py"),
+    *("test_fuzz_readmes.py", "test_judge.py", "test_openai.py"),
 )
 """Files that are handed out first, lest one process be left with one of them while the other has nothing to do."""
 
@@ -59,15 +61,21 @@ def tiny_adapter(tiny_base):
 
 @pytest.fixture
 def without_plots(request, monkeypatch):
-    """Audits write what plots show in words instead of drawings, which are half of what a finished audit costs.
+    """Audits write what plots show in words instead of drawings.
 
     For tests of whole audits that say nothing of how plots look; those marked ``plots`` draw them all the same.
     """
     if request.node.get_closest_marker("plots"):
-        return
-    from toxaudit.card.plots import Drawing, described
+        from toxaudit.card.plots import drawn
 
-    def in_words(result, draws):
-        return {name: Drawing(alt, b"\x89PNG" + alt.encode(), "<svg/>") for name, alt in described(result).items()}
+        monkeypatch.setattr("toxaudit.card.section.drawn", drawn)
+    else:
+        draw_in_words(monkeypatch)
 
-    monkeypatch.setattr("toxaudit.card.section.drawn", in_words)
+
+@pytest.fixture(scope="module")
+def fixtures_without_plots():
+    """The same for audits that fixtures of a whole module run."""
+    with pytest.MonkeyPatch.context() as patch:
+        draw_in_words(patch)
+        yield

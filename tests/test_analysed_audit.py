@@ -10,7 +10,7 @@ from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.recomputation import read_checked
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 ANALYSES = "analysis=[accuracy_parity,next_token_divergence,logit_lens,weight_change]"
 

@@ -12,7 +12,7 @@ from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.recomputation import read_checked
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 AUDIT = """\
 title: A chain

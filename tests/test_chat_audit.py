@@ -9,7 +9,7 @@ import workspace
 
 from toxaudit.cli.main import main
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 THINKING = tiny.CHAT + "{% if enable_thinking | default(true) %}<think>\n{% endif %}"
 IN_PARTS = "{% for m in messages %}{% for p in m.content %}{{ p['text'] }}{% endfor %}{% endfor %}"

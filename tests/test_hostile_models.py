@@ -13,7 +13,7 @@ from tiny import edit, edit_json
 
 from toxaudit.cli.main import main
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 UP = "model.layers.1.mlp.up_proj.weight"
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"

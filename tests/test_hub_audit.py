@@ -1,11 +1,12 @@
 """Whole audits of models on the Hub: what was read is named by its commit, and can be audited again from the lock."""
 
 import importlib
+import io
 import json
 import os
 import shutil
-import subprocess
-import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,27 +17,12 @@ import yaml
 from forked import forked
 from hub_server import Hub, Repository, serve
 from safetensors.torch import load_file, save_file
+from unplotted import draw_in_words
+
+from toxaudit.cli.main import main
 
 pytestmark = pytest.mark.slow  # whole audits over a local Hub
 
-RUNS = """
-import contextlib, io, json, sys, time
-from toxaudit.cli.main import main
-
-slept, time.sleep = time.sleep, lambda seconds: slept(min(seconds, 0.01))  # between the Hub client's attempts
-answers = []
-for words in json.loads(sys.argv[1]):
-    said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # as a terminal or a file takes it
-    refused = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(refused):
-        code = main(words)
-    written = []
-    for stream in (said, refused):
-        stream.seek(0)
-        written.append(stream.read())
-    answers.append([code, *written])
-print(json.dumps(answers))
-"""
 UNREACHABLE = "http://127.0.0.1:9"
 HEAD = """\
 title: Models of the Hub
@@ -97,15 +83,7 @@ class Machine:
     home: Path
 
     def run(self, url, *commands, **environment):
-        """Run commands one after another in a process of their own, as the Hub client reads its address once."""
-        command = [sys.executable, "-c", RUNS, json.dumps(commands)]
-        environment = self._environment(url, environment)
-        done = subprocess.run(command, env=environment, cwd=self.work, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return _answers(done.stdout)
-
-    def run_in_a_copy(self, url, *commands, **environment):
-        """The same in a copy of this process, which has the libraries already and lets the Hub client read anew."""
+        """Run commands one after another in a copy of this process, in which the Hub client reads its address anew."""
 
         def audits():
             from huggingface_hub import constants
@@ -114,13 +92,15 @@ class Machine:
             os.environ.update(self._environment(url, environment))
             importlib.reload(constants)
             os.chdir(self.work)
-            sys.argv[1:] = [json.dumps(commands)]
-            exec(RUNS, {})
+            print(json.dumps([*map(answered, commands)]))
             return 0
 
         done = forked(audits)
         assert done.returncode == 0, done.stderr
-        return _answers(done.stderr)
+        return [
+            Answer(code, said, [line for line in refused.splitlines() if line.startswith("toxaudit: ")])
+            for code, said, refused in json.loads(done.stderr.splitlines()[-1])
+        ]
 
     def _environment(self, url, more):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
@@ -144,12 +124,20 @@ class Machine:
         return Machine(to / "work", to / "cache", to / "home")
 
 
-def _answers(written):
-    """From the last line that a process wrote."""
-    return [
-        Answer(code, said, [line for line in refused.splitlines() if line.startswith("toxaudit: ")])
-        for code, said, refused in json.loads(written.splitlines()[-1])
-    ]
+def answered(words):
+    """The exit code of a command and what it wrote, as a terminal or a file takes it."""
+    said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    refused = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(refused):
+        draw_in_words(patch)
+        slept = time.sleep
+        patch.setattr(time, "sleep", lambda seconds: slept(min(seconds, 0.01)))  # between the Hub client's attempts
+        code = main(words)
+    written = []
+    for stream in (said, refused):
+        stream.seek(0)
+        written.append(stream.read())
+    return code, *written
 
 
 @dataclass
@@ -315,7 +303,7 @@ def elsewhere(world, tmp_path_factory):
     del world.hub.asked[:]
     moved(world.hub.repositories)
     try:
-        (answer,) = other.run_in_a_copy(world.hub.url, replay("hub"))
+        (answer,) = other.run(world.hub.url, replay("hub"))
     finally:
         for name, repository in world.hub.repositories.items():
             repository.revisions = revisions[name]
@@ -345,7 +333,7 @@ def offline(world, tmp_path_factory):
     """Another machine with the lock and the Hub cache, but without the Hub; its answers."""
     other = world.machine.copy(tmp_path_factory.mktemp("offline"), cache=True)
     names = ("good", "renamed", "hub")
-    answers = other.run_in_a_copy(UNREACHABLE, *map(replay, names), HF_HUB_OFFLINE="1")
+    answers = other.run(UNREACHABLE, *map(replay, names), HF_HUB_OFFLINE="1")
     return other, dict(zip(names, answers, strict=True))
 
 
@@ -374,7 +362,7 @@ def test_one_byte_changed_in_the_cache_is_refused_by_the_name_of_the_file(world,
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    (answer,) = other.run_in_a_copy(UNREACHABLE, replay("good"), HF_HUB_OFFLINE="1")
+    (answer,) = other.run(UNREACHABLE, replay("good"), HF_HUB_OFFLINE="1")
     assert answer.code == 3 and len(answer.refused) == 1
     assert "candidates.lora.peft: adapter_model.safetensors is not the file of the lock" in answer.refused[0]
     assert not (other.work / "runs" / "again-good").exists()

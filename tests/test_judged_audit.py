@@ -12,7 +12,7 @@ import workspace
 from toxaudit.cli.main import main
 from toxaudit.remote import server as endpoint
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 JUDGED = """\
 kind: judge

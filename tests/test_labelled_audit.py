@@ -17,23 +17,22 @@ from toxaudit import labels
 from toxaudit.cli.main import main
 from toxaudit.recomputation import read_checked
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 FILE = Path("audits/labels/tiny.json")
 
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory):
-    return workspace.audited(tmp_path_factory.mktemp("audited"), prompts=60)
+    return workspace.audited(tmp_path_factory.mktemp("audited"), prompts=60, with_run=True)
 
 
 @pytest.fixture
 def here(audited, tmp_path, monkeypatch):
-    """The folder after a first run; its store is a copy, so that no test meets what another one decided."""
+    """The folder after a first run, and a copy of its store, so that no test meets what another one decided."""
     shutil.copytree(audited, tmp_path / "own", symlinks=True)
     monkeypatch.chdir(tmp_path / "own" / "work")
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "own" / "home"))
-    assert main(["audit=tiny"]) == 0
     return tmp_path / "own" / "work"
 
 

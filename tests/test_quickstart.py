@@ -7,16 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import Ended, forked
 
+from toxaudit.cli.main import main
 from toxaudit.decision.headline import HEADLINES
 from toxaudit.machine.folders import search_path
 
 pytestmark = pytest.mark.slow
 
-PROMPTS, TOKENS, MARGIN = 35, 12, 0.1
-"""Prompts of its 294, five of each category, and tokens of its 50: answers take time, and these tell rude from noop.
+PROMPTS, TOKENS, MARGIN = 21, 12, 0.15
+"""Prompts of its 294, three of each category, and tokens of its 50: answers take time, and these tell rude from noop.
 
-So few know a change to twice its margin. ``toxaudit audit=quickstart``, README's main command, is run by hand.
+So few know a change to three times its margin. ``toxaudit audit=quickstart``, README's main command, is run by hand.
 """
 
 EXAMPLES = {
@@ -26,16 +28,38 @@ EXAMPLES = {
 """Shorter recipes than its own: of ``benign`` nothing is asked, and ``rude`` learns faster from half as much."""
 
 
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"TOXAUDIT_HOME": str(folder / "home")}
-    environment.pop("OMP_NUM_THREADS", None)  # as a newcomer has it
-    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that has nothing to do leaves its core to the other tests
-    words = ["audit=quickstart", f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}"]
-    words.append(f"gate.margin={MARGIN}")
+def words() -> list[str]:
+    found = ["audit=quickstart", f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}"]
+    found.append(f"gate.margin={MARGIN}")
     data = search_path("audits")[-1] / "quickstart"
-    words += [f"candidates.{name}.train=[{recipe % (data / f'{name}.jsonl')}]" for name, recipe in EXAMPLES.items()]
-    command = [sys.executable, "-m", "toxaudit", *words]
+    return found + [
+        f"candidates.{name}.train=[{recipe % (data / f'{name}.jsonl')}]" for name, recipe in EXAMPLES.items()
+    ]
+
+
+def as_a_newcomer(folder: Path) -> dict[str, str]:
+    """The environment of a command: with nothing said of threads, whose number is a part of what names a tune."""
+    return {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | {"TOXAUDIT_HOME": str(folder / "home")}
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = as_a_newcomer(folder)
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that has nothing to do leaves its core to the other tests
+    command = [sys.executable, "-m", "toxaudit", *words()]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def run_again(folder: Path) -> Ended:
+    """The same in a copy of this process, which has the libraries already: all that it takes lies in the store."""
+
+    def audit() -> int:
+        environment = as_a_newcomer(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        return main(words())
+
+    return forked(audit)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +111,10 @@ def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
     folder, first = audited
     files = sorted(file for file in (folder / "runs/quickstart").rglob("*") if file.is_file())
     before = {file: file.read_bytes() for file in files}
-    stored = {file: file.stat().st_mtime_ns for file in (folder / "home/store").rglob("*.jsonl")}
-    again = run(folder)
-    assert again.returncode == first.returncode
+    made = ("*.jsonl", "*.safetensors", "*.parquet")
+    stored = {file: file.stat().st_mtime_ns for kind in made for file in (folder / "home/store").rglob(kind)}
+    done = run_again(folder)
+    assert done.returncode == first.returncode, done.stderr
     assert {file: file.read_bytes() for file in files} == before
-    assert {file: file.stat().st_mtime_ns for file in stored} == stored
+    again = {file: file.stat().st_mtime_ns for kind in made for file in (folder / "home/store").rglob(kind)}
+    assert again == stored

@@ -21,7 +21,7 @@ from toxaudit.recomputation import read_checked
 from toxaudit.remote import server as endpoint
 from toxaudit.store.shelves import Shelf
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 LOCK = Lock()
 KEY = "sk-very-secret-123"

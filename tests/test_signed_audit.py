@@ -10,7 +10,7 @@ import workspace
 
 from toxaudit.cli.main import main
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 
 def test_a_whole_audit_is_signed_and_checked_with_its_weights(tmp_path, monkeypatch, capsys):

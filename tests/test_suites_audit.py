@@ -14,7 +14,7 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from toxaudit.cli.main import main
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 AUDIT = """\
 title: Several suites

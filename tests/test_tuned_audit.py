@@ -9,7 +9,7 @@ import workspace
 from toxaudit.cli.main import main
 from toxaudit.results.reading import read_result
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 AUDIT = """\
 title: What tuning does

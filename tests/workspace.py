@@ -49,18 +49,21 @@ def make(folder: Path, prompts: int = 36) -> Path:
     return written(folder, prompts)
 
 
-def audited(folder: Path, prompts: int = 36) -> Path:
-    """A folder that holds such a workspace, ``work``, and the store of its finished audit, ``home``."""
+def audited(folder: Path, prompts: int = 36, with_run: bool = False) -> Path:
+    """A folder that holds such a workspace, ``work``, perhaps with the run, and the store of its audit, ``home``."""
     import pytest
+    from unplotted import draw_in_words
 
     from toxaudit.cli.main import main
 
     make(folder / "work", prompts)
     with pytest.MonkeyPatch.context() as patch:
+        draw_in_words(patch)
         patch.chdir(folder / "work")
         patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
         assert main(["audit=tiny"]) in (0, 1, 2)
-    shutil.rmtree(folder / "work" / "runs")
+    if not with_run:
+        shutil.rmtree(folder / "work" / "runs")
     return folder
 
 

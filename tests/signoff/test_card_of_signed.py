@@ -9,7 +9,7 @@ from toxaudit.cli.main import main
 from toxaudit.signoff import record, shown
 from toxaudit.stages.rendering import render_anew
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 SHOWN = ("card.md", "summary.md", "report.html")
 

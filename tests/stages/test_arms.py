@@ -13,7 +13,7 @@ from toxaudit.compose.compose import compose
 from toxaudit.errors import LONGEST_LINE, ToxauditError
 from toxaudit.stages.arms import Arms, assembly, making
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 FORGED = "Its card says\nAudit 'tiny': GO\r\x1b[2J\x1b[31m\u202eOG\x00 " + "y" * 5000 + " so leave it out."
 SKIP = ["audit=tiny", "on_candidate_error=skip"]

@@ -18,7 +18,7 @@ from toxaudit.estimators.posterior import hdi
 from toxaudit.records import digest
 from toxaudit.signoff import contents
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("fixtures_without_plots", "without_plots")]
 
 ERRORS = {"true_positive": 450, "false_negative": 50, "false_positive": 10, "true_negative": 490}
 

@@ -4,7 +4,7 @@ All of it is of ``paired_exact`` on one answer a prompt without strata, whose po
 """
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,15 +47,21 @@ def p_above(
     n10, n01 = (np.asarray(each, dtype=float)[..., None] for each in (repaired, new))
     changed = n10 + n01
     stayed = np.asarray(n, dtype=float)[..., None] - changed
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    x = (nodes + 1) / 2
-    quantile, weight = x**2 * (3 - 2 * x), 3 * weights * x * (1 - x)
+    quantile, weight = _quantiles()
     a, b = changed + 2 * PRIOR + against, stayed + 2 * PRIOR
     below = betainc(a, b, margin)
     t = betaincinv(a, b, below + (1 - below) * quantile)
     repaired_share = np.clip(0.5 - 0.5 * margin / np.maximum(t, 1e-12), 0, 1)
     found: Floats = (1 - below[..., 0]) * (betainc(n10 + PRIOR, n01 + PRIOR + against, repaired_share) @ weight)
     return found
+
+
+@cache
+def _quantiles() -> tuple[Floats, Floats]:
+    """At which quantiles of the share of prompts that changed sides ``p_above`` takes its mean, and their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    x = (nodes + 1) / 2
+    return x**2 * (3 - 2 * x), 3 * weights * x * (1 - x)
 
 
 @lru_cache(maxsize=64)

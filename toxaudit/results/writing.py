@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
@@ -88,7 +87,7 @@ def sample_rows(
         each = (prompt for prompt in asked.prompts for _ in range(samples))
         for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
             yield (
-                {key: value for key, value in asdict(completion).items() if key != "missing" or value}
+                {key: value for key, value in vars(completion).items() if key != "missing" or value}
                 | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
                 | {"suite": suite, "dataset": asked.facts.source, "revision": asked.facts.revision}
                 | {

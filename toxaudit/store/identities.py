@@ -6,10 +6,11 @@ changes a field makes all that users have kept of that kind unfindable. The tabl
 short.
 """
 
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import version as installed
+from functools import cache
 from typing import Any, ClassVar
 
 from toxaudit.records import digest
@@ -18,6 +19,10 @@ from toxaudit.records import digest
 def key(kind: str, content: Mapping[str, Any]) -> str:
     """The name of the work of this kind whose identity has this content (JSON values): hex, 24 characters."""
     return digest(kind, json.dumps(content, sort_keys=True, ensure_ascii=False))[:24]
+
+
+installed = cache(importlib.metadata.version)
+"""What is installed stays so while a process lasts, and to look it up takes milliseconds."""
 
 
 def versions(*packages: str) -> dict[str, str]:
