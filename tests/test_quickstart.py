@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import stored
 
 from toxaudit.decision.headline import HEADLINES
 from toxaudit.machine.folders import search_path
@@ -87,8 +88,8 @@ def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
     folder, first = audited
     files = sorted(file for file in (folder / "runs/quickstart").rglob("*") if file.is_file())
     before = {file: file.read_bytes() for file in files}
-    stored = {file: file.stat().st_mtime_ns for file in (folder / "home/store").rglob("*.jsonl")}
+    made = stored.records(folder / "home/store")
     again = run(folder)
     assert again.returncode == first.returncode
     assert {file: file.read_bytes() for file in files} == before
-    assert {file: file.stat().st_mtime_ns for file in stored} == stored
+    assert stored.records(folder / "home/store") == made

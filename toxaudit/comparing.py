@@ -26,10 +26,11 @@ from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.interop.disclosure import disclosed, tool
 from toxaudit.interop.importers import Imported, Place, imported
 from toxaudit.interop.pairing import Task, alike, paired
+from toxaudit.machine.folders import sha256
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.models import Loader
 from toxaudit.records import Estimate, Scored
-from toxaudit.results.files import DRAWS
+from toxaudit.results.files import DRAWS, RESULTS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.imported import Wanted, measures
@@ -139,7 +140,7 @@ def _decided(
 ) -> tuple[AuditResult, list[Path]]:
     """Score, estimate, decide and write."""
     store = Store(Path(spec.store).expanduser())
-    with store.lock():
+    with store.in_use():
         scored = made.scored | _scored_here(spec, made, store)
         posteriors = _estimate(spec, store, made, scored)
         facts = tuple(scoring.facts(spec, {each.measure for each in posteriors}))
@@ -153,7 +154,9 @@ def _decided(
             agreements=tuple(estimating.agreements(spec, made.suites, scored)),
             variance=tuple(estimating.variances(spec, made.suites, scored)),
         )
-    return _write(out, spec, result, made, scored, posteriors, asked.lenient)
+    written = _write(out, spec, result, made, scored, posteriors, asked.lenient)
+    store.remember(out, sha256(out / RESULTS))
+    return written
 
 
 def _told(spec: AuditSpec, name: str, arms: Sequence[Imported], made: Arranged) -> AuditSpec:
