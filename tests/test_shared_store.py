@@ -55,7 +55,7 @@ def start(number: int, store: Path, killed: int | None) -> int:
     code = 70
     try:
         noting(store.parent / f"{store.name}-{number}.kept", dies=number == killed)
-        candidate, out = f"candidates.tuned.peft=../models/adapter{number}", f"out={store.parent}/{store.name}-{number}"
+        candidate, out = f"candidates.tuned.peft=models/adapter{number}", f"out={store.parent}/{store.name}-{number}"
         with open(os.devnull, "w") as nobody:
             os.dup2(nobody.fileno(), 1)
             code = main(["audit=tiny", candidate, out, f"store={store}", "backend.batch_size=16"])

@@ -214,7 +214,7 @@ class Database:
 
 def _together(shelf: int, items: Iterable[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Conditions on a few of these items each, and the values in them."""
-    left = list(items)
+    left = sorted(items)  # as they lie in the file
     for start in range(0, len(left), TOGETHER):
         some = left[start : start + TOGETHER]
         yield f"shelf = ? AND item IN ({', '.join('?' * len(some))})", (shelf, *some)

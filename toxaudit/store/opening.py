@@ -29,7 +29,7 @@ day of the last use."""
 WAIT_SECONDS = 120.0
 """How long a write waits for other processes', each of which takes milliseconds."""
 
-SETTINGS = ("synchronous = FULL", "wal_autocheckpoint = 10000", "cache_size = -64000", "cell_size_check = ON")
+SETTINGS = ("synchronous = FULL", "wal_autocheckpoint = 50000", "cache_size = -64000", "cell_size_check = ON")
 """A commit is on the disk; what is written often, such as the pages near a table's root, reaches the file seldom."""
 
 Row = tuple[object, ...]
