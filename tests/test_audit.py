@@ -341,7 +341,9 @@ def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(aga
         main(["audit=tiny", "scorers.degenerate.tier=critical", override, f"out=runs/{folder}"])
         assert "chosen after results of the same answers existed" in Path(f"runs/{folder}/card.md").read_text()
     with closing(sqlite3.connect(again / "home/store/records.sqlite")) as store, store:
-        store.execute("DELETE FROM record WHERE shelf IN (SELECT number FROM shelf WHERE place LIKE 'decisions/%')")
+        store.execute(
+            "DELETE FROM record WHERE shelf IN (SELECT number FROM shelf WHERE CAST(place AS TEXT) LIKE 'decisions/%')"
+        )
     main(["audit=tiny", "gate.margin=0.84"])  # the folder remembers what the store forgot
     margins = [
         each["rule"]["gate.margin"] for each in json.loads(Path("runs/tiny/results.json").read_text())["other_rules"]

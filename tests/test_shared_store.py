@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +31,24 @@ def work(tmp_path_factory):
     return made
 
 
-@pytest.fixture
-def audited(work, monkeypatch):
-    """Runs the audits with a store, one after another or together; what each found, without when it was."""
-    monkeypatch.chdir(work)
+def audited(store: Path, groups: Sequence[Sequence[int]], killed: int | None = None) -> dict[int, Any]:
+    """Run the audits with a store, those of a group together; what each found, without when it was."""
+    for some in groups:
+        started = [start(number, store, killed) for number in some]
+        codes = [finish(each) for each in started]
+        assert all(code in (0, 1, 2) or number == killed for number, code in zip(some, codes, strict=True)), codes
+    if killed is not None:
+        assert finish(start(killed, store, None)) in (0, 1, 2)
+    return {number: found(store.parent / f"{store.name}-{number}") for number in CANDIDATES}
 
-    def audit(store: Path, together: bool, killed: int | None = None) -> dict[int, Any]:
-        for some in [CANDIDATES] if together else [[number] for number in CANDIDATES]:
-            started = [start(number, store, killed) for number in some]
-            codes = [finish(each) for each in started]
-            assert all(code in (0, 1, 2) or number == killed for number, code in zip(some, codes, strict=True)), codes
-        if killed is not None:
-            assert finish(start(killed, store, None)) in (0, 1, 2)
-        return {number: found(store.parent / f"{store.name}-{number}") for number in CANDIDATES}
 
-    return audit
+@pytest.fixture(scope="module")
+def alone(work, tmp_path_factory):
+    """What they find one after another, and with which store."""
+    store = tmp_path_factory.mktemp("alone") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        return audited(store, [[number] for number in CANDIDATES]), store
 
 
 def start(number: int, store: Path, killed: int | None) -> int:
@@ -92,13 +96,13 @@ def generated(store: Path) -> Counter[str]:
     return Counter(line for file in store.parent.glob(f"{store.name}-*.kept") for line in file.read_text().splitlines())
 
 
-def test_audits_at_the_same_time_find_what_one_after_another_does_and_generate_nothing_twice(audited, tmp_path):
-    alone, together, again = (tmp_path / name for name in ("alone", "together", "again"))
-    meant = audited(alone, together=False)
+@pytest.mark.parametrize("killed", [None, pytest.param(KILLED, marks=pytest.mark.slow)])
+def test_audits_at_the_same_time_find_the_same_and_generate_nothing_twice(work, alone, tmp_path, monkeypatch, killed):
+    monkeypatch.chdir(work)
+    (meant, before), store = alone, tmp_path / "store"
     assert len({each["samples_mine.jsonl"] for each in meant.values()}) == len(CANDIDATES)
-    assert audited(together, together=True) == meant
-    assert audited(again, together=True, killed=KILLED) == meant
-    for store in (alone, together, again):
-        assert generated(store) == dict.fromkeys(stored.records(store, "completions"), 1)
-        assert stored.records(store) == stored.records(alone)
-        assert not list((store / "claims").iterdir())
+    assert audited(store, [CANDIDATES], killed) == meant
+    for each in (before, store):
+        assert generated(each) == dict.fromkeys(stored.records(each, "completions"), 1)
+    assert stored.records(store) == stored.records(before)
+    assert not list((store / "claims").iterdir())
