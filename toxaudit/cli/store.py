@@ -31,6 +31,7 @@ def gc(words: Sequence[str]) -> int:
 
     store = _opened(given.get("store"))
     with store.in_use():
+        store.records.check()
         kept = _kept(store, [Path(folder) for folder in folders])
         last = datetime.now(UTC).date() - timedelta(days=given.get("days", DAYS))
         pieces = clearing.pieces(store)
@@ -90,6 +91,7 @@ def export(words: Sequence[str]) -> int:
     run = Path(folders[0]) if folders else None
     store = _opened(given.get("store") or (run and _store_of(run)))
     with store.in_use():
+        store.records.check()
         lines = _lines(store, run)
         if "out" not in given:
             for line in lines:

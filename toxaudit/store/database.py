@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import progress
 from toxaudit.store import opening, salvage
-from toxaudit.store.opening import checksum, is_whole, number
+from toxaudit.store.opening import COLUMNS, checksum, is_whole, number
 
 TOGETHER = 500
 """Records that are asked for by one statement."""
@@ -60,7 +60,7 @@ class Database:
         """The values of these records, as far as they are here; damaged ones are named, and taken out."""
         wanted, found, damaged = {number(name): name for name in names}, {}, []
         for where, items in _together(shelf, wanted):
-            for _, item, name, value, told in self._rows(f"SELECT * FROM record WHERE {where}", items):
+            for _, item, name, value, told in self._rows(f"SELECT {COLUMNS} FROM record WHERE {where}", items):
                 if name == wanted.get(item) and is_whole(shelf, name, value, told):
                     found[name] = value
                 else:
@@ -78,7 +78,7 @@ class Database:
 
     def all_of(self, shelf: int) -> Iterator[tuple[bytes, bytes]]:
         """Name and value of all whole records of a shelf, of which a few are in memory at a time."""
-        some_of = "SELECT * FROM record WHERE shelf = ? AND item > ? ORDER BY item LIMIT ?"
+        some_of = f"SELECT {COLUMNS} FROM record WHERE shelf = ? AND item > ? ORDER BY item LIMIT ?"
         after = shelf, -(2**63), TOGETHER
         while some := self._rows(some_of, after):
             yield from ((name, value) for _, _, name, value, told in some if is_whole(shelf, name, value, told))
@@ -87,7 +87,7 @@ class Database:
     def put(self, shelf: int, records: Mapping[bytes, bytes]) -> None:
         """Keep records, and wait until the disk has them; those already here stay as they are."""
         rows = [(shelf, number(name), name, value, checksum(shelf, name, value)) for name, value in records.items()]
-        self._write("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?)", rows)
+        self._write(f"INSERT OR IGNORE INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", rows)
 
     def tell(self, place: str, identity: bytes) -> int:
         """Note whose work is at a place, and that it is used today; the place's number."""
@@ -105,6 +105,11 @@ class Database:
     def sizes(self) -> dict[int, int]:
         """The number of each shelf -> bytes of its records."""
         return dict(self._rows("SELECT shelf, sum(length(name) + length(value) + 40) FROM record GROUP BY shelf"))
+
+    def check(self) -> None:
+        """Look at the whole file, and mend it where anything in it is damaged, even what hinders nobody yet."""
+        if self._rows("PRAGMA integrity_check(1)") != [(b"ok",)]:
+            self._mend()
 
     def clear(self, places: Iterable[str]) -> None:
         """Remove what is noted and kept of these places, and give the room back to the disk."""

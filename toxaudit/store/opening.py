@@ -19,12 +19,15 @@ PAGE = 4096
 """Bytes of a page of the file."""
 
 TABLES = """
-CREATE TABLE shelf (number INTEGER PRIMARY KEY, place BLOB, identity BLOB, used INTEGER) WITHOUT ROWID;
-CREATE TABLE record (shelf INTEGER, item INTEGER, name BLOB, value BLOB, sum BLOB, PRIMARY KEY (shelf, item))
-WITHOUT ROWID;
+CREATE TABLE shelf (number INTEGER PRIMARY KEY, place BLOB, identity BLOB, used INTEGER);
+CREATE TABLE record (row INTEGER PRIMARY KEY, shelf INTEGER, item INTEGER, name BLOB, value BLOB, sum BLOB);
+CREATE UNIQUE INDEX found ON record (shelf, item);
 """
 """``number`` and ``item`` are those of a place (KIND/KEY) and of a name, ``identity`` is JSON for people, ``used`` the
-day of the last use."""
+day of the last use. Records lie as they came, since names are random: an index of short numbers finds them."""
+
+COLUMNS = "shelf, item, name, value, sum"
+"""Those of a record that say something."""
 
 WAIT_SECONDS = 120.0
 """How long a write waits for other processes', each of which takes milliseconds."""

@@ -1,8 +1,8 @@
 """Rows out of a damaged database: every page of the file is read by itself, and what holds together is kept.
 
 SQLite finds a row from page to page, so that one damaged page can hide many rows. Here the tree is not followed: each
-page that holds rows of a table without rowids is read as https://www.sqlite.org/fileformat2.html says, in the file and
-in its log (WAL). Whether a row is whole is for its checksum to say.
+page that holds rows of a table is read as https://www.sqlite.org/fileformat2.html says, in the file and in its log
+(WAL). Whether a row is whole is for its checksum to say.
 """
 
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from toxaudit.store.opening import PAGE, Row, is_whole, number
 
-HEADS = {2: 12, 10: 8}
-"""Kinds of pages that hold such rows, inner ones and leaves -> bytes of their headers."""
+LEAF, HEAD = 13, 8
+"""The kind of pages that hold rows, and the bytes of their headers."""
 
 POINTER = 4
 """Bytes of the number of a page."""
@@ -20,7 +20,7 @@ POINTER = 4
 LOG_HEAD, FRAME_HEAD = 32, 24
 """Bytes before the log's first frame, and before each frame's page."""
 
-LOCAL, LEAST = (PAGE - 12) * 64 // 255 - 23, (PAGE - 12) * 32 // 255 - 23
+LOCAL, LEAST = PAGE - 35, (PAGE - 12) * 32 // 255 - 23
 """Bytes of a row on its own page: at most, and at least where the rest is on other pages."""
 
 INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
@@ -33,8 +33,8 @@ def rows(file: Path) -> Iterator[tuple[str, Row]]:
         for page in pages:
             for row in _of_page(page, pages):
                 match row:
-                    case int(shelf), int(), bytes(name), bytes(value), told if is_whole(shelf, name, value, told):
-                        yield "record", (shelf, number(name), name, value, told)
+                    case _, int(shelf), int(), bytes(name), bytes(value), told if is_whole(shelf, name, value, told):
+                        yield "record", (None, shelf, number(name), name, value, told)
                     case int(told), bytes(place), bytes(), int() if told == number(place):
                         yield "shelf", row
 
@@ -86,20 +86,19 @@ class _Pages:
 
 
 def _of_page(page: bytes, pages: _Pages) -> Iterator[Row]:
-    """The rows of a page, if it is one that holds some."""
-    if not (head := HEADS.get(page[0])):
-        return
-    for place in range(head, head + 2 * int.from_bytes(page[3:5], "big"), 2):
-        start = int.from_bytes(page[place : place + 2], "big") + (POINTER if head == HEADS[2] else 0)
+    """The rows of a page, if it holds some; the first column is the row's number, which stands before the others."""
+    count = int.from_bytes(page[3:5], "big") if page[0] == LEAF else 0
+    for place in range(HEAD, HEAD + 2 * count, 2):
         try:
-            yield _row(_payload(page, start, pages))
+            size, start = _varint(page, int.from_bytes(page[place : place + 2], "big"))
+            number, start = _varint(page, start)
+            yield number - (number >> 63 << 64), *_row(_payload(page, start, size, pages))[1:]
         except (IndexError, ValueError, OverflowError, OSError):  # it is damaged
             continue
 
 
-def _payload(page: bytes, start: int, pages: _Pages) -> bytes:
+def _payload(page: bytes, start: int, size: int, pages: _Pages) -> bytes:
     """A row's bytes, of which the last may be on other pages, each of which begins with the number of the next."""
-    size, start = _varint(page, start)
     if size <= LOCAL:
         return page[start : start + size]
     local = LEAST + (size - LEAST) % (PAGE - POINTER)
