@@ -106,10 +106,12 @@ class Database:
         """The number of each shelf -> bytes of its records."""
         return dict(self._rows("SELECT shelf, sum(length(name) + length(value) + 40) FROM record GROUP BY shelf"))
 
-    def check(self) -> None:
-        """Look at the whole file, and mend it where anything in it is damaged, even what hinders nobody yet."""
-        if self._rows("PRAGMA integrity_check(1)") != [(b"ok",)]:
-            self._mend()
+    def check(self) -> bool:
+        """Look at the whole file, and mend it where its tables don't fit together; whether they did."""
+        if self._rows("PRAGMA integrity_check(1)") == [(b"ok",)]:
+            return True
+        self._mend()
+        return False
 
     def clear(self, places: Iterable[str]) -> None:
         """Remove what is noted and kept of these places, and give the room back to the disk."""
@@ -130,7 +132,7 @@ class Database:
         where = [place for place, *_ in self.places() if number(place.encode()) == shelf]
         which = f"{len(damaged)} record{'s' * (len(damaged) > 1)} of {''.join(where)}"
         progress.say(f"{self._file} is damaged ({which}): what was there is made again.")
-        if self._writable:
+        if self._writable and self.check():  # else a damaged index could lead to another record
             self._write("DELETE FROM record WHERE shelf = ? AND item = ?", [(shelf, item) for item in damaged])
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:

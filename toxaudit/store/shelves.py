@@ -53,7 +53,10 @@ class Shelf:
         return bool(self.found([name]))
 
     def __getitem__(self, name: str) -> Any:
-        return self.found([name])[name]
+        found = self.found([name])
+        if not found and not self._database.check():  # where a damaged index hid it
+            found = self.found([name])
+        return found[name]
 
     def found(self, names: Iterable[str]) -> dict[str, Any]:
         """The values of these records, as far as they are here and whole."""
