@@ -154,9 +154,7 @@ def _decided(
             agreements=tuple(estimating.agreements(spec, made.suites, scored)),
             variance=tuple(estimating.variances(spec, made.suites, scored)),
         )
-    written = _write(out, spec, result, made, scored, posteriors, asked.lenient)
-    store.remember(out, sha256(out / RESULTS))
-    return written
+    return _write(out, spec, result, made, scored, posteriors, asked.lenient, store)
 
 
 def _told(spec: AuditSpec, name: str, arms: Sequence[Imported], made: Arranged) -> AuditSpec:
@@ -266,6 +264,7 @@ def _write(
     scored: Scored,
     posteriors: list[Posterior],
     lenient: bool,
+    store: Store,
 ) -> tuple[AuditResult, list[Path]]:
     """Put all files in the place of an earlier run's, at once."""
     with replaced(out, rendering.of_before(out)) as new:
@@ -274,4 +273,5 @@ def _write(
         files += [cyclonedx.write(result, new), junit.write(result, new, lenient), *every_eval_ever.write(result, new)]
         files.append(archive.write_draws(posteriors, new / DRAWS))
         cards = rendering.render(new, spec.card)
+    store.remember(out, sha256(out / RESULTS))
     return result, [out / file.relative_to(new) for file in (*cards, *files, new / SUMS)]
