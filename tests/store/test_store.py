@@ -192,7 +192,11 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
     file, _ = filled(tmp_path)
     change(Store(tmp_path), f"PRAGMA user_version = {2 * FORMAT * TWICE}", ())
     before = contents(tmp_path)
-    for work in (lambda store: store.shelf(IDENTITY), lambda store: store.folder(FOLDER, made_of(PARTS))):
+    for work in (
+        lambda store: store.in_use().__enter__(),
+        lambda store: store.shelf(IDENTITY),
+        lambda store: store.folder(FOLDER, made_of(PARTS)),
+    ):
         with pytest.raises(ToxauditError) as caught:
             work(Store(tmp_path))
         assert str(caught.value).startswith(f"{file} was written by a newer toxaudit (format 2, and this one reads 1)")

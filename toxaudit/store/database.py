@@ -59,6 +59,10 @@ class Database:
         self._inode = 0
         self._copy: TemporaryDirectory[str] | None = None
 
+    def ready(self) -> None:
+        """Open the file, or make it, lest anything else is done to a store of another version."""
+        self._rows("SELECT 1")
+
     def get(self, shelf: int, names: Iterable[bytes]) -> dict[bytes, bytes]:
         """The values of these records, as far as they are here; damaged ones are named, and taken out."""
         wanted, found, damaged = {number(name): name for name in names}, {}, []

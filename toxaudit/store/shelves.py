@@ -126,6 +126,7 @@ class Store:
         Raises:
             ToxauditError: if an older toxaudit works with it, or a newer one made it.
         """
+        self.records.ready()
         with self.claims.present():
             try:
                 self._take_in()
