@@ -1,6 +1,7 @@
 """``runs``, ``gc`` and ``export``: what is there, what of the store may go, and what it holds."""
 
 import json
+import os
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -77,6 +78,15 @@ def test_gc_says_what_may_go_and_removes_it_if_it_is_told_to(store, capsys):
     assert len(dict(again.shelf(KEPT).items())) == 2 and not again.shelf(GONE).found("a")
     assert again.shelf(Decisions("", "", "", "")).found(["rule"])
     assert ", 0 kB of which may go" in collected(capsys)[1]
+
+
+def test_gc_knows_of_folders_that_an_older_toxaudit_made(store, capsys):
+    folder = store.root / "trained" / "of_before"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("w" * 9000)
+    assert "trained/of_before" not in collected(capsys)[1]
+    os.utime(folder, (0, 0))
+    assert "trained/of_before" in collected(capsys, "--delete")[1] and not folder.exists()
 
 
 def test_gc_keeps_what_was_asked_for_lately(store, capsys):

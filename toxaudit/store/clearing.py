@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from toxaudit.machine.folders import writing
-from toxaudit.store.identities import Commitments, Decisions, Runs
+from toxaudit.store.identities import KINDS, Commitments, Decisions, Runs
 from toxaudit.store.opening import number
 from toxaudit.store.shelves import BEGUN, Store
 
@@ -63,11 +63,14 @@ def of_run(known: Iterable[Remembered], folder: Path, results: str) -> Remembere
 
 
 def pieces(store: Store) -> list[Piece]:
-    """All finished work of a store, by its place."""
+    """All finished work of a store, by its place, folders of before it was noted when they are asked for among it."""
     sizes = store.records.sizes()
+    folders = {f"{each.parent.name}/{each.name}": each for kind in KINDS for each in store.root.glob(f"{kind.kind}/*/")}
+    used = {place: int(each.stat().st_mtime) for place, each in folders.items() if not each.suffix}
+    used |= {place: seconds for place, _, seconds in store.records.places()}
     return [
-        Piece(place, sizes.get(number(place.encode()), 0) + _size(store.root / place), _day(used))
-        for place, _, used in store.records.places()
+        Piece(place, sizes.get(number(place.encode()), 0) + _size(store.root / place), _day(seconds))
+        for place, seconds in sorted(used.items())
     ]
 
 
