@@ -22,8 +22,9 @@ from toxaudit.spec.recipes import TrainingStage
 from toxaudit.spec.schema import CandidateSpec, Generation
 from toxaudit.stages import answering, estimating, scoring
 from toxaudit.store import identities
+from toxaudit.store.clearing import noted
 from toxaudit.store.identities import KINDS, Commitments
-from toxaudit.store.shelves import Store, noted
+from toxaudit.store.shelves import Store
 from toxaudit.training import recipe
 
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"

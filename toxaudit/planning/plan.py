@@ -20,7 +20,7 @@ from toxaudit.records import Asked
 from toxaudit.sources import HubSource
 from toxaudit.sources.hub import page
 from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, WeightsSpec
-from toxaudit.store.shelves import noted
+from toxaudit.store.clearing import noted
 from toxaudit.suites import design
 
 LONGEST_SYSTEM = 200  # characters of a system prompt that are shown

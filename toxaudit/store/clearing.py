@@ -1,4 +1,4 @@
-"""What of a store may go: work that no run refers to, and that nobody has asked for in a while."""
+"""What a store holds, and what of it may go: work that no run refers to, and that nobody has asked for in a while."""
 
 import shutil
 from collections.abc import Collection, Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 from toxaudit.machine.folders import writing
 from toxaudit.store.identities import KINDS, Commitments, Decisions, Runs
 from toxaudit.store.opening import number
-from toxaudit.store.shelves import BEGUN, Store
+from toxaudit.store.shelves import BEGUN, RECORDS, Store
 
 REMEMBERED = (Commitments.kind, Decisions.kind, Runs.kind)
 """Kinds of work that never go: what was committed to and decided, and what runs are made of."""
@@ -88,6 +88,14 @@ def clear(store: Store, places: Collection[str]) -> None:
                     shutil.rmtree(each, ignore_errors=True)
                 folder.with_name(folder.name + ".sha256").unlink(missing_ok=True)
         store.records.clear(places)
+
+
+def noted(root: Path) -> set[str]:
+    """The places, KIND/KEY each, of what the store in a folder holds, in which nothing is changed."""
+    found = {f"{each.parent.name}/{each.name}" for each in root.glob("*/*") if each.is_dir() and not each.suffix}
+    if (root / RECORDS).is_file():
+        found |= {each for each, *_ in Store(root).records.places()}
+    return found
 
 
 def _day(seconds: int) -> date:

@@ -11,7 +11,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -150,8 +150,9 @@ class Store:
                 if mine:
                     shutil.rmtree(unfinished, ignore_errors=True)
         for begun in self.root.glob(f"*/*{BEGUN}"):  # what another run could go on with stays for a while
-            if max(file.stat().st_mtime for file in (begun, *begun.glob("*"))) < time() - ABANDONED_SECONDS:
-                shutil.rmtree(begun, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another process finishes it just now
+                if max(file.stat().st_mtime for file in (begun, *begun.glob("*"))) < time() - ABANDONED_SECONDS:
+                    shutil.rmtree(begun, ignore_errors=True)
         for folder in (self.root, *(self.root / kind.kind for kind in KINDS)):
             clear_left_behind(folder)
 
@@ -268,18 +269,12 @@ class Store:
             return False
         beside = _beside(final)
         if beside.is_file():
-            return seals.is_intact(place(identity), final, beside)
+            with suppress(FileNotFoundError):  # another process has found it damaged, and makes it again
+                return seals.is_intact(place(identity), final, beside)
+            return False
         if self._writable:
             seals.seal(place(identity), final, beside)
         return True
-
-
-def noted(root: Path) -> set[str]:
-    """The places, KIND/KEY each, of what the store in a folder holds, in which nothing is changed."""
-    found = {f"{each.parent.name}/{each.name}" for each in root.glob("*/*") if each.is_dir() and not each.suffix}
-    if (root / RECORDS).is_file():
-        found |= {each for each, *_ in Store(root).records.places()}
-    return found
 
 
 def place(identity: Identity) -> str:
