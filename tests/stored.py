@@ -21,6 +21,8 @@ def records(root: Path, *kinds: str) -> dict[str, bytes]:
 
 def places(root: Path, kind: str) -> list[str]:
     """The keys of all work of a kind that was asked for, be there any or not."""
+    if not (root / RECORDS).is_file():  # nothing was asked for
+        return []
     with closing(sqlite3.connect(root / RECORDS)) as connection:
         rows = connection.execute("SELECT place FROM shelf ORDER BY place").fetchall()
     return [place.decode().split("/")[1] for (place,) in rows if place.decode().startswith(f"{kind}/")]
