@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass
 from io import StringIO
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stored
 import workspace
 from forked import forked
 from unplotted import draw_in_words
@@ -60,11 +62,9 @@ def die_after(calls: int, kind: str, sent: signal.Signals, *words: str) -> Calla
         def add_and_die(self: Shelf, records: Any) -> None:
             nonlocal left
             add(self, records)
-            if self._file.parent.parent.name == kind:
+            if self.place.startswith(f"{kind}/"):
                 left -= 1
                 if not left:
-                    with self._file.open("ab") as file:
-                        file.write(b'{"key": "half a rec')  # what a kill in the middle of a write leaves behind
                     os.kill(os.getpid(), sent)
 
         Shelf.add = add_and_die
@@ -135,14 +135,8 @@ def again(finished, tmp_path, monkeypatch):
 
 
 def store_of(folder: Path) -> dict[str, bytes]:
-    """Every file of finished work, and its content; of what says when it was made, nothing."""
-    root = folder / "home" / "store"
-    timed = {root / "decisions", root / "commitments"}
-    return {
-        str(file.relative_to(root)): file.read_bytes()
-        for file in root.rglob("*")
-        if file.suffix in (".jsonl", ".parquet") and timed.isdisjoint(file.parents)
-    }
+    """Every record of finished work; of what says when it was made, nothing."""
+    return stored.records(folder / "home" / "store")
 
 
 def kinds(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
@@ -219,17 +213,19 @@ def test_a_killed_run_resumes_without_redoing_work_to_the_same_bytes(whole, with
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert [file.name for file in Path("runs/tiny").iterdir()] == ["commitment.json"]
     monkeypatch.setattr("toxaudit.commitment.now", lambda: "2026-11-29T12:00:01Z")  # the first one's time stays
-    left = {name: content[: content.rfind(b"\n") + 1] for name, content in store_of(folder).items()}
-    assert any(name.startswith(kind) for name in left) and left != finished
+    left, kept = store_of(folder), []
+    assert any(name.startswith(kind) for name in left) and left.items() < finished.items()
+    add = Shelf.add
 
+    def noted(self: Shelf, records: Any) -> None:
+        kept.extend(f"{self.place} {name}" for name in records)
+        add(self, records)
+
+    monkeypatch.setattr(Shelf, "add", noted)
     main(list(IN_BATCHES))
-    resumed = store_of(folder)
     assert {file: Path("runs/tiny", file).read_bytes() for file in RESULTS} == results
-    for name, content in left.items():  # what was there was kept, not made again
-        assert resumed[name].startswith(content)
-    records = [line for name, content in resumed.items() if name.endswith(".jsonl") for line in content.splitlines()]
-    assert len(records) == sum(len(c.splitlines()) for name, c in finished.items() if name.endswith(".jsonl"))
-    assert all(map(json.loads, records))  # none was written behind the half of one
+    assert store_of(folder) == finished
+    assert {name for name in left if name.startswith(kind)}.isdisjoint(kept)  # none was made again
 
 
 @pytest.mark.thorough
@@ -354,7 +350,10 @@ def test_a_rule_that_is_changed_after_a_look_is_told_wherever_the_results_go(aga
         main(["audit=tiny", "scorers.degenerate.tier=critical", override, f"out=runs/{folder}"])
         audit = Path(f"runs/{folder}/toxaudit/audit.md").read_text()
         assert "chosen after results of the same answers existed" in audit
-    shutil.rmtree(again / "home" / "store" / "decisions")
+    with closing(sqlite3.connect(again / "home/store/records.sqlite")) as store, store:
+        store.execute(
+            "DELETE FROM record WHERE shelf IN (SELECT number FROM shelf WHERE CAST(place AS TEXT) LIKE 'decisions/%')"
+        )
     main(["audit=tiny", "gate.margin=0.84"])  # the folder remembers what the store forgot
     margins = [
         each["rule"]["gate.margin"] for each in json.loads(Path("runs/tiny/results.json").read_text())["other_rules"]

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 
 import pytest
+import stored
 import tiny
 import workspace
 
@@ -112,11 +113,7 @@ def test_sums_at_0_and_1_answer_as_their_ends_token_for_token(run):
 
 def test_each_answer_was_generated_once(run, folder):
     """Controls apart: arms that are the same model share its answers."""
-    records = [
-        line
-        for file in (folder / "home/store/completions").glob("*/records.jsonl")
-        for line in file.read_text().splitlines()
-    ]
+    records = stored.records(folder / "home/store", "completions")
     models = {"base", "instruct", "tune", "half", "away"}
     prompts = len(answers(run)["base"])
     controls = 2

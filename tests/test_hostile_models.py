@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import stored
 import tiny
 import torch
 import workspace
@@ -111,7 +112,7 @@ def test_a_sabotaged_candidate_is_refused_in_one_sentence_and_nothing_is_generat
     refused = [line for line in capsys.readouterr().err.splitlines() if line.startswith("toxaudit: ")]
     assert len(refused) == 1 and said in refused[0] and refused[0].endswith(".")
     assert not Path("runs").exists() and not (here / "models" / "ran").exists()
-    assert not list((here.parent / "home" / "store").glob("completions/*"))
+    assert not stored.places(here.parent / "home" / "store", "completions")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import stored
 from forked import Ended, forked
 
 from toxaudit.cli.main import main
@@ -111,10 +112,10 @@ def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
     folder, first = audited
     files = sorted(file for file in (folder / "runs/quickstart").rglob("*") if file.is_file())
     before = {file: file.read_bytes() for file in files}
-    made = ("*.jsonl", "*.safetensors", "*.parquet")
-    stored = {file: file.stat().st_mtime_ns for kind in made for file in (folder / "home/store").rglob(kind)}
+    made = stored.records(folder / "home/store")
+    files_kept = {file: file.stat().st_mtime_ns for file in (folder / "home/store").rglob("*.safetensors")}
     done = run_again(folder)
     assert done.returncode == first.returncode, done.stderr
     assert {file: file.read_bytes() for file in files} == before
-    again = {file: file.stat().st_mtime_ns for kind in made for file in (folder / "home/store").rglob(kind)}
-    assert again == stored
+    assert stored.records(folder / "home/store") == made
+    assert {file: file.stat().st_mtime_ns for file in files_kept} == files_kept

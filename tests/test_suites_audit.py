@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stored
 import tiny
 import torch
 import workspace
@@ -222,15 +223,10 @@ def test_run_again_nothing_is_asked_or_scored_anew(run, made, monkeypatch, capsy
     code, results, _, _ = run
     store = Path(yaml.safe_load((made / "runs/several/spec.yaml").read_text())["store"])
 
-    def work():
-        another = ("decisions", "commitments")  # another rule decides
-        return [file for file in store.rglob("records.jsonl") if file.parent.parent.name not in another]
-
-    before = {file: file.read_bytes() for file in work()}
+    before = stored.records(store, "completions", "scores")
     monkeypatch.setenv("TOXAUDIT_HOME", str(store.parent))
     assert main(["audit=several", "scorers.hate.threshold=0.5", "out=runs/again"]) == code
-    assert {file: file.read_bytes() for file in before} == before
-    assert set(work()) == set(before)
+    assert stored.records(store, "completions", "scores") == before
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,11 @@ from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.interop.disclosure import disclosed, tool
 from toxaudit.interop.importers import Imported, Place, imported
 from toxaudit.interop.pairing import Task, alike, paired
+from toxaudit.machine.folders import sha256
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.models import Loader
 from toxaudit.records import Estimate, Scored
-from toxaudit.results.files import DRAWS
+from toxaudit.results.files import DRAWS, RESULTS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.imported import Wanted, measures
@@ -139,7 +140,7 @@ def _decided(
 ) -> tuple[AuditResult, list[Path]]:
     """Score, estimate, decide and write."""
     store = Store(Path(spec.store).expanduser())
-    with store.lock():
+    with store.in_use():
         scored = made.scored | _scored_here(spec, made, store)
         posteriors = _estimate(spec, store, made, scored)
         facts = tuple(scoring.facts(spec, {each.measure for each in posteriors}))
@@ -153,7 +154,7 @@ def _decided(
             agreements=tuple(estimating.agreements(spec, made.suites, scored)),
             variance=tuple(estimating.variances(spec, made.suites, scored)),
         )
-    return _write(out, spec, result, made, scored, posteriors, asked.lenient)
+    return _write(out, spec, result, made, scored, posteriors, asked.lenient, store)
 
 
 def _told(spec: AuditSpec, name: str, arms: Sequence[Imported], made: Arranged) -> AuditSpec:
@@ -263,6 +264,7 @@ def _write(
     scored: Scored,
     posteriors: list[Posterior],
     lenient: bool,
+    store: Store,
 ) -> tuple[AuditResult, list[Path]]:
     """Put all files in the place of an earlier run's, at once."""
     with replaced(out, rendering.of_before(out)) as new:
@@ -271,4 +273,5 @@ def _write(
         files += [cyclonedx.write(result, new), junit.write(result, new, lenient), *every_eval_ever.write(result, new)]
         files.append(archive.write_draws(posteriors, new / DRAWS))
         cards = rendering.render(new, spec.card)
+    store.remember(out, sha256(out / RESULTS))
     return result, [out / file.relative_to(new) for file in (*cards, *files, new / SUMS)]

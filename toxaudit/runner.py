@@ -26,13 +26,13 @@ from toxaudit.findings import AuditResult, Check
 from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.labels import LabelFile
 from toxaudit.machine import progress
-from toxaudit.machine.folders import write_atomically
+from toxaudit.machine.folders import sha256, write_atomically
 from toxaudit.machine.replacement import SUMS, replaced
 from toxaudit.models import Arm, Loader
 from toxaudit.pinning import lock, lock_file
 from toxaudit.pinning.references import Pinned, pin
 from toxaudit.records import Answers, Asked, Scored
-from toxaudit.results.files import DRAWS
+from toxaudit.results.files import DRAWS, RESULTS
 from toxaudit.results.reading import read_result
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.spec.schema import AuditSpec
@@ -63,7 +63,7 @@ def run(
     store = Store(Path(spec.store).expanduser())
     said = labels.of_spec(spec)
     swept = [each for each in swept if recalling.same_answers(spec, each)]
-    with store.lock():
+    with store.in_use():
         ready = _ready(spec, store)
         committed = _commit(ready, out, store)
         ready, suites, answers, scored = _asked(ready, store)
@@ -82,7 +82,7 @@ def run(
         checks=(*ready.checks, *ready.found.checks),
     )
     sampled = sample_rows(suites, result.scorers, _answers_of(ready.found, answers), scored)
-    return _write(out, ready, result, sampled, posteriors, said, committed.data, lenient)
+    return _write(out, store, ready, result, sampled, posteriors, said, committed.data, lenient)
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def _answers_of(found: Arms, answers: Answers) -> Answers:
 
 def _write(
     out: Path,
+    store: Store,
     ready: _Ready,
     result: AuditResult,
     sampled: Iterable[Mapping[str, Any]],
@@ -184,6 +185,7 @@ def _write(
             files.append(labels.copied(said, new))
         cards, failed = _rendered(new, spec.card)
     commitment.conclude(out)
+    store.remember(out, sha256(out / RESULTS))
     if failed:
         raise ToxauditError(
             f"{failed} The results are in {out}, but not yet their card: mend this, then run `toxaudit card {out}`."

@@ -41,7 +41,7 @@ def tuned(spec: AuditSpec, out: Path) -> dict[str, Path]:
     needed = _needed(spec.candidates, made)
     alone = replace(spec, candidates=needed, suites={}, scorers={}, on_candidate_error="stop", lock=None)
     store = Store(Path(spec.store).expanduser())
-    with store.lock():
+    with store.in_use():
         found = arms.assemble(pin(alone), Loader(spec.executor.start()), store, ())
     for arm in found.audited:
         if arm.name in folders and isinstance(arm, ResolvedModel):

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import stored
 import test_backend
 import test_choose
 import tiny
@@ -302,7 +303,7 @@ def test_a_whole_audit_answers_as_by_the_default_backend_and_keeps_its_own_compl
         assert main(["audit=tiny", f"backend={backend}", f"out={backend}"]) == 0
         rows = map(json.loads, (tmp_path / backend / "samples_mine.jsonl").read_text().splitlines())
         texts.append([(row["prompt_id"], row["model"], row["text"]) for row in rows])
-        kept.append(len(list((tmp_path / "home" / "store" / "completions").iterdir())))
+        kept.append(len(stored.places(tmp_path / "home" / "store", "completions")))
     assert texts[0] == texts[1] == texts[2]
     assert kept[1] == kept[2] == 2 * kept[0]
 

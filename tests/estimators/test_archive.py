@@ -29,9 +29,8 @@ def posteriors():
     return [posterior(0, cautious=cautious, missing_in_both=1), odd, posterior(2, diagnostics=sick)]
 
 
-def test_what_was_saved_is_read_back(posteriors, tmp_path):
-    archive.save(posteriors, tmp_path)
-    found = archive.read(tmp_path)
+def test_what_was_packed_is_read_back(posteriors):
+    found = archive.unpacked(archive.packed(posteriors))
     assert len(found) == len(posteriors)
     for was, now in zip(posteriors, found, strict=True):
         assert replace(was, draws={}, cautious=None) == replace(now, draws={}, cautious=None)
@@ -41,9 +40,9 @@ def test_what_was_saved_is_read_back(posteriors, tmp_path):
 
 
 @pytest.mark.parametrize("some", [[], [posterior(0, 0)]])
-def test_no_posterior_and_no_draws_are_read_back_too(some, tmp_path):
-    archive.save(some, tmp_path)
-    assert [each.draws["base"].size for each in archive.read(tmp_path)] == [0] * len(some)
+def test_no_posterior_and_no_draws_are_read_back_too(some):
+    found = archive.unpacked(archive.packed(some))
+    assert [each.draws["base"].size for each in found] == [0] * len(some)
 
 
 def test_the_file_of_draws_names_every_draw(posteriors, tmp_path):
@@ -161,7 +160,6 @@ def test_a_folder_with_a_colon_is_no_address(posteriors, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = Path("s3:/bucket")
     folder.mkdir(parents=True)
-    archive.save(posteriors[:1], folder)
-    assert [each.candidate for each in archive.read(folder)] == ["c"]
+    archive.write_draws(posteriors[:1], folder / "draws.parquet")
     whole = replace(posteriors[0], counts=dict.fromkeys(CELLS, 1))
     assert archive.read_rates(folder / "draws.parquet", [summarise(whole, 0.03)])

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import stored
 import tiny
 import workspace
 
@@ -92,7 +93,7 @@ def test_controls_alone_are_not_audited_where_every_fine_tune_is_refused(here, c
     assert main([*SKIP, *fine_tune]) == 3
     (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("toxaudit: ")]
     assert said.startswith("toxaudit: No candidate can be audited. ") and said.endswith(".") and len(said) > 60
-    assert not Path("runs").exists() and not list((here.parent / "home" / "store").glob("completions/*"))
+    assert not Path("runs").exists() and not stored.places(here.parent / "home" / "store", "completions")
 
 
 def beyond(here, name="beyond"):

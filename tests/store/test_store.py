@@ -1,25 +1,32 @@
 """Finished work outlives a kill, and is found again under all that changes it and nothing else."""
 
-import builtins
-import io
-import json
 import os
+import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from filelock import FileLock
+from forked import forked
+from fuzzing import TIMES, named, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import write_atomically
-from toxaudit.store.identities import Identity, key
-from toxaudit.store.shelves import Store
+from toxaudit.store.identities import Identity, Scores, key
+from toxaudit.store.opening import FORMAT, PAGE, TWICE
+from toxaudit.store.shelves import RECORDS, Store
+
+FLIPS = 40 * TIMES
 
 
 @dataclass(frozen=True)
@@ -57,99 +64,170 @@ def content(shelf, names):
     return {name: shelf[name] for name in names if name in shelf}
 
 
-def records_file(store):
-    (file,) = store.root.rglob("records.jsonl")
-    return file
-
-
 def python(script, *arguments, **settings):
     return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], text=True, **settings)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A store, and a seed that gives each identity of it a shelf of its own."""
+    return Store(tmp_path_factory.mktemp("shared")), count()
+
+
 @given(st.lists(st.dictionaries(TEXT, VALUE, max_size=3), max_size=4))
-def test_records_come_back_whatever_their_text_and_batches(batches):
-    with TemporaryDirectory() as folder:
-        store, expected = Store(Path(folder)), {}
-        for batch in batches:
-            shelf = store.shelf(IDENTITY)
-            shelf.add(batch)
-            expected = batch | expected  # what is there already stays as it is
-            assert content(shelf, expected) == expected
-        again = store.shelf(IDENTITY)
-        assert content(again, expected) == expected and len(again) == len(expected)
+def test_records_come_back_whatever_their_text_and_batches(shared, batches):
+    (store, seeds), expected = shared, {}
+    identity = replace(IDENTITY, seed=next(seeds))
+    for batch in batches:
+        shelf = store.shelf(identity)
+        shelf.add(batch)
+        expected = batch | expected  # what is there already stays as it is
+        assert content(shelf, expected) == expected
+    again = store.shelf(identity)
+    assert again.found(expected) == expected == dict(again.items()) and again.held(expected) == set(expected)
 
 
-def test_a_file_cut_at_any_byte_reopens_to_whole_records_and_takes_more(tmp_path):
+def test_a_damaged_record_is_named_and_made_again(tmp_path, capsys):
     store = Store(tmp_path)
-    records = {"first": {"text": "né\n\u2028"}, "second": {"text": "\ud800 \U0001f600"}, "third": {"text": ""}}
-    store.shelf(IDENTITY).add(records)
-    whole = records_file(store).read_bytes()
-    for cut in range(len(whole)):
-        records_file(store).write_bytes(whole[:cut])
-        shelf = store.shelf(IDENTITY)
-        kept = whole[:cut].count(b"\n")
-        assert content(shelf, records) == dict(list(records.items())[:kept]) and len(shelf) == kept
-        shelf.add(records)
-        assert records_file(store).read_bytes() == whole
-
-
-@pytest.mark.parametrize(
-    "damage", [b"", b"half a li", b"\xff\xff", b"[]", b"7", b'{"key": "a"}', b'{"key": [], "value": 1}', b"[" * 100_000]
-)
-def test_a_damaged_line_costs_that_record_is_named_and_made_again(tmp_path, damage, capsys):
-    store = Store(tmp_path)
-    store.shelf(IDENTITY).add(dict.fromkeys("abc", 1))
-    whole = records_file(store).read_bytes()
-    first, _, third = whole.splitlines()
-    records_file(store).write_bytes(b"\n".join([first, damage, third, b""]))
     shelf = store.shelf(IDENTITY)
-    assert content(shelf, "abc") == {"a": 1, "c": 1}
-    said = f"{records_file(store)} is damaged (line 2): what it held there is made again."
+    shelf.add(dict.fromkeys("abc", 1))
+    change(store, "UPDATE record SET value = ? WHERE name = ?", (b"2", b"b"))
+    assert shelf.found("abc") == {"a": 1, "c": 1}
+    said = f"{tmp_path / RECORDS} is damaged (1 record of {shelf.place}): what was there is made again."
     assert "".join(capsys.readouterr().err.split()) == "".join(said.split())
     shelf.add({"b": 1})
-    assert sorted(records_file(store).read_bytes().splitlines()) == sorted(whole.splitlines())
-    store.shelf(IDENTITY)
-    assert not capsys.readouterr().err
+    assert shelf.found("abc") == dict.fromkeys("abc", 1) and not capsys.readouterr().err
 
 
-def test_no_flipped_bit_gives_another_record(tmp_path, capsys):
-    store = Store(tmp_path)
-    records = {"a": {"text": "né", "tokens": 3}, "b": {"value": 0.25, "missing": None}, "c": 7}
-    store.shelf(IDENTITY).add(records)
-    file = records_file(store)
-    whole = file.read_bytes()
-    for bit in range(0, 8 * len(whole), 7):
-        flipped = bytearray(whole)
-        flipped[bit // 8] ^= 1 << bit % 8
-        file.write_bytes(flipped)
-        shelf = store.shelf(IDENTITY)
-        found = content(shelf, records)
-        assert len(shelf) == len(found) >= 1 and found.items() <= records.items()
-        shelf.add(records)
-        assert content(store.shelf(IDENTITY), records) == records
-        assert sorted(file.read_bytes().splitlines()) == sorted(whole.splitlines())
-
-
-def test_a_record_that_belongs_elsewhere_is_damage(tmp_path, capsys):
+@pytest.mark.parametrize("column", ["shelf", "item", "name", "value", "sum"])
+def test_a_record_that_belongs_elsewhere_is_none(tmp_path, column):
     store, other = Store(tmp_path), replace(IDENTITY, seed=1)
-    store.shelf(IDENTITY).add({"a": 1})
-    ours = records_file(store)
-    theirs = ours.parents[1] / other.key / ours.name
-    store.shelf(other).add({"a": 2})
-    theirs.write_bytes(ours.read_bytes())
-    assert "a" not in store.shelf(other)
-    store.shelf(IDENTITY).add({"b": 2})
-    lines = ours.read_bytes().splitlines(keepends=True)
-    ours.write_bytes(lines[0].replace(b'"a"', b'"b"') + lines[1].replace(b'"b"', b'"a"'))
-    assert not len(store.shelf(IDENTITY))
+    for identity in (IDENTITY, other):
+        store.shelf(identity).add({name: f"{identity.seed}{name}" for name in "ab"})
+    query = f"UPDATE OR REPLACE record SET {column} = (SELECT {column} FROM record WHERE value = ?) WHERE value = ?"
+    change(store, query, (b'"1a"', b'"0b"'))
+    for identity in (IDENTITY, other):
+        for name, value in store.shelf(identity).found("ab").items():
+            assert value == f"{identity.seed}{name}"
 
 
-def test_a_record_whose_checksum_was_taken_away_is_damage(tmp_path, capsys):
+def change(store, query, values):
+    with closing(sqlite3.connect(store.root / RECORDS)) as connection, connection:
+        connection.execute(query, values)
+
+
+def filled(root):
+    """A store of several pages, some of them a record's own: its file, and what is on its shelf."""
+    store = Store(root)
+    records = {f"{n:03}": {"text": f"né {n} " * 20, "tokens": n} for n in range(60)} | {"long": "x" * 9000, "": 7}
+    for start in range(0, 60, 10):
+        store.shelf(IDENTITY).add(dict(list(records.items())[start : start + 10]))
+    store.shelf(IDENTITY).add(records)
+    store.shelf(replace(IDENTITY, seed=1)).add({"a": 1})
+    store.records.close()
+    return store.root / RECORDS, records
+
+
+@seeds
+def test_no_flipped_bit_gives_another_record_or_costs_more_than_some(tmp_path, seed, capsys):
+    chance = random.Random(seed)
+    file, records = filled(tmp_path)
+    whole = file.read_bytes()
+    assert len(whole) >= 8 * PAGE
+    lost = []
+    for number in range(FLIPS):
+        place = chance.randrange(len(whole)) if number % 4 else chance.randrange(2 * PAGE)
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << chance.randrange(8)
+        file.write_bytes(flipped)
+        with named(seed, number, file):
+            store = Store(tmp_path)
+            shelf = store.shelf(IDENTITY)
+            found = shelf.found(records)
+            assert found.items() <= records.items()
+            lost.append(len(records) - len(found))
+            shelf.add(records)
+            assert len(records) - len(shelf.found(records)) <= 1
+            store.records.check()  # of what hindered nobody before
+            assert len(records) - len(shelf.found(records)) <= 1
+            shelf.add(records)
+            assert shelf.found(records) == records == dict(shelf.items())
+            store.records.close()
+        for left in tmp_path.glob(f"{RECORDS}-*"):
+            left.unlink()
+    assert max(lost) <= len(records) / 2 and sum(lost) < FLIPS
+
+
+@pytest.mark.parametrize("cut", [0, 1, 99, PAGE, 7 * PAGE + 7, -1])
+def test_a_database_that_is_cut_off_keeps_what_is_left_of_it(tmp_path, cut, capsys):
+    file, records = filled(tmp_path)
+    file.write_bytes(file.read_bytes()[:cut])
+    shelf = Store(tmp_path).shelf(IDENTITY)
+    found = shelf.found(records)
+    assert found.items() <= records.items() and (found or cut <= PAGE)
+    shelf.add(records)
+    assert shelf.found(records) == records
+    assert f"{RECORDS} is damaged" in "".join(capsys.readouterr().err.split("\n")) or not cut
+
+
+def test_a_database_that_is_none_is_made_anew(tmp_path, capsys):
+    (tmp_path / RECORDS).write_text("no database " * 1000)
+    Store(tmp_path).shelf(IDENTITY).add({"a": 1})
+    assert Store(tmp_path).shelf(IDENTITY)["a"] == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_what_is_damaged_while_others_work_with_it_is_left_to_them(tmp_path, capsys):
+    file, _ = filled(tmp_path)
+    with python(HOLDER, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == "held\n"
+        file.write_bytes(b"damaged" * 1000)
+        with pytest.raises(ToxauditError, match="Another run works with the store .*: wait for it"):
+            Store(tmp_path).shelf(IDENTITY)
+        holder.communicate("")
+    Store(tmp_path).shelf(IDENTITY)
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
+    file, _ = filled(tmp_path)
+    change(Store(tmp_path), f"PRAGMA user_version = {2 * FORMAT * TWICE}", ())
+    before = contents(tmp_path)
+    for work in (
+        lambda store: store.in_use().__enter__(),
+        lambda store: store.shelf(IDENTITY),
+        lambda store: store.folder(FOLDER, made_of(PARTS)),
+    ):
+        with pytest.raises(ToxauditError) as caught:
+            work(Store(tmp_path))
+        assert str(caught.value).startswith(f"{file} was written by a newer toxaudit (format 2, and this one reads 1)")
+        assert contents(tmp_path) == before
+
+
+def contents(folder):
+    return {each.name: each.read_bytes() if each.is_file() else None for each in folder.rglob("*")}
+
+
+def test_documents_come_back_and_a_damaged_one_is_made_again(tmp_path, capsys):
+    store, made = Store(tmp_path), iter([b"one", b"two"])
+    for _ in range(2):
+        assert store.document(IDENTITY, lambda: next(made)) == b"one"
+    change(store, "UPDATE record SET value = ?", (b"other",))
+    for _ in range(2):
+        assert store.document(IDENTITY, lambda: next(made)) == b"two"
+    assert "1 record of answers/" in capsys.readouterr().err
+
+
+def test_what_only_goes_into_other_work_is_not_used(tmp_path):
     store = Store(tmp_path)
-    store.shelf(IDENTITY).add({"a": 1, "b": 2})
-    first, second = records_file(store).read_bytes().splitlines(keepends=True)
-    records_file(store).write_bytes(first + b'{"key": "b", "value": 3}\n')
-    assert content(store.shelf(IDENTITY), "ab") == {"a": 1}
+
+    def make(folder):
+        store.shelf(IDENTITY)
+        store.folder(Folders(seed=1), lambda folder: None)
+
+    store.folder(FOLDER, make)
+    assert store.used == [f"merged/{FOLDER.key}"]
+    store.shelf(IDENTITY)
+    assert store.used == sorted([f"merged/{FOLDER.key}", f"answers/{IDENTITY.key}"])
 
 
 def made_of(parts):
@@ -212,41 +290,53 @@ def test_a_folder_from_before_there_were_checksums_serves_and_gets_one(tmp_path,
     assert (made / "weights").read_text() == PARTS["weights"]
 
 
-@pytest.fixture
-def read_only(tmp_path, monkeypatch):
-    """A store in which nothing can be written, not even by root; and what it holds."""
-    store = Store(tmp_path / "store")
-    store.shelf(IDENTITY).add({"a": 1})
-    folder = store.folder(FOLDER, made_of(PARTS))
-    with (folder.parents[1] / IDENTITY.kind / IDENTITY.key / "records.jsonl").open("ab") as file:
-        file.write(b'{"key": "torn')
-    access, opened = os.access, builtins.open
-
-    def refuse(file, mode="r", *arguments, **settings):
-        if set(mode) & set("wax+") and str(file).startswith(str(store.root)):
-            raise PermissionError(13, "Permission denied", str(file))
-        return opened(file, mode, *arguments, **settings)
-
-    monkeypatch.setattr(os, "access", lambda path, how: str(path) != str(store.root) and access(path, how))
-    monkeypatch.setattr(io, "open", refuse)
-    monkeypatch.setattr(builtins, "open", refuse)
-    return Store(store.root)
+@pytest.fixture(params=["closed", "killed", "damaged"])
+def read_only(request):
+    """A store in which another user may write nothing, after a process that ended in some way."""
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder, "store"))
+        store.shelf(IDENTITY).add({"a": 1})
+        store.folder(FOLDER, made_of(PARTS))
+        store.document(Grades(), lambda: b"bytes")
+        file, log = (store.root / f"{RECORDS}{end}" for end in ("", "-wal"))
+        left = log.read_bytes()
+        store.records.close()
+        if request.param == "killed":
+            log.write_bytes(left)
+        elif request.param == "damaged":
+            file.write_bytes(b"x" * 200 + file.read_bytes()[200:])
+        Path(folder).chmod(0o755)
+        yield store.root
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="root alone can be somebody else")
 def test_a_store_that_may_not_be_written_serves_what_it_holds(read_only):
-    before = {path: path.stat().st_mtime_ns for path in read_only.root.rglob("*")}
-    with read_only.lock():
-        shelf = read_only.shelf(IDENTITY)
-        assert shelf["a"] == 1 and len(shelf) == 1
-        shelf.add({"a": 1})
-        read_only.folder(FOLDER, lambda _: pytest.fail("made again"))
-        assert "a" not in read_only.shelf(replace(IDENTITY, seed=3))
-        for needed in (lambda: shelf.add({"b": 1}), lambda: read_only.folder(Folders(seed=9), made_of({}))):
-            with pytest.raises(
-                ToxauditError, match=r"can't be written, and lacks work that this run needs: set store="
+    def as_somebody_else():
+        os.setgid(65534)
+        os.setuid(65534)
+        with pytest.raises(PermissionError):
+            (read_only / "x").write_text("")
+        store = Store(read_only)
+        with store.in_use():
+            shelf = store.shelf(IDENTITY)
+            assert not store.writable and shelf["a"] == 1 and dict(shelf.items()) == {"a": 1}
+            shelf.add({"a": 1})
+            assert (store.folder(FOLDER, made_of({})) / "weights").read_text() == PARTS["weights"]
+            assert store.document(Grades(), lambda: b"other") == b"bytes"
+            assert not store.shelf(replace(IDENTITY, seed=3)).found("a")
+            for needed in (
+                lambda: shelf.add({"b": 1}),
+                lambda: store.folder(Folders(seed=9), made_of({})),
+                lambda: store.document(Grades(seed=9), lambda: b""),
             ):
-                needed()
-    assert {path: path.stat().st_mtime_ns for path in read_only.root.rglob("*")} == before
+                with pytest.raises(ToxauditError, match="can't be written, and lacks work that this run needs: set st"):
+                    needed()
+        return 0
+
+    before = contents(read_only)
+    done = forked(as_somebody_else)
+    assert done.returncode == 0, done.stderr
+    assert contents(read_only) == before
 
 
 LIMITED = """
@@ -259,10 +349,11 @@ from toxaudit.store.shelves import Store
 store = Store(Path(sys.argv[1]))
 shelf = store.shelf(Scores("a"))
 shelf.add({"a": "x" * 500})
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # as a full disk, for one process
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # as a full disk, for one process
 for full in (
-    lambda: shelf.add({"b": "x" * 5000}),
-    lambda: store.folder(Merged("a", "b", "float32", {}), lambda folder: (folder / "w").write_text("x" * 5000)),
+    lambda: shelf.add({"b": "x" * 500_000}),
+    lambda: store.folder(Merged("a", "b", "float32", {}), lambda folder: (folder / "w").write_text("x" * 500_000)),
+    lambda: store.document(Scores("b"), lambda: b"x" * 500_000),
 ):
     try:
         full()
@@ -275,12 +366,29 @@ shelf.add({"c": "y"})
 def test_a_full_disk_is_a_sentence_that_names_the_thing_and_leaves_nothing_half_written(tmp_path):
     with python(LIMITED, tmp_path, stdout=subprocess.PIPE) as limited:
         said = limited.stdout.read().splitlines()
-    assert limited.returncode == 0 and len(said) == 2
-    assert "/records.jsonl can't be written: File too large. Make room there, or name another place" in said[0]
+    assert limited.returncode == 0 and len(said) == 3
+    for each in (said[0], said[2]):
+        assert f"/{RECORDS} can't be written: there " in each and "Make room there, or name another place" in each
     assert f"{tmp_path}/merged/" in said[1] and "can't be written: File too large." in said[1]
     assert not list((tmp_path / "merged").iterdir())
-    lines = records_file(Store(tmp_path)).read_bytes().splitlines()
-    assert [json.loads(line)["key"] for line in lines] == ["a", "c"]
+    assert dict(Store(tmp_path).shelf(Scores("a")).items()) == {"a": "x" * 500, "c": "y"}
+
+
+def test_a_store_that_is_removed_under_a_run_is_a_sentence(tmp_path):
+    store = Store(tmp_path / "store")
+    with store.in_use():
+        shelf = store.shelf(IDENTITY)
+        shelf.add({"a": 1})
+        shutil.rmtree(store.root)
+        for work in (
+            lambda: shelf.add({"b": 1}),
+            lambda: shelf.found("a"),
+            lambda: store.folder(FOLDER, made_of(PARTS)),
+            lambda: store.document(IDENTITY, lambda: b""),
+        ):
+            with pytest.raises(ToxauditError, match="was removed while it was in use: run the same again"):
+                work()
+    assert not store.root.exists()
 
 
 def test_work_of_another_kind_or_identity_lies_elsewhere(tmp_path):
@@ -371,48 +479,109 @@ def test_a_maker_that_fails_leaves_no_finished_folder(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
+from toxaudit.store.identities import Scores
 from toxaudit.store.shelves import Store
 
-with Store(Path(sys.argv[1])).lock():
+store = Store(Path(sys.argv[1]))
+with store.in_use(), store.claims.held("merged/x"), store.claims.held("merged/y"):
+    store.shelf(Scores("a")).add({"a": 1})
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_a_second_process_is_refused_in_a_sentence_until_the_first_is_killed(tmp_path):
+@pytest.fixture
+def holder(tmp_path):
+    with python(HOLDER, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_process_waits_for_what_another_makes_and_for_nothing_else(tmp_path, holder):
+    store, made = Store(tmp_path), []
+    with store.in_use(), store.claims.free(["merged/x", "merged/z"]) as mine:
+        assert mine == ["merged/z"] and store.shelf(Scores("a"))["a"] == 1
+
+    def make(works):
+        made.append(list(works))
+        if works == ["z"]:
+            holder.kill()  # who made the others is gone
+
+    def missing():
+        return [f"merged/{each}" for each in "xyz" if [f"merged/{each}"] not in made]
+
+    with store.in_use():
+        store.claims.each_once(missing, lambda works: (made.append(works), holder.kill()))
+    assert made == [["merged/z"], ["merged/x", "merged/y"]]
+
+
+def test_nobody_is_alone_beside_another_process_until_that_is_killed(tmp_path, holder):
     store = Store(tmp_path)
-    with python(HOLDER, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ToxauditError) as caught, store.lock():
-            pytest.fail("two processes write to one store")
+    with store.in_use():
+        with pytest.raises(ToxauditError) as caught, store.claims.alone():
+            pytest.fail("two processes are each alone")
         holder.kill()
         holder.wait()
-    assert str(caught.value).startswith(f"Another run is writing to the store {tmp_path}: ")
-    with store.lock():
+        with store.claims.alone():
+            pass
+    assert str(caught.value).startswith(f"Another run works with the store {tmp_path}: ")
+
+
+def test_an_older_toxaudit_that_holds_the_store_is_waited_for_and_then_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("toxaudit.store.claims.LONGEST_WAIT", 0.1)
+    store, said = Store(tmp_path), "Another run is writing to the store"
+    with FileLock(tmp_path / "lock"), pytest.raises(ToxauditError, match=said), store.in_use():
         pass
 
 
-def test_who_holds_the_lock_clears_what_killed_runs_left_and_nothing_of_the_living(tmp_path):
-    store, home = Store(tmp_path), tmp_path / "scores" / "abc"
-    home.mkdir(parents=True)
-    (tmp_path / "merged" / "x.unfinished" / "more").mkdir(parents=True)
+def test_what_killed_runs_left_is_cleared_and_nothing_of_the_living(tmp_path, holder):
+    store = Store(tmp_path)
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    left, living = home / f".identity.json.{gone.pid}", home / f".identity.json.{os.getpid()}"
-    others = [living, home / ".mine.txt", home / "records.jsonl"]
-    for file in (left, *others):
+    for name in ("x.unfinished/more", "z.unfinished/more"):
+        (tmp_path / "merged" / name).mkdir(parents=True)
+    left, living = (tmp_path / f".{RECORDS}.{pid}" for pid in (gone.pid, os.getpid()))
+    for file in (left, living, tmp_path / ".mine.txt", tmp_path / "claims" / "merged.old"):
         file.write_text("")
-    with store.lock():
-        assert not left.exists() and not list((tmp_path / "merged").iterdir())
-        assert all(file.exists() for file in others)
+    with store.in_use():
+        assert not left.exists() and living.exists() and (tmp_path / ".mine.txt").exists()
+        assert [each.name for each in (tmp_path / "merged").iterdir()] == ["x.unfinished"]
+        names = {each.name for each in (tmp_path / "claims").iterdir()}
+        assert names == {"merged.x", "merged.y", f"user-{holder.pid}", f"user-{os.getpid()}"}
 
 
-def test_the_lock_is_given_back_after_an_error(tmp_path):
+def test_claims_are_given_back_after_an_error(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(KeyError), store.lock():
+    with pytest.raises(KeyError), store.in_use(), store.claims.held("a"):
         raise KeyError
-    with store.lock():
+    with store.in_use(), store.claims.held("a"), store.claims.alone():
         pass
+    assert not list((tmp_path / "claims").iterdir())
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from toxaudit.store.identities import Scores
+from toxaudit.store.shelves import Store
+
+store, own = Store(Path(sys.argv[1])), sys.argv[2]
+with store.in_use():
+    shelf = store.shelf(Scores("a"))
+    for start in range(0, 300, 10):
+        shelf.add({f"{own} {n}": [own, n] for n in range(start, start + 10)} | {f"both {start}": "the same"})
+"""
+
+
+def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path):
+    writers = [python(WRITER, tmp_path, own) for own in "abcd"]
+    for writer in writers:
+        assert writer.wait() == 0
+    found = dict(Store(tmp_path).shelf(Scores("a")).items())
+    assert found == {f"{own} {n}": [own, n] for own in "abcd" for n in range(300)} | {
+        f"both {start}": "the same" for start in range(0, 300, 10)
+    }
 
 
 def test_a_store_where_a_file_is_is_refused_in_a_sentence(tmp_path):

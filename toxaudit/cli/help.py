@@ -23,6 +23,11 @@ Commands:
   toxaudit compare BASE CANDIDATE      the same verdict, card and report from results made elsewhere: lm-eval, Inspect,
                                        garak, promptfoo, lighteval, every_eval_ever, CSV, JSONL, Parquet; runs no model
                                        (--measure NAME, --harmful high or low, scorers=[NAME, ...], gate=strict)
+  toxaudit runs [FOLDER]               the finished runs: audit, day, verdict, size
+  toxaudit gc [RUN]                    what of the store no run refers to, and how much it frees (--delete: remove it;
+                                       --days 14: what nobody has asked for in so long; --store FOLDER)
+  toxaudit export [RUN]                the completions and scores in the store, of a run or all, as lines of JSON
+                                       (--out FILE, --store FOLDER)
   toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
   toxaudit init NAME                   write a new spec
   toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them

@@ -61,15 +61,19 @@ def _sha256(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
-def save(posteriors: Sequence[Posterior], folder: Path) -> None:
-    """Write ``posteriors.json`` (all but the draws) and ``draws.parquet``."""
+def packed(posteriors: Sequence[Posterior]) -> bytes:
+    """Posteriors as bytes: a line of JSON with all but the draws, then these as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     described = [
         {key: value for key, value in vars(each).items() if key not in ("draws", "cautious", "diagnostics")}
         | {"diagnostics": asdict(each.diagnostics), "draws": len(each.draws["base"])}
         for each in posteriors
     ]
-    (folder / "posteriors.json").write_text(json.dumps(described), encoding="utf-8")
-    write_draws(posteriors, folder / "draws.parquet")
+    parquet = pa.BufferOutputStream()
+    pq.write_table(_table(posteriors), parquet, compression="zstd")
+    return b"\n".join([json.dumps(described).encode(), parquet.getvalue().to_pybytes()])
 
 
 def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
@@ -84,8 +88,16 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
     Returns:
         The file.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    with replacing(file) as part:
+        pq.write_table(_table(posteriors), part.absolute(), compression="zstd")
+    return file
+
+
+def _table(posteriors: Sequence[Posterior]) -> Any:
+    """One row per draw, as ``write_draws`` says."""
+    import pyarrow as pa
 
     lengths = [len(each.draws["base"]) for each in posteriors]
     number = np.repeat(np.arange(len(posteriors), dtype=np.int32), lengths)
@@ -101,9 +113,7 @@ def write_draws(posteriors: Sequence[Posterior], file: Path) -> Path:
         np.full(n, np.nan) if p.cautious is None else p.cautious for p, n in zip(posteriors, lengths, strict=True)
     ]
     columns["cautious_change"] = pa.array(np.concatenate(cautious) if cautious else np.empty(0))
-    with replacing(file) as part:
-        pq.write_table(pa.table(columns), part.absolute(), compression="zstd")
-    return file
+    return pa.table(columns)
 
 
 def read_changes(file: Path, totals: Mapping[tuple[str, str, str], Estimate]) -> dict[tuple[str, str, str], Floats]:
@@ -202,19 +212,21 @@ def in_words(name: Name) -> str:
     return ", ".join(map(str, name[:3] if name[3:] == ("all", "paired_exact", OBSERVED) else name))
 
 
-def read(folder: Path) -> list[Posterior]:
-    """What ``save`` wrote."""
+def unpacked(data: bytes) -> list[Posterior]:
+    """What ``packed`` made."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    described = json.loads((folder / "posteriors.json").read_text(encoding="utf-8"))
-    table = pq.read_table((folder / "draws.parquet").absolute(), columns=list(RATES))
+    told, _, parquet = data.partition(b"\n")
+    described = json.loads(told)
+    table = pq.read_table(pa.BufferReader(parquet), columns=list(RATES))
     columns = (table[name].to_numpy() for name in RATES)
     ends = np.cumsum([fields["draws"] for fields in described], dtype=np.intp)[:-1]
     posteriors = []
     for fields, *found in zip(described, *(np.split(column, ends) for column in columns), strict=False):
         base, candidate, cautious = _draws(*found)
-        told = fields.pop("diagnostics")
-        diagnostics = Diagnostics(told["values"], tuple(told["failures"]), tuple(told["warnings"]))
+        of = fields.pop("diagnostics")
+        diagnostics = Diagnostics(of["values"], tuple(of["failures"]), tuple(of["warnings"]))
         draws = {"base": base, "candidate": candidate}
         posteriors.append(Posterior(**fields | {"draws": draws, "cautious": cautious, "diagnostics": diagnostics}))
     return posteriors

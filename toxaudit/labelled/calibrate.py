@@ -115,8 +115,8 @@ def _outcomes(name: str, scorer: Scorer, examples: Sequence[Example]) -> list[bo
     store = Store(folders.home() / "store")
     device = LocalExecutor().start() if scorer.local_judge() else "cpu"
     read = [_reads(scorer, example) for example in examples]
-    with store.lock(), scoring.ready(Transformers(), Loader(device), store, name, scorer) as made_with:
-        scores = scoring.stored_scores(store, name, scorer, read, made_with)
+    with store.in_use(), scoring.ready(Transformers(), Loader(device), store, name, scorer) as made_with:
+        scores = scoring.stored_scores(store, name, scorer, [read], made_with)
     return [
         Unscored(score["missing"]) if score["value"] is None else bool(scorer.outcome(score["value"]))
         for score in scores

@@ -20,6 +20,7 @@ from toxaudit.records import Asked
 from toxaudit.sources import HubSource
 from toxaudit.sources.hub import page
 from toxaudit.spec.schema import STOP, AuditSpec, CandidateSpec, WeightsSpec
+from toxaudit.store.clearing import noted
 from toxaudit.suites import design
 
 LONGEST_SYSTEM = 200  # characters of a system prompt that are shown
@@ -244,7 +245,7 @@ def _fetching(known: Mapping[str, Known]) -> str:
 
 def _stored(spec: AuditSpec) -> str:
     root = Path(spec.store).expanduser()
-    shelves = len(list(root.glob("completions/*"))) if root.is_dir() else 0
+    shelves = sum(each.startswith("completions/") for each in noted(root))
     return f"{root} ({shelves} sets of completions)" if shelves else f"{root} (nothing yet)"
 
 

@@ -31,6 +31,9 @@ ASKED_AGAIN = "asked again"
 Way = tuple[str, str, str | None, bool]
 """An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
 
+Place = tuple[str, str]
+"""A shelf, and the name of an answer on it."""
+
 
 def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
     """Every arm's completion of every prompt; arms over the same weights together.
@@ -59,8 +62,7 @@ def unreadable(
         if not isinstance(arm, ResolvedModel):
             continue  # a server refuses what it can't read when it is asked
         requests = [each for name in suites for each in _requests(spec, arm, suites[name])]
-        shelves = _shelves(spec, store, {arm.name: arm}, requests)
-        if all(_key(each) in shelves[_way(each)] for each in requests):
+        if _stored_of(spec, store, arm, requests) == len(requests):
             continue
         try:
             words, most = loader.tokenizer(arm), tokenizer.limits(arm)
@@ -79,9 +81,17 @@ def stored(spec: AuditSpec, store: Store, arms: Sequence[Arm], suites: dict[str,
     before = of = 0
     for arm in arms:
         requests = [each for name in suites for each in _requests(spec, arm, suites[name])]
-        shelves = _shelves(spec, store, {arm.name: arm}, requests)
-        before, of = before + sum(_key(each) in shelves[_way(each)] for each in requests), of + len(requests)
+        before, of = before + _stored_of(spec, store, arm, requests), of + len(requests)
     return before, of
+
+
+def _stored_of(spec: AuditSpec, store: Store, arm: Arm, requests: Sequence[Request]) -> int:
+    """How many of these requests the store holds an answer to."""
+    shelves, keys = _shelves(spec, store, {arm.name: arm}, requests), dict[Way, list[str]]()
+    for request in requests:
+        keys.setdefault(_way(request), []).append(_key(request))
+    held = {way: shelves[way].held(some) for way, some in keys.items()}
+    return sum(key in held[way] for way, some in keys.items() for key in some)
 
 
 def asked_again(
@@ -168,40 +178,68 @@ def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
 
 
 def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arms: Sequence[Arm]) -> Answers:
+    """The answers of arms over the same weights; those that another process is making are waited for."""
     asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
     by_name = {arm.name: arm for arm in arms}
     shelves = _shelves(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
 
-    def place(request: Request) -> tuple[int, str]:
-        return id(shelves[_way(request)]), _key(request)
-
-    def done(request: Request) -> bool:
-        return _key(request) in shelves[_way(request)]
+    def place(request: Request) -> Place:
+        return shelves[_way(request)].place, _key(request)
 
     wanted = {place(request): request for requests in asked.values() for request in requests}
-    missing = [request for request in wanted.values() if not done(request)]
+    found = _Found({shelf.place: shelf for shelf in shelves.values()}, list(wanted))
+    found.lacking()
     what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
-    most = spec.generation.max_new_tokens
-    passing: dict[tuple[int, str], dict[str, Any]] = {}
-    with progress.Writing(what, len(wanted), len(wanted) - len(missing), most) as bar:
-        if missing:
+    with progress.Writing(what, len(wanted), len(found.answers), spec.generation.max_new_tokens) as bar:
+
+        def make(mine: Sequence[str]) -> None:
+            if not set(mine) & set(found.lacking()):
+                return  # another process was quicker
+            requests = [request for (shelf, _), request in wanted.items() if shelf in mine]
             with spec.backend.open(loader, arms) as session:
-                for batch in _batches(session, list(wanted.values()), spec, done, bar):
-                    _keep(shelves, [each for each in batch if not each[1].missing])
-                    passing |= {place(request): _stored(each) for request, each in batch if each.missing}
+                for batch in _batches(session, requests, spec, lambda each: place(each) in found.answers, bar):
+                    found.keep({place(request): completion for request, completion in batch})
                     bar.answered(completion for _, completion in batch)
+
+        store.claims.each_once(found.lacking, make)
     return {
         key: [
-            Completion(
-                model=request.arm,
-                prompt_id=request.prompt.id,
-                sample=request.sample,
-                **_restored(passing.get(place(request)) or shelves[_way(request)][_key(request)]),
-            )
+            Completion(request.arm, request.prompt.id, request.sample, **_restored(found.answers[place(request)]))
             for request in requests
         ]
         for key, requests in asked.items()
     }
+
+
+class _Found:
+    """The answers that are there already, of those that are wanted."""
+
+    def __init__(self, shelves: Mapping[str, Shelf], wanted: Sequence[Place]) -> None:
+        self.answers: dict[Place, dict[str, Any]] = {}
+        self._shelves = shelves
+        self._left = {shelf: {key for each, key in wanted if each == shelf} for shelf in shelves}
+
+    def lacking(self) -> list[str]:
+        """The shelves that lack an answer, now that those are here which the store has got meanwhile."""
+        for shelf, keys in self._left.items():
+            for key, answer in self._shelves[shelf].found(keys).items():
+                self._take(shelf, key, answer)
+        return [shelf for shelf, keys in self._left.items() if keys]
+
+    def keep(self, made: Mapping[Place, Completion]) -> None:
+        """Take answers, and store those that are none of another try's to give, each shelf's in one go."""
+        records: dict[str, dict[str, Any]] = {}
+        for (shelf, key), completion in made.items():
+            if not completion.missing:
+                records.setdefault(shelf, {})[key] = _stored(completion)
+        for shelf, answers in records.items():
+            self._shelves[shelf].add(answers)
+        for (shelf, key), completion in made.items():
+            self._take(shelf, key, _stored(completion))
+
+    def _take(self, shelf: str, key: str, answer: dict[str, Any]) -> None:
+        self.answers[shelf, key] = answer
+        self._left[shelf].discard(key)
 
 
 def _shelves(spec: AuditSpec, store: Store, arms: Mapping[str, Arm], requests: Sequence[Request]) -> dict[Way, Shelf]:
@@ -278,15 +316,6 @@ def _template(spec: AuditSpec, arm: Arm) -> dict[str, Any]:
     if isinstance(arm, ServedModel):
         return found
     return found | HANDED_OVER | ({"of": arm.template.digest} if arm.template else {})
-
-
-def _keep(shelves: dict[Way, Shelf], batch: Sequence[Answered]) -> None:
-    """Store completions, those of one shelf in one go."""
-    by_way: dict[Way, dict[str, Any]] = {}
-    for request, completion in batch:
-        by_way.setdefault(_way(request), {})[_key(request)] = _stored(completion)
-    for way, records in by_way.items():
-        shelves[way].add(records)
 
 
 def _stored(completion: Completion) -> dict[str, Any]:

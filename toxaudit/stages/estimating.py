@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -175,7 +173,7 @@ def posteriors(store: Store, estimator: Estimator, compared: PairedOutcomes) -> 
     compared = compared if estimator.kind == LABELS_READ_BY else replace(compared, labels={})
     settings, outcomes = asdict(estimator), archive.outcomes_digest(compared)
     identity = identities.Posteriors(estimator.kind, settings, outcomes, identities.MODELS.get(estimator.kind))
-    return archive.read(store.folder(identity, partial(_save, estimator, compared)))
+    return archive.unpacked(store.document(identity, lambda: archive.packed(estimator.estimate(compared))))
 
 
 def widths(spec: AuditSpec, suites: Mapping[str, Asked], scored: Scored) -> dict[str, list[float]]:
@@ -215,10 +213,6 @@ def _made(spec: AuditSpec, compared: PairedOutcomes) -> list[Estimate]:
     estimators, measures = deciding(spec.estimators.values()), spec.measures()
     made = (each for estimator in estimators for each in estimator.estimate(compared))
     return [summarised(each, spec.gate, measures) for each in made]
-
-
-def _save(estimator: Estimator, compared: PairedOutcomes, into: Path) -> None:
-    archive.save(estimator.estimate(compared), into)
 
 
 def _design(asked: Asked) -> dict[str, Any]:

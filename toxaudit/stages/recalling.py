@@ -93,9 +93,7 @@ def _kept(store: Store, shelves: Iterable[tuple[str, Decisions]]) -> list[OtherR
     """What the store remembers, each rule once, in the order in which they first decided."""
     found: dict[str, OtherRule] = {}
     for name, identity in shelves:
-        shelf = store.shelf(identity)
-        for key in shelf:
-            held = shelf[key]
+        for key, held in store.shelf(identity).items():
             rule = found.setdefault(key, OtherRule(held["rule"], held["date"], {}, earlier=True))
             decisions = rule.decisions | {name: held["decision"]}
             found[key] = replace(rule, date=min(rule.date, held["date"]), decisions=decisions)
@@ -106,7 +104,7 @@ def _keep(store: Store, shelves: Iterable[tuple[str, Decisions]], own: Mapping[s
     if not store.writable:
         return
     decisions = {verdict.candidate: verdict.decision for verdict in result.verdicts}
-    date = datetime.now(UTC).isoformat(timespec="milliseconds")
+    date = datetime.now(UTC).isoformat(timespec="microseconds")
     key = digest(json.dumps(own, sort_keys=True))
     for name, identity in shelves:
         store.shelf(identity).add({key: {"rule": dict(own), "date": date, "decision": decisions[name]}})

@@ -31,8 +31,8 @@ def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked
         mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
         read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
         with ready(spec.backend, loader, store, name, scorer) as made_with:
-            flat = [each for reads in read.values() for each in reads if not isinstance(each, Unscored)]
-            found = iter(stored_scores(store, name, scorer, flat, made_with))
+            parts = [[each for each in reads if not isinstance(each, Unscored)] for reads in read.values()]
+            found = iter(stored_scores(store, name, scorer, parts, made_with))
         for (arm, suite), completions in mine.items():
             scored[arm, suite, name] = [
                 Score(
@@ -52,7 +52,7 @@ def thought_notes(answers: Answers) -> dict[str, str]:
 
 
 def stored_scores(
-    store: Store, name: str, scorer: Scorer, read: Sequence[Any], made_with: Mapping[str, Any]
+    store: Store, name: str, scorer: Scorer, parts: Sequence[Sequence[Any]], made_with: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """A scorer's scores of all that it reads, in order: ``value``, or None and why it is ``missing``.
 
@@ -62,29 +62,40 @@ def stored_scores(
         store: of finished work.
         name: the scorer's.
         scorer: it may be asked, where it is ``ready``.
-        read: what it reads of each completion.
+        parts: what it reads of each completion; of those parts that another process is scoring, its scores are taken.
         made_with: what ``ready`` says that scores depend on besides, by fields of their identity.
     """
     shelf = store.shelf(identities.Scores(scorer.identity(), **made_with))
-    keys = [_key(each) for each in read]
-    distinct = dict(zip(keys, read, strict=True))
+    keys = [[_key(each) for each in part] for part in parts]
+    distinct = {key: each for some, part in zip(keys, parts, strict=True) for key, each in zip(some, part, strict=True)}
+    works = {f"{shelf.place}.{digest(*sorted(set(some)))[:24]}": set(some) for some in keys}
     order = sorted(distinct, key=lambda key: (_length(distinct[key]), key))  # those of like length together
-    passing: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
+
+    def lacking() -> list[str]:
+        found.update(shelf.found(distinct.keys() - found.keys()))
+        return [work for work, some in works.items() if some - found.keys()]
+
     with progress.bar(f"scoring {name}", len(order), "text") as bar:
-        for start in range(0, len(order), scorer.together):
-            chunk = order[start : start + scorer.together]
-            _fill(shelf, scorer, {key: distinct[key] for key in chunk if key not in shelf}, passing)
-            bar.update(len(chunk))
-    return [passing.get(key) or shelf[key] for key in keys]
+
+        def make(mine: Sequence[str]) -> None:
+            lacking()  # another process may have been quicker
+            wanted = set().union(*(works[work] for work in mine)) - found.keys()
+            for start in range(0, len(order), scorer.together):
+                if todo := {key: distinct[key] for key in order[start : start + scorer.together] if key in wanted}:
+                    found.update(_made(shelf, scorer, todo))
+                    bar.update(len(found) - bar.n)
+
+        store.claims.each_once(lacking, make)
+        bar.update(len(found) - bar.n)
+    return [found[key] for some in keys for key in some]
 
 
-def _fill(shelf: Shelf, scorer: Scorer, todo: dict[str, Any], passing: dict[str, dict[str, Any]]) -> None:
-    if not todo:
-        return
+def _made(shelf: Shelf, scorer: Scorer, todo: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Scores that were not there before; kept are those that no other try can mend."""
     made = dict(zip(todo, scorer.score(list(todo.values())), strict=True))
-    kept = {key: each for key, each in made.items() if not (isinstance(each, Unscored) and each.passing)}
-    shelf.add({key: _stored(each) for key, each in kept.items()})
-    passing.update({key: _stored(each) for key, each in made.items() if key not in kept})
+    shelf.add({k: _stored(each) for k, each in made.items() if not (isinstance(each, Unscored) and each.passing)})
+    return {key: _stored(each) for key, each in made.items()}
 
 
 @contextmanager

@@ -284,9 +284,17 @@ class Decisions(Identity):
     asked: str
 
 
+@dataclass(frozen=True)
+class Runs(Identity):
+    """Of what finished work each run was made: all of a store's runs are one shelf."""
+
+    kind = "runs"
+    record = "the run's folder, its results"
+
+
 KINDS: tuple[type[Identity], ...] = (
     *(View, Conversion, Trained, Merged, Sum, Checks, Commitments),
-    *(Completions, Scores, Posteriors, Decisions),
+    *(Completions, Scores, Posteriors, Decisions, Runs),
 )
 """Every kind of finished work, in the order in which an audit makes them."""
 

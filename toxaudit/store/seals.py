@@ -1,62 +1,16 @@
-"""Checksums of finished work, each over what is kept and over what it belongs to.
+"""Checksums of finished folders, over their files and over what these belong to.
 
-A record carries its own at the end of its line. A folder's files are listed beside it in ``KEY.sha256``, whose first
-line names the work. What was kept before there were checksums has none: it is taken as it is, once, and gets them then.
+A folder's files are listed beside it in ``KEY.sha256``, whose first line names the work. What was kept before there
+were checksums has none: it is taken as it is, once, and gets them then.
 """
 
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from toxaudit.machine.folders import sha256, write_atomically
-
-_SEAL = re.compile(rb', "sum": "([0-9a-f]{16})"\}$')
-"""The end of a record's line: the first 64 bits of its checksum, enough for damage that nobody means."""
-
-
-def line(place: str, record: str, value: Any) -> bytes:
-    """A record as a line of its shelf, with a checksum.
-
-    Args:
-        place: the shelf, ``KIND/KEY``.
-        record: the record's key.
-        value: JSON values.
-    """
-    body = json.dumps({"key": record, "value": value}, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return body[:-1] + b', "sum": "' + _sum(place, body) + b'"}\n'
-
-
-def is_sealed(text: bytes) -> bool:
-    """Whether a line ends with a checksum, right or wrong."""
-    return _SEAL.search(text) is not None
-
-
-def record(place: str, text: bytes) -> tuple[str, Any]:
-    """The key and the value in a line; of one with a checksum, only where that is right.
-
-    Raises:
-        ValueError: if it is damaged, or belongs elsewhere.
-    """
-    body = text
-    if found := _SEAL.search(text):
-        body = text[: found.start()] + b"}"
-        if _sum(place, body) != found[1]:
-            raise ValueError("its checksum is another")
-    try:
-        content = json.loads(body)
-    except RecursionError as error:
-        raise ValueError("it is no record") from error
-    if not isinstance(content, dict) or set(content) != {"key", "value"} or not isinstance(content["key"], str):
-        raise ValueError("it is no record")
-    return content["key"], content["value"]
-
-
-def _sum(place: str, body: bytes) -> bytes:
-    return hashlib.sha256(place.encode() + b"\n" + body).hexdigest()[:16].encode()
 
 
 def seal(place: str, folder: Path, beside: Path) -> None:
