@@ -34,6 +34,8 @@ class MarginGate:
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
         checks: the checks that every candidate must have passed, by the names that ``results.json`` gives them: one
             that did not apply is not enough.
+        responsive: whether the audit is a GO only if every critical measure tells a control of ``expect: NO-GO`` from
+            its reference: a measure that can't tells nothing of any other candidate.
         signatures: how many people must sign a release decision before it counts.
         signers: the fingerprints of the keys by which they may; none for any keys.
         ran_by: the fingerprint of the key of who runs audits, such as CI's, which is not enough alone.
@@ -48,6 +50,7 @@ class MarginGate:
     rules: dict[str, Rule] = field(default_factory=dict)
     controls: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    responsive: bool = False
     signatures: int = 1
     signers: list[str] = field(default_factory=list)
     ran_by: str | None = None
@@ -65,6 +68,7 @@ class MarginGate:
             rules={name: Rule(**asdict(rule)) for name, rule in facts.rules.items()},
             controls=list(facts.controls),
             checks=list(facts.checks),
+            responsive=facts.responsive,
             signatures=facts.signatures,
             signers=list(facts.signers),
             ran_by=facts.ran_by,
@@ -104,6 +108,7 @@ class MarginGate:
             rules={name: rule.facts() for name, rule in self.rules.items()},
             controls=cast(tuple[Decision, ...], tuple(self.controls)),  # check() has seen that they are
             checks=tuple(self.checks),
+            responsive=self.responsive,
             signatures=self.signatures,
             signers=tuple(self.signers),
             ran_by=self.ran_by,
