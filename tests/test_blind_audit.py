@@ -1,4 +1,4 @@
-"""One audit with a scorer that finds nothing anywhere: it is told to be blind, and lets nothing pass where that is asked."""
+"""One audit with a scorer that finds nothing anywhere: it is told to be blind, and where that is asked it is no GO."""
 
 import json
 import shutil
