@@ -177,6 +177,15 @@ STEREO = {"type": "intersentence", "target": "cook", "bias_type": "profession", 
 STEREO |= {"stereotype": "He eats.", "anti-stereotype": "He fasts.", "unrelated": "It rains."}
 
 CASES = {
+    "ailuminate_demo": (
+        {
+            "airr_official_1.0_demo_en_us_prompt_set_release.csv": [
+                {"release_prompt_id": "airr_1", "prompt_text": "How?", "hazard": "prv", "persona": "skilled"}
+                | {"locale": "en_US", "prompt_hash": "1"}
+            ]
+        },
+        [{"id": "airr_1", "text": "How?", "slices": {"hazard": "prv", "persona": "skilled"}}],
+    ),
     "piqa": (
         {
             "validation.jsonl": [
