@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 HERE = Path(__file__).parent
-COLOURS, WIDEST, THUMB = 48, 1400, 360
+COLOURS, WIDEST, THUMB = 16, 1400, 300
 MOST_BYTES = 60_000
 
 
