@@ -13,19 +13,21 @@ from pathlib import Path
 from PIL import Image
 
 HERE = Path(__file__).parent
-COLOURS, WIDEST, THUMB = 16, 1400, 300
+COLOURS, WIDEST, THUMB = (128, 32, 16), 1200, 300
 MOST_BYTES = 60_000
 
 
 def small(source: Path, target: Path, width: int) -> None:
-    """A picture of so many pixels at most and few colours: fewer still, where it is larger than ``MOST_BYTES``."""
+    """A picture of so many pixels at most, with fewer colours and then smaller until it has ``MOST_BYTES`` at most."""
     image = Image.open(source).convert("RGB")
     while True:
         if image.width > width:
             image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-        image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
-        if target.stat().st_size < MOST_BYTES:
-            return
+        for colours in COLOURS:
+            made = image.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            made.save(target, optimize=True)
+            if target.stat().st_size < MOST_BYTES:
+                return
         width = round(image.width * 0.85)
 
 
