@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
 from toxaudit.decision.chances import chances
 from toxaudit.errors import ToxauditError
@@ -50,16 +49,6 @@ def specs():
 @pytest.mark.parametrize("name", SPECS)
 def test_every_spec_composes(name):
     assert compose([f"audit={name}", *OPEN.get(name, [])]).name == name
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("name", sorted(PAPERS))
-def test_a_paper_s_audit_is_planned_without_the_hub(name, tmp_path, monkeypatch, capsys):
-    (tmp_path / "turns.jsonl").write_text('{"prompt": "A room?", "response": "Gladly."}\n')
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
-    assert main(["plan", f"audit={name}", *OPEN.get(name, [])]) == 0
-    assert "Not resolved (HF_HUB_OFFLINE is set)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
