@@ -146,8 +146,8 @@ class LogitLens(OfPrompts):
             name=self.kind,
             title="LogitLens",
             text=f"What the hidden state at the last position of each prompt ({len(prompts)} of {suite}) decodes to "
-            "after each layer, by the model's own final norm and output head (nostalgebraist 2020): the likeliest token, "
-            "and the entropy of the distribution over the vocabulary in nats. Layer 0 is the embedding",
+            "after each layer, by the model's own final norm and output head (nostalgebraist 2020): the likeliest "
+            "token, and the entropy of the distribution over the vocabulary in nats. Layer 0 is the embedding",
             unit="nats",
             rows=tuple(rows),
             refusals=tuple(refusals),
