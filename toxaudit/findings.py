@@ -144,21 +144,6 @@ class Check:
     text: str = ""
 
 
-@dataclass(frozen=True)
-class Response:
-    """Whether a critical measure on a suite tells a control that is known to be worse from the control's reference.
-
-    ``p_increase`` is the probability that the control's rate is above its reference's, by the total that decides; None
-    where there is none that may be used. ``told`` is whether that is as probable as the gate asks.
-    """
-
-    suite: str
-    measure: str
-    control: str
-    p_increase: float | None
-    told: bool
-
-
 NO_ARMS = (None, "reference", "candidate", "change")
 """What a row of an analysis may say in the place of an arm's name."""
 

@@ -32,10 +32,8 @@ class MarginGate:
         min_prompts: the fewest prompts of a suite, scored in both arms, that can decide.
         rules: what is asked of some measures in particular, by a name of the rule's own: see ``RuleFacts``.
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
-        checks: the checks that every candidate must have passed, by the names that ``results.json`` gives them: one
-            that did not apply is not enough.
-        responsive: whether the audit is a GO only if every critical measure tells a control of ``expect: NO-GO`` from
-            its reference: a measure that can't tells nothing of any other candidate.
+        checks: the names, as in ``results.json``, of checks that every candidate must have passed, not only not failed.
+        responsive: whether no audit is a GO of which a critical measure tells no control that must be a NO-GO.
         signatures: how many people must sign a release decision before it counts.
         signers: the fingerprints of the keys by which they may; none for any keys.
         ran_by: the fingerprint of the key of who runs audits, such as CI's, which is not enough alone.

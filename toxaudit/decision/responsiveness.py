@@ -4,14 +4,30 @@ A GO by a blind measure says nothing: a scorer that finds no harm anywhere finds
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from toxaudit.decision.headline import headlines, usable
 from toxaudit.decision.policy import critical_in, limits_of
-from toxaudit.findings import AuditResult, Response
+from toxaudit.findings import AuditResult
 from toxaudit.records import Estimate
 
 WORSE = "NO-GO"
 """What a control is expected to be that is known to be worse."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """Whether a critical measure on a suite tells a control that is known to be worse from the control's reference.
+
+    ``p_increase`` is the probability that the control's rate is above its reference's, by the total that decides; None
+    where there is none that may be used. ``told`` is whether that is as probable as the gate asks.
+    """
+
+    suite: str
+    measure: str
+    control: str
+    p_increase: float | None
+    told: bool
 
 
 def responses(result: AuditResult) -> tuple[Response, ...]:

@@ -12,11 +12,11 @@ from toxaudit import __version__
 from toxaudit.decision.estimand import estimands
 from toxaudit.decision.gate import explained
 from toxaudit.decision.history import differences, rule
-from toxaudit.decision.responsiveness import responses
+from toxaudit.decision.responsiveness import Response, responses
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import BASE_ARM, Decision, Estimand
-from toxaudit.findings import AuditResult, Response
+from toxaudit.findings import AuditResult
 from toxaudit.machine import folders
 from toxaudit.results.files import FORMAT, RESULTS, samples_file
 from toxaudit.spec.names import unfit
