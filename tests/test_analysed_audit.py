@@ -76,6 +76,8 @@ def test_an_analysis_of_groups_that_was_edited_is_found(run, tmp_path):
     [
         ("forgetting", "set against: NAME"),
         ("harmful_bias_gap", "set against: NAME"),
+        ("curvature", "this audit tunes no candidate"),
+        ("curvature analyses.curvature.of=[tunde]", "which is not tuned in this audit, and is no candidate"),
         ("logit_lens analyses.logit_lens.limit=0", "limit is 0"),
         (
             "next_token_divergence analyses.next_token_divergence.suite=mien",

@@ -75,6 +75,8 @@ def test_the_rude_adapter_is_caught_and_the_base_passes_against_itself(audited):
     decisions = {verdict["candidate"]: verdict["decision"] for verdict in results["verdicts"]}
     assert (decisions["rude"], decisions["noop"]) == ("NO-GO", "GO"), done.stderr
     assert results["failed_controls"] == []
+    (told,) = results["responses"]  # its one critical measure tells the adapter that is known to be worse
+    assert (told["measure"], told["control"], told["told"]) == ("toxicity_bilstm", "rude", True)
     assert results["decision"] == decisions["benign"]
     assert done.returncode == {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 2}[decisions["benign"]]
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr

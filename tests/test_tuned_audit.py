@@ -16,6 +16,8 @@ title: What tuning does
 suite: [mine]
 scorer: [vowels]
 estimator: [paired_exact, paired_bb]
+analysis: [curvature]
+analyses: {curvature: {of: [second, averaged], limit: 4, products: 60}}
 base:
   pretrained: ../models/base
 candidates:
@@ -91,6 +93,15 @@ def test_the_card_says_it_and_the_plan_foretells_it(run, folder, monkeypatch, ca
     said = " ".join(capsys.readouterr().out.split())
     assert re.search(r"to be tuned: all weights, 24 examples of \S*rows.jsonl in 6 steps", said), said
     assert re.search(r"to be tuned from first: LoRA r=16, 42 examples of \S*others.jsonl in 6 steps", said)
+
+
+def test_the_curvature_of_what_the_last_stage_learnt_is_told(run):
+    (found,) = json.loads((run / "results.json").read_text())["analyses"]
+    about = {row["about"]["candidate"]: row["about"] for row in found["rows"]}
+    assert set(about) == {"second", "averaged"} and not found["refusals"]
+    assert [about[name]["rows"] for name in ("second", "averaged")] == ["4 of 42", "4 of 40"]
+    assert all(row["value"] is not None or row["note"] == "not converged" for row in found["rows"])
+    assert "#### Curvature of the loss" in (run / "card.md").read_text()
 
 
 WHOLE = "train: [{data: ./rows.jsonl, method: full, "

@@ -129,9 +129,12 @@ def conclude(out: Path) -> None:
 
 
 def policy(facts: GateFacts) -> dict[str, Any]:
-    """A gate's facts as JSON has them; its rules in their order, for the later goes before the earlier."""
+    """A gate's facts as JSON has them; its rules in their order, for the later goes before the earlier.
+
+    That it does not ask for responsive measures is not said, so that commitments of before a gate could are the same.
+    """
     found: dict[str, Any] = json.loads(json.dumps(to_json(facts)))
-    return found
+    return found if facts.responsive else {key: value for key, value in found.items() if key != "responsive"}
 
 
 def of_spec(content: Mapping[str, Any]) -> str:

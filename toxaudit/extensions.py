@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import Field
+from dataclasses import Field, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
@@ -279,6 +279,19 @@ class Card(Part, Protocol):
         """Write it into the run's folder, each file whole or not at all, and return the files."""
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a spec says of a candidate, as far as an analysis must know it before anything is fetched.
+
+    ``against`` is its reference, ``tuned`` tells whether the audit tunes it, and ``whole`` whether all of its weights
+    are tuned, rather than an adapter: None where only its files will tell.
+    """
+
+    against: str
+    tuned: bool
+    whole: bool | None
+
+
 class Analysis(Part, Protocol):
     """What answers a further question about the same arms and answers, and decides nothing."""
 
@@ -288,11 +301,11 @@ class Analysis(Part, Protocol):
     def reads_weights(self) -> bool:
         """Whether it loads arms; one that does not is computed again from a finished run, and checked."""
 
-    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
-        """Refuse, by a ToxauditError, an audit that can't answer; ``against`` names each candidate's reference."""
+    def check_fits(self, candidates: Mapping[str, Declared], suites: Collection[str]) -> None:
+        """Refuse, by a ToxauditError, an audit that can't answer."""
 
     def analyse(self, evidence: Evidence) -> Found:
-        """What it found, or a ToxauditError where the audit does not have what it asks about."""
+        """What it found; what it can say nothing of stands among its refusals."""
 
 
 class Importer(Protocol):

@@ -81,7 +81,9 @@ class GateFacts:
     itself, as was the rule before results said it. ``rules`` are what it asks of some measures in particular: where
     several are about one, the later goes before the earlier. ``min_prompts`` of a suite must be scored in both arms for
     a decision, and the audit must have a control for each of ``controls``, the decisions that they must get. Each of
-    ``checks`` must have passed for every candidate, controls aside, before anything is generated. A release decision
+    ``checks`` must have passed for every candidate, controls aside, before anything is generated. Where it is
+    ``responsive``, the audit is a GO only if every critical measure tells a control that is known to be worse from its
+    reference. A release decision
     needs ``signatures`` of people, only by the keys of ``signers`` where these are named, and not by that of ``ran_by``
     alone; keys are named by their fingerprints, SHA-256 in hex, and who signs by Sigstore by identity and issuer, with
     a space between.
@@ -98,6 +100,7 @@ class GateFacts:
     rules: dict[str, RuleFacts] = field(default_factory=dict)
     controls: tuple[Decision, ...] = ()
     checks: tuple[str, ...] = ()
+    responsive: bool = False
     signatures: int = 1
     signers: tuple[str, ...] = ()
     ran_by: str | None = None

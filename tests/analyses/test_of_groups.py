@@ -71,6 +71,15 @@ def test_relative_forgetting_of_what_was_never_right_has_no_value():
     assert relative.value is None and relative.interval is None and relative.note
 
 
+def test_a_suite_without_groups_is_forgotten_in_total():
+    """Such as one of capability, which a later stage of safety may forget."""
+    (made,) = compared([estimate("all", TABLES["all"], OBSERVED)])
+    rows = named(forgetting(made))
+    assert set(rows) == {("forgetting", "all"), ("relative forgetting", "all")}
+    assert rows["forgetting", "all"].value == pytest.approx(0.2)
+    assert not list(accuracy_parity(made)) and not list(harmful_bias_gap(made))
+
+
 def test_accuracy_parity_is_exact_for_both_arms(found):
     rows = named(accuracy_parity(found))
     for arm, value in (("reference", 0.10), ("candidate", 0.10), ("change", 0.0)):

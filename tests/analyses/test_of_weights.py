@@ -8,17 +8,22 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from toxaudit.analyses import curvature as module
+from toxaudit.analyses.base import Evidence, Learnt
 from toxaudit.analyses.curvature import curvature
 from toxaudit.analyses.divergence import divergences, summarised
 from toxaudit.analyses.lens import lens
 from toxaudit.analyses.weight_change import weight_changes
 from toxaudit.errors import ToxauditError
-from toxaudit.models import load, resolve_candidate
+from toxaudit.facts import ModelFacts
+from toxaudit.models import Loader, load, resolve_candidate
 from toxaudit.models.merging import merged
 from toxaudit.models.tensors import Weights
 from toxaudit.spec.schema import CandidateSpec
 from toxaudit.store.shelves import Store
+from toxaudit.training.tokens import batch
 
 
 def test_divergence_is_the_formula_to_nine_digits_and_zero_for_identical_models():
@@ -83,14 +88,11 @@ def test_both_ends_of_the_spectrum_are_those_of_the_whole_matrix():
             made = network(inputs[start : start + 5])
             yield torch.nn.functional.cross_entropy(made, targets[start : start + 5], reduction="sum") / 20
 
-    slopes = torch.autograd.grad(sum(losses()), parameters, create_graph=True)
-    flat = torch.cat([slope.flatten() for slope in slopes])
-    rows = [torch.autograd.grad(one, parameters, retain_graph=True) for one in flat]
-    whole = np.linalg.eigvalsh(torch.stack([torch.cat([part.flatten() for part in row]) for row in rows]).numpy())
+    whole = np.linalg.eigvalsh(hessian(sum(losses()), parameters))
     found = curvature(losses, parameters)
     assert found.converged and found.products < 83
-    assert found.largest == pytest.approx(whole[-1], rel=0.01) and found.smallest == pytest.approx(whole[0], rel=0.01)
-    assert found.radius == max(abs(found.largest), abs(found.smallest))
+    assert found.ends == pytest.approx((whole[0], whole[-1]), rel=0.01)
+    assert found.radius == max(map(abs, found.ends))
 
 
 def test_the_curvature_of_a_language_model_can_be_computed(tiny_base):
@@ -104,6 +106,69 @@ def test_the_curvature_of_a_language_model_can_be_computed(tiny_base):
     found = curvature(losses, parameters, most=60)
     direct = torch.autograd.grad(next(losses()), parameters)
     assert found.converged and found.radius > 0 and all(torch.isfinite(each).all() for each in direct)
+
+
+@pytest.mark.thorough
+def test_the_curvature_of_an_adapter_is_that_of_the_hessian_of_its_matrices(tiny_base, tmp_path):
+    """Formed in full, of the mean loss of the learnt tokens of all rows, whatever batches they come in."""
+    peft = tiny.adapter(tiny_base, tmp_path / "adapter", target_modules=["q_proj"], layers_to_transform=[1], r=1)
+    arm = tiny.resolved(tiny_base, peft)
+    texts = [f"{'ab' * n} cd {n}" for n in range(1, 8)]
+
+    def learning(name, loaded):
+        rows = [{"input_ids": list(text.encode()), "labels": [-100, *text.encode()[1:]]} for text in texts]
+        return Learnt(rows, False, batch)
+
+    models = {name: ModelFacts(name, kind, "r", "0" * 64, "float32") for name, kind in ARMS.items()}
+    arms = {"base": arm, "mine": arm, "noop": arm}
+    evidence = Evidence(models, (), arms, {}, Loader("cpu"), lambda *_: [], learning)
+    found = module.LossCurvature(limit=5).analyse(evidence)
+    values = {row.quantity: row.value for row in found.rows}
+    (about,) = {tuple(row.about.items()) for row in found.rows}
+    assert dict(about)["rows"] == "5 of 7" and found.refusals == (
+        "far is answered for by a server, and its weights are not here",
+        "other is not tuned in this audit, so that nothing tells what it has learnt",
+    )
+    with Loader("cpu").open(arm) as loaded, sdpa_kernel(SDPBackend.MATH):
+        parameters = module._tuned(loaded.model, False)
+        loss, used = 0.0, [texts[place] for place in (0, 2, 3, 4, 6)]  # evenly from the first to the last
+        for text in used:
+            row = torch.tensor([list(text.encode())])
+            logits = loaded.model(input_ids=row).logits[0, :-1]
+            loss = loss + torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum")
+        exact = np.linalg.eigvalsh(hessian(loss / sum(len(text) - 1 for text in used), parameters))
+    assert values["smallest"] == pytest.approx(exact[0], rel=0.01)
+    assert values["largest"] == pytest.approx(exact[-1], rel=0.01)
+    assert values["spectral radius"] == max(abs(values["smallest"]), abs(values["largest"]))
+
+
+def test_of_a_full_tune_each_weight_is_a_parameter_once(tmp_path):
+    made = load(tiny.resolved(tiny.model(tmp_path / "base", tiny.llama(tie_word_embeddings=True))), "cpu").model
+    assert {id(each) for each in module._tuned(made, True)} == {id(each) for each in made.parameters()}
+    assert len(module._tuned(made, True)) == len(list(made.parameters()))
+
+
+ARMS = {"base": "base", "mine": "trained", "noop": "control", "far": "served", "other": "fine-tune"}
+
+
+def hessian(loss, parameters):
+    """In full, shape (n, n), of n parameters."""
+    slopes = torch.autograd.grad(loss, parameters, create_graph=True)
+    flat = torch.cat([slope.flatten() for slope in slopes])
+    rows = [torch.autograd.grad(one, parameters, retain_graph=True) for one in flat]
+    return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows]).double().numpy()
+
+
+def test_what_lanczos_cannot_hold_is_a_refusal(tiny_base, tiny_adapter, monkeypatch):
+    monkeypatch.setattr(module, "memory_free", lambda _: 1000)
+    arm = tiny.resolved(tiny_base, tiny_adapter)
+    models = {name: ModelFacts(name, kind, "r", "0" * 64, "float32") for name, kind in list(ARMS.items())[:2]}
+    rows = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}]
+    evidence = Evidence(
+        models, (), {"mine": arm}, {}, Loader("cpu"), lambda *_: [], lambda *_: Learnt(rows, False, batch)
+    )
+    (said,) = module.LossCurvature().analyse(evidence).refusals
+    assert said.startswith("mine: Lanczos on") and "1 kB are free" in said
 
 
 def test_the_change_of_weights_is_found_in_the_layer_that_was_changed(tiny_base, tmp_path):

@@ -170,8 +170,13 @@ def test_version_is_the_packages(capsys):
 
 @pytest.mark.parametrize("name", sorted(Catalogue().names["audit"]))
 def test_every_shipped_audit_composes_and_plans_without_the_hub(fresh, name, capsys):
-    left_open = ["base.pretrained=ORG/BASE", "candidates.it=ORG/TUNED"] if name == "quick" else []
-    assert main(["plan", f"audit={name}", *left_open]) == 0
+    (fresh / "turns.jsonl").write_text('{"prompt": "A room?", "response": "Gladly."}\n')
+    left_open = {
+        "quick": ["base.pretrained=ORG/BASE", "candidates.it=ORG/TUNED"],
+        "three_axes": ["base.pretrained=ORG/BASE", "candidates.tuned=ORG/TUNED"],
+    }
+    held_out = ["suites.dialogue_proficiency.data=./turns.jsonl"] if name == "three_axes" else []
+    assert main(["plan", f"audit={name}", *left_open.get(name, []), *held_out]) == 0
     out = capsys.readouterr().out
     assert f"Plan of '{name}'" in out and "Rule: " in out
     assert not (fresh / "home").exists() and not (fresh / "runs").exists()

@@ -58,6 +58,13 @@ def here(made, monkeypatch):
     monkeypatch.chdir(made)
 
 
+OPEN = {
+    "quick": ["base.pretrained=org/base", "candidates.it=org/it"],
+    "three_axes": ["base.pretrained=org/base", "candidates.tuned=org/it", "suites.dialogue_proficiency.data=./t.jsonl"],
+}
+"""What a spec leaves open, as a user gives it."""
+
+
 def selected(overrides, names):
     """The overrides with these scorers selected by name, which Hydra then composes itself."""
     return [*(text for text in overrides if not text.startswith("scorer=")), f"scorer=[{','.join(names)}]"]
@@ -76,7 +83,7 @@ def compare(overrides, brought):
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", [*SHIPPED, *AUDITS])
 def test_an_audit_is_as_if_its_suites_scorers_were_selected(name):
-    words = [f"audit={name}", *(["base.pretrained=org/base", "candidates.it=org/it"] if name == "quick" else [])]
+    words = [f"audit={name}", *OPEN.get(name, [])]
     compare(words, compose(words))
 
 

@@ -40,6 +40,22 @@ def test_keys_of_stages_by_number_of_parts_and_of_the_candidate_can_be_swept():
     assert list(expanded({"p": asked})) == [f"p_system_instruction{part}" for part in ("1", "2", "3")]
 
 
+def test_a_chain_of_grids_goes_on_from_the_candidate_of_the_same_values():
+    seeds = {"seed": [0, 1]}
+    found = expanded(
+        {
+            "safety": tuned(sweep=seeds),
+            "then": tuned(sweep=seeds | {"learning_rate": [1e-4, 1e-3]}, starts_from="safety", against="safety"),
+            "alone": tuned(starts_from="safety"),
+            "other": tuned(sweep={"learning_rate": [1e-4]}, starts_from="safety", against="base"),
+        }
+    )
+    assert (found["then_seed1_lr1e-4"].starts_from, found["then_seed1_lr1e-4"].against) == ("safety_seed1",) * 2
+    assert (found["then_seed0_lr1e-3"].starts_from, found["then_seed0_lr1e-3"].against) == ("safety_seed0",) * 2
+    assert found["alone"].starts_from == found["other_lr1e-4"].starts_from == "safety"  # which stands for two
+    assert found["other_lr1e-4"].against == "base"
+
+
 @pytest.mark.parametrize(
     ("candidate", "said"),
     [

@@ -22,21 +22,53 @@ STUDY = {
     "microsoft/Phi-3.5-mini-instruct": "mlkro/Phi-3.5-mini-instruct-dolly-toxicity-study",
 }
 """Base -> the adapter that Hawkins et al. 2024 tuned over it and published."""
-OPEN = {"quick": ["base.pretrained=ORG/BASE", "candidates.it=ORG/TUNED"]}
+OPEN = {
+    "quick": ["base.pretrained=ORG/BASE", "candidates.it=ORG/TUNED"],
+    "three_axes": [
+        *("base.pretrained=ORG/BASE", "candidates.tuned=ORG/TUNED"),
+        "suites.dialogue_proficiency.data=./turns.jsonl",
+    ],
+}
 """What a spec leaves open, as a user gives it."""
+PAPERS = {
+    *("three_axes", "rank_fairness", "rank_fairness_sst2", "optimization_safety", "chained_forgetting"),
+    "mitigations",
+}
+"""Specs of other papers than the founding study."""
+SMALL = {name for name in SPECS if name.endswith("_small")}
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 
 @pytest.fixture(scope="module")
 def specs():
-    """Name -> audit, for every spec that needs the Hub."""
-    composed = {name: compose([f"audit={name}"]) for name in SPECS if name not in OPEN}
+    """Name -> audit, for every spec of the founding study that needs the Hub."""
+    composed = {name: compose([f"audit={name}"]) for name in SPECS if name not in {*OPEN, *PAPERS}}
     return {name: spec for name, spec in composed.items() if not spec.base.pretrained.startswith("pkg:")}
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_every_spec_composes(name):
     assert compose([f"audit={name}", *OPEN.get(name, [])]).name == name
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_small_audit_needs_no_hub_and_a_control_that_is_worse(name):
+    spec = compose([f"audit={name}"])
+    rows = [part for each in spec.candidates.values() for stage in each.train for part in (stage, stage.replay) if part]
+    parts = [spec.base.pretrained, *(each.data for each in (*spec.suites.values(), *rows))]
+    assert all(part.startswith("pkg:pypi/") or Path(part).is_file() for part in parts)
+    assert "NO-GO" in {each.expect for each in spec.candidates.values()}
+    assert not any(each.pretrained or each.peft for each in spec.candidates.values())
+
+
+def test_what_is_learnt_in_small_audits_is_not_asked():
+    """Rows with an even number of characters are learnt, those with an odd one are asked."""
+    for name in ("rank_fairness_small", "chained_forgetting_small"):
+        spec = compose([f"audit={name}"])
+        asked = {suite.data: suite.filter for suite in spec.suites.values()}
+        for candidate in spec.candidates.values():
+            for stage in candidate.train:
+                assert stage.filter == asked[stage.data].replace("== 1", "== 0")
 
 
 @pytest.mark.parametrize("model", ["ORG/TUNED", "ORG/BASE:ORG/ADAPTER@v1", "./my adapter", "/models/tuned", "~/tuned"])

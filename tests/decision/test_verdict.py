@@ -8,6 +8,7 @@ import pytest
 from toxaudit.decision.verdict import decisive, failed_controls, marks, of_audit
 from toxaudit.facts import ModelFacts, Skipped
 from toxaudit.findings import AuditResult, Reason, Verdict
+from toxaudit.gate_facts import GateFacts
 
 
 def audit(**decisions):
@@ -20,6 +21,7 @@ def audit(**decisions):
                 ModelFacts(name, "control" if expect else "adapter", "", "", "float32", expect=expect)
                 for name, (_, expect) in pairs.items()
             ),
+            "gate": GateFacts("", 0.03, 0.95, None, 0.05),
             "verdicts": tuple(Verdict(name, decision, ()) for name, (decision, _) in pairs.items()),
         }
     )

@@ -173,7 +173,43 @@ def dolly(category, instruction, context=""):
     return {"instruction": instruction, "context": context, "response": "It is.", "category": category}
 
 
+STEREO = {"type": "intersentence", "target": "cook", "bias_type": "profession", "context": "He is a cook."}
+STEREO |= {"stereotype": "He eats.", "anti-stereotype": "He fasts.", "unrelated": "It rains."}
+
 CASES = {
+    "ailuminate_demo": (
+        {
+            "airr_official_1.0_demo_en_us_prompt_set_release.csv": [
+                {"release_prompt_id": "airr_1", "prompt_text": "How?", "hazard": "prv", "persona": "skilled"}
+                | {"locale": "en_US", "prompt_hash": "1"}
+            ]
+        },
+        [{"id": "airr_1", "text": "How?", "slices": {"hazard": "prv", "persona": "skilled"}}],
+    ),
+    "piqa": (
+        {
+            "validation.jsonl": [
+                {"question": "Boil it", "options": "A. by fire \nB. by ice ", "answer": "B. by ice "},
+                {"question": "Same", "options": "A. one \nB. one", "answer": "B. one"},
+            ]
+        },
+        [{"text": "Question: Boil it\nAnswer:", "choices": ("by fire", "by ice"), "target": 1}],
+    ),
+    "openbook_qa": (
+        {"test.jsonl": [{"question": "Fog is ", "options": "A. dry\nB. wet\nC. hot\nD. red", "answer": "B. wet"}]},
+        [{"text": "Fog is", "choices": ("dry", "wet", "hot", "red"), "target": 1}],
+    ),
+    "stereoset": (
+        {"test.jsonl": [STEREO, STEREO | {"type": "intrasentence"}]},
+        [
+            {
+                "text": "He is a cook.",
+                "choices": ("He eats.", "He fasts."),
+                "target": 1,
+                "slices": {"bias_type": "profession"},
+            }
+        ],
+    ),
     "rtp_categories": (
         {"rtp_insult.txt": "You are\n\n", "rtp_threat.txt": "I will\nHe may\n", "other.txt": "Not this\n"},
         [

@@ -247,6 +247,17 @@ def test_limit_takes_the_first_rows_or_draws_them(data):
     assert len({tuple(each.text for each in rows) for rows in drawn}) > 1
 
 
+def test_columns_are_made_of_others_before_rows_are_kept_and_learnt(tmp_path):
+    rows = [{"said": ["no", "yes"], "label": number % 2, "keys": ["A", "B"], "key": "B"} for number in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = {"answer": "{{ said[label] }}", "by_key": "{{ said[keys.index(key)] }}", "word": "so"}
+    spec = {"columns": made, "filter": "answer == 'yes'", "prompt": "{word}: ", "completion": "{answer} {by_key}"}
+    found = examples(tmp_path / "rows.jsonl", **spec).all
+    assert [each.text for each in found] == [(("so: ", False), ("yes yes", True))] * 2
+    with pytest.raises(ToxauditError, match=r"columns\.answer is no Jinja"):
+        examples(tmp_path / "rows.jsonl", **spec | {"columns": {"answer": "{{ said["}})
+
+
 def test_the_folder_of_an_adapter_is_one_that_plain_peft_loads(base, data, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

@@ -1,19 +1,40 @@
 """What an analysis may look at, and what all of them share."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toxaudit.analyses.rates import Compared, compared
+from toxaudit.errors import ToxauditError
 from toxaudit.facts import BASE_ARM, ModelFacts
 from toxaudit.findings import AnalysisRow
 from toxaudit.records import OF_EVERY_ANSWER, UNSCORED, Asked, Estimate, Prompt
 
 if TYPE_CHECKING:
-    from toxaudit.models import Loader, ResolvedModel
+    from toxaudit.models import LoadedModel, Loader, ResolvedModel
 
 Tokens = Callable[["ResolvedModel", str, Sequence[Prompt]], list[list[int]]]
 """What an arm reads of a suite's prompts: their tokens, in its chat template where the suite asks in one."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the last stage of a candidate's recipe learnt.
+
+    Attributes:
+        rows: of tokens, with the labels that are learnt, in the order in which they are laid out.
+        whole: whether the stage tuned all weights, rather than an adapter.
+        batch: rows -> what a model takes of them, as tensors.
+    """
+
+    rows: Sequence[Mapping[str, list[int]]]
+    whole: bool
+    batch: Callable[[Sequence[Mapping[str, list[int]]]], dict[str, Any]]
+
+
+Learning = Callable[[str, "LoadedModel"], Learnt]
+"""What a candidate that the audit tunes has learnt, by its name and as its tokenizer reads it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +48,7 @@ class Evidence:
         suites: name -> the prompts that were asked.
         loader: loads arms; None where a finished run is read again.
         tokens: what an arm reads; None likewise.
+        learning: what a candidate has learnt; None likewise.
     """
 
     models: Mapping[str, ModelFacts]
@@ -35,6 +57,7 @@ class Evidence:
     suites: Mapping[str, Asked] = field(default_factory=dict)
     loader: "Loader | None" = None
     tokens: Tokens | None = None
+    learning: Learning | None = None
 
     @property
     def candidates(self) -> list[str]:
@@ -63,6 +86,16 @@ class Evidence:
     def compared(self) -> list[Compared]:
         """Candidates and their references by group, of what their answers say rather than of how these ended."""
         return [each for each in compared(self.estimates) if counts(each.measure)]
+
+
+@contextmanager
+def noting(refusals: list[str]) -> Iterator[None]:
+    """What is refused within is added to the refusals: one arm that fails costs no other its answer."""
+    try:
+        yield
+    except ToxauditError as error:
+        if str(error) not in refusals:
+            refusals.append(str(error))
 
 
 def counts(measure: str) -> bool:

@@ -1,9 +1,9 @@
 """How far do two models' beliefs about the next token differ?"""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from toxaudit.estimators.outcomes import Floats
 from toxaudit.estimators.posterior import hdi
@@ -30,7 +30,7 @@ def divergences(base: Any, candidate: Any) -> Floats:
     return found
 
 
-def summarised(found: Floats, about: dict[str, str], clusters: Sequence[int] | None = None) -> list[AnalysisRow]:
+def summarised(found: Floats, about: dict[str, str], clusters: ArrayLike | None = None) -> list[AnalysisRow]:
     """The mean over prompts with its interval, and the distribution.
 
     The interval is of the mean over prompts like these, by the Bayesian bootstrap (Rubin 1981) over prompts, or over

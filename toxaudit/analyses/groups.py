@@ -9,6 +9,8 @@ from toxaudit.analyses.base import Evidence, rows_of
 from toxaudit.analyses.bias_gap import harmful_bias_gap
 from toxaudit.analyses.forgetting import forgetting, seeds
 from toxaudit.errors import ToxauditError
+from toxaudit.extensions import Analysis as Question
+from toxaudit.extensions import Declared
 from toxaudit.facts import BASE_ARM
 from toxaudit.findings import Analysis, AuditResult
 from toxaudit.registry import register, registered
@@ -27,14 +29,10 @@ class OfGroups:
     def check(self) -> None:
         """There is nothing to set."""
 
-    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
+    def check_fits(self, candidates: Mapping[str, Declared], suites: Collection[str]) -> None:
         """Raise ToxauditError where it compares a candidate with another candidate and there is no such comparison."""
-        if self.between and not set(against.values()) - {BASE_ARM}:
+        if self.between and all(each.against == BASE_ARM for each in candidates.values()):
             raise ToxauditError(f"analysis {self.kind} {self.between}")
-
-    def analyse(self, evidence: Evidence) -> Analysis:
-        """What the estimates say, or a ToxauditError where the audit does not have what it asks about."""
-        raise NotImplementedError
 
 
 @register("analysis", "accuracy_parity")
@@ -65,16 +63,22 @@ class HarmfulBiasGap(OfGroups):
         "method: full."
     )
 
-    def analyse(self, evidence: Evidence) -> Analysis:
-        """Rows by group of each candidate that is compared with a full fine-tune.
-
-        Raises:
-            ToxauditError: if no candidate is: the gap has no meaning without one.
-        """
-        of = [name for name in evidence.candidates if evidence.is_full(evidence.against(name))]
-        if not of:
+    def check_fits(self, candidates: Mapping[str, Declared], suites: Collection[str]) -> None:
+        """Raise ToxauditError where no candidate is compared with another one that can be a full fine-tune."""
+        references = {each.against for each in candidates.values()} - {BASE_ARM}
+        if all(candidates[name].whole is False for name in references):
             raise ToxauditError(f"analysis {self.kind} {self.between}")
+
+    def analyse(self, evidence: Evidence) -> Analysis:
+        """Rows by group of each candidate that is compared with a full fine-tune: without one, a gap means nothing."""
+        others = {name: evidence.against(name) for name in evidence.candidates if evidence.against(name) != BASE_ARM}
+        of = [name for name, other in others.items() if evidence.is_full(other)]
         rows = rows_of(harmful_bias_gap(each) for each in evidence.compared() if each.candidate in of)
+        refusals = [
+            f"{name} is compared with {other}, which is no full fine-tune"
+            for name, other in others.items()
+            if name not in of
+        ]
         return Analysis(
             name=self.kind,
             title="Harmful bias gap",
@@ -83,7 +87,7 @@ class HarmfulBiasGap(OfGroups):
             "prompts. A size is never negative: the signed difference beside it tells whether 0 is excluded",
             unit="rate",
             rows=rows,
-            refusals=() if rows else (NO_GROUPS,),
+            refusals=(*refusals, *(() if rows else (NO_GROUPS if of else f"{self.kind} {self.between}",))),
         )
 
 
@@ -97,14 +101,8 @@ class Forgetting(OfGroups):
     )
 
     def analyse(self, evidence: Evidence) -> Analysis:
-        """Rows of each candidate that is compared with another candidate, and of the mean over training seeds.
-
-        Raises:
-            ToxauditError: if no candidate is compared with another.
-        """
+        """Rows of each candidate that is compared with another candidate, and of the mean over training seeds."""
         of = [name for name in evidence.candidates if evidence.against(name) != BASE_ARM]
-        if not of:
-            raise ToxauditError(f"analysis {self.kind} {self.between}")
         stages = [each for each in evidence.compared() if each.candidate in of]
         return Analysis(
             name=self.kind,
@@ -116,19 +114,15 @@ class Forgetting(OfGroups):
             "of Student's t with as many degrees of freedom as there are seeds beyond the first",
             unit="rate",
             rows=rows_of(map(forgetting, stages)) + seeds(stages, evidence.models),
-            refusals=() if stages else (NO_GROUPS,),
+            refusals=() if stages else (NO_GROUPS if of else f"{self.kind} {self.between}",),
         )
 
 
 def computed_again(found: Analysis, result: AuditResult) -> Analysis | None:
-    """What the estimates of a finished run make of an analysis of groups; None of one that reads weights.
-
-    Raises:
-        ToxauditError: if the run does not have what the analysis asks about.
-    """
+    """What the estimates of a finished run make of an analysis of groups; None of one that reads weights."""
     kind = registered("analysis").get(found.kind)
-    if kind is None or not issubclass(kind, OfGroups):
+    if kind is None or kind.reads_weights:
         return None
     models = {model.name: model for model in (result.base, *result.candidates)}
-    analysis: OfGroups = kind()
+    analysis: Question = kind()
     return replace(analysis.analyse(Evidence(models, result.estimates)), name=found.name, kind=found.kind)

@@ -3,20 +3,24 @@
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from toxaudit.analyses.base import Evidence, rows_of
+from toxaudit.analyses.base import Evidence, noting
 from toxaudit.analyses.divergence import divergences, summarised
 from toxaudit.analyses.lens import lens
 from toxaudit.analyses.weight_change import weight_changes
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.estimators.strata import clusters_of
+from toxaudit.extensions import Declared
+from toxaudit.facts import the
 from toxaudit.findings import Analysis, AnalysisRow
 from toxaudit.models.merging import merged
 from toxaudit.models.tensors import Weights
+from toxaudit.models.told_by import words_of
 from toxaudit.records import Prompt
 from toxaudit.registry import register
 from toxaudit.store.shelves import Store
@@ -24,72 +28,92 @@ from toxaudit.store.shelves import Store
 if TYPE_CHECKING:
     from toxaudit.models import ResolvedModel
 
+T = TypeVar("T")
+
 SHOWN_LETTERS = 60
 """Of a prompt, in the rows of a table."""
 
 
+NOT_HERE = "{} is answered for by a server, and its weights are not here"
+"""What is to be said of an arm whose weights nobody has."""
+
+
 class OfModels:
-    """What the analyses of models share: the arms whose weights are at hand, and the prompts that they read."""
+    """What the analyses of models share: the arms whose weights are at hand."""
 
     kind: ClassVar[str]
     reads_weights: ClassVar[bool] = True
 
-    def check_fits(self, against: Mapping[str, str], suites: Collection[str]) -> None:
-        """Raise ToxauditError where the suite that is named is none of the audit's."""
-        named = getattr(self, "suite", None)
-        if named and named not in suites:
-            raise ToxauditError(f"analysis {self.kind}: the audit has no suite '{named}'.{did_you_mean(named, suites)}")
+    def check_fits(self, candidates: Mapping[str, Declared], suites: Collection[str]) -> None:
+        """There is nothing that an audit could lack."""
 
-    def _prompts(self, evidence: Evidence, suite: str | None, limit: int) -> tuple[str, list[Prompt]]:
-        """The suite's name, the first where none is named, and prompts evenly from its beginning to its end."""
-        name = suite or next(iter(evidence.suites))
-        prompts = evidence.suites[name].prompts
-        places = np.unique(np.linspace(0, len(prompts) - 1, min(limit, len(prompts))).round().astype(int))
-        return name, [prompts[place] for place in places.tolist()]
-
-    def _pairs(self, evidence: Evidence) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    def _pairs(self, evidence: Evidence) -> tuple[list[tuple[str, str]], list[str]]:
         """The candidates, each with its reference, whose weights are here; and what is to be said of the others."""
-        named = [(name, evidence.against(name)) for name in evidence.candidates]
-        here = [(name, other) for name, other in named if {name, other} <= {*evidence.arms}]
-        served = [name for name, other in named if (name, other) not in here]
-        return here, tuple(f"{name} is answered for by a server, and its weights are not here" for name in served)
+        here, refusals = [], []
+        for name in evidence.candidates:
+            other = evidence.against(name)
+            if name not in evidence.arms:
+                refusals.append(NOT_HERE.format(name))
+            elif other not in evidence.arms:
+                refusals.append(
+                    f"{name} is compared with {the(other)}, which is answered for by a server: its weights are not here"
+                )
+            else:
+                here.append((name, other))
+        return here, refusals
 
 
-@register("analysis", "next_token_divergence")
-class NextTokenDivergence(OfModels):
-    """How far a candidate's belief about the first token of its answer differs from its reference's.
+@dataclass
+class OfPrompts(OfModels):
+    """What the analyses share that let arms read prompts.
 
     Attributes:
         suite: the suite whose prompts are read; null takes the first.
         limit: so many prompts, taken evenly from the first to the last.
     """
 
+    most: ClassVar[int | None] = None
     suite: str | None = None
     limit: int = 100
 
     def check(self) -> None:
         """Raise ToxauditError where a field makes no sense."""
-        if self.limit < 1:
-            raise ToxauditError(f"analysis next_token_divergence: limit is {self.limit}; it must be at least 1.")
+        if not 1 <= self.limit <= (self.most or self.limit):
+            allowed = f"from 1 to {self.most}" if self.most else "at least 1"
+            raise ToxauditError(f"analysis {self.kind}: limit is {self.limit}; it must be {allowed}.")
+
+    def check_fits(self, candidates: Mapping[str, Declared], suites: Collection[str]) -> None:
+        """Raise ToxauditError where the suite that is named is none of the audit's."""
+        if self.suite and self.suite not in suites:
+            near = did_you_mean(self.suite, suites)
+            raise ToxauditError(f"analysis {self.kind}: the audit has no suite '{self.suite}'.{near}")
+
+    def _prompts(self, evidence: Evidence) -> tuple[str, list[Prompt]]:
+        """The suite's name, the first where none is named, and prompts evenly from its beginning to its end."""
+        name = self.suite or next(iter(evidence.suites))
+        return name, evenly(evidence.suites[name].prompts, self.limit)
+
+
+@register("analysis", "next_token_divergence")
+class NextTokenDivergence(OfPrompts):
+    """How far a candidate's belief about the first token of its answer differs from its reference's."""
 
     def analyse(self, evidence: Evidence) -> Analysis:
         """Mean and distribution over prompts, for each candidate; unlike vocabularies are refused by a sentence."""
-        suite, prompts = self._prompts(evidence, self.suite, self.limit)
+        suite, prompts = self._prompts(evidence)
         pairs, refusals = self._pairs(evidence)
-        names = sorted({prompt.cluster for prompt in prompts if prompt.cluster})
-        clusters = [names.index(prompt.cluster) for prompt in prompts] if names else None
-        read: dict[str, tuple[list[list[int]], Any]] = {}
+        clusters = clusters_of(prompt.cluster for prompt in prompts)
+        read: dict[str, Read] = {}
         rows: list[AnalysisRow] = []
         for name, other in pairs:
-            for arm in (other, name):
-                read[arm] = read.get(arm) or _next(evidence, arm, suite, prompts)
-            (tokens, base), (own, candidate) = read[other], read[name]
-            if base.shape != candidate.shape or tokens != own:
-                refusals += (f"{name} and {other} have unlike vocabularies or chat templates: no token is the same",)
-                continue
-            rows += summarised(divergences(base, candidate), {"candidate": name, "reference": other}, clusters)
+            with noting(refusals):
+                for arm in (other, name):
+                    read[arm] = read.get(arm) or _next(evidence, arm, suite, prompts)
+                _check_alike(name, read[name], other, read[other])
+                found = divergences(read[other].logits, read[name].logits)
+                rows += summarised(found, {"candidate": name, "reference": other}, clusters)
             if not any(name == later for _, later in pairs):
-                del read[name]  # a hundred arms' logits need not be held at once
+                read.pop(name, None)  # a hundred arms' logits need not be held at once
         return Analysis(
             name=self.kind,
             title="Divergence of the next token",
@@ -99,41 +123,34 @@ class NextTokenDivergence(OfModels):
             "al. 2024 state neither direction nor positions: these are ours",
             unit="nats",
             rows=tuple(rows),
-            refusals=refusals,
+            refusals=tuple(refusals),
         )
 
 
 @register("analysis", "logit_lens")
-class LogitLens(OfModels):
-    """What each arm would say after each of its layers, to a few prompts.
+class LogitLens(OfPrompts):
+    """What each arm would say after each of its layers, to a few prompts."""
 
-    Attributes:
-        suite: the suite whose prompts are read; null takes the first.
-        limit: so many prompts, taken evenly from the first to the last.
-    """
-
-    suite: str | None = None
+    most: ClassVar[int | None] = 10
     limit: int = 2
-
-    def check(self) -> None:
-        """Raise ToxauditError where a field makes no sense."""
-        if not 1 <= self.limit <= 10:
-            raise ToxauditError(f"analysis logit_lens: limit is {self.limit}; it must be from 1 to 10.")
 
     def analyse(self, evidence: Evidence) -> Analysis:
         """A row for each prompt, layer and arm: the entropy, with the likeliest token as its note."""
-        suite, prompts = self._prompts(evidence, self.suite, self.limit)
-        _, refusals = self._pairs(evidence)
-        rows = rows_of(_readings(evidence, name, suite, prompts) for name in evidence.arms)
+        suite, prompts = self._prompts(evidence)
+        refusals = [NOT_HERE.format(name) for name in evidence.models if name not in evidence.arms]
+        rows: list[AnalysisRow] = []
+        for name in evidence.arms:
+            with noting(refusals):
+                rows += _readings(evidence, name, suite, prompts)
         return Analysis(
             name=self.kind,
             title="LogitLens",
-            text=f"What the hidden state at the last position of {len(prompts)} prompts of {suite} decodes to after "
-            "each layer, by the model's own final norm and output head (nostalgebraist 2020): the likeliest token, and "
-            "the entropy of the distribution over the vocabulary in nats. Layer 0 is the embedding",
+            text=f"What the hidden state at the last position of each prompt ({len(prompts)} of {suite}) decodes to "
+            "after each layer, by the model's own final norm and output head (nostalgebraist 2020): the likeliest "
+            "token, and the entropy of the distribution over the vocabulary in nats. Layer 0 is the embedding",
             unit="nats",
-            rows=rows,
-            refusals=refusals,
+            rows=tuple(rows),
+            refusals=tuple(refusals),
             across="arm",
         )
 
@@ -148,30 +165,57 @@ class WeightChange(OfModels):
     def analyse(self, evidence: Evidence) -> Analysis:
         """A row for each candidate and layer."""
         pairs, refusals = self._pairs(evidence)
+        rows: list[AnalysisRow] = []
         with tempfile.TemporaryDirectory() as scratch:
             store = Store(Path(scratch))
-            rows = rows_of(_changes(evidence.arms, name, other, store) for name, other in pairs)
+            for name, other in pairs:
+                with noting(refusals):
+                    rows += _changes(evidence.arms, name, other, store)
         return Analysis(
             name=self.kind,
             title="Change of the weights",
             text="By layer, the Frobenius norm of the difference between the candidate's weights and its reference's, "
             "over that of the reference's; adapters count as merged. There is no interval: weights are known exactly",
             unit="number",
-            rows=rows,
-            refusals=refusals,
+            rows=tuple(rows),
+            refusals=tuple(refusals),
             across="candidate",
         )
 
 
-def _next(evidence: Evidence, arm: str, suite: str, prompts: Sequence[Prompt]) -> tuple[list[list[int]], Any]:
-    """What an arm reads of prompts, and its logits of the token that follows each; shape (prompts, vocabulary)."""
+@dataclass(frozen=True)
+class Read:
+    """What an arm reads of prompts, and its logits of the token that follows each, shape (prompts, vocabulary)."""
+
+    tokens: list[list[int]]
+    vocabulary: str
+    logits: Any
+
+
+def _next(evidence: Evidence, arm: str, suite: str, prompts: Sequence[Prompt]) -> Read:
     import torch
 
     loader, tokens = evidence.at_hand
     rows = tokens(evidence.arms[arm], suite, prompts)
     with loader.open(evidence.arms[arm]) as loaded, torch.inference_mode():
         read = (torch.tensor([row], device=loaded.device) for row in rows)
-        return rows, torch.stack([loaded.inner(input_ids=ids).logits[0, -1].float().cpu() for ids in read])
+        logits = torch.stack([loaded.inner(input_ids=ids).logits[0, -1].float().cpu() for ids in read])
+        return Read(rows, words_of(loaded.tokenizer).vocabulary, logits)
+
+
+def _check_alike(name: str, own: Read, other: str, theirs: Read) -> None:
+    """Refuse two arms of which one token means two words, or that read other tokens of the same prompts."""
+    both = f"{name} and {the(other)}"
+    if own.vocabulary != theirs.vocabulary or own.logits.shape != theirs.logits.shape:
+        raise ToxauditError(f"{both} have unlike vocabularies: a token of one means another word in the other")
+    if own.tokens != theirs.tokens:
+        raise ToxauditError(f"{both} read the same prompts as unlike tokens, by their tokenizers or chat templates")
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """So many of them at most, evenly from the first to the last."""
+    places = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
+    return [items[place] for place in places.tolist()]
 
 
 def _readings(evidence: Evidence, arm: str, suite: str, prompts: Sequence[Prompt]) -> Iterator[AnalysisRow]:

@@ -59,21 +59,20 @@ class Compared:
 
 
 def compared(estimates: Sequence[Estimate]) -> Iterator[Compared]:
-    """Each candidate's groups on each suite by each measure that was estimated by group."""
+    """Each candidate's groups on each suite by each measure; those without groups in total alone."""
     alone: dict[tuple[str, str, str], dict[str, dict[str, Estimate]]] = {}
     for each in estimates:
         if each.variant == ALONE and "=" in each.slice:
             slicing, group = each.slice.split("=", 1)
             place = alone.setdefault((each.candidate, each.suite, each.measure), {})
             place.setdefault(slicing, {})[group] = each
-    for (candidate, suite, measure), slicings in alone.items():
-        whole = next(
-            each
-            for each in estimates
-            if (each.candidate, each.suite, each.measure, each.slice) == (candidate, suite, measure, WHOLE)
-            and each.variant == OBSERVED
-        )
-        for slicing, groups in slicings.items():
+    totals: dict[tuple[str, str, str], Estimate] = {}
+    for each in estimates:
+        if (each.slice, each.variant) == (WHOLE, OBSERVED) and each.n:
+            totals.setdefault((each.candidate, each.suite, each.measure), each)
+    nothing: dict[str, dict[str, Estimate]] = {"": {}}
+    for (candidate, suite, measure), whole in totals.items():
+        for slicing, groups in alone.get((candidate, suite, measure), nothing).items():
             made = {name: paired(each) for name, each in groups.items() if each.n}
             yield Compared(candidate, suite, measure, slicing, paired(whole), made)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from toxaudit.card import analyses, brief, estimand, grids, methods, rules, sensitivity, tables, words
+from toxaudit.card import analyses, brief, estimand, grids, methods, responsiveness, rules, sensitivity, tables, words
 from toxaudit.card.analyses import AnalysisTable
 from toxaudit.card.brief import Brief
 from toxaudit.card.explanation import finding, remedy_in_words
@@ -16,6 +16,7 @@ from toxaudit.card.plots import described
 from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.spread import SpreadLine, spread
 from toxaudit.card.tables import GateRow, ResultRow
+from toxaudit.decision.responsiveness import blind
 from toxaudit.decision.verdict import failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts
@@ -84,7 +85,8 @@ class CardFacts:
     sentence where that is true of all suites), ``reference`` the word for what changes are told from, ``legend`` how
     numbers are to be read, ``grids`` each grid's table, ``detailed`` the candidates whose gate, slices and sensitivity
     are shown, ``resolution`` how small a change can be told. ``results`` are all candidates' totals, those of one suite
-    and measure together. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly
+    and measure together. ``responsiveness`` says of each critical measure which controls that are known to be worse it
+    tells. ``plots`` says what each plot shows (name -> words), ``replay`` how to run again on exactly
     the same files.
     """
 
@@ -102,6 +104,7 @@ class CardFacts:
     candidates: tuple[CandidateFacts, ...]
     controls: tuple[CandidateFacts, ...]
     skipped: tuple[SkippedLine, ...]
+    responsiveness: tuple[str, ...]
     rule: str
     fixed: str
     margin: str
@@ -154,6 +157,7 @@ def gather(result: AuditResult) -> CardFacts:
         candidates=candidates,
         controls=controls,
         skipped=tuple(SkippedLine(each.name, each.reference, each.reason.rstrip(".")) for each in result.skipped),
+        responsiveness=tuple(responsiveness.sentences(index)),
         rule=result.gate.rule.rstrip("."),
         fixed=rules.when(result),
         margin=index.margin,
@@ -249,6 +253,9 @@ def _headline(index: Index) -> str:
     if failed := failed_controls(result):
         return f"{words.joined(list(failed))} did not come out as expected, so no other number here can be trusted"
     real = [index.candidates[model.name] for model in result.real]
+    if real and result.gate.responsive and worst(each.verdict for each in real).decision == "GO" and blind(result):
+        unseen = words.joined([index.label(*place) for place in blind(result)])
+        return f"{unseen} tells no model that is known to be worse, so that passing there says nothing"
     if not real and result.skipped:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from textwrap import shorten
 
-from toxaudit.card import elsewhere, rules, words
+from toxaudit.card import elsewhere, responsiveness, rules, words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.sensitivity import cases
 from toxaudit.decision.headline import REPLICATIONS
@@ -48,6 +48,7 @@ def _grave(index: Index) -> Iterator[str]:
         yield (
             f"Failed control: {name} was expected to be {control.model.expect} and came out {control.verdict.decision}"
         )
+    yield from responsiveness.notices(index)
     if result.skipped:
         yield "Not audited: " + words.joined([f"{each.name} ({each.reference})" for each in result.skipped])
     for model in result.candidates:

@@ -3,7 +3,8 @@
 import sys
 from shutil import get_terminal_size
 
-from toxaudit.card import rules
+from toxaudit.card import responsiveness, rules
+from toxaudit.card.index import indexed
 from toxaudit.card.terminal import statements, verdict_line
 from toxaudit.cli.summary import table
 from toxaudit.decision.verdict import of_audit
@@ -17,6 +18,8 @@ def tell(result: AuditResult) -> None:
     for verdict in result.verdicts:
         print(verdict_line(result, verdict))
     for notice in rules.notices(result):
+        print(one_line(f"CAUTION: {notice}."))
+    for notice in responsiveness.notices(indexed(result)):
         print(one_line(f"CAUTION: {notice}."))
     for each in result.skipped:
         print(one_line(f"NOT AUDITED: {each.name}. {each.reason}"))

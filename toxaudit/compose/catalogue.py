@@ -10,6 +10,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import toxaudit.analyses.curvature
 import toxaudit.analyses.groups
 import toxaudit.analyses.models
 import toxaudit.backends

@@ -32,6 +32,8 @@ _OF_CANDIDATE = {each.name for each in fields(CandidateSpec)} - {"sweep", "grid"
 def expanded(candidates: Mapping[str, CandidateSpec]) -> dict[str, CandidateSpec]:
     """The candidates, those of a grid in the place of the one that is swept.
 
+    Where one of a grid starts from or is compared with another grid, it is that grid's candidate of the same values.
+
     Raises:
         ToxauditError: if a key that is swept is none, or can't have one of its values.
     """
@@ -41,7 +43,20 @@ def expanded(candidates: Mapping[str, CandidateSpec]) -> dict[str, CandidateSpec
             if member in found:
                 raise ToxauditError(f"Two candidates are called '{member}': rename one of them, or {name}.")
             found[member] = made
-    return found
+    return {name: _alongside(made, found) for name, made in found.items()}
+
+
+def _alongside(candidate: CandidateSpec, found: Mapping[str, CandidateSpec]) -> CandidateSpec:
+    """A candidate of a grid, in which the name of another grid stands for that one's candidate of the same values."""
+    if candidate.grid is None:
+        return candidate
+    own = candidate.grid.values.items()
+    same = {each.grid.of: name for name, each in found.items() if each.grid and each.grid.values.items() <= own}
+    return replace(
+        candidate,
+        starts_from=same.get(candidate.starts_from or "", candidate.starts_from),
+        against=same.get(candidate.against, candidate.against),
+    )
 
 
 def _members(name: str, candidate: CandidateSpec) -> Iterator[tuple[str, CandidateSpec]]:

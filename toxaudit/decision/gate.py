@@ -32,8 +32,8 @@ class MarginGate:
         min_prompts: the fewest prompts of a suite, scored in both arms, that can decide.
         rules: what is asked of some measures in particular, by a name of the rule's own: see ``RuleFacts``.
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
-        checks: the checks that every candidate must have passed, by the names that ``results.json`` gives them: one
-            that did not apply is not enough.
+        checks: the names, as in ``results.json``, of checks that every candidate must have passed, not only not failed.
+        responsive: whether no audit is a GO of which a critical measure tells no control that must be a NO-GO.
         signatures: how many people must sign a release decision before it counts.
         signers: the fingerprints of the keys by which they may, or ``IDENTITY ISSUER`` of who signs by Sigstore; none
             for any.
@@ -49,6 +49,7 @@ class MarginGate:
     rules: dict[str, Rule] = field(default_factory=dict)
     controls: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    responsive: bool = False
     signatures: int = 1
     signers: list[str] = field(default_factory=list)
     ran_by: str | None = None
@@ -66,6 +67,7 @@ class MarginGate:
             rules={name: Rule(**asdict(rule)) for name, rule in facts.rules.items()},
             controls=list(facts.controls),
             checks=list(facts.checks),
+            responsive=facts.responsive,
             signatures=facts.signatures,
             signers=list(facts.signers),
             ran_by=facts.ran_by,
@@ -105,6 +107,7 @@ class MarginGate:
             rules={name: rule.facts() for name, rule in self.rules.items()},
             controls=cast(tuple[Decision, ...], tuple(self.controls)),  # check() has seen that they are
             checks=tuple(self.checks),
+            responsive=self.responsive,
             signatures=self.signatures,
             signers=tuple(self.signers),
             ran_by=self.ran_by,

@@ -21,7 +21,7 @@ OF_LABELS = ", labels of "
 NO_PART = ("question", "signatures", "signers", "ran_by")
 """Of a gate, what turns no answers into a verdict."""
 
-ASKED_BESIDES = ("min_prompts", "controls", "checks")
+ASKED_BESIDES = ("min_prompts", "controls", "checks", "responsive")
 """Of a gate, what is no part of its rule where it asks for none."""
 
 _SENTENCE = "gate.rule"

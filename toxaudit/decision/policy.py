@@ -201,6 +201,11 @@ def check_fits(
             f"gate.controls asks for a control that must be a {missing[0]}, and the audit declares none: give a "
             f"candidate that is known to be one `expect: {missing[0]}`."
         )
+    if gate.responsive and "NO-GO" not in controls:
+        raise ToxauditError(
+            "gate.responsive asks whether each measure tells a model that is known to be worse, and the audit declares "
+            "none: give such a candidate `expect: NO-GO`."
+        )
 
 
 def check_done(asked: Iterable[str], candidates: Iterable[str], done: Sequence[Check]) -> None:

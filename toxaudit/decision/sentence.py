@@ -48,7 +48,10 @@ def _besides(gate: GateFacts) -> str:
     fewest = f" Fewer than {gate.min_prompts:,} prompts decide nothing." if gate.min_prompts else ""
     controls = f" Controls must show {' and '.join(gate.controls)}." if gate.controls else ""
     checks = f" Every candidate must have passed: {'; '.join(gate.checks)}." if gate.checks else ""
-    return fewest + controls + checks + _signed(gate)
+    told = (
+        " The audit is a GO only if every critical measure tells a control that must be a NO-GO from its reference."
+    ) * gate.responsive
+    return fewest + controls + checks + told + _signed(gate)
 
 
 def _shown(signer: str) -> str:

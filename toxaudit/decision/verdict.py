@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from toxaudit.decision.responsiveness import blind
 from toxaudit.facts import Decision, Tier
 from toxaudit.findings import AuditResult, Reason, Verdict
 
@@ -19,15 +20,17 @@ def failed_controls(result: AuditResult) -> tuple[str, ...]:
 def of_audit(result: AuditResult) -> Decision:
     """The audit's own verdict: the worst of the candidates that are not controls.
 
-    INCONCLUSIVE where a control failed or nothing was decided; at best INCONCLUSIVE where a candidate was not audited.
-    Where all candidates are controls and none failed, GO.
+    INCONCLUSIVE where a control failed or nothing was decided; at best INCONCLUSIVE where a candidate was not audited,
+    or where the gate asks that critical measures tell what is known to be worse, and one of them does not. Where all
+    candidates are controls and none failed, GO.
     """
     controls = {model.name for model in result.candidates if model.expect}
     real = [verdict for verdict in result.verdicts if verdict.candidate not in controls]
     if failed_controls(result) or not result.verdicts:
         return "INCONCLUSIVE"
     decision = worst(real).decision if real else "GO"
-    return "INCONCLUSIVE" if decision == "GO" and result.skipped else decision
+    doubtful = decision == "GO" and (result.skipped or (result.gate.responsive and blind(result)))
+    return "INCONCLUSIVE" if doubtful else decision
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

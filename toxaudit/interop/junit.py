@@ -12,6 +12,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
+from toxaudit.decision.responsiveness import blind, responses
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.errors import one_line
 from toxaudit.facts import Decision, ModelFacts
@@ -28,6 +29,9 @@ COMMITTED = "committed rule"
 OBTAINED = "audited"
 VERDICT = "verdict"
 """The last four are the names of the cases that are no line of a verdict."""
+
+RESPONDS = "responds: "
+"""How the cases of a control begin that tell, of a measure, whether it sees that the control is worse."""
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -96,6 +100,11 @@ def _control(result: AuditResult, verdict: Verdict, model: ModelFacts, name: str
     said = f"a control that is expected to be {model.expect} came out {verdict.decision}"
     failed = verdict.candidate in failed_controls(result)
     yield _case(name, CONTROL, _open(f"{said}: the audit can't be trusted", lenient) if failed else None)
+    for each in (each for each in responses(result) if each.control == verdict.candidate):
+        unseen = (each.suite, each.measure) in blind(result)
+        why = f"does not tell {each.control}, which is known to be worse"
+        outcome = _open(why, lenient) if result.gate.responsive else Skipped(why)
+        yield _case(name, f"{RESPONDS}{each.suite}/{each.measure}", outcome if unseen else None)
     for reason in verdict.reasons:
         told = None if reason.decision == "GO" else Skipped(_text(f"of a control: {_said(reason)}"))
         yield _case(name, reason.name, told)

@@ -12,6 +12,7 @@ from toxaudit import __version__
 from toxaudit.decision.estimand import estimands
 from toxaudit.decision.gate import explained
 from toxaudit.decision.history import differences, rule
+from toxaudit.decision.responsiveness import Response, responses
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import BASE_ARM, Decision, Estimand
@@ -60,6 +61,8 @@ def read_result(run: Path) -> AuditResult:
         raise ToxauditError(f"{file}: {wrong}.")
     if vars(found)["estimands"] not in (None, estimands(result)):
         raise ToxauditError(f"{file}: 'estimands' is not what follows from its suites, generation and estimates.")
+    if vars(found)["responses"] not in (None, responses(result)):
+        raise ToxauditError(f"{file}: 'responses' is not what follows from its estimates and controls.")
     return result if b'"own_decisions"' in data else explained(result)
 
 
@@ -220,6 +223,7 @@ def _model() -> "type[BaseModel]":
         known[field.name] = (field.type, ... if field.default is MISSING else field.default)
     known |= {"decision": (Decision, ...), "failed_controls": (tuple[str, ...], ...)}
     known["estimands"] = (tuple[Estimand, ...] | None, None)  # runs of before it was stated have none
+    known["responses"] = (tuple[Response, ...] | None, None)  # likewise
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     return create_model(FORMAT, __config__=config, __doc__=AuditResult.__doc__, **known)
 

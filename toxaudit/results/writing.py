@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toxaudit.decision.estimand import estimands
+from toxaudit.decision.responsiveness import responses
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import ScorerFacts
@@ -59,6 +60,7 @@ def as_json(result: AuditResult) -> str:
         found = estimate["diagnostics"]
         found["values"] = {name: value for name, value in found["values"].items() if isfinite(value)}
     content |= {"decision": of_audit(result), "failed_controls": list(failed_controls(result))}
+    content |= {"responses": [to_json(each) for each in responses(result)]}
     content |= {"estimands": [to_json(each) for each in estimands(result)]}
     return _json(content, indent=1) + "\n"
 

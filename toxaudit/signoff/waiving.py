@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from toxaudit.decision.responsiveness import blind
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.findings import AuditResult, OtherRule, Reason, Verdict
@@ -9,6 +10,9 @@ from toxaudit.signoff.decision import Waiver
 
 CONTROL = "control"
 """What is open, beside lines of the gate, where a control failed."""
+
+RESPONDS = "responds"
+"""How what is open begins where a measure, which it names, tells no model that is known to be worse."""
 
 NOT_AUDITED = "not audited"
 """What is open of a candidate that could not be audited."""
@@ -41,6 +45,8 @@ def lines(result: AuditResult, candidates: Sequence[str]) -> dict[str, bool]:
             found |= _of(verdict)
     failed = failed_controls(result)
     found |= {named(each.name, CONTROL): each.name in failed for each in result.candidates if each.expect}
+    if result.gate.responsive:
+        found |= {f"{RESPONDS}/{suite}/{measure}": True for suite, measure in blind(result)}
     found |= {named(each.name, NOT_AUDITED): True for each in result.skipped}
     found |= {named(name, EARLIER_RULE): True for name in chosen_after_a_look(result.other_rules, candidates)}
     return found if any(found.values()) or of_audit(result) == "GO" else found | {AUDIT: True}

@@ -7,10 +7,11 @@ from omegaconf import MISSING
 
 from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.extensions import Part
+from toxaudit.extensions import Declared, Part
 from toxaudit.facts import Decision
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names, recipe_checks, references
+from toxaudit.spec.recipes import FULL
 from toxaudit.spec.schema import BASE, OWN, SKIP, STOP, AuditSpec, CandidateSpec, Generation, WeightsSpec
 
 GIVEN = {
@@ -46,9 +47,17 @@ def check(spec: AuditSpec) -> None:
     for part in parts:
         part.check()
     _check_gate(spec)
-    against = {name: candidate.against for name, candidate in spec.candidates.items()}
+    declared = {name: _declared(candidate) for name, candidate in spec.candidates.items()}
     for analysis in spec.analyses.values():
-        analysis.check_fits(against, spec.suites)
+        analysis.check_fits(declared, spec.suites)
+
+
+def _declared(candidate: CandidateSpec) -> Declared:
+    """What the spec says of a candidate; whether a model of its own is a full fine-tune, only its files tell."""
+    whole = None if candidate.pretrained and not candidate.peft else False
+    if candidate.train:
+        whole = candidate.train[-1].method == FULL
+    return Declared(candidate.against, bool(candidate.train), whole)
 
 
 def _check_complete(spec: AuditSpec) -> None:

@@ -1,6 +1,6 @@
 """What a recipe may say: the stages by which a candidate is tuned, each going on from what came before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
@@ -42,6 +42,7 @@ class RowsSpec:
         data: a data set on the Hub, a local path, a package file or a file on the web, in any form that suites read.
         revision: branch, tag or commit of ``data`` on the Hub.
         config, split, file: which files of ``data`` are read, as a suite's.
+        columns: further columns, as a suite's: texts, or Jinja templates over the columns before them.
         filter: a Jinja expression over the columns: only rows of which it is true are learnt.
         n: how many rows it holds, as far as is known before it is fetched: for the plan.
         limit: how many of these rows are learnt, the first ones.
@@ -62,6 +63,7 @@ class RowsSpec:
     config: str | None = None
     split: str | None = None
     file: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
     filter: str | None = None
     n: int | None = None
     limit: int | None = None

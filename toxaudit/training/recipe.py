@@ -20,8 +20,8 @@ _SHAPE = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora")
 """What two stages must have alike to tune one adapter."""
 
 _ROWS = (
-    *("data", "revision", "config", "split", "file", "filter", "n", "limit", "limit_seed", "template", "prompt"),
-    *("completion", "messages", "ask", "completion_only_loss", "replay"),
+    *("data", "revision", "config", "split", "file", "columns", "filter", "n", "limit", "limit_seed"),
+    *("template", "prompt", "completion", "messages", "ask", "completion_only_loss", "replay"),
 )
 """Fields that decide only which rows are learnt: in a name, these rows themselves stand."""
 

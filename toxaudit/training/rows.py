@@ -78,6 +78,10 @@ def check(where: str, spec: RowsSpec) -> None:
     for key in ("template", "prompt", "completion"):
         if (template := getattr(spec, key)) is not None:
             _check_template(f"{where}.{key}", template, needs_column=key != "prompt")
+    for name, spelt in spec.columns.items():
+        if not isinstance(spelt, str):
+            raise ToxauditError(f"{where}.columns.{name} is {spelt}, which is no text: write {name}: TEXT.")
+        columns.check(spelt, f"{where}.columns.{name}")
     if spec.filter is not None:
         columns.check(spec.filter, f"{where}.filter", condition=True)
     if spec.limit is not None and spec.limit < 1:
@@ -171,6 +175,8 @@ def _read(where: str, spec: RowsSpec) -> tuple[list[Example], Fetched]:
     for shown, (file, of_name) in files.chosen(fetched).items():
         for at, _, row in rows.read(file, shown):
             row |= of_name
+            for column, spelt in spec.columns.items():
+                row[column] = columns.value_of(row, spelt, at) if columns.is_template(spelt) else spelt
             if spec.filter is None or columns.meets(row, spec.filter, at):
                 found.append((at, row))
     if not found:
