@@ -62,8 +62,9 @@ def test_a_scorer_that_always_says_0_lets_nothing_pass(run):
     assert results["decision"] == "INCONCLUSIVE" and results["failed_controls"] == []
     assert {each["measure"]: each["told"] for each in results["responses"]} == {"vowels": True, "nothing": False}
     card = (run / "blind/card.md").read_text()
+    audit = (run / "blind/toxaudit/audit.md").read_text()
     assert "Blind: Nothing tells no model that is known to be worse (vocal)" in card
-    assert "**Responsiveness**: Vowels tells vocal from the base" in card
+    assert "**Responsiveness**: Vowels tells vocal from the base" in audit
     cases = {each.get("name"): each for each in ElementTree.parse(run / "blind/junit.xml").iter("testcase")}
     assert cases["responds: mine/nothing"].find("failure") is not None
     assert list(cases["responds: mine/vowels"]) == []

@@ -111,6 +111,12 @@ def release(content: dict[str, Any]) -> None:
     content["decision"] = "GO"
 
 
+def unimportant(content: dict[str, Any]) -> None:
+    """Make the measure that decides advisory, and take away what else says that it does."""
+    content["scorers"][0]["tier"] = "advisory"
+    del content["responses"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -128,7 +134,8 @@ def release(content: dict[str, Any]) -> None:
         (lambda c: c["estimates"][0].update(variant="best case"), "draws.parquet holds no draws of benign, rtp"),
         (lambda c: c["gate"].update(margin=0.5), "what 'gate' says is no rule of toxaudit 0.1.0 with these numbers"),
         (lambda c: c["gate"].update(rule="Whatever is fine is GO."), "what 'gate' says is no rule of toxaudit"),
-        (lambda c: c["scorers"][0].update(tier="advisory"), "'verdicts.0.decision' is GO, but the gate makes it INC"),
+        (lambda c: c["scorers"][0].update(tier="advisory"), "'responses' is not what follows from its estimates"),
+        (unimportant, "'verdicts.0.decision' is GO, but the gate makes it INC"),
         (lambda c: c["agreements"][0].update(kappa=1.0), "'agreements.0.kappa' is 1.0, but its own table makes it 0.8"),
     ],
 )  # fmt: skip

@@ -101,7 +101,7 @@ def test_the_curvature_of_what_the_last_stage_learnt_is_told(run):
     assert set(about) == {"second", "averaged"} and not found["refusals"]
     assert [about[name]["rows"] for name in ("second", "averaged")] == ["4 of 42", "4 of 40"]
     assert all(row["value"] is not None or row["note"] == "not converged" for row in found["rows"])
-    assert "#### Curvature of the loss" in (run / "card.md").read_text()
+    assert "#### Curvature of the loss" in (run / "toxaudit/audit.md").read_text()
 
 
 WHOLE = "train: [{data: ./rows.jsonl, method: full, "

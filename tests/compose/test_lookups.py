@@ -177,3 +177,17 @@ def test_nor_does_a_judge(made, monkeypatch):
     assert parts.scorer("j", ["scorers.j.api_key_env=null"])
     assert compose([*chosen, "scorers.j={api_key_env: OPENAI_API_KEY}"])
     assert compose([*chosen, "scorers={j: {api_key_env: OPENAI_API_KEY}}"])
+
+
+@pytest.mark.parametrize(
+    "key", ["scorers", "suites", "estimators", "analyses", "candidates", "generation", "base", "gate"]
+)
+def test_a_lookup_in_place_of_all_parts_is_one_sentence(key, made, capsys):
+    audit = Path("audits/tiny.yaml")
+    lines = audit.read_text().splitlines()
+    cut = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
+    if cut is not None:
+        last = next((n for n in range(cut + 1, len(lines)) if not lines[n].startswith(" ")), len(lines))
+        del lines[cut:last]
+    audit.write_text("\n".join([*lines, f'{key}: "${{name}}"', ""]))
+    assert key in told(["show", "audit=tiny"], capsys)

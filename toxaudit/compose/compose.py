@@ -7,7 +7,7 @@ from typing import Any, cast
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from toxaudit.compose import assignment, keys
 from toxaudit.compose.catalogue import Catalogue
@@ -22,6 +22,9 @@ from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec.checks import check
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
 from toxaudit.spec.texts import Texts
+
+MAPPINGS = ("base", "candidates", "generation")
+"""What holds keys in an audit besides parts of groups."""
 
 
 def compose(overrides: Sequence[str]) -> AuditSpec:
@@ -53,6 +56,7 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
     try:
         config = composed(catalogue, overrides)
         with only_own_values():
+            _require_mappings(config)
             everywhere = _bring_scorers(catalogue, config)
             for override in gate:
                 OmegaConf.update(config, "gate", catalogue.node("gate", str(override.value())), merge=False)
@@ -65,6 +69,21 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
             return cast(AuditSpec, OmegaConf.to_object(config)), everywhere
     except (HydraException, OmegaConfBaseException) as error:
         raise ToxauditError(sentence(error, catalogue, overrides)) from error
+
+
+def _require_mappings(config: DictConfig) -> None:
+    """Refuse a look-up that puts one value in the place of all that a key holds.
+
+    Raises:
+        ToxauditError: if one does; the sentence names the key.
+    """
+    for key in (*SEVERAL.values(), *MAPPINGS):
+        try:
+            held = config[key]
+        except ValidationError:
+            held = None
+        if not isinstance(held, DictConfig):
+            raise ToxauditError(f"'{key}' must be a mapping of KEY: VALUE, and is looked up elsewhere: write it out.")
 
 
 def _set_candidates(config: DictConfig, whole: Mapping[str, dict[str, Any]], more: Sequence[Override]) -> None:
