@@ -67,7 +67,8 @@ def problem(error: OmegaConfBaseException) -> str:
     key = error.full_key or error.key
     if isinstance(error, UnsupportedInterpolationType):
         return lookups.refusal(key, error)
-    choices = {each.name for each in fields(error.object_type)} if is_dataclass(error.object_type) else set()
+    told = fields(error.object_type) if is_dataclass(error.object_type) else ()
+    choices = {each.name: getattr(each.type, "__name__", "") for each in told}
     if "not in" in str(error) and choices:
         mend = homes.mend(str(error.key)) or did_you_mean(str(error.key), set(choices) - {"defaults"})
         return f"There is no key '{key}'.{mend}"
