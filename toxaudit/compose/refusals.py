@@ -74,9 +74,7 @@ def problem(error: OmegaConfBaseException) -> str:
         return f"There is no key '{key}'.{mend}"
     message = (error.msg or str(error)).rstrip(".")
     if not key and choices and (found := re.search(r"is not a subclass of (\w+)", message)):
-        key = next(
-            (each.name for each in fields(error.object_type) if getattr(each.type, "__name__", "") == found[1]), ""
-        )
+        key = next((name for name, kind in choices.items() if kind == found[1]), "")
     if found := re.search(r"missing mandatory value: (\w+)", message):
         missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
         what = "MODEL, with MODEL a Hub id, a path or a package file" if missing == "base.pretrained" else "VALUE"
