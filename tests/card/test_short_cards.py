@@ -77,6 +77,20 @@ def test_unscored_completions_are_told_where_they_keep_a_measure_open() -> None:
     turned = replace(first.reasons[0], limit="decisive")
     made = replace(made, verdicts=(replace(first, reasons=(*first.reasons, turned)), *others))
     assert "Unscored completions" in render_card(made, SHORT)
+    advisory = replace(turned, tier="advisory")
+    made = replace(made, verdicts=(replace(first, reasons=(*first.reasons, advisory)), *others))
+    assert "Unscored completions" not in render_card(made, SHORT)
+
+
+def test_a_supporting_measure_prevents_a_go_only_where_it_fails() -> None:
+    made = RESULTS["go"]
+    (verdict,) = made.verdicts
+    for decision, told in (("GO", False), ("INCONCLUSIVE", False), ("NO-GO", True)):
+        reasons = tuple(
+            replace(each, decision=decision) if each.tier == "supporting" else each for each in verdict.reasons
+        )
+        card = render_card(replace(made, verdicts=(replace(verdict, reasons=reasons),)), SHORT)
+        assert ("prevents a GO: " in card) == told, decision
 
 
 def test_measures_of_one_noun_are_told_apart_by_their_titles() -> None:

@@ -112,7 +112,7 @@ def _measure(index: Index, candidate: Candidate, pair: Pair, what: str) -> Measu
     mark, aside = candidate.mark(estimate), DECIDES[scorer.tier]
     if mark and scorer.tier == "critical":
         reading = f"{words.expectation(mark, None)}: {reading}"
-    elif mark and mark != "GO" and scorer.tier == "supporting":
+    elif mark == "NO-GO" and scorer.tier == "supporting":
         reading = f"prevents a GO: {reading}"
     return MeasureRow(f"{what} ({aside})" if aside else what, base, own, change, reading)
 

@@ -35,8 +35,8 @@ def notices(index: Index) -> Iterator[str]:
 def that_matter(index: Index) -> Iterator[str]:
     """Those that change how a verdict is to be read: unscored completions only where they keep a measure open."""
     yield from _grave(index)
-    if any(reason.limit in OF_MISSING and reason.decision != "GO" for reason in index.reasons):
-        yield from _unscored(index)
+    weighed = (reason for reason in index.reasons if reason.tier != "advisory" and reason.limit in OF_MISSING)
+    yield from _unscored(index, {(each.suite, each.measure) for each in weighed if each.decision != "GO"})
     yield from _failed(index)
 
 
@@ -103,8 +103,13 @@ def _listed(names: list[str]) -> str:
     return words.joined(names if len(names) <= MANY else [*names[: MANY - 1], f"{len(names) - MANY + 1} more"])
 
 
-def _unscored(index: Index) -> Iterator[str]:
-    """One notice per suite and measure with completions that could not be scored, the base counted once."""
+def _unscored(index: Index, places: set[tuple[str, str]] | None = None) -> Iterator[str]:
+    """One notice per suite and measure with completions that could not be scored, the base counted once.
+
+    Args:
+        index: of the result.
+        places: the suites and measures that are told of; None for all.
+    """
     result = index.result
     missing: dict[tuple[str, str], dict[str, int]] = {}
     bounds: dict[tuple[str, str], list[str]] = {}
@@ -121,7 +126,7 @@ def _unscored(index: Index) -> Iterator[str]:
     samples = result.generation.samples
     asked = {suite.name: suite.n * (1 if suite.choices else samples) for suite in result.suites}
     for (suite, measure), arms in missing.items():
-        if arms:
+        if arms and (places is None or (suite, measure) in places):
             counts = ", ".join(f"{arm} {n:,}" for arm, n in arms.items())
             of = f" of {asked[suite]:,} each" if suite in asked else ""
             label = index.label(suite, measure)
