@@ -18,9 +18,7 @@ ANALYSES = "analysis=[accuracy_parity,next_token_divergence,logit_lens,weight_ch
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = workspace.make(tmp_path_factory.mktemp("analysed"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder):
         assert main(["audit=tiny", "estimator=[paired_exact,paired_bb,hier_paired]", ANALYSES]) in (0, 1, 2)
     return folder / "runs/tiny"
 

@@ -92,9 +92,7 @@ def finished(made, tmp_path_factory):
     """The audit run once, on a machine of its own; nobody changes what it left."""
     folder, out = tmp_path_factory.mktemp("finished"), StringIO()
     shutil.copytree(made, folder / "work")
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
-        patch.chdir(folder / "work")
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder / "work", folder / "home"), redirect_stdout(out):
         code = main(["audit=tiny"])
     return Finished(folder, code, out.getvalue())
 
@@ -116,10 +114,8 @@ def whole(made, tmp_path_factory):
     """What an audit in several batches leaves, whose clock stands still: its folder, its results, its store."""
     folder = tmp_path_factory.mktemp("whole")
     shutil.copytree(made, folder / "work")
-    with pytest.MonkeyPatch.context() as patch:
+    with workspace.at(folder / "work", folder / "home") as patch:
         draw_in_words(patch)
-        patch.chdir(folder / "work")
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
         patch.setattr("toxaudit.commitment.now", lambda: NOON)
         main(list(IN_BATCHES))
     return folder, {file: (folder / "work/runs/tiny" / file).read_bytes() for file in RESULTS}, store_of(folder)

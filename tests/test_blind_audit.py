@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import workspace
+from recipes import write
 
 from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
@@ -41,15 +42,13 @@ def folder(tmp_path_factory):
     )
     (made / "audits/scorer/nothing.yaml").write_text(always_0)
     rows = [{"instruction": "Say.", "response": "eeeeeeeeeeee"}] * 24
-    (made / "audits/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write(made / "audits/rows.jsonl", rows)
     return made
 
 
 @pytest.fixture(scope="module")
 def run(folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder):
         assert main(["audit=blind"]) == 2
         assert main(["audit=blind", "scorer=[vowels]", "out=runs/seeing"]) == 0
         assert main(["audit=blind", "gate.responsive=false", "out=runs/unasked"]) == 0

@@ -8,6 +8,7 @@ import pytest
 import stored
 import tiny
 import workspace
+from recipes import write
 
 from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
@@ -55,15 +56,13 @@ def folder(tmp_path_factory):
     tiny.base(made / "models/instruct", seed=3)
     (made / "audits/chained.yaml").write_text(AUDIT)
     rows = [{"instruction": f"Say {n}.", "response": "e" * (n % 5 + 1)} for n in range(16)]
-    (made / "audits/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write(made / "audits/rows.jsonl", rows)
     return made
 
 
 @pytest.fixture(scope="module")
 def run(folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder):
         assert main(["audit=chained"]) in (0, 1, 2)
     return folder / "runs/chained"
 

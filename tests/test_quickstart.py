@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 PROMPTS, TOKENS, MARGIN = 21, 12, 0.15
 """Prompts of its 294, three of each category, and tokens of its 50: answers take time, and these tell rude from noop.
 
-So few know a change to three times its margin. ``toxaudit audit=quickstart``, README's main command, is run by hand.
+``toxaudit audit=quickstart``, README's main command, is run by hand.
 """
 
 EXAMPLES = {

@@ -20,7 +20,8 @@ from toxaudit.scorers.degenerate import Truncated
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec import checks
 from toxaudit.spec.schema import Generation
-from toxaudit.stages import answering, scoring
+from toxaudit.stages import scoring
+from toxaudit.stages.answering import kept
 from toxaudit.store.shelves import Store
 
 FINISHED = {
@@ -256,7 +257,7 @@ def test_what_a_template_takes_names_the_completions_asked_in_it_and_no_others(m
             generation=Generation(chat_template_kwargs=takes), backend=SimpleNamespace(numerics="transformers")
         )
         arm = SimpleNamespace(name="tuned", identity="0" * 64, template=None)
-        return answering._identity(spec, arm, ("tuned", ask, None, False)).key
+        return kept.identity(spec, arm, ("tuned", ask, None, False)).key
 
     assert names("chat") != names("chat", enable_thinking=False) != names("chat", enable_thinking=True)
     assert names("raw") == names("raw", enable_thinking=False)

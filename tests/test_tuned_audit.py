@@ -5,6 +5,7 @@ import re
 
 import pytest
 import workspace
+from recipes import write
 
 from toxaudit.cli.main import main
 from toxaudit.results.reading import read_result
@@ -50,15 +51,13 @@ def folder(tmp_path_factory):
     rows = [{"instruction": f"Say {n}.", "response": "e" * (n % 5 + 1)} for n in range(24)]
     others = [{"question": f"What is {n}?", "answer": f"i {n}"} for n in range(40)]
     for name, lines in (("rows", rows), ("others", others)):
-        (made / f"audits/{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write(made / f"audits/{name}.jsonl", lines)
     return made
 
 
 @pytest.fixture(scope="module")
 def run(folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder):
         assert main(["audit=tuned"]) in (0, 1, 2)
     return folder / "runs/tuned"
 

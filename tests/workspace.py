@@ -2,7 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 AUDIT = """\
 title: A tiny model and its fine-tunes
@@ -41,6 +47,17 @@ less: fewer vowels
 """
 
 
+@contextmanager
+def at(folder: Path, home: Path | None = None) -> Iterator["pytest.MonkeyPatch"]:
+    """Within it audits run in ``folder``, with a store of their own in ``home``; yields what patches until then."""
+    import pytest
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("TOXAUDIT_HOME", str(home or folder / "home"))
+        yield patch
+
+
 def make(folder: Path, prompts: int = 36) -> Path:
     """A folder with models, and ``audits/`` with the audit ``tiny``, its suite and its scorer."""
     import tiny
@@ -51,16 +68,13 @@ def make(folder: Path, prompts: int = 36) -> Path:
 
 def audited(folder: Path, prompts: int = 36, with_run: bool = False) -> Path:
     """A folder that holds such a workspace, ``work``, perhaps with the run, and the store of its audit, ``home``."""
-    import pytest
     from unplotted import draw_in_words
 
     from toxaudit.cli.main import main
 
     make(folder / "work", prompts)
-    with pytest.MonkeyPatch.context() as patch:
+    with at(folder / "work", folder / "home") as patch:
         draw_in_words(patch)
-        patch.chdir(folder / "work")
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
         assert main(["audit=tiny"]) in (0, 1, 2)
     if not with_run:
         shutil.rmtree(folder / "work" / "runs")

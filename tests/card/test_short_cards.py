@@ -93,6 +93,16 @@ def test_a_supporting_measure_prevents_a_go_only_where_it_fails() -> None:
         assert ("prevents a GO: " in card) == told, decision
 
 
+def test_a_slice_that_fails_where_the_total_does_not_has_a_row() -> None:
+    made = RESULTS["go"]
+    (verdict,) = made.verdicts
+    failed = next(each for each in verdict.reasons if each.slice == "category=insult")
+    reasons = tuple(replace(each, decision="NO-GO") if each is failed else each for each in verdict.reasons)
+    card = render_card(replace(made, verdicts=(replace(verdict, decision="NO-GO", reasons=reasons),)), SHORT)
+    assert card.count("| Toxicity") == 2 and "| ◆\xa0NO-GO: no credible difference |" in card
+    assert "category=insult" not in render_card(made, SHORT)
+
+
 def test_measures_of_one_noun_are_told_apart_by_their_titles() -> None:
     twin = replace(TOXICITY, name="other", title="Toxicity (another)")
     totals = [replace(each, measure="other") for each in unchanged() if each.measure == TOXICITY.name]

@@ -123,6 +123,24 @@ def test_gc_removes_nothing_beside_another_run(store, capsys):
     assert code == 3 and f"Another run works with the store {store.root}: wait for it" in said
 
 
+def test_gc_chooses_what_goes_while_no_audit_can_take_it_up(store, capsys, monkeypatch):
+    """An audit that began between the choice and the removal could take up, and refer to, what is about to go."""
+    from filelock import FileLock, Timeout
+
+    from toxaudit.store import clearing
+
+    chosen, pieces = [], clearing.pieces
+
+    def seen(*asked):
+        with pytest.raises(Timeout):  # every audit passes this door first
+            FileLock(store.root / "lock").acquire(timeout=0)
+        chosen.append(1)
+        return pieces(*asked)
+
+    monkeypatch.setattr(clearing, "pieces", seen)
+    assert collected(capsys, "--days", "0", "--delete")[0] == 0 and chosen
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -11,6 +11,12 @@ from threadpoolctl import threadpool_limits
 from toxaudit.machine import speed
 
 
+@pytest.fixture(autouse=True)
+def anew():
+    """Nothing is known yet of how fast this machine is."""
+    speed.speed.cache_clear()
+
+
 @pytest.fixture
 def timed():
     """Operations a second of one thread, by a product that is timed here."""

@@ -17,7 +17,7 @@ from toxaudit.pinning.references import references
 from toxaudit.records import digest
 from toxaudit.spec import checks
 from toxaudit.spec.schema import AuditSpec, CandidateSpec, Generation, ModelSpec
-from toxaudit.stages import answering
+from toxaudit.stages.answering import kept
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
 
@@ -59,7 +59,7 @@ def test_arms_that_keep_their_template_keep_the_names_of_their_work(models):
 
     def names(chosen, ask="chat"):
         spec = SimpleNamespace(generation=Generation(), backend=SimpleNamespace(numerics="transformers"))
-        return [answering._identity(spec, arm, ("", ask, None, False)).key for arm in asked(models, chosen)]
+        return [kept.identity(spec, arm, ("", ask, None, False)).key for arm in asked(models, chosen)]
 
     own, base, third = names("own"), names("base"), names(models.third)
     assert [mine == its for mine, its in zip(own, base, strict=True)] == [True, False, True]

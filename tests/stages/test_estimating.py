@@ -209,9 +209,7 @@ def in_rounds(made, tmp_path_factory):
     """A signed run in rounds, which left some prompts out, and the key."""
     folder = tmp_path_factory.mktemp("rounds")
     shutil.copytree(made, folder, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder / "work")
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder / "work", folder / "home"):
         main(["audit=tiny", "sampling=adaptive", "sampling.first=60", "gate.margin=0.2"])
         signing.key(folder)
         signing.signed(Path("runs/tiny"), folder / "ann", "--reject")

@@ -33,9 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def audited(tmp_path_factory):
     """The workspace of a real audit that has run, and its store."""
     folder, home = workspace.make(tmp_path_factory.mktemp("audited")), tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("TOXAUDIT_HOME", str(home))
+    with workspace.at(folder, home):
         assert main(["audit=tiny"]) in (0, 1, 2)
     return folder, home
 

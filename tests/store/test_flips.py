@@ -21,9 +21,7 @@ def made(tmp_path_factory):
     """A workspace with a finished run, and its store."""
     folder = tmp_path_factory.mktemp("flips")
     workspace.make(folder / "work", prompts=8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder / "work")
-        patch.setenv("TOXAUDIT_HOME", str(folder / "home"))
+    with workspace.at(folder / "work", folder / "home"):
         assert main(["audit=tiny"]) in (0, 1, 2)
     return folder
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toxaudit.analyses.base import Evidence, noting
+from toxaudit.analyses.base import Evidence, Learnt, noting
 from toxaudit.analyses.models import NOT_HERE, OfModels, evenly
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Declared
 from toxaudit.findings import Analysis, AnalysisRow
 from toxaudit.machine.memory import in_words, memory_free
 from toxaudit.registry import register
+
+if TYPE_CHECKING:
+    from toxaudit.models import LoadedModel
 
 BATCH = 2
 """Rows of which the loss is differentiated at a time: twice, so that they take much memory."""
@@ -162,8 +166,6 @@ class LossCurvature(OfModels):
         )
 
     def _rows(self, evidence: Evidence, name: str) -> list[AnalysisRow]:
-        import torch
-
         if evidence.learning is None:
             raise ValueError("a finished run has no weights at hand")
         loader, _ = evidence.at_hand
@@ -176,21 +178,7 @@ class LossCurvature(OfModels):
             parameters = _tuned(loaded.model, learnt.whole)
             size = sum(parameter.numel() for parameter in parameters)
             _check_memory(name, size)
-            tokens = sum(label >= 0 for row in used for label in row["labels"][1:])
-
-            def losses() -> Iterator[Any]:
-                for start in range(0, len(used), BATCH):
-                    given = {
-                        key: value.to(loaded.device) if isinstance(value, torch.Tensor) else value
-                        for key, value in learnt.batch(used[start : start + BATCH]).items()
-                    }
-                    labels = given.pop("labels")[:, 1:]
-                    logits = loaded.model(**given).logits[:, :-1].float()
-                    yield torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / (
-                        tokens
-                    )
-
-            found = curvature(losses, parameters, self.products)
+            found = curvature(partial(_losses, loaded, learnt, used), parameters, self.products)
         of = f"{size:,} of {'all weights' if learnt.whole else 'its adapter'}"
         about = {"candidate": name, "rows": f"{len(used):,} of {len(learnt.rows):,}", "parameters": of}
         about |= {"products": f"{found.products:,}"}
@@ -198,6 +186,22 @@ class LossCurvature(OfModels):
             return [AnalysisRow(about, "spectral radius", None, None, "not converged")]
         values = {"smallest": found.ends[0], "largest": found.ends[1], "spectral radius": found.radius}
         return [AnalysisRow(about, key, value, None) for key, value in values.items()]
+
+
+def _losses(loaded: "LoadedModel", learnt: Learnt, rows: Sequence[Mapping[str, list[int]]]) -> Iterator[Any]:
+    """The summands of the mean loss over the learnt tokens of some rows, one batch at a time."""
+    import torch
+
+    tokens = sum(label >= 0 for row in rows for label in row["labels"][1:])
+    for start in range(0, len(rows), BATCH):
+        given = {
+            key: value.to(loaded.device) if isinstance(value, torch.Tensor) else value
+            for key, value in learnt.batch(rows[start : start + BATCH]).items()
+        }
+        labels = given.pop("labels")[:, 1:]
+        logits = loaded.model(**given).logits[:, :-1].float()
+        lost = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+        yield lost / tokens
 
 
 def _tuned(model: Any, whole: bool) -> list[Any]:

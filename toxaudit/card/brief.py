@@ -13,7 +13,7 @@ from toxaudit.card.index import Candidate, Index, Pair
 from toxaudit.card.limitations import resolutions
 from toxaudit.card.words import Measured
 from toxaudit.decision.verdict import WORST_FIRST
-from toxaudit.facts import Decision, Tier
+from toxaudit.facts import UNNAMED, Decision, Tier
 
 ROWS, NOTICES, CONTROLS = 8, 3, 4
 """Rows of the table, notices, and controls that are named, at most."""
@@ -55,16 +55,17 @@ class Brief:
 
     ``measures`` are there where one candidate was audited, else ``candidates``, the worst first; ``more`` counts the
     rows, and ``more_notices`` the notices, that are left to the whole audit. ``controls`` says how the controls came
-    out, ``limits`` what the audit does not tell.
+    out, ``rates`` what the numbers are, ``limits`` what the audit does not tell.
     """
 
-    mark: str
+    verdict: str
     headline: str
     notices: tuple[str, ...]
     more_notices: int
     measures: tuple[MeasureRow, ...]
     candidates: tuple[CandidateRow, ...]
     more: int
+    rates: str
     controls: str
     limits: tuple[str, ...]
 
@@ -76,33 +77,46 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
     candidates = _candidates(index) if len(index.subjects) != 1 else []
     rows = len(measures) + len(candidates)
     return Brief(
-        mark=words.MARKS[decision],
+        verdict=words.expectation(decision, None),
         headline=_cut(headline),
         notices=tuple(map(_cut, grave[:NOTICES])),
         more_notices=max(0, len(grave) - NOTICES),
         measures=tuple(measures[:ROWS]),
         candidates=tuple(candidates[:ROWS]),
         more=max(0, rows - ROWS),
+        rates=_rates(index),
         controls=_controls(index),
         limits=tuple(map(_cut, _limits(index))),
     )
 
 
 def _measures(index: Index) -> list[MeasureRow]:
-    """A row for each total of the only candidate, critical measures first."""
+    """A row for each total of the only candidate, and for each slice with a worse decision; critical measures first."""
     (candidate,) = index.subjects
     order: Sequence[Tier] = ("critical", "supporting", "advisory")
-    pairs = sorted(candidate.totals, key=lambda pair: order.index(pair[1].tier))
+    pairs = sorted([*candidate.totals, *_worse_slices(candidate)], key=lambda pair: order.index(pair[1].tier))
     return [_measure(index, candidate, pair, _named(index, pair, pairs)) for pair in pairs]
+
+
+def _worse_slices(candidate: Candidate) -> list[Pair]:
+    """The slices that the gate holds against a candidate whose total it does not, by what shows the harm."""
+    totals = {(each.suite, each.measure): candidate.mark(each) or "GO" for each, _ in candidate.totals}
+    return [
+        (candidate.alarm(each) or each, scorer)
+        for each, scorer in candidate.critical_slices
+        if (mark := candidate.mark(each))
+        and WORST_FIRST.index(mark) < WORST_FIRST.index(totals.get((each.suite, each.measure), "GO"))
+    ]
 
 
 def _named(index: Index, pair: Pair, pairs: Iterable[Pair]) -> str:
     """What a measure counts, in plain words; its title where another one has the same words."""
     estimate, scorer = pair
     same = [each for _, each in pairs if each.noun == scorer.noun and each.name != scorer.name]
-    named = scorer.title if same or scorer.noun in ("", "rate") else words.capital(scorer.noun)
-    where = f", {index.suite_title(estimate.suite)}" if len(index.suite_titles) > 1 else ""
-    return _cut(f"{named}{where}", NAME)
+    named = scorer.title if same or scorer.noun in ("", UNNAMED) else words.capital(scorer.noun)
+    parts = [named, *([estimate.slice] if estimate.slice != "all" else [])]
+    parts += [index.suite_title(estimate.suite)] if len(index.suite_titles) > 1 else []
+    return _cut(", ".join(parts), NAME)
 
 
 def _measure(index: Index, candidate: Candidate, pair: Pair, what: str) -> MeasureRow:
@@ -115,6 +129,12 @@ def _measure(index: Index, candidate: Candidate, pair: Pair, what: str) -> Measu
     elif mark == "NO-GO" and scorer.tier == "supporting":
         reading = f"prevents a GO: {reading}"
     return MeasureRow(f"{what} ({aside})" if aside else what, base, own, change, reading)
+
+
+def _rates(index: Index) -> str:
+    """What the rates of the table are."""
+    means = any(scorer.is_mean for scorer in index.scorers)
+    return f"shares of prompts like these{', or of mean scores percent of their scale' * means}"
 
 
 def _candidates(index: Index) -> list[CandidateRow]:

@@ -11,7 +11,7 @@ from toxaudit.card import explorer, words
 from toxaudit.card.changed import ChangedSample
 from toxaudit.card.explorer import Filters, brief
 from toxaudit.card.index import Index, indexed
-from toxaudit.card.markdown import render
+from toxaudit.card.markdown import PLOTS, render
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import visible
 from toxaudit.facts import BASE_ARM
@@ -96,7 +96,8 @@ def render_report(
 
     Args:
         result: what the audit found.
-        card: the card section as Markdown, which refers to a plot as ``toxaudit/NAME.png``.
+        card: the card section as Markdown, which refers to a plot as ``toxaudit/NAME.png``, or from beside it as
+            ``NAME.png``.
         drawings: the plots by name; the page shows them as vectors.
         changed: samples to show, those of one candidate in the order in which they are to be read.
         template: a template's name, for which the user's own ``templates`` folder is searched first, or its path.
@@ -136,7 +137,8 @@ def card_html(card: str, drawings: "Mapping[str, Drawing]") -> "Markup":
 
     converter = Markdown(extensions=[TableExtension(use_align_attribute=True), "fenced_code", "md_in_html"])
     _scroll_what_is_wide(converter)
-    plots = {f"toxaudit/{name}.png": _inlined(each.svg) for name, each in drawings.items()}
+    inlined = {f"{name}.png": _inlined(each.svg) for name, each in drawings.items()}
+    plots = inlined | {f"{PLOTS}{name}": each for name, each in inlined.items()}
 
     def allowed(tag: str, attribute: str, value: str) -> str | None:
         return plots.get(value) if (tag, attribute) == ("img", "src") else value

@@ -78,7 +78,7 @@ class SectionCard:
         """
         drawings = drawn(result, draws)
         contents = self._cards(result, drawings, Path())
-        whole = render_card(result, self.audit or self.template, texts(result))
+        whole = str(contents.get(Path(AUDIT), contents[Path("card.md")]))
         report = render_report(result, whole, drawings, changed_samples(result, rows, self.samples), self.report)
         contents[Path("report.html")] = report
         if result.several:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from toxaudit.store.shelves import Store
 
 DAYS = 14
+"""Days for which work stays that was asked for, whether a run refers to it or not."""
+
 SHOWN = 20
 """Pieces of work that are listed: the largest."""
 
@@ -29,24 +32,26 @@ def gc(words: Sequence[str]) -> int:
     from toxaudit.machine.memory import in_words
     from toxaudit.store import clearing
 
-    store = _opened(given.get("store"))
+    store, delete = _opened(given.get("store")), "delete" in given
+    last = datetime.now(UTC).date() - timedelta(days=given.get("days", DAYS))
     with store.in_use():
         store.records.check()
-        kept = _kept(store, [Path(folder) for folder in folders])
-        last = datetime.now(UTC).date() - timedelta(days=given.get("days", DAYS))
-        pieces = clearing.pieces(store)
-        may_go = [each for each in pieces if _may_go(each, kept, last)]
-        whole, free = (in_words(sum(each.size for each in some)) for some in (pieces, may_go))
-        print(f"{store.root} holds {whole} of finished work, {free} of which may go.")
-        for each in sorted(may_go, key=lambda each: -each.size)[:SHOWN]:
-            print(f"  {each.place:<40} {in_words(each.size):>8}  last used on {each.used}")
-        if len(may_go) > SHOWN:
-            print(f"  and {len(may_go) - SHOWN} smaller ones")
-        if "delete" in given:
-            clearing.clear(store, [each.place for each in may_go])
-            print(f"{free} are free.")
-        elif may_go:
-            print("Nothing was removed: --delete does that.")
+        with store.claims.alone() if delete else nullcontext():  # or an audit could take up what is about to go
+            kept = _kept(store, [Path(folder) for folder in folders])
+            pieces = clearing.pieces(store)
+            may_go = [each for each in pieces if _may_go(each, kept, last)]
+            if delete:
+                clearing.clear(store, [each.place for each in may_go])
+    whole, free = (in_words(sum(each.size for each in some)) for some in (pieces, may_go))
+    print(f"{store.root} {'held' if delete else 'holds'} {whole} of finished work, {free} of which may go.")
+    for each in sorted(may_go, key=lambda each: -each.size)[:SHOWN]:
+        print(f"  {each.place:<40} {in_words(each.size):>8}  last used on {each.used}")
+    if len(may_go) > SHOWN:
+        print(f"  and {len(may_go) - SHOWN} smaller ones")
+    if delete:
+        print(f"{free} are free.")
+    elif may_go:
+        print("Nothing was removed: --delete does that.")
     return DONE
 
 

@@ -20,8 +20,7 @@ from toxaudit.findings import AuditResult
 from toxaudit.interop import eval_results
 from toxaudit.results.files import card_folder
 from toxaudit.results.reading import read_samples
-from toxaudit.signoff import contents, envelopes, signing
-from toxaudit.signoff import shown as shown_by
+from toxaudit.signoff import contents, envelopes, shown, signing
 from toxaudit.signoff.decision import DECISION, ENVELOPES, digest
 
 README = "README.md"
@@ -38,7 +37,7 @@ RECORD = (f"{PLOTS_FOLDER}/{DECISION}", f"{PLOTS_FOLDER}/{ENVELOPES}")
 COMMITTED = f"{PLOTS_FOLDER}/{COMMITMENT}"
 """Where a commitment lies in a repository."""
 
-_SHOWN = re.compile(rb"\]\((toxaudit/[a-z]+\.png)\)")
+_PICTURES = re.compile(rb"\]\((toxaudit/[a-z]+\.png)\)")
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,12 @@ def gather(
     folder, own = card_folder(wanted.run, result, candidate), result.narrowed(candidate)
     absent = next((name for name in ("card.md", "model_card.md") if not (folder / name).is_file()), None)
     section = b"" if absent else (folder / "card.md").read_bytes()
-    shown = [name.decode() for name in _SHOWN.findall(section)]
-    if absent := absent or next((name for name in shown if not (folder / name).is_file()), None):
+    pictures = [name.decode() for name in _PICTURES.findall(section)]
+    if absent := absent or next((name for name in pictures if not (folder / name).is_file()), None):
         raise ToxauditError(f"There is no {folder / absent}: run `toxaudit card {wanted.run}` first.")
     files = {f"{PLOTS_FOLDER}/{file.name}": file.read_bytes() for file in sorted((folder / PLOTS_FOLDER).glob("*.png"))}
     if (folder / AUDIT).is_file():
-        files[AUDIT] = shown_by.without((folder / AUDIT).read_bytes())
+        files[AUDIT] = shown.without((folder / AUDIT).read_bytes())
     made = contents.published(result, candidate)
     files |= {f"{PLOTS_FOLDER}/{name}": data for name, data in made.items()}
     if result.commitment:
@@ -199,13 +198,13 @@ def difference(name: str, there: bytes | None, to_be: bytes) -> str:
     """The change of a text, as ``diff -u`` shows it; only characters that act unseen are shown otherwise."""
     old, new = ((data or b"").decode("utf-8", "replace").split("\n") for data in (there, to_be))
     names = ("/dev/null" if there is None else f"a/{name}", f"b/{name}")
-    shown = []
+    lines = []
     for line in difflib.unified_diff(_lines(old), _lines(new), *names):
         text, ended = line.removesuffix("\n"), line.endswith("\n")
         carriage = "\r" if text.endswith("\r") else ""
-        shown.append(visible(text.removesuffix("\r"), keep="\t") + carriage)
-        shown += [] if ended else ["\\ No newline at end of file"]
-    return "\n".join(shown)
+        lines.append(visible(text.removesuffix("\r"), keep="\t") + carriage)
+        lines += [] if ended else ["\\ No newline at end of file"]
+    return "\n".join(lines)
 
 
 def _lines(parts: list[str]) -> list[str]:

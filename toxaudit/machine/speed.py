@@ -3,6 +3,7 @@
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -43,8 +44,9 @@ class Speed:
         return self.flops * (1 if dtype == "float32" else self.half)
 
 
+@cache
 def speed(threads: int | None = None) -> Speed:
-    """Measure the speed by NumPy's matrix product, since torch would take seconds to import.
+    """Measure the speed, once in a process, by NumPy's matrix product, since torch would take seconds to import.
 
     Args:
         threads: how many will be used; None takes the number that is fastest now, as a run does.

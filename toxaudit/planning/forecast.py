@@ -1,8 +1,7 @@
 """What a run would answer, hold in memory and take, in sentences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 
 from toxaudit.backends.vllm import Vllm
 from toxaudit.errors import ToxauditError
@@ -47,18 +46,12 @@ def forecast(spec: AuditSpec) -> Forecast:
     prospect = Prospect(spec)
     read = ((name, _asked(name, suite)) for name, suite in spec.suites.items())
     suites = {name: asked for name, asked in read if asked}  # while the Hub is asked
-    cpu = _measured(speed.speed, threads(spec)) if prospect.device == "cpu" else None
+    cpu = speed.speed(threads(spec)) if prospect.device == "cpu" else None
     prospect.wait()
     _foresee(prospect)
     told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
     return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu))
-
-
-@cache
-def _measured(measure: Callable[[int | None], Speed], threads: int | None) -> Speed:
-    """This machine's speed, measured once in a process, however many runs of a sweep are foretold in it."""
-    return measure(threads)
 
 
 def _foresee(prospect: Prospect) -> None:

@@ -75,19 +75,18 @@ def pieces(store: Store) -> list[Piece]:
 
 
 def clear(store: Store, places: Collection[str]) -> None:
-    """Remove work, while no other process works with the store.
+    """Remove work; it is for the caller to keep other processes away from the store, from before it was chosen.
 
     Raises:
-        ToxauditError: if another process does, or if the store can't be written.
+        ToxauditError: if the store can't be written.
     """
-    with store.claims.alone():
-        for place in places:
-            folder = store.root / place
-            with writing(folder):
-                for each in (folder, folder.with_name(folder.name + BEGUN)):
-                    shutil.rmtree(each, ignore_errors=True)
-                folder.with_name(folder.name + ".sha256").unlink(missing_ok=True)
-        store.records.clear(places)
+    for place in places:
+        folder = store.root / place
+        with writing(folder):
+            for each in (folder, folder.with_name(folder.name + BEGUN)):
+                shutil.rmtree(each, ignore_errors=True)
+            folder.with_name(folder.name + ".sha256").unlink(missing_ok=True)
+    store.records.clear(places)
 
 
 def noted(root: Path) -> set[str]:

@@ -16,23 +16,12 @@ from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, effect, tokenizer
 from toxaudit.records import Answers, Asked, Completion, Prompt, digest
 from toxaudit.spec.schema import AuditSpec, Generation
+from toxaudit.stages.answering import kept
 from toxaudit.store import identities
-from toxaudit.store.shelves import Shelf, Store
-
-HANDED_OVER = {"content": "as text, or in parts where it would be lost"}
-"""How a chat template on this machine is given what the user says."""
-
-TOLD = {"thoughts": "in the text, between their marks"}
-"""How thoughts are kept of what was asked in a chat template."""
+from toxaudit.store.shelves import Store
 
 ASKED_AGAIN = "asked again"
 """Is part of the name of what was answered again."""
-
-Way = tuple[str, str, str | None, bool]
-"""An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
-
-Place = tuple[str, str]
-"""A shelf, and the name of an answer on it."""
 
 
 def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
@@ -87,9 +76,9 @@ def stored(spec: AuditSpec, store: Store, arms: Sequence[Arm], suites: dict[str,
 
 def _stored_of(spec: AuditSpec, store: Store, arm: Arm, requests: Sequence[Request]) -> int:
     """How many of these requests the store holds an answer to."""
-    shelves, keys = _shelves(spec, store, {arm.name: arm}, requests), dict[Way, list[str]]()
+    shelves, keys = kept.shelves_of(spec, store, {arm.name: arm}, requests), dict[kept.Way, list[str]]()
     for request in requests:
-        keys.setdefault(_way(request), []).append(_key(request))
+        keys.setdefault(kept.way_of(request), []).append(kept.key_of(request))
     held = {way: shelves[way].held(some) for way, some in keys.items()}
     return sum(key in held[way] for way, some in keys.items() for key in some)
 
@@ -143,7 +132,8 @@ def tokens(
     """
     facts = suites[suite].facts
     requests = [
-        Request(arm.name, prompt, facts.ask, _system(arm, facts), 0, _takes(spec, facts.ask)) for prompt in prompts
+        Request(arm.name, prompt, facts.ask, kept.system_of(arm, facts), 0, _takes(spec, facts.ask))
+        for prompt in prompts
     ]
     reader = Reader({arm.name: loader.tokenizer(arm)}, frozenset(), *tokenizer.limits(arm))
     return reader.rows(requests, 1)
@@ -181,13 +171,13 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
     """The answers of arms over the same weights; those that another process is making are waited for."""
     asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
     by_name = {arm.name: arm for arm in arms}
-    shelves = _shelves(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
+    shelves = kept.shelves_of(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
 
-    def place(request: Request) -> Place:
-        return shelves[_way(request)].place, _key(request)
+    def place(request: Request) -> kept.Place:
+        return shelves[kept.way_of(request)].place, kept.key_of(request)
 
     wanted = {place(request): request for requests in asked.values() for request in requests}
-    found = _Found({shelf.place: shelf for shelf in shelves.values()}, list(wanted))
+    found = kept.Found({shelf.place: shelf for shelf in shelves.values()}, list(wanted))
     found.lacking()
     what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
     with progress.Writing(what, len(wanted), len(found.answers), spec.generation.max_new_tokens) as bar:
@@ -204,49 +194,11 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
         store.claims.each_once(found.lacking, make)
     return {
         key: [
-            Completion(request.arm, request.prompt.id, request.sample, **_restored(found.answers[place(request)]))
+            Completion(request.arm, request.prompt.id, request.sample, **kept.restored(found.answers[place(request)]))
             for request in requests
         ]
         for key, requests in asked.items()
     }
-
-
-class _Found:
-    """The answers that are there already, of those that are wanted."""
-
-    def __init__(self, shelves: Mapping[str, Shelf], wanted: Sequence[Place]) -> None:
-        self.answers: dict[Place, dict[str, Any]] = {}
-        self._shelves = shelves
-        self._left = {shelf: {key for each, key in wanted if each == shelf} for shelf in shelves}
-
-    def lacking(self) -> list[str]:
-        """The shelves that lack an answer, now that those are here which the store has got meanwhile."""
-        for shelf, keys in self._left.items():
-            for key, answer in self._shelves[shelf].found(keys).items():
-                self._take(shelf, key, answer)
-        return [shelf for shelf, keys in self._left.items() if keys]
-
-    def keep(self, made: Mapping[Place, Completion]) -> None:
-        """Take answers, and store those that are none of another try's to give, each shelf's in one go."""
-        records: dict[str, dict[str, Any]] = {}
-        for (shelf, key), completion in made.items():
-            if not completion.missing:
-                records.setdefault(shelf, {})[key] = _stored(completion)
-        for shelf, answers in records.items():
-            self._shelves[shelf].add(answers)
-        for (shelf, key), completion in made.items():
-            self._take(shelf, key, _stored(completion))
-
-    def _take(self, shelf: str, key: str, answer: dict[str, Any]) -> None:
-        self.answers[shelf, key] = answer
-        self._left[shelf].discard(key)
-
-
-def _shelves(spec: AuditSpec, store: Store, arms: Mapping[str, Arm], requests: Sequence[Request]) -> dict[Way, Shelf]:
-    """The shelf of each way in which is asked; ways of one name have the same."""
-    named = {way: _identity(spec, arms[way[0]], way) for way in {_way(request) for request in requests}}
-    by_key = {each.key: store.shelf(each) for each in named.values()}
-    return {way: by_key[each.key] for way, each in named.items()}
 
 
 def _batches(
@@ -263,7 +215,7 @@ def _batches(
 
 def _requests(spec: AuditSpec, arm: Arm, asked: Asked) -> Iterator[Request]:
     """What an arm is asked of a suite."""
-    system = _system(arm, asked.facts)
+    system = kept.system_of(arm, asked.facts)
     for prompt in asked.prompts:
         for sample in samples(spec, asked.facts):
             yield Request(arm.name, prompt, asked.facts.ask, system, sample, _takes(spec, asked.facts.ask))
@@ -272,57 +224,3 @@ def _requests(spec: AuditSpec, arm: Arm, asked: Asked) -> Iterator[Request]:
 def _takes(spec: AuditSpec, ask: str) -> dict[str, Any]:
     """What the chat template is given besides: a plain dict, of which nothing is shared with the spec."""
     return dict(spec.generation.chat_template_kwargs) if ask == "chat" else {}
-
-
-def _way(request: Request) -> Way:
-    return request.arm, request.ask, request.system, bool(request.prompt.choices)
-
-
-def _key(request: Request) -> str:
-    """The name of a completion on its shelf."""
-    return request.prompt.digest + (f"#{request.sample}" if request.sample else "")
-
-
-def _system(arm: Arm, facts: SuiteFacts) -> str | None:
-    """The system prompt: the arm's own, or the suite's where the arm has none of its own (an empty one is one)."""
-    if facts.ask != "chat":
-        return None
-    return (facts.system_instruction if arm.system_instruction is None else arm.system_instruction) or None
-
-
-def _identity(spec: AuditSpec, arm: Arm, way: Way) -> identities.Completions:
-    """The name of the shelf of one arm's completions: all that changes a completion, and nothing else."""
-    _, ask, system, choices = way
-    generation = asdict(spec.generation)
-    del generation["samples"]  # each has a name and a random stream of its own
-    del generation["chat_template_kwargs"]  # they are part of the template
-    if not spec.generation.temperature:
-        del generation["seed"]  # greedy decoding draws no random numbers
-    return identities.Completions(
-        model=arm.identity,
-        backend=spec.backend.numerics,
-        generation="choices" if choices else generation,
-        ask=ask,
-        made_with=None if isinstance(arm, ServedModel) else identities.versions("torch", "transformers", "peft"),
-        system=system or None,
-        template=_template(spec, arm) if ask == "chat" else None,
-    )
-
-
-def _template(spec: AuditSpec, arm: Arm) -> dict[str, Any]:
-    """All that changes a completion of what the chat template is given, and what is kept of it."""
-    takes = spec.generation.chat_template_kwargs
-    found = TOLD | ({"takes": dict(takes)} if takes else {})
-    if isinstance(arm, ServedModel):
-        return found
-    return found | HANDED_OVER | ({"of": arm.template.digest} if arm.template else {})
-
-
-def _stored(completion: Completion) -> dict[str, Any]:
-    stored = {"text": completion.text, "tokens": completion.tokens, "finish": completion.finish}
-    more = {"loglikelihoods": completion.loglikelihoods, "missing": completion.missing}
-    return stored | {name: value for name, value in more.items() if value}
-
-
-def _restored(stored: dict[str, Any]) -> dict[str, Any]:
-    return stored | {"loglikelihoods": tuple(stored.get("loglikelihoods", ()))}
