@@ -529,7 +529,7 @@ def test_nobody_is_alone_beside_another_process_until_that_is_killed(tmp_path, h
 
 
 def test_an_older_toxaudit_that_holds_the_store_is_waited_for_and_then_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("toxaudit.store.claims.LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("toxaudit.store.claims.LONGEST_WAIT_SECONDS", 0.1)
     store, said = Store(tmp_path), "Another run is writing to the store"
     with FileLock(tmp_path / "lock"), pytest.raises(ToxauditError, match=said), store.in_use():
         pass

@@ -22,6 +22,8 @@ BATCH = 2
 """Rows of which the loss is differentiated at a time: twice, so that they take much memory."""
 
 MOST_PRODUCTS = 400
+"""Products of the Hessian with a vector, at most, unless the spec says another number."""
+
 TOLERANCE = 1e-3
 """Relative accuracy of the eigenvalues at which Lanczos stops."""
 

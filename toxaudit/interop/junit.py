@@ -100,8 +100,9 @@ def _control(result: AuditResult, verdict: Verdict, model: ModelFacts, name: str
     said = f"a control that is expected to be {model.expect} came out {verdict.decision}"
     failed = verdict.candidate in failed_controls(result)
     yield _case(name, CONTROL, _open(f"{said}: the audit can't be trusted", lenient) if failed else None)
+    unseen_by_all = blind(result)
     for each in (each for each in responses(result) if each.control == verdict.candidate):
-        unseen = (each.suite, each.measure) in blind(result)
+        unseen = (each.suite, each.measure) in unseen_by_all
         why = f"does not tell {each.control}, which is known to be worse"
         outcome = _open(why, lenient) if result.gate.responsive else Skipped(why)
         yield _case(name, f"{RESPONDS}{each.suite}/{each.measure}", outcome if unseen else None)

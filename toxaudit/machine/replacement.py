@@ -24,7 +24,7 @@ SUMS = "SHA256SUMS"
 OURS = "# Written together by toxaudit, which replaces them together.\n"
 """The list's first line, which ``sha256sum`` passes over: another list of this name is somebody else's."""
 
-LONGEST_WAIT = 120.0
+LONGEST_WAIT_SECONDS = 120.0
 """Seconds that another process may take to write its files."""
 
 READINGS = 5
@@ -238,7 +238,7 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / _LOCK)
         try:
-            lock.acquire(timeout=LONGEST_WAIT)
+            lock.acquire(timeout=LONGEST_WAIT_SECONDS)
         except Timeout as error:
             raise ToxauditError(f"Another run is writing to {folder}: wait for it, or set out=FOLDER.") from error
     try:

@@ -29,7 +29,6 @@ ISSUERS = ("1.3.6.1.4.1.57264.1.8", "1.3.6.1.4.1.57264.1.1")
 LIBRARIES = ("sigstore", "sigstore_models", "rekor_types", "requests", "urllib3", "id", "tuf", "jwt")
 """What they raise of their own says that Sigstore can't be asked, or does not do what it is asked."""
 
-
 NETWORK = {"ConnectionError", "Timeout", "NetworkError", "ConnectTimeout", "ReadTimeout", "MaxRetryError"}
 """What errors are called that tell of no answer at all."""
 

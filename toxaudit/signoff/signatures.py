@@ -11,9 +11,10 @@ from toxaudit.signoff.record import Record
 from toxaudit.signoff.statements import Signer
 
 UNKNOWN = "UNSIGNED/UNKNOWN KEY: this shows consistency, not origin"
-
+"""What is said of a signature by a key that nobody has given."""
 
 NOT_ASKED = "UNKNOWN IDENTITY: give it by --identity and --issuer to have it checked"
+"""What is said of a signature without a key, by somebody of whom nobody has asked."""
 
 
 @dataclass(frozen=True)

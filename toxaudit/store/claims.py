@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.machine import progress
 from toxaudit.machine.folders import writing
 
-LONGEST_WAIT = 120.0
+LONGEST_WAIT_SECONDS = 120.0
 """Seconds to wait for who opens or mends a store."""
 
 QUIET_SECONDS = 2.0
@@ -96,7 +96,7 @@ class Claims:
         lock = FileLock(self._root / "lock")
         with writing(self._root):
             try:
-                lock.acquire(timeout=LONGEST_WAIT, poll_interval=POLL_SECONDS)
+                lock.acquire(timeout=LONGEST_WAIT_SECONDS, poll_interval=POLL_SECONDS)
             except Timeout as error:
                 raise ToxauditError(
                     f"Another run is writing to the store {self._root}: wait for it, or set store=FOLDER."

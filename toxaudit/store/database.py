@@ -21,7 +21,7 @@ from toxaudit.store.opening import COLUMNS, checksum, is_whole, number
 TOGETHER = 500
 """Records that are asked for by one statement."""
 
-DAY = 24 * 3600
+DAY_SECONDS = 24 * 3600
 
 NO_DAMAGE = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
@@ -98,7 +98,7 @@ class Database:
 
     def tell(self, place: str, identity: bytes) -> int:
         """Note whose work is at a place, and that it is used today; the place's number."""
-        told = number(place.encode()), place.encode(), identity, int(time()) // DAY * DAY
+        told = number(place.encode()), place.encode(), identity, int(time()) // DAY_SECONDS * DAY_SECONDS
         if self._writable and self._rows("SELECT * FROM shelf WHERE number = ?", told[:1]) != [told]:
             self._write("INSERT OR REPLACE INTO shelf VALUES (?, ?, ?, ?)", [told])
         return told[0]
