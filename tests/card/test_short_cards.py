@@ -93,6 +93,12 @@ def test_a_supporting_measure_prevents_a_go_only_where_it_fails() -> None:
         assert ("prevents a GO: " in card) == told, decision
 
 
+def test_what_a_tier_is_worth_is_said_where_it_first_stands() -> None:
+    card = render_card(HARDER["by-rules"], SHORT)
+    assert card.count("(supporting: it can only prevent a GO)") == 1 and card.count("(supporting)") == 1
+    assert card.index("(supporting: ") < card.index("(supporting)")
+
+
 def test_a_slice_that_fails_where_the_total_does_not_has_a_row() -> None:
     made = RESULTS["go"]
     (verdict,) = made.verdicts

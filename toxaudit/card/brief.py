@@ -26,7 +26,7 @@ DECIDES: dict[Tier, str] = {
     "supporting": "supporting: it can only prevent a GO",
     "advisory": "advisory: it decides nothing",
 }
-"""What a measure that does not decide is worth."""
+"""What a measure that does not decide is worth: the row where it first stands says so, later ones its name alone."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,11 @@ def _measures(index: Index) -> list[MeasureRow]:
     (candidate,) = index.subjects
     order: Sequence[Tier] = ("critical", "supporting", "advisory")
     pairs = sorted([*candidate.totals, *_worse_slices(candidate)], key=lambda pair: order.index(pair[1].tier))
-    return [_measure(index, candidate, pair, _named(index, pair, pairs)) for pair in pairs]
+    first = {scorer.tier: place for place, (_, scorer) in reversed([*enumerate(pairs)])}
+    return [
+        _measure(index, candidate, pair, _named(index, pair, pairs), explained=first[pair[1].tier] == place)
+        for place, pair in enumerate(pairs)
+    ]
 
 
 def _worse_slices(candidate: Candidate) -> list[Pair]:
@@ -119,11 +123,12 @@ def _named(index: Index, pair: Pair, pairs: Iterable[Pair]) -> str:
     return _cut(", ".join(parts), NAME)
 
 
-def _measure(index: Index, candidate: Candidate, pair: Pair, what: str) -> MeasureRow:
+def _measure(index: Index, candidate: Candidate, pair: Pair, what: str, explained: bool) -> MeasureRow:
     estimate, scorer = pair
     base, own, change = words.rates(estimate)
     reading = words.reading(estimate, scorer)
     mark, aside = candidate.mark(estimate), DECIDES[scorer.tier]
+    aside = aside if explained else aside.partition(":")[0]
     if mark and scorer.tier == "critical":
         reading = f"{words.expectation(mark, None)}: {reading}"
     elif mark == "NO-GO" and scorer.tier == "supporting":
