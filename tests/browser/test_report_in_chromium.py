@@ -202,7 +202,7 @@ def test_reset_restores_rows_and_their_order(opened: Show, several: str) -> None
     page.get_by_label("also other estimators").check()
     sort(page, "P(increase)")
     page.get_by_role("button", name="Reset filters and order").click()
-    page.wait_for_function("!document.querySelector('#estimates th[aria-sort]')")
+    page.wait_for_selector("#estimates th[aria-sort]", state="detached")
     assert page.locator("#estimates table").inner_text() == before
     assert choice(page, "candidate").input_value() == ""
 
