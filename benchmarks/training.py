@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--steps 12] [--rounds 2]
 
-Each tunes the same LoRA on the quickstart's benign rows over the quickstart's base, which is fetched from a package
-registry, with as many threads as there are cores, by turns. Prints CPU-seconds and seconds a step, and their ratios to
-the bare Trainer's.
+Each tunes the same LoRA on the same batches of the quickstart's benign rows, over the quickstart's base, which is
+fetched from a package registry. They take turns, with as many threads as there are cores. The script prints the
+CPU-seconds and the seconds of a step, and their ratios to those of the bare Trainer.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -76,38 +77,44 @@ def _adapted(base: ResolvedModel, stage: TrainingStage) -> tuple[Any, list[dict[
         return get_peft_model(loaded.model, config), rows
 
 
-def _trainer(base: ResolvedModel, stage: TrainingStage) -> None:
+def _bare(model: Any, rows: list[dict[str, list[int]]], stage: TrainingStage, folder: str) -> Any:
+    """Transformers' Trainer with the stage's settings and nothing of ours."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
+    arguments = TrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=stage.batch_size,
+        max_steps=stage.max_steps or 1,
+        learning_rate=stage.learning_rate,
+        warmup_steps=stage.warmup_steps,
+        seed=stage.seed,
+        data_seed=stage.seed,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=batch)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _trainer(base: ResolvedModel, stage: TrainingStage) -> None:
     model, rows = _adapted(base, stage)
     with tempfile.TemporaryDirectory() as folder, quiet_peft():
-        arguments = TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=stage.batch_size,
-            max_steps=stage.max_steps or 1,
-            learning_rate=stage.learning_rate,
-            warmup_steps=stage.warmup_steps,
-            seed=stage.seed,  # the same batches, which are filled up to the same lengths
-            data_seed=stage.seed,
-            use_cpu=True,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            remove_unused_columns=False,
-        )
-        trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=batch)
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        _bare(model, rows, stage, folder).train()
 
 
 def _loop(base: ResolvedModel, stage: TrainingStage) -> None:
     model, rows = _adapted(base, stage)
+    with tempfile.TemporaryDirectory() as folder, quiet_peft():
+        batches = cycle(list(_bare(model, rows, stage, folder).get_train_dataloader()))  # the very ones of the others
     weights = [each for each in model.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=stage.learning_rate, weight_decay=stage.weight_decay)
     model.train()
-    for step in range(stage.max_steps or 1):
-        start = step * stage.batch_size % len(rows)
-        model(**batch(rows[start : start + stage.batch_size])).loss.backward()
+    for each in islice(batches, stage.max_steps or 1):
+        model(**each).loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, stage.max_grad_norm)
         optimiser.step()
         optimiser.zero_grad()
