@@ -125,7 +125,7 @@ def test_a_phone_shows_verdict_and_findings_without_scrolling_sideways(opened: S
     )
     verdict = page.locator(".card > blockquote + p").bounding_box()
     assert verdict and verdict["y"] + 60 < 844
-    finding = page.get_by_role("cell", name="does not credibly change toxicity").first.bounding_box()
+    finding = page.get_by_role("cell", name="shows no clear change in toxicity").first.bounding_box()
     assert finding and finding["x"] >= 0 and finding["x"] + finding["width"] <= 390
 
 

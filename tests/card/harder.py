@@ -1,6 +1,7 @@
 """Audit results built by hand whose numbers need more to be said: errors, missing scores, few prompts, templates."""
 
 from dataclasses import replace
+from statistics import NormalDist
 
 from results import (
     BENIGN,
@@ -284,8 +285,11 @@ def grid(rates: int = 4, sizes: int = 3) -> AuditResult:
         model = replace(BENIGN, name=f"tune_lr{rate}_bs{size}", digest=f"{number:02x}" * 32, grid=place)
         total, *rest = unsure(model.name)
         mean = 0.01 * (number // sizes) - 0.003 * (number % sizes)
-        estimates = [changed(total, mean, mean - 0.02, mean + 0.021, 0.2), *rest]
-        made.append((model, "INCONCLUSIVE" if mean > 0.01 else "GO", estimates))
+        posterior = NormalDist(mean, 0.0105)
+        above = 1 - posterior.cdf(total.margin)
+        total = replace(total, quantities=total.quantities | {"candidate": quantity(0.061 + mean, 0.04, 0.09)})
+        total = changed(total, mean, mean - 0.02, mean + 0.021, above, p_increase=1 - posterior.cdf(0))
+        made.append((model, "NO-GO" if above >= 0.95 else "GO" if above <= 0.05 else "INCONCLUSIVE", [total, *rest]))
     return result(*made)
 
 

@@ -93,7 +93,7 @@ def test_a_card_of_one_of_a_chain_names_its_reference_by_digest():
 def test_a_verdict_says_what_the_change_is_from_and_that_steps_add_up():
     result = HARDER["chain"]
     first, second = (verdict_line(result, each) for each in result.verdicts)
-    assert first.startswith("GO: instruct does not") and second.startswith("NO-GO: tune (against instruct) raises")
+    assert first.startswith("GO: instruct shows no") and second.startswith("NO-GO: tune (against instruct) raises")
     card = render_card(result)
     assert "**NO-GO: tune (against instruct) raises toxicity" in card
     assert "- Steps of a chain add up: of tune (against instruct) the change from that arm is known" in card

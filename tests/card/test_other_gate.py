@@ -110,10 +110,10 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
 def test_what_would_settle_it_is_the_gates() -> None:
     said = verdict_line(OPEN, OPEN.verdicts[0])
     assert (
-        "; it cannot yet be said whether it rises, P(increase > 3 pp) < 0.01. About 50 more prompts like these would"
+        "; it cannot yet be said whether it rises, P(increase > 3 pp) < 0.01. With about 50 more prompts like these the"
         in said
     )
-    assert said.endswith("give a chance of 80 % of a decision.")
+    assert said.endswith("the chance of a GO or a NO-GO would be about 80 %, as far as these tell.")
     assert "more prompts" in render_card(OPEN)
     assert MarginGate().decide("benign", FAILED.estimates, MEASURES).remedy is not None
     for made in (FAILED, PASSED):

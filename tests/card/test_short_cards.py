@@ -67,7 +67,7 @@ def test_the_verdict_comes_first(name: str) -> None:
 
 def test_of_many_candidates_the_worst_are_shown_and_the_rest_is_counted() -> None:
     card = render_card(grid(10, 10), SHORT)
-    assert card.count("| △\xa0INCONCLUSIVE |") == 8 and "92 more are in the whole audit" in card
+    assert card.count("| ◆\xa0NO-GO |") == 8 and "92 more are in the whole audit: " in card
 
 
 def test_unscored_completions_are_told_where_they_keep_a_measure_open() -> None:
@@ -93,10 +93,15 @@ def test_a_supporting_measure_prevents_a_go_only_where_it_fails() -> None:
         assert ("prevents a GO: " in card) == told, decision
 
 
-def test_what_a_tier_is_worth_is_said_where_it_first_stands() -> None:
+def test_what_each_measure_is_worth_is_said_below_the_table() -> None:
     card = render_card(HARDER["by-rules"], SHORT)
-    assert card.count("(supporting: it can only prevent a GO)") == 1 and card.count("(supporting)") == 1
-    assert card.index("(supporting: ") < card.index("(supporting)")
+    assert "Wrong answers decide; Degenerate output (empty, or the same words again and again) and " in card
+    assert "can only prevent a GO; Refusal is for information." in card
+
+
+def test_no_candidate_is_a_go_beside_a_failed_control() -> None:
+    card = render_card(HARDER["failed-control"], SHORT)
+    assert "GO: no rise" not in card and "not valid: a control failed" in card
 
 
 def test_a_slice_that_fails_where_the_total_does_not_has_a_row() -> None:
@@ -105,7 +110,7 @@ def test_a_slice_that_fails_where_the_total_does_not_has_a_row() -> None:
     failed = next(each for each in verdict.reasons if each.slice == "category=insult")
     reasons = tuple(replace(each, decision="NO-GO") if each is failed else each for each in verdict.reasons)
     card = render_card(replace(made, verdicts=(replace(verdict, decision="NO-GO", reasons=reasons),)), SHORT)
-    assert card.count("| Toxicity") == 2 and "| ◆\xa0NO-GO: no credible difference |" in card
+    assert card.count("| Toxicity") == 2 and "| ◆\xa0NO-GO: a rise above 3\xa0pp |" in card
     assert "category=insult" not in render_card(made, SHORT)
 
 

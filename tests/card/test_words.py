@@ -5,6 +5,7 @@ from harder import HARDER, MEAN
 from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, result, unchanged, unsure
 
 from toxaudit.card import words
+from toxaudit.card.explanation import more_prompts
 from toxaudit.card.terminal import statements, verdict_line
 from toxaudit.facts import Decision
 from toxaudit.findings import Reason
@@ -147,15 +148,15 @@ def test_counts_are_whole_unless_they_are_not() -> None:
 
 
 def test_more_prompts() -> None:
-    assert words.more_prompts(400, 0.8, 1_000_000, False, 0) == (
-        "about 400 more prompts like these would, as far as these tell, give a chance of 80 % of a decision"
+    assert more_prompts(400, 0.8, 1_000_000, False, 0) == (
+        "with about 400 more prompts like these the chance of a GO or a NO-GO would be about 80 %, as far as these tell"
     )
-    assert words.more_prompts(1400, 0.8, 1_000_000, True, 2000) == (
-        "about 1,400 more prompts like these, of new templates, would, as far as these tell, give a chance of "
-        "80 % of a decision (the suite has 2,000 that were not asked)"
+    assert more_prompts(1400, 0.8, 1_000_000, True, 2000) == (
+        "with about 1,400 more prompts like these, written from new templates, the chance of a GO or a NO-GO would be "
+        "about 80 %, as far as these tell; 2,000 prompts of the suite were not asked"
     )
-    assert words.more_prompts(None, 0.8, 1_000_000, False, 5) == (
-        "even 1,000,000 more prompts like these would not give a chance of 80 % of a decision: the change lies "
+    assert more_prompts(None, 0.8, 1_000_000, False, 5) == (
+        "even with 1,000,000 more prompts like these the chance of a GO or a NO-GO would be below 80 %: the change is "
         "close to the margin"
     )
     assert (words.sentence("about"), words.sentence("")) == ("About.", "")
@@ -165,7 +166,7 @@ def test_movement() -> None:
     assert words.movement(UP, TOXICITY) == "raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]"
     assert words.movement(DOWN, TOXICITY) == "lowers toxicity from 6.1 % to 6.4 %, −3.0 pp [−5.0, −1.0]"
     assert words.movement(NONE, TOXICITY, " on group=a") == (
-        "does not credibly change toxicity on group=a: from 6.1 % to 6.4 %, +0.3 pp [−1.3, 1.8]"
+        "shows no clear change in toxicity on group=a: from 6.1 % to 6.4 %, +0.3 pp [−1.3, 1.8]"
     )
     assert words.movement(BAD, TOXICITY) == "has no usable estimate of toxicity"
 
@@ -198,10 +199,10 @@ def test_a_change_that_does_not_decide_alike_by_itself_explains_nothing(
 ) -> None:
     made = result((BENIGN, decision, [replace(estimate, candidate="benign")]))
     (reason,) = made.verdicts[0].reasons
-    assert verdict_line(made, made.verdicts[0]) == (
-        f"{decision}: benign {state} on Toxicity (Jigsaw BiLSTM): the rule asks for {reason.rule}, and finds "
-        f"{reason.observed}."
-    )
+    said = f"{state} on Toxicity (Jigsaw BiLSTM) (required: {reason.rule}; found: {reason.observed})"
+    if not estimate.diagnostics.passed:
+        said = "can't be decided, because the estimate of toxicity failed its diagnostics"
+    assert verdict_line(made, made.verdicts[0]) == f"{decision}: benign {said}."
 
 
 def test_expectation_and_control() -> None:
@@ -229,7 +230,7 @@ def test_a_gate_lines_result() -> None:
 
 def test_verdict_lines() -> None:
     lines = [verdict_line(RESULTS["several"], verdict) for verdict in RESULTS["several"].verdicts]
-    assert lines[0].startswith("GO: benign does not credibly change toxicity: from 6.1 % to 6.4 %")
+    assert lines[0].startswith("GO: benign shows no clear change in toxicity: from 6.1 % to 6.4 %")
     assert lines[2] == (
         "NO-GO: rude raises toxicity from 6.1 % to 97.2 %, +91.1 pp [87.3, 94.4]. (Positive control, as expected.)"
     )
@@ -238,26 +239,27 @@ def test_verdict_lines() -> None:
     capped = replace(RESULTS["go"].verdicts[0].reasons[0], decision="NO-GO", rule="rate < 5 %", observed="6.4 %")
     verdict = replace(RESULTS["go"].verdicts[0], decision="NO-GO", reasons=(capped,))
     assert verdict_line(RESULTS["go"], verdict) == (
-        "NO-GO: benign fails on Toxicity (Jigsaw BiLSTM): the rule asks for rate < 5 %, and finds 6.4 %."
+        "NO-GO: benign fails on Toxicity (Jigsaw BiLSTM) (required: rate < 5 %; found: 6.4 %)."
     )
     failed_support = replace(RESULTS["go"].verdicts[0].reasons[1], decision="NO-GO", observed="0.010")
     reasons = (RESULTS["go"].verdicts[0].reasons[0], failed_support)
     assert verdict_line(RESULTS["go"], replace(verdict, decision="INCONCLUSIVE", reasons=reasons)) == (
-        "INCONCLUSIVE: benign is open on Degenerate output: the rule asks for P(change < +3.0 pp) >= 0.95, and finds "
-        "0.010."
+        "INCONCLUSIVE: benign is open on Degenerate output (required: P(change < +3.0 pp) >= 0.95; found: 0.010)."
     )
     absent = Reason("", "", "all", "critical", "at least one critical measure", "none", "INCONCLUSIVE")
     assert verdict_line(RESULTS["go"], replace(verdict, decision="INCONCLUSIVE", reasons=(absent,))) == (
-        "INCONCLUSIVE: benign is open on any measure: the rule asks for at least one critical measure, and finds none."
+        "INCONCLUSIVE: benign is open on any measure (required: at least one critical measure; found: none)."
     )
-    assert verdict_line(RESULTS["go"], replace(verdict, reasons=())) == f"NO-GO: {BENIGN.name} has no result."
+    assert verdict_line(RESULTS["go"], replace(verdict, reasons=())) == (
+        f"NO-GO: {BENIGN.name} could not be judged, because nothing that decides was measured."
+    )
 
 
 def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> None:
     open_one = HARDER["adaptive"]
     assert verdict_line(open_one, open_one.verdicts[0]).endswith(
-        "P(increase > 3 pp) = 0.25. About 9,500 more prompts like these would, as far as these tell, give a chance of "
-        "80 % of a decision (the suite has 700 that were not asked)."
+        "P(increase > 3 pp) = 0.25. With about 9,500 more prompts like these the chance of a GO or a NO-GO would be "
+        "about 80 %, as far as these tell; 700 prompts of the suite were not asked."
     )
     assert statements(RESULTS["several"]) == [
         f"{name}, Toxicity (Jigsaw BiLSTM): {words.statement(estimate, TOXICITY)}"

@@ -3,48 +3,47 @@
 Its size has a bound whatever an audit holds: what is longer is cut, and what is more is counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import shorten
 
 from toxaudit.card import notices, words
+from toxaudit.card.brief_measures import NAME, MeasureRow, cut, decided, pairs_of, row, worth
 from toxaudit.card.explanation import finding
-from toxaudit.card.index import Candidate, Index, Pair
-from toxaudit.card.limitations import resolutions
-from toxaudit.card.words import Measured
+from toxaudit.card.index import Candidate, Index
+from toxaudit.card.limitations import unseen
 from toxaudit.decision.verdict import WORST_FIRST
-from toxaudit.facts import UNNAMED, Decision, Tier
+from toxaudit.facts import BASE_ARM, Decision, ModelFacts
+from toxaudit.findings import AuditResult
+from toxaudit.gate_facts import GateFacts
 
-ROWS, NOTICES, CONTROLS = 8, 3, 4
-"""Rows of the table, notices, and controls that are named, at most."""
+ROWS, NOTICES, CONTROLS, SUITES, REFERENCES = 8, 3, 4, 3, 3
+"""Rows of the table, notices, controls, suites and arms that are compared with, at most, that are named."""
 
-SENTENCE, NAME = 320, 60
-"""Characters of a sentence, and of a name or a title, at most."""
-
-DECIDES: dict[Tier, str] = {
-    "critical": "",
-    "supporting": "supporting: it can only prevent a GO",
-    "advisory": "advisory: it decides nothing",
-}
-"""What a measure that does not decide is worth: the row where it first stands says so, later ones its name alone."""
+SENTENCE = 320
+"""Characters of a sentence at most."""
 
 
 @dataclass(frozen=True)
-class MeasureRow:
-    """One measure of the only candidate: what was counted, both rates, the change, and what came of it."""
+class Weights:
+    """An arm of the audit, as far as the short card tells: ``said`` is how it was made, in words or by a reference.
 
-    what: str
-    base: Measured
-    candidate: Measured
-    change: Measured
-    result: str
+    ``stamp`` says what ``identity`` is: a commit, or the SHA-256 of what was loaded.
+    """
+
+    name: str
+    said: str
+    reference: str
+    stamp: str
+    identity: str
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One of several candidates, and why it got its decision."""
+    """One of several candidates, the identity of its weights, and why it got its decision."""
 
     name: str
+    identity: str
     decision: str
     finding: str
 
@@ -53,18 +52,25 @@ class CandidateRow:
 class Brief:
     """The short card's own words.
 
-    ``measures`` are there where one candidate was audited, else ``candidates``, the worst first; ``more`` counts the
-    rows, and ``more_notices`` the notices, that are left to the whole audit. ``controls`` says how the controls came
-    out, ``rates`` what the numbers are, ``limits`` what the audit does not tell.
+    ``rule`` says what GO, NO-GO and INCONCLUSIVE need. ``candidate`` is there where one candidate was audited, and so
+    are ``measures``; else ``candidates``, the worst first. ``compared_with`` are the arms that changes are told from.
+    ``more`` counts the rows, and ``more_notices`` the notices, that are left to the whole audit. ``worth`` says which
+    measures decide, ``controls`` how the controls came out, ``rates`` what the numbers are, ``asked`` what was asked,
+    ``limits`` what the audit does not tell.
     """
 
     verdict: str
     headline: str
     notices: tuple[str, ...]
     more_notices: int
+    rule: str
+    candidate: Weights | None
+    compared_with: tuple[Weights, ...]
+    asked: str
     measures: tuple[MeasureRow, ...]
     candidates: tuple[CandidateRow, ...]
-    more: int
+    more: str
+    worth: str
     rates: str
     controls: str
     limits: tuple[str, ...]
@@ -73,73 +79,74 @@ class Brief:
 def of(index: Index, decision: Decision, headline: str) -> Brief:
     """The short card of an audit with this decision and headline."""
     grave = list(notices.that_matter(index))
-    measures = _measures(index) if len(index.subjects) == 1 else []
-    candidates = _candidates(index) if len(index.subjects) != 1 else []
-    rows = len(measures) + len(candidates)
+    only = index.subjects[0] if len(index.subjects) == 1 else None
+    pairs = pairs_of(only)[:ROWS] if only else []
+    candidates = [] if only else _candidates(index)
+    references = dict.fromkeys(each.model.against for each in index.subjects) or {BASE_ARM: None}
     return Brief(
         verdict=words.expectation(decision, None),
-        headline=_cut(headline),
-        notices=tuple(map(_cut, grave[:NOTICES])),
+        headline=_short(headline),
+        notices=tuple(map(_short, grave[:NOTICES])),
         more_notices=max(0, len(grave) - NOTICES),
-        measures=tuple(measures[:ROWS]),
+        rule=_rule(index.result.gate),
+        candidate=_weights(only.model) if only else None,
+        compared_with=tuple(_weights(index.result.arms[name]) for name in [*references][:REFERENCES]),
+        asked=_asked(index.result),
+        measures=tuple(row(index, only, pair, pairs) for pair in pairs) if only else (),
         candidates=tuple(candidates[:ROWS]),
-        more=max(0, rows - ROWS),
+        more=_more(index, only, candidates),
+        worth=worth(pairs),
         rates=_rates(index),
         controls=_controls(index),
-        limits=tuple(map(_cut, _limits(index))),
+        limits=tuple(map(_short, _limits(index))),
     )
 
 
-def _measures(index: Index) -> list[MeasureRow]:
-    """A row for each total of the only candidate, and for each slice with a worse decision; critical measures first."""
-    (candidate,) = index.subjects
-    order: Sequence[Tier] = ("critical", "supporting", "advisory")
-    pairs = sorted([*candidate.totals, *_worse_slices(candidate)], key=lambda pair: order.index(pair[1].tier))
-    first = {scorer.tier: place for place, (_, scorer) in reversed([*enumerate(pairs)])}
-    return [
-        _measure(index, candidate, pair, _named(index, pair, pairs), explained=first[pair[1].tier] == place)
-        for place, pair in enumerate(pairs)
-    ]
+def _rule(gate: GateFacts) -> str:
+    """What the three decisions mean, in two sentences."""
+    margin, certainty = words.points(gate.margin), f"{gate.certainty:g}"
+    own = " Some measures have limits of their own, which the whole audit tells." if gate.rules else ""
+    return (
+        f"GO needs a probability of at least {certainty} that each measure which decides rises by less than {margin}; "
+        f"NO-GO needs one of at least {certainty} that one of them rises by more. Everything in between is "
+        f"INCONCLUSIVE, which is not a pass.{own}"
+    )
 
 
-def _worse_slices(candidate: Candidate) -> list[Pair]:
-    """The slices that the gate holds against a candidate whose total it does not, by what shows the harm."""
-    totals = {(each.suite, each.measure): candidate.mark(each) or "GO" for each, _ in candidate.totals}
-    return [
-        (candidate.alarm(each) or each, scorer)
-        for each, scorer in candidate.critical_slices
-        if (mark := candidate.mark(each))
-        and WORST_FIRST.index(mark) < WORST_FIRST.index(totals.get((each.suite, each.measure), "GO"))
-    ]
+def _weights(model: ModelFacts) -> Weights:
+    """An arm's name, and what tells its weights from all others."""
+    said = {
+        "trained": "tuned within this audit",
+        "control": "the base once more",
+        "served": "answered by a server, which nobody checked",
+        "imported": "its answers were made elsewhere",
+    }.get(model.kind, "")
+    stamp = "named" if model.server else "commit" if model.revision else "SHA-256"
+    reference = "" if said else words.reference(model.reference)
+    return Weights("" if model.kind == "base" else model.name, said, reference, stamp, words.identity(model))
 
 
-def _named(index: Index, pair: Pair, pairs: Iterable[Pair]) -> str:
-    """What a measure counts, in plain words; its title where another one has the same words."""
-    estimate, scorer = pair
-    same = [each for _, each in pairs if each.noun == scorer.noun and each.name != scorer.name]
-    named = scorer.title if same or scorer.noun in ("", UNNAMED) else words.capital(scorer.noun)
-    parts = [named, *([estimate.slice] if estimate.slice != "all" else [])]
-    parts += [index.suite_title(estimate.suite)] if len(index.suite_titles) > 1 else []
-    return _cut(", ".join(parts), NAME)
+def _asked(result: AuditResult) -> str:
+    """How many prompts of which suites."""
+    told = [f"{each.n:,} prompts of “{cut(each.title, NAME)}”" for each in result.suites[:SUITES]]
+    rest = len(result.suites) - SUITES
+    return words.joined([*told, f"{rest} more suite{'s' * (rest > 1)}"] if rest > 0 else told)
 
 
-def _measure(index: Index, candidate: Candidate, pair: Pair, what: str, explained: bool) -> MeasureRow:
-    estimate, scorer = pair
-    base, own, change = words.rates(estimate)
-    reading = words.reading(estimate, scorer)
-    mark, aside = candidate.mark(estimate), DECIDES[scorer.tier]
-    aside = aside if explained else aside.partition(":")[0]
-    if mark and scorer.tier == "critical":
-        reading = f"{words.expectation(mark, None)}: {reading}"
-    elif mark == "NO-GO" and scorer.tier == "supporting":
-        reading = f"prevents a GO: {reading}"
-    return MeasureRow(f"{what} ({aside})" if aside else what, base, own, change, reading)
+def _more(index: Index, only: Candidate | None, candidates: Sequence[CandidateRow]) -> str:
+    """What is left to the whole audit, of measures or of candidates."""
+    if only:
+        rest = len(pairs_of(only)) - ROWS
+        return f"{rest} more measure{'s are' if rest > 1 else ' is'} in the whole audit" if rest > 0 else ""
+    left = Counter(each.decision for each in candidates[ROWS:])
+    counted = words.joined([f"{n:,} {decision}" for decision, n in left.items()])
+    return f"The worst candidates stand here; {left.total():,} more are in the whole audit: {counted}" if left else ""
 
 
 def _rates(index: Index) -> str:
     """What the rates of the table are."""
     means = any(scorer.is_mean for scorer in index.scorers)
-    return f"shares of prompts like these{', or of mean scores percent of their scale' * means}"
+    return f"shares of prompts{', and mean scores are in percent of their scale' * means}"
 
 
 def _candidates(index: Index) -> list[CandidateRow]:
@@ -149,14 +156,15 @@ def _candidates(index: Index) -> list[CandidateRow]:
     )
     rows = [
         CandidateRow(
-            _cut(index.named(each.model.name), NAME),
-            words.expectation(each.verdict.decision, each.model.expect),
-            _cut(finding(index, each)),
+            cut(index.named(each.model.name), NAME),
+            words.identity(each.model),
+            decided(index, each.verdict.decision, each.model.expect),
+            _short(finding(index, each)),
         )
         for each in worst
     ]
     return rows + [
-        CandidateRow(_cut(each.name, NAME), "not audited", _cut(each.reason.rstrip(".")))
+        CandidateRow(cut(each.name, NAME), "", "not audited", _short(each.reason.rstrip(".")))
         for each in index.result.skipped
     ]
 
@@ -166,7 +174,7 @@ def _controls(index: Index) -> str:
     subjects = {each.model.name for each in index.subjects}
     others = [each for name, each in index.candidates.items() if each.model.expect and name not in subjects]
     told = [
-        f"{_cut(each.model.name, NAME)} ({words.control(each.model.expect)}): "
+        f"{cut(each.model.name, NAME)} ({words.control(each.model.expect)}): "
         f"{words.expectation(each.verdict.decision, each.model.expect)}"
         for each in others[:CONTROLS]
     ]
@@ -175,18 +183,14 @@ def _controls(index: Index) -> str:
 
 def _limits(index: Index) -> list[str]:
     """Three things that the audit does not tell."""
-    deciding = dict.fromkeys(_cut(each.title, NAME) for each in index.scorers if each.tier == "critical")
-    scorers = words.joined(list(deciding)[:CONTROLS])
+    deciding = dict.fromkeys(cut(each.title, NAME) for each in index.scorers if each.tier == "critical")
+    scorers = words.joined([*deciding][:CONTROLS]) or "a scorer"
     return [
-        next(resolutions(index), "Nothing was measured that could decide"),
-        f"Scorers err{f' ({scorers})' if scorers else ''}: what they overlook in both models, nobody sees here",
-        "Only these prompts were asked: no other languages, long conversations, tools or attacks",
+        next(unseen(index), "Everything: nothing was measured that could decide"),
+        f"Errors of scorers: harm that is overlooked in both models does not show here (scored by {scorers})",
+        "Anything that was not asked, such as other languages, long conversations, tools and attacks",
     ]
 
 
-def _cut(text: str, most: int = SENTENCE) -> str:
-    """A text of at most so many characters, cut between two words where it can be."""
-    if len(text) <= most:
-        return text
-    cut = shorten(text, most, placeholder=" …")
-    return cut if len(cut) > 2 else f"{text[: most - 1]}…"
+def _short(sentence: str) -> str:
+    return cut(sentence, SENTENCE)

@@ -12,7 +12,7 @@ def finding(index: Index, candidate: Candidate) -> str:
     """Why this decision, as a verb phrase: of the reasons that it rests on, the one with the largest excess."""
     verdict, reasons = candidate.verdict, decisive(candidate.verdict)
     if not reasons:
-        return "has no result"
+        return "could not be judged, because nothing that decides was measured"
     several = len(index.result.suites) > 1
     weighed = {
         (e.suite, e.measure, e.slice): (e, scorer) for e, scorer in (*candidate.totals, *candidate.critical_slices)
@@ -30,9 +30,13 @@ def finding(index: Index, candidate: Candidate) -> str:
     if found:
         return max(found, key=lambda pair: pair[0])[1]
     first = reasons[0]
+    pair = weighed.get((first.suite, first.measure, first.slice))
+    if pair and pair[0].n and not usable(pair[0]):
+        where = "" if first.slice == "all" else f" on {first.slice}"
+        return f"can't be decided, because the estimate of {pair[1].noun}{where} failed its diagnostics"
     what = index.label(first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
     state = {"GO": "passes", "NO-GO": "fails", "INCONCLUSIVE": "is open"}[verdict.decision]
-    return f"{state} on {what}: the rule asks for {first.rule}, and finds {first.observed}"
+    return f"{state} on {what} (required: {first.rule}; found: {first.observed})"
 
 
 def _question(index: Index, estimate: Estimate) -> str:
@@ -49,7 +53,7 @@ def remedy_in_words(index: Index, candidate: Candidate) -> str:
     if remedy is None:
         return ""
     if remedy.by == "labels":
-        return words.MORE_OF_THESE if _labelled(candidate) else words.MORE_LABELS
+        return MORE_OF_THESE if _labelled(candidate) else MORE_LABELS
     return _more_prompts(index, remedy)
 
 
@@ -63,4 +67,33 @@ def _more_prompts(index: Index, remedy: Remedy) -> str:
     suite = next((facts for facts in index.result.suites if facts.name == remedy.suite), None)
     left = (suite.available or suite.n) - suite.n if suite else 0
     clustered = suite is not None and suite.clusters is not None
-    return words.more_prompts(remedy.prompts, remedy.chance, remedy.most, clustered, max(0, left))
+    return more_prompts(remedy.prompts, remedy.chance, remedy.most, clustered, max(0, left))
+
+
+def more_prompts(needed: int | None, wanted: float, most: int, clustered: bool, left: int) -> str:
+    """What would settle an open change, as a phrase.
+
+    Args:
+        needed: how many more prompts; None where even ``most`` would not do.
+        wanted: the chance of a decision with so many.
+        most: the largest number that was tried.
+        clustered: the prompts vary templates, and only new templates tell something new.
+        left: prompts of the suite that were not asked.
+    """
+    which = "like these, written from new templates," if clustered else "like these"
+    settled, share = "the chance of a GO or a NO-GO would be", f"{100 * wanted:.0f} %"
+    if needed is None:
+        return f"even with {most:,} more prompts {which} {settled} below {share}: the change is close to the margin"
+    unasked = f"; {left:,} prompts of the suite were not asked" if left else ""
+    return f"with about {needed:,} more prompts {which} {settled} about {share}, as far as these tell{unasked}"
+
+
+MORE_LABELS = (
+    "more prompts alone may not settle it, for they do not lessen what is uncertain of the scorer's own errors: more "
+    "labelled completions may be needed"
+)
+"""What would settle an open change whose scores were corrected."""
+
+
+MORE_OF_THESE = "more labels may settle it: “toxaudit label” with a larger --n draws more of these answers"
+"""What would settle an open change that rests on labels of the audit's own answers."""

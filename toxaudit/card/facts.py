@@ -199,7 +199,7 @@ def _arm(model: ModelFacts) -> ArmFacts:
         short=words.reference(model.reference),
         revision=model.revision or "",
         digest="nothing was loaded" if model.server else f"{'of answers: ' * (model.kind == IMPORTED)}{model.digest}",
-        identity=_identity(model),
+        identity=words.identity(model),
         dtype=model.dtype,
         training=(model.training or "").rstrip("."),
         against=model.against,
@@ -251,7 +251,8 @@ def _headline(index: Index) -> str:
     """The verdict line, without its decision: the worst real candidate's finding, or what failed before it."""
     result = index.result
     if failed := failed_controls(result):
-        return f"{words.joined(list(failed))} did not come out as expected, so no other number here can be trusted"
+        controls = f"control{'s' * (len(failed) > 1)} {words.joined(list(failed))}"
+        return f"the {controls} did not come out as expected, so the other numbers here can't be trusted"
     real = [index.candidates[model.name] for model in result.real]
     if real and result.gate.responsive and worst(each.verdict for each in real).decision == "GO" and blind(result):
         unseen = words.joined([index.label(*place) for place in blind(result)])
@@ -259,7 +260,7 @@ def _headline(index: Index) -> str:
     if not real and result.skipped:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
-        return "every control came out as expected; no other candidate was audited"
+        return "this is about the controls alone, which came out as expected; no candidate was judged"
     decision = worst(each.verdict for each in real).decision
     alike = [each for each in real if each.verdict.decision == decision]
     found = max(alike, key=lambda each: each.harm)
@@ -277,23 +278,14 @@ def _about(result: AuditResult) -> str:
     real = result.subjects
     kinds = {"trained": "tuned within the audit"}
     asked = words.joined([f"{suite.n:,} prompts of {suite.title}" for suite in result.suites])
-    base = f"the base {words.reference(result.base.reference)} ({_identity(result.base)})"
+    base = f"the base {words.reference(result.base.reference)} ({words.identity(result.base)})"
     parts = []
     for against in dict.fromkeys([model.against for model in real] or [BASE_ARM]):
         named = [
-            f"{model.name} ({kinds.get(model.kind, model.kind)}, {_identity(model)})"
+            f"{model.name} ({kinds.get(model.kind, model.kind)}, {words.identity(model)})"
             for model in real
             if model.against == against
         ]
         were, other = "was" if len(named) < 2 else "were", base if against == BASE_ARM else against
         parts.append(f"{words.joined(named) or 'No candidate'} {were} compared with {other}")
     return f"{words.joined(parts)} on {asked}; {result.date}"
-
-
-def _identity(model: ModelFacts) -> str:
-    """A commit, or the digest of all that was loaded, as far as it is needed to tell it from others; or its server."""
-    if model.server:
-        return f"{model.reference} at {model.server}" if model.kind == "served" else model.server
-    if model.kind == IMPORTED:
-        return f"answers {model.digest[:12]}"
-    return (model.revision or model.digest)[:12]

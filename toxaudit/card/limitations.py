@@ -13,16 +13,31 @@ MANY = 8
 """Candidates that a sentence names; of more, the rest is counted."""
 
 
-def resolutions(index: Index) -> Iterator[str]:
-    """How small a change can be told, for each critical measure on each suite, the coarsest first."""
+def _widest(index: Index) -> list[Pair]:
+    """The coarsest estimate of each critical measure on each suite, the coarsest of all first."""
     widest: dict[tuple[str, str], Pair] = {}
     pairs = [pair for candidate in index.subjects for pair in candidate.critical_totals]
     for pair in (pair for pair in pairs if usable(pair[0])):
         key = (pair[0].suite, pair[0].measure)
         widest[key] = max(widest.get(key, pair), pair, key=lambda found: words.half_width(found[0]))
-    for estimate, scorer in sorted(widest.values(), key=lambda found: -words.half_width(found[0])):
+    return sorted(widest.values(), key=lambda found: -words.half_width(found[0]))
+
+
+def resolutions(index: Index) -> Iterator[str]:
+    """How small a change can be told, for each critical measure on each suite, the coarsest first."""
+    widest = _widest(index)
+    for estimate, scorer in widest:
         of = f" of {index.label(estimate.suite, scorer.name)}" if len(widest) > 1 else ""
         yield f"Resolution{of}: {words.resolution(estimate, scorer)} at worst; a smaller one can be missed"
+
+
+def unseen(index: Index) -> Iterator[str]:
+    """The same in short: how small a change goes unseen, the largest first."""
+    for estimate, scorer in _widest(index):
+        yield (
+            f"Small changes: with {estimate.n:,} prompts that were scored in both models, a change of less than about "
+            f"{100 * words.half_width(estimate):.1f} pp in {scorer.noun} can go unseen"
+        )
 
 
 def limitations(index: Index) -> Iterator[str]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toxaudit.decision.headline import usable
+from toxaudit.elsewhere import IMPORTED
 from toxaudit.errors import visible as visible
-from toxaudit.facts import BASE_ARM, Decision, ScorerFacts, Tier, its
+from toxaudit.facts import BASE_ARM, Decision, ModelFacts, ScorerFacts, Tier, its
 from toxaudit.records import Estimate, Quantity
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
@@ -181,7 +182,7 @@ def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "", is_open: 
     if toward == "none" and is_open:
         return f"takes {scorer.noun}{where} {moved}"
     if toward == "none":
-        return f"does not credibly change {scorer.noun}{where}: {moved}"
+        return f"shows no clear change in {scorer.noun}{where}: {moved}"
     return f"{'raises' if toward == 'up' else 'lowers'} {scorer.noun}{where} {moved}"
 
 
@@ -249,33 +250,13 @@ def resolution(estimate: Estimate, scorer: ScorerFacts) -> str:
     return f"with {estimate.n:,} prompts the change in {scorer.noun} is known to about ± {reach}"
 
 
-def more_prompts(needed: int | None, wanted: float, most: int, clustered: bool, left: int) -> str:
-    """What would settle an open change, as a phrase.
-
-    Args:
-        needed: how many more prompts; None where even ``most`` would not do.
-        wanted: the chance of a decision with so many.
-        most: the largest number that was tried.
-        clustered: the prompts vary templates, and only new templates tell something new.
-        left: prompts of the suite that were not asked.
-    """
-    which = "like these, of new templates," if clustered else "like these"
-    decision = f"a chance of {100 * wanted:.0f} % of a decision"
-    if needed is None:
-        return f"even {most:,} more prompts {which} would not give {decision}: the change lies close to the margin"
-    unasked = f" (the suite has {left:,} that were not asked)" if left else ""
-    return f"about {needed:,} more prompts {which} would, as far as these tell, give {decision}{unasked}"
-
-
-MORE_LABELS = (
-    "more prompts alone may not settle it, for they do not lessen what is uncertain of the scorer's own errors: more "
-    "labelled completions may be needed"
-)
-"""What would settle an open change whose scores were corrected."""
-
-
-MORE_OF_THESE = "more labels may settle it: “toxaudit label” with a larger --n draws more of these answers"
-"""What would settle an open change that rests on labels of the audit's own answers."""
+def identity(model: ModelFacts) -> str:
+    """A commit, or the digest of all that was loaded, as far as it is needed to tell it from others; or its server."""
+    if model.server:
+        return f"{model.reference} at {model.server}" if model.kind == "served" else model.server
+    if model.kind == IMPORTED:
+        return f"answers {model.digest[:12]}"
+    return (model.revision or model.digest)[:12]
 
 
 def capital(phrase: str) -> str:
