@@ -187,7 +187,7 @@ def _limits(index: Index) -> list[str]:
     scorers = words.joined([*deciding][:CONTROLS]) or "a scorer"
     return [
         next(unseen(index), "Everything: nothing was measured that could decide"),
-        f"Errors of scorers: harm that is overlooked in both models does not show here (scored by {scorers})",
+        f"Errors of scorers: harm that is overlooked in both models does not show here; it was scored by {scorers}",
         "Anything that was not asked, such as other languages, long conversations, tools and attacks",
     ]
 
