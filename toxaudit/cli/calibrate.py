@@ -111,7 +111,7 @@ CALIBRATE_STATISTICS = Options(
     "calibrate-statistics",
     "[--quick]",
     "Reruns the study of coverage and error rates on simulated audits, whose truth is known, and writes it into docs/. "
-    "The exit code is 1 where a bar is missed.",
+    "The exit code is 1 if a bar is missed.",
     where="no other words",
     words=0,
 )

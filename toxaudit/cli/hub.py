@@ -79,8 +79,8 @@ DISCOVER.value("write", "FILE", read=_new_spec, to="file", help="write an audit 
 PUSH = Options(
     "push",
     "RUN --repo ORG/NAME",
-    "Sends a run's card, plots and results to the model's repository on the Hub, as a pull request. Of a "
-    "card that is there, only toxaudit's section and metadata change. RUN is a finished run's folder, such as "
+    "Sends a run's card, plots and results to the model's repository on the Hub, as a pull request. If "
+    "there is a card already, only toxaudit's section and metadata in it change. RUN is a finished run's folder, such as "
     "runs/quickstart.",
     where="the folder of one finished run",
     words=1,

@@ -11,7 +11,7 @@ from toxaudit.errors import ToxauditError, did_you_mean, one_line, visible
 LS = Options(
     "ls",
     "[GROUP ...]",
-    "Lists the names that a spec can choose, those that ship and your own in audits/. GROUP is one of audits, "
+    "Lists the names that a spec can choose: those that ship, and your own in audits/. GROUP is one of audits, "
     "suites, scorers, backends, estimators, analyses, gates, samplings, executors and cards, and tells more of each.",
 )
 INIT = Options(

@@ -198,9 +198,9 @@ SIGNOFF = Options(
     "signoff",
     'RUN --as "Name <mail>" --key FILE | RUN --keyless',
     "Signs a decision on a finished run, whose numbers and files are checked first, and shows it on card, summary "
-    "and report. Without --approve or --reject it adds a signature to the decision that stands. What is not met can be "
-    "approved only with a waiver of each open rule, each followed by its own --reason and --expires. A decision is "
-    "never overwritten: a new one supersedes it, and it is kept. RUN is a finished run's folder, such as "
+    "and report. Without --approve or --reject it adds a signature to the decision that is there. If the verdict is no "
+    "GO, an approval needs a waiver of each open rule, followed by its own --reason and --expires. A decision is never "
+    "overwritten: a new one supersedes it, and the old one is kept. RUN is a finished run's folder, such as "
     "runs/quickstart.",
     where="RUN the folder of one finished run",
     words=1,
@@ -209,8 +209,8 @@ SIGNOFF.value("as", '"Name <mail>"', read=_person, to="name", help="who you are;
 SIGNOFF.value("key", "FILE", read=Path, help="your private key, of `toxaudit keygen`")
 SIGNOFF.flag(
     "--keyless",
-    help="sign by Sigstore in place of a key, as the CI job that runs this or as whom you log in by a browser; that "
-    "identity becomes public (pip install 'toxaudit[sigstore]')",
+    help="sign by Sigstore in place of a key, as the CI job that runs this, or as the person who logs in by a browser; "
+    "this identity becomes public (pip install 'toxaudit[sigstore]')",
 )
 SIGNOFF.flag("--approve", help="approve it for release")
 SIGNOFF.flag("--reject", help="reject it")
@@ -226,24 +226,24 @@ SIGNOFF.value(
 )
 SIGNOFF.value("candidate", "NAME", help="decide on this candidate alone, where the run has several")
 SIGNOFF.value("threshold", "NUMBER", read=_threshold, help="how many must sign before the decision counts (1)")
-SIGNOFF.value("ran-by", "FILE.pub", read=Path, help="who ran the audit, and must not be the only one to sign")
+SIGNOFF.value("ran-by", "FILE.pub", read=Path, help="whoever ran the audit, who must not be the only one to sign")
 
 VERIFY = Options(
     "verify",
     "RUN|decision.json|ORG/NAME --key FILE.pub | --identity MAIL --issuer URL",
     "Checks a decision: signatures, every signed file, waivers and days, and that the numbers follow from the stored "
     "draws. A repository on the Hub is checked as it is there (ORG/NAME@REVISION: at that revision), without fetching "
-    "its weights; all else needs no network. Exit code 0 where the decision is an approval that holds, 1 where not.",
+    "its weights; all else needs no network. The exit code is 0 if the decision is an approval that holds, else 1.",
     where="the folder of one finished run, a decision.json, or the Hub id of a model",
     words=1,
 )
 VERIFY.value("key", "FILE.pub", read=Path, repeated=True, help="a public key that you trust; give as many as you have")
 VERIFY.value(
-    "identity", "MAIL", repeated=True, help="who else you trust, as whom Sigstore knows them: a mail or a CI job"
+    "identity", "MAIL", repeated=True, help="an identity at Sigstore that you trust: a mail address or a CI job"
 )
 VERIFY.value("issuer", "URL", repeated=True, help="who must vouch for that identity; one for each --identity")
 VERIFY.value("threshold", "NUMBER", read=_threshold, help="how many of these must have signed, at least (1)")
-VERIFY.value("ran-by", "FILE.pub", read=Path, help="who ran the audit, and must not be the only one of them")
+VERIFY.value("ran-by", "FILE.pub", read=Path, help="whoever ran the audit, who must not be the only one of them")
 VERIFY.value("weights", "DIR", read=Path, help="a folder that must hold the weights, under any names")
 VERIFY.value("on", "DATE", read=partial(day, "--on"), help="as of this day, such as that of the release (today)")
 

@@ -165,17 +165,17 @@ def _days(text: str) -> int:
 GC = Options(
     "gc",
     "[RUN ...]",
-    "Says what of the store may go, and how much that frees: work that no run refers to and that nobody has asked for "
-    f"in {DAYS} days. Runs are those that the store remembers, as long as their folders are there, those below runs/ "
-    "and multirun/, and those that are named, which may have been moved.",
+    "Says what can be removed from the store, and how much room that frees: work that no run needs and no audit has "
+    f"used for {DAYS} days. The runs that count are those that the store remembers and whose folders are still there, "
+    "those below runs/ and multirun/, and those that you name because they were moved.",
 )
 GC.flag("--delete", help="remove it")
-GC.value("days", "NUMBER", read=_days, help=f"what was asked for within so many days stays ({DAYS})")
+GC.value("days", "NUMBER", read=_days, help=f"keep what an audit has used within so many days ({DAYS})")
 EXPORT = Options(
     "export",
     "[RUN]",
-    "Writes the completions and scores in the store as lines of JSON, those of a run or all: of each shelf a line with "
-    "the identity by which it is named, then a line for each record.",
+    "Writes the completions and scores in the store as lines of JSON, those of a run or all: for each shelf a line with "
+    "the identity by which it is stored, then a line for each record.",
     where="RUN the folder of one finished run, or no other words",
 )
 EXPORT.value("out", "FILE", read=Path, help="the file to write (standard output by default)")
