@@ -80,8 +80,8 @@ PUSH = Options(
     "push",
     "RUN --repo ORG/NAME",
     "Sends a run's card, plots and results to the model's repository on the Hub, as a pull request. If "
-    "there is a card already, only toxaudit's section and metadata in it change. RUN is a finished run's folder, such as "
-    "runs/quickstart.",
+    "there is a card already, only toxaudit's section and metadata in it change. RUN is a finished run's folder, such "
+    "as runs/quickstart.",
     where="the folder of one finished run",
     words=1,
 )
