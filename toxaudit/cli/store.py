@@ -174,8 +174,8 @@ GC.value("days", "NUMBER", read=_days, help=f"keep what an audit has used within
 EXPORT = Options(
     "export",
     "[RUN]",
-    "Writes the completions and scores in the store as lines of JSON, those of a run or all: for each shelf a line with "
-    "the identity by which it is stored, then a line for each record.",
+    "Writes the completions and scores in the store as lines of JSON, those of a run or all: for each shelf a line "
+    "with the identity by which it is stored, then a line for each record.",
     where="RUN the folder of one finished run, or no other words",
 )
 EXPORT.value("out", "FILE", read=Path, help="the file to write (standard output by default)")
