@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 from toxaudit import labels, training
 from toxaudit.checks import Checklist
@@ -25,6 +26,8 @@ from toxaudit.suites import design
 
 LONGEST_SYSTEM = 200  # characters of a system prompt that are shown
 ABSENT = "can't be had: see below"
+FEW_BITS = ("load_in_4bit", "load_in_8bit")
+"""Keys by which weights are read in few bits, which bitsandbytes does on a CUDA GPU alone."""
 
 
 def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
@@ -70,9 +73,23 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     counts = {each.suite: each.prompts for each in ahead.asked}
     lines += resolution.describe(spec, ahead.suites, counts, pilot)
     lines += [f"  Finished work: {_stored(spec)}", f"  Results: {spec.out}/"]
-    lines += [f"  Problem: {problem}" for problem in prospect.problems]
+    lines += [f"  Problem: {problem}" for problem in [*prospect.problems, *_wants_gpu(spec, prospect.device)]]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
+
+
+def _wants_gpu(spec: AuditSpec, device: str) -> Iterator[str]:
+    """What a run on this device would refuse, since it is read in few bits."""
+    named: dict[str, Any] = {"base": spec.base}
+    for name, candidate in spec.candidates.items():
+        named |= {f"candidates.{name}": candidate}
+        named |= {f"candidates.{name}.train[{n}]": stage for n, stage in enumerate(candidate.train)}
+    keys = [f"{place}.{key}" for place, each in named.items() for key in FEW_BITS if getattr(each, key, False)]
+    if keys and not device.startswith("cuda"):
+        yield (
+            f"{', '.join(keys)}: this needs a CUDA GPU, and here the run would take the {device}, and be refused. "
+            "executor.device=cuda plans for a machine that has one."
+        )
 
 
 def _computed(computed: NumberFormat) -> str:
