@@ -10,7 +10,7 @@ from results import RESULTS
 from toxaudit.cli import reporting
 from toxaudit.cli.main import main
 from toxaudit.cli.reporting import CUT, LARGEST_BYTES, VARIABLE, summarise
-from toxaudit.cli.stopping import Stopped
+from toxaudit.machine.stopping import Stopped
 from toxaudit.errors import ToxauditError
 
 WHOLE = 1024 * 1024
