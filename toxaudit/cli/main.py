@@ -13,6 +13,7 @@ from toxaudit.cli.exit_codes import DONE, ERROR, STOPPED
 from toxaudit.cli.help import HELP, Help
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.machine.folders import NO_MORE_FILES, TOO_MANY
+from toxaudit.machine.memory import is_short
 from toxaudit.machine.stopping import Stopped, stoppable
 
 VERBS = {
@@ -84,8 +85,10 @@ def _run(words: list[str]) -> int:
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a defect, or a panic of a library, must not end with the exit code of a verdict
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
-            return _refuse("not enough memory: choose a smaller model or batch size. Nothing was decided.")
+        if is_short(error):
+            return _refuse(
+                "not enough memory: choose a smaller model or batch size. Nothing was decided; finished work is kept."
+            )
         for line in traceback.format_exc().splitlines():
             print(f"| {one_line(line)}", file=sys.stderr)
         return _refuse("this is a defect of toxaudit, or a file that made a library panic. Nothing was decided.")

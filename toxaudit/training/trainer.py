@@ -10,14 +10,12 @@ from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import progress, stopping, threads
+from toxaudit.machine.memory import is_short
 from toxaudit.models import quiet_peft
 from toxaudit.spec.recipes import FULL, TrainingStage
 from toxaudit.training.checkpoints import Checkpoints
 from toxaudit.training.ema import Ema
 from toxaudit.training.tokens import Row, batch
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch says where there is no room."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,7 @@ def _refusing(place: str) -> Iterator[None]:
     except ImportError as error:
         raise ToxauditError(f"{place} needs a library that is missing: {str(error).splitlines()[0]}") from error
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        if is_short(error):
             raise ToxauditError(
                 f"{place} ran out of memory: lower its batch_size, and raise gradient_accumulation_steps to match, or "
                 "lower its max_length."

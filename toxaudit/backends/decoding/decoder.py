@@ -11,11 +11,11 @@ from typing import Any
 
 from toxaudit.backends.decoding import likelihood, padded, ragged
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
-from toxaudit.backends.decoding.batches import is_short
 from toxaudit.backends.decoding.finite import Finite
 from toxaudit.backends.decoding.padded import Noise
 from toxaudit.backends.decoding.ragged import Prefix, Row
 from toxaudit.machine import packed, threads
+from toxaudit.machine.memory import is_short
 from toxaudit.models import LoadedModel
 from toxaudit.models.tokenizer import PROBES
 from toxaudit.spec.schema import Generation
