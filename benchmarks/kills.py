@@ -3,10 +3,10 @@
     python benchmarks/kills.py [--audit tiny|quickstart] [--kills 100] [--within SECONDS] [--seed N] [--folder FOLDER]
 
 The audit is done once undisturbed. Then it is done from an empty store again and again: each time it is killed at a
-random moment of the next ``--within`` seconds and run again, until it is finished. After each one that is finished all its
-files, all records of the store and all its folders are compared with those of the undisturbed one, byte for byte; only
+random moment of the next ``--within`` seconds and run again, until it is finished. After each one that is finished, all
+its files, and all records and folders of the store, are compared with those of the undisturbed one, byte for byte; only
 the clock of commitments stands still for that. ``tiny`` tunes a candidate on random weights, in seconds. Each run is a
-copy of a process that has imported the libraries.
+copy of a process that has imported the libraries, and most moments count from when it has understood its words.
 
 Prints in which phases the kills fell, what each lost at most, and what was left behind. Exit code 1 says that something
 differs, is left behind, was kept twice, or that a kill lost a batch or more.
@@ -37,6 +37,9 @@ NOON = "2026-11-29T12:00:00Z"
 PHASES = ("starting", "preparing", "tuning", "generating", "scoring", "estimating", "writing", "rendering", "finishing")
 UNITS = {"generating": "token", "tuning": "step", "scoring": "text"}
 """What is lost by a kill that falls into the phase."""
+
+FROM_THE_START = 0.1
+"""The share of kills whose moment counts from the start of the process; for others, the words are understood first."""
 
 TUNED = "train: [{data: ./rows.jsonl, r: 4, epochs: 6, learning_rate: 0.01, warmup_steps: 0}]"
 
@@ -90,9 +93,11 @@ def main() -> int:
     parser.add_argument("--audit", choices=("tiny", "quickstart"), default="tiny")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--within", type=float, help="seconds; by default what the undisturbed run takes, at most 60")
+    parser.add_argument("--nice", type=int, default=0, help="how far it makes way for other work")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--folder", type=Path, help="an empty one, which stays; by default one that is removed")
+    parser.add_argument("--folder", type=Path, help="one that stays; with what the undisturbed run left")
     options = parser.parse_args()
+    os.nice(options.nice)
     with tempfile.TemporaryDirectory() as made:
         folder = (options.folder or Path(made)).absolute()
         count = killed(folder, options.audit, options.kills, options.seed, options.within)
@@ -116,17 +121,10 @@ def killed(folder: Path, audit: str, kills: int, seed: int, within: float | None
     from toxaudit import runner  # noqa: F401
 
     with _place(folder):
-        if audit == "tiny":
-            _in_a_copy(_workspace, folder)
         words = [f"audit={audit}", "store=store", "out=run", "executor.threads=1"]
         words += ["backend.batch_size=8"] * (audit == "tiny")
-        whole, began = Noted(), time.monotonic()
-        code = _end(_start(folder, words, whole))
-        took = time.monotonic() - began
-        assert code in (0, 1, 2), (folder / "said").read_text()
-        moments, meant = random.Random(seed), _state(folder)
-        _clear(folder)
-        within = within or min(took, 60.0)
+        took, whole, meant = _undisturbed(folder, audit, words)
+        moments, within = random.Random(seed), within or min(took, 60.0)
         units = "; ".join(f"{whole[f'made {unit}']:,} {unit}s" for unit in UNITS.values())
         print(f"{audit}: undisturbed {took:.1f} s, {units}; seed {seed}, a kill within {within:.1f} s", flush=True)
         count = Count()
@@ -140,16 +138,32 @@ def killed(folder: Path, audit: str, kills: int, seed: int, within: float | None
     return count
 
 
+def _undisturbed(folder: Path, audit: str, words: Sequence[str]) -> tuple[float, dict[str, int], dict[str, str]]:
+    """How many seconds the audit takes, how much work it is, and what it leaves; kept in the folder."""
+    kept = folder / "undisturbed.json"
+    if not kept.is_file():
+        if audit == "tiny":
+            _in_a_copy(_workspace, folder)
+        noted, began = Noted(), time.monotonic()
+        code = _end(_start(folder, words, noted))
+        took = time.monotonic() - began
+        assert code in (0, 1, 2), (folder / "said").read_text()
+        kept.write_text(json.dumps([took, {name: noted[name] for name in Noted.FIELDS}, _state(folder)]))
+        _clear(folder)
+    found: tuple[float, dict[str, int], dict[str, str]] = tuple(json.loads(kept.read_text()))
+    return found
+
+
 def _until_finished(folder: Path, words: Sequence[str], count: Count, kills: int, moment: Callable[[], float]) -> None:
     """Run an audit until it is finished, and kill it meanwhile."""
     while True:
         noted = Noted()
-        child, at = _start(folder, words, noted), time.monotonic() + moment()
-        if count.kills >= kills:
-            at = float("inf")
-        code = None
-        while (code := _ended(child)) is None and time.monotonic() < at:
-            time.sleep(min(0.002, max(0.0, at - time.monotonic())))
+        child, after = _start(folder, words, noted), moment() if count.kills < kills else float("inf")
+        begun = time.monotonic() if random.Random(after).random() < FROM_THE_START else None
+        while (code := _ended(child)) is None and (begun is None or time.monotonic() - begun < after):
+            if begun is None and noted["phase"]:
+                begun = time.monotonic()
+            time.sleep(0.002)
         if code is None:
             os.kill(child, signal.SIGKILL)
             code = _end(child)
@@ -167,7 +181,7 @@ def _until_finished(folder: Path, words: Sequence[str], count: Count, kills: int
                 count.lost[unit].append(lost)
 
 
-def _tell(count: Count, whole: Noted) -> None:
+def _tell(count: Count, whole: dict[str, int]) -> None:
     print(f"{count.kills} kills over {count.finished} audits, by phase:")
     print("  " + ", ".join(f"{name} {count.phases[name]}" for name in PHASES if count.phases[name]))
     for unit, lost in count.lost.items():
@@ -330,11 +344,12 @@ def _note(noted: Noted) -> None:
     Checkpoints.finish, Database.tell, Database.put = noted_finish, noted_tell, noted_put
 
 
-def _state(folder: Path) -> dict[str, bytes | str]:
-    """All that an audit leaves: its files' digests, and the records of its store."""
+def _state(folder: Path) -> dict[str, str]:
+    """Digests of all that an audit leaves: its files, and the records of its store."""
     import stored
 
-    found: dict[str, bytes | str] = {f"record {name}": value for name, value in stored.records(folder / "store").items()}
+    records = stored.records(folder / "store").items()
+    found = {f"record {name}": hashlib.sha256(value).hexdigest() for name, value in records}
     for file in sorted(path for place in ("run", "store", "tmp") for path in (folder / place).rglob("*")):
         if file.is_file() and not file.is_symlink() and not file.name.startswith("records.sqlite"):
             found[str(file.relative_to(folder))] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -343,7 +358,7 @@ def _state(folder: Path) -> dict[str, bytes | str]:
     return found
 
 
-def _differences(meant: dict[str, bytes | str], found: dict[str, bytes | str]) -> list[str]:
+def _differences(meant: dict[str, str], found: dict[str, str]) -> list[str]:
     """What is missing, left behind, or differs."""
     said = [f"missing: {name}" for name in meant.keys() - found.keys()]
     said += [f"left behind: {name}" for name in found.keys() - meant.keys()]

@@ -2,9 +2,9 @@
 
     python benchmarks/large.py [--records 10000 1000000] [--candidates 5] [--folder FOLDER]
 
-A record is one scorer's score of one arm's answer to one prompt; there are two scorers, one of them graded, two suites of
-20 groups, and random answers of about 200 bytes. No model is run: from the scores on, all is done by the stages of an
-audit. Each part is a process of its own, but for those after the scores, which share theirs as in an audit. Prints
+A record is one scorer's score of one arm's answer to one prompt; there are two scorers, one of them graded, two suites
+of 20 groups, and random answers of about 200 bytes. No model is run: from the scores on, all is done by the stages of
+an audit. Each part is a process of its own, but for those after the scores, which share theirs as in an audit. Prints
 seconds, CPU-seconds and the most memory of each, and the sizes of what is written.
 """
 
@@ -95,6 +95,8 @@ def _stored(folder: Path, prompts: int, candidates: int) -> None:
 
 
 def _audited(folder: Path, prompts: int, candidates: int) -> None:
+    import workspace
+
     from toxaudit import runner
     from toxaudit.compose.compose import compose
     from toxaudit.estimators import archive
@@ -106,13 +108,13 @@ def _audited(folder: Path, prompts: int, candidates: int) -> None:
     from toxaudit.stages import estimating, rendering
     from toxaudit.store.shelves import Store
 
-    import workspace
-
     workspace.written(folder, prompts=1)
     spec_file, names = folder / "audits/tiny.yaml", [f"c{number}" for number in range(candidates)]
     tuned = "".join(f"  {name}:\n    peft: ../models/{name}\n" for name in names)
     text = spec_file.read_text().replace("suite: [mine]", f"suite: [{', '.join(_suites())}]")
-    spec_file.write_text(text.replace("  tuned:\n    peft: ../models/adapter\n", tuned).split("  noop:")[0] + "gate:\n  margin: 0.02\n")
+    spec_file.write_text(
+        text.replace("  tuned:\n    peft: ../models/adapter\n", tuned).split("  noop:")[0] + "gate:\n  margin: 0.02\n"
+    )
     suite = (folder / "audits/suite/mine.yaml").read_text()
     for name in _suites():
         (folder / f"audits/suite/{name}.yaml").write_text(suite)
@@ -183,7 +185,9 @@ def _answered(suites: dict[str, Asked], arms: list[str]) -> tuple[dict[tuple[str
     for suite, asked in suites.items():
         for arm in arms:
             answers[arm, suite] = [
-                Completion(arm, prompt.id, 0, f"{arm} says {draw.random()} " + "so it is, and so on; " * 8, 50, "length")
+                Completion(
+                    arm, prompt.id, 0, f"{arm} says {draw.random()} " + "so it is, and so on; " * 8, 50, "length"
+                )
                 for prompt in asked.prompts
             ]
             scored[arm, suite, SCORERS[0]] = [

@@ -23,10 +23,10 @@ class Repository:
 
     ``refused`` maps a kind of call (info, tree, file, or list of its variants) to a status and code; where ``torn``,
     the connection breaks off within every file; ``breaks`` is how often at first it does so in the middle, and
-    ``ranges`` which part of which file was asked for each time. ``about`` is what the Hub says of it beside: tags, gated, downloads,
-    cardData, safetensors. ``writers`` may commit to its main branch, others with a token that may write open pull
-    requests, and where it is private only they know of it; ``before_commit`` is called as soon as a commit comes in.
-    Of what was written, ``history`` maps a commit to its parent and files.
+    ``ranges`` which part of which file was asked for each time. ``about`` is what the Hub says of it beside: tags,
+    gated, downloads, cardData, safetensors. ``writers`` may commit to its main branch, others with a token that may
+    write open pull requests, and where it is private only they know of it; ``before_commit`` is called as soon as a
+    commit comes in. Of what was written, ``history`` maps a commit to its parent and files.
     """
 
     revisions: dict[str, dict[str, bytes]]

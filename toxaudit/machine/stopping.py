@@ -18,6 +18,8 @@ OF_SIGNALS = 128
 SAME_SECONDS = 0.3
 """Seconds within which two signals are one: a launcher passes on what its terminal has sent to all already."""
 
+STOPPING = "stopping once this batch is kept; the same again stops now."
+
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 T = TypeVar("T")
@@ -106,6 +108,6 @@ def _stop(number: int, frame: FrameType | None) -> None:
     if _state.under_way and _state.first is None:
         _state.first, _state.at = number, monotonic()
         with suppress(OSError, ValueError, RuntimeError):  # the last of them where it comes in the middle of a line
-            print("\ntoxaudit: stopping once this batch is kept; the same again stops now.", file=sys.stderr, flush=True)
+            print(f"\ntoxaudit: {STOPPING}", file=sys.stderr, flush=True)
     elif not (_state.under_way and _state.first == number and monotonic() - _state.at < SAME_SECONDS):
         raise Stopped(number)

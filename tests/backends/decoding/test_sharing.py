@@ -12,7 +12,7 @@ import torch
 from test_backend import PROMPTS, TEXTS
 from transformers import LlamaForCausalLM, MistralConfig
 
-from toxaudit.backends.decoding import adapters, batches, decoder, ragged
+from toxaudit.backends.decoding import adapters, decoder, ragged
 from toxaudit.backends.decoding.batches import batches as in_batches
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
