@@ -39,6 +39,7 @@ def forked(run: Callable[[], int]) -> Ended:
 def _in_the_copy(run: Callable[[], int], said: Path) -> None:
     """Never come back: the copy must not go on with the tests."""
     code = 70
+    sys.dont_write_bytecode = True  # where files may not grow, Python would leave half of what it has compiled
     tqdm.set_lock(threading.RLock())  # a thread that only the parent has may hold the one before
     try:
         with said.open("w") as written:

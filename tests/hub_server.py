@@ -22,16 +22,19 @@ class Repository:
     """Revision (branch or tag) -> files.
 
     ``refused`` maps a kind of call (info, tree, file, or list of its variants) to a status and code; where ``torn``,
-    the connection breaks off within every file. ``about`` is what the Hub says of it beside: tags, gated, downloads,
-    cardData, safetensors. ``writers`` may commit to its main branch, others with a token that may write open pull
-    requests, and where it is private only they know of it; ``before_commit`` is called as soon as a commit comes in.
-    Of what was written, ``history`` maps a commit to its parent and files.
+    the connection breaks off within every file; ``breaks`` is how often at first it does so in the middle, and
+    ``ranges`` which part of which file was asked for each time. ``about`` is what the Hub says of it beside: tags,
+    gated, downloads, cardData, safetensors. ``writers`` may commit to its main branch, others with a token that may
+    write open pull requests, and where it is private only they know of it; ``before_commit`` is called as soon as a
+    commit comes in. Of what was written, ``history`` maps a commit to its parent and files.
     """
 
     revisions: dict[str, dict[str, bytes]]
     kind: str = "models"
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     torn: bool = False
+    breaks: int = 0
+    ranges: list[str] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     writers: tuple[str, ...] = ("alice",)
     before_commit: Callable[[], object] | None = None
@@ -161,10 +164,20 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
             data = found[1][path]
             headers = {"ETag": f'"{blob(data)}"', "X-Repo-Commit": revision}
             if found[0].torn and self.command == "GET":
-                self.close_connection = True
-                self.reply(data[:1], headers | {"Content-Length": str(len(data))})
-            else:
-                self.reply(data, headers)
+                return self.broken_off(data[:1], headers | {"Content-Length": str(len(data))})
+            status = 200
+            if self.command == "GET" and (asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))):
+                headers["Content-Range"] = f"bytes {asked[1]}-{len(data) - 1}/{len(data)}"
+                data, status = data[int(asked[1]) :], 206
+            if self.command == "GET":
+                found[0].ranges.append(f"{path} {self.headers.get('Range')}")
+                if len(found[0].ranges) <= found[0].breaks:
+                    return self.broken_off(data[: len(data) // 2], headers | {"Content-Length": str(len(data))}, status)
+            self.reply(data, headers, status)
+
+        def broken_off(self, body: bytes, headers: dict[str, str], status: int = 200) -> None:
+            self.close_connection = True
+            self.reply(body, headers, status)
 
         def found(self, kind: str, name: str, revision: str, call: str) -> tuple[Repository, dict[str, bytes]] | None:
             repository = hub.repositories.get(name)

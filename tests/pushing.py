@@ -25,6 +25,7 @@ for line in sys.stdin:
         code = main(words)
     print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
 """
+DIED = "the client has died"
 TOKENS = {
     "hf_aliceMayWrite": ("alice", "write"),
     "hf_aliceMayRead": ("alice", "read"),
@@ -50,7 +51,7 @@ class Client:
         self.process.stdin.write(json.dumps([[str(word) for word in words], token, offline]) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
-        assert answer, "the client has died"
+        assert answer, DIED
         assert not any(each in answer for each in TOKENS)
         code, out, err = json.loads(answer)
         return code, out, err
@@ -70,8 +71,11 @@ class Client:
 
 
 @contextmanager
-def client(url: str, folder: Path) -> Iterator[Client]:
-    """A client of the Hub at ``url``; at the end no token is in anything that it logged or left in ``folder``."""
+def client(url: str, folder: Path, ends: int = 0) -> Iterator[Client]:
+    """A client of the Hub at ``url``; at the end no token is in anything that it logged or left in ``folder``.
+
+    It ends with the code ``ends``, which is minus a signal's number where it is killed.
+    """
     clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
     settings = {"HF_ENDPOINT": url, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_XET": "1"}
     log = folder / "log"
@@ -87,6 +91,6 @@ def client(url: str, folder: Path) -> Iterator[Client]:
         )
         with process:
             yield Client(process)
-    assert process.returncode == 0, log.read_text()
+    assert process.returncode == ends, log.read_text()
     for file in folder.rglob("*"):
         assert not file.is_file() or not any(token.encode() in file.read_bytes() for token in TOKENS), file

@@ -88,6 +88,14 @@ def test_another_spec_has_another_that_names_the_first_and_spoils_no_earlier_run
     assert committing() == first  # back to the first rule, which was the first
 
 
+def test_a_clock_that_was_set_back_makes_no_later_rule_the_earlier_one(committing, monkeypatch):
+    first = committing()
+    monkeypatch.setattr(commitment, "now", lambda: "2025-11-29T12:00:00Z")
+    second = committing(margin=0.5)
+    assert second.record.time == first.record.time == TIMES[0]
+    assert second.record.earlier == {first.record.digest: TIMES[0]}
+
+
 def test_other_prompts_or_models_are_something_else(committing):
     assert committing() != committing(prompts={"mine": "a8" * 32})
 

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import finished
 import jsonschema
+import pyarrow.parquet as pq
 import pytest
 from finished import HARDER
 
@@ -19,6 +21,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped
 from toxaudit.findings import Check
 from toxaudit.records import Diagnostics
+from toxaudit.results import table, writing
 from toxaudit.results.files import card_folder
 from toxaudit.results.reading import read_result, read_samples, schema
 from toxaudit.results.writing import write_results
@@ -193,6 +196,59 @@ def test_samples_of_suites_that_are_no_longer_asked_do_not_stay(tmp_path):
     write(tmp_path, HARDER["go"], finished.rows(HARDER["go"]))
     left = {file.name for file in tmp_path.glob("samples_*.jsonl")}
     assert left == {"samples_rtp_categories.jsonl", "samples_of_tea.jsonl"}
+
+
+def test_samples_are_written_as_they_come_and_never_all_in_memory(tmp_path):
+    result, seen = HARDER["go"], []
+    row = next(finished.rows(result))
+    write(tmp_path / "few", result, [row] * 10)
+
+    def many():
+        for number in range(20_000):
+            seen.append(number)
+            yield row
+
+    tracemalloc.start()
+    write(tmp_path / "many", result, many())
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = (tmp_path / "many" / f"samples_{row['suite']}.jsonl").stat().st_size
+    assert len(seen) == 20_000 and size > 5_000_000 > 4 * most, (size, most)
+
+
+def test_samples_of_a_large_suite_are_a_table_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "AS_TABLE_ROWS", 500)
+    monkeypatch.setattr(table, "TOGETHER", 7)
+    result = HARDER["go"]
+    large, small = result.suites[0], replace(result.suites[0], name="small", n=3)
+    result = replace(result, suites=(large, small))
+    rows = [row | {"tokens": 5, "finish": "stop"} for row in finished.rows(result, 10)]
+    rows[3]["text"], rows[4]["scores"] = (
+        "\ud83d half",
+        {n: {"value": None, "missing": "why"} for n in rows[4]["scores"]},
+    )
+    files = {file.name for file in write(tmp_path, result, rows)}
+    assert {f"samples_{large.name}.jsonl", "samples_small.jsonl", f"samples_{large.name}.parquet"} < files
+    assert "samples_small.parquet" not in files
+    read = pq.read_table(tmp_path / f"samples_{large.name}.parquet").to_pylist()
+    told = [json.loads(line) for line in (tmp_path / f"samples_{large.name}.jsonl").read_text().split("\n") if line]
+    assert len(read) == len(told) == sum(row["suite"] == large.name for row in rows)
+    for ours, theirs in zip(read, told, strict=True):
+        for name in ("model", "prompt_id", "sample", "text", "tokens", "finish", "prompt"):
+            assert ours[name] == theirs[name]
+        assert dict(ours["slices"]) == theirs["slices"]
+        for name, score in theirs["scores"].items():
+            assert (ours[f"score_{name}"], ours[f"missing_{name}"]) == (score["value"], score["missing"])
+    monkeypatch.setattr(writing, "AS_TABLE_ROWS", 10**6)
+    write(tmp_path, result, rows)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_large_suite_without_samples_is_an_empty_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "AS_TABLE_ROWS", 1)
+    write(tmp_path, HARDER["go"])
+    (file,) = tmp_path.glob("*.parquet")
+    assert pq.read_table(file).num_rows == 0
 
 
 def test_an_earlier_run_that_can_not_be_read_is_written_over(tmp_path):

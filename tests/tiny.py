@@ -1,6 +1,7 @@
 """Small real models made by the tests: random weights with a byte-level tokenizer, and LoRA adapters over them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,24 @@ def model(folder: Path, config: Any, seed: int = 0) -> Path:
 def base(folder: Path, seed: int = 0) -> Path:
     """A Llama with random weights."""
     return model(folder, llama(), seed)
+
+
+def overflowing(base_folder: Path, folder: Path, letter: str) -> Path:
+    """A copy of ``base_folder`` whose weights are all numbers, and whose outputs are none after this letter."""
+    shutil.copytree(base_folder, folder)
+    (token,) = tokenizer()(letter).input_ids
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        first = "model.layers.0."
+        words, attended = tensors["model.embed_tokens.weight"], tensors[f"{first}self_attn.o_proj.weight"]
+        words[:, 0] = words[token] = attended[0] = 0  # what is first in a hidden state is this letter's alone
+        words[token, 0] = 1
+        for name in ("gate_proj", "up_proj"):
+            tensors[f"{first}mlp.{name}.weight"][0] = 0
+            tensors[f"{first}mlp.{name}.weight"][0, 0] = 1e30  # their product is too large for any number
+
+    edit(folder / "model.safetensors", change)
+    return folder
 
 
 def parrot(folder: Path, answer: str) -> Path:

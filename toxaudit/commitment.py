@@ -198,7 +198,8 @@ def read(data: bytes, where: str) -> Written:
 def _new(out: Path, audit: str, content: Mapping[str, Any], answered: tuple[int, int]) -> Written:
     before = sorted(_before(out), key=lambda each: each.record.time)
     named = [pair for each in before for pair in (*each.record.earlier.items(), (each.record.digest, each.record.time))]
-    made = {"format": FORMAT, "audit": audit, "toxaudit": __version__, "time": now(), **content}
+    time = max(now(), *(time for _, time in named), "")  # what came later says so, though the clock was set back
+    made = {"format": FORMAT, "audit": audit, "toxaudit": __version__, "time": time, **content}
     made |= {"answered": {"before": answered[0], "of": answered[1]}}
     made |= {"earlier": dict(sorted(dict(named).items(), key=lambda pair: pair[1]))}
     return read((json.dumps(made, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace"), COMMITMENT)

@@ -72,6 +72,24 @@ def said(completions, prompts=PROMPTS):
     return [(completions[p.id].text, completions[p.id].tokens, completions[p.id].finish) for p in prompts]
 
 
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0.7}, {"batch_size": 3}])
+@pytest.mark.parametrize("way", ["ragged", "padded"])
+def test_outputs_that_are_no_numbers_cost_their_own_prompts_and_are_missing(
+    answer, tiny_base, tmp_path, monkeypatch, settings, way
+):
+    model = tiny.resolved(tiny.overflowing(tiny_base, tmp_path / "model", "Z"))
+    if way == "padded":
+        monkeypatch.setattr("toxaudit.backends.decoding.ragged.covers", lambda model: False)
+    prompts = [Prompt(f"p{i}", "suite", WORDS[: 3 * i] + "Z" * (i % 3 == 1) + WORDS[i:40]) for i in range(24)]
+    found = answer(model, prompts, **settings)
+    lost = {name for name, each in found.items() if each.missing}
+    assert {f"p{i}" for i in range(1, 24, 3)} <= lost < found.keys()
+    assert {found[name].missing for name in lost} == {"the model's output was no number"}
+    assert {(found[name].text, found[name].tokens, found[name].finish) for name in lost} == {("", None, "other")}
+    sane = [prompt for prompt in prompts if prompt.id not in lost]
+    assert said(found, sane) == said(answer(model, sane, **settings), sane)
+
+
 def variant(folder, into, **generation_config):
     """A copy of a model whose repository asks for other ways to generate."""
     copy = shutil.copytree(folder, into)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from results import BENIGN, DEGENERATE, NOOP, RESULTS, SUITE, TOXICITY, result, unchanged
 
+from toxaudit.card import changed
 from toxaudit.card.changed import ChangedSample, changed_samples
 from toxaudit.findings import AuditResult
 
@@ -127,6 +128,22 @@ def test_many_rows_are_read_once_and_the_best_of_them_kept() -> None:
                 yield json.loads(json.dumps(row(arm, str(number), 0.0 if arm == "base" else number / 5000)))
 
     assert prompts(changed_samples(AUDIT, rows(), 3)) == ["4999", "4998", "4997"]
+
+
+@pytest.mark.parametrize("late", ["base", "benign"])
+def test_of_what_does_not_fit_into_memory_the_same_is_found(monkeypatch: pytest.MonkeyPatch, late: str) -> None:
+    """Whichever arm is read first; characters have several bytes, and one of them is half of one."""
+    draw = random.Random(1)
+    rows = [
+        row(arm, f"p{n}", draw.random(), f"{arm} on {n} \N{GRINNING FACE}\ud83d")
+        for arm in ("base", "benign")
+        for n in range(400)
+    ]
+    rows.sort(key=lambda each: each["model"] == late)
+    whole = changed_samples(AUDIT, rows, 7)
+    monkeypatch.setattr(changed, "IN_MEMORY_BYTES", 1_000)
+    assert changed_samples(AUDIT, rows, 7) == whole
+    assert [each.base_text.replace("base", "benign") for each in whole] == [each.candidate_text for each in whole]
 
 
 def test_nothing_is_found_where_nothing_was_asked() -> None:

@@ -100,7 +100,10 @@ def test_a_full_disk_while_it_is_decided_again_leaves_the_run_as_it_was(run):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "not enough memory: choose a smaller model or batch size. Nothing was decided."),
+        (
+            MemoryError(),
+            "not enough memory: choose a smaller model or batch size. Nothing was decided; finished work is kept.",
+        ),
         (OSError(errno.ENETUNREACH, "Network is unreachable"), "a file: Network is unreachable."),
         (RuntimeError("boom"), "this is a defect of toxaudit, or a file that made a library panic."),
     ],

@@ -10,8 +10,8 @@ from results import RESULTS
 from toxaudit.cli import reporting
 from toxaudit.cli.main import main
 from toxaudit.cli.reporting import CUT, LARGEST_BYTES, VARIABLE, summarise
-from toxaudit.cli.stopping import Stopped
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.stopping import Stopped
 
 WHOLE = 1024 * 1024
 

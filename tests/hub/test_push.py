@@ -5,7 +5,9 @@ import json
 import random
 import re
 import shutil
+import signal
 import threading
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -17,7 +19,7 @@ import yaml
 from hub_server import Hub, Repository
 from hub_writing import PullRequest
 from hypothesis import HealthCheck, example, given, settings
-from pushing import ALICE, BOB, FINE, READS, Client
+from pushing import ALICE, BOB, DIED, FINE, READS, Client, client
 from readmes import LATER, SECTION, Readme, readmes
 from results import RESULTS, draws  # noqa: E402
 
@@ -113,6 +115,43 @@ def test_the_same_content_sends_nothing(hub: Hub, alice: Client, model: Reposito
         assert alice.pushed(run, "--repo", "org/model", *how)[-1] == f"{where} has all of it already: nothing was sent."
         assert commits(hub) == before == ["POST /api/models/org/model/commit/main"]
     assert not model.pull_requests
+
+
+@pytest.mark.parametrize("how", [[], ["--direct"]], ids=["pull request", "direct"])
+def test_a_push_that_is_killed_is_whole_or_nothing_and_the_next_one_finishes_it(
+    hub: Hub, alice: Client, model: Repository, run: Path, tmp_path: Path, how: list[str]
+) -> None:
+    """Killed by the server: at one of its first requests, chosen at random, and at its commit."""
+    words, first = [run, "--repo", "org/model", *how], random.SystemRandom().randrange(2, 6)
+    print(f"killed at request {first}, and at the commit")
+    for at_commit in (False, True):
+        before, folder = len(hub.asked), tmp_path / str(at_commit)
+        folder.mkdir()
+        with client(hub.url, folder, ends=-signal.SIGKILL) as dying:
+            watching = threading.Thread(target=kill_at, args=(hub, before + first, dying))
+            if at_commit:
+                model.before_commit = dying.process.kill
+            else:
+                watching.start()
+            with pytest.raises(AssertionError, match=DIED):
+                dying.push(*words)
+        if not at_commit:
+            watching.join()
+            assert not commits(hub) and not model.pull_requests and not model.heads
+    model.before_commit = None
+    while not (model.heads or model.pull_requests):  # the server goes on with what has reached it
+        time.sleep(0.01)
+    branch = "main" if how else "refs/pr/1"
+    left = model.revisions[branch]
+    assert alice.pushed(*words)[-1].endswith(" has all of it already: nothing was sent.")
+    assert model.revisions[branch] == left and set(left) == FILES | {"config.json"}
+    assert len(model.pull_requests) == (0 if how else 1) and len(commits(hub)) == 1
+
+
+def kill_at(hub: Hub, requests: int, client: Client) -> None:
+    while len(hub.asked) < requests:
+        time.sleep(0.0005)
+    client.process.kill()
 
 
 def test_ones_own_open_pull_request_is_updated_not_doubled(

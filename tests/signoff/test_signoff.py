@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import random
+import shutil
+import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import signing
+from forked import forked
 from harder import HARDER
 from signing import ANN, BOB
 
@@ -112,6 +116,56 @@ def test_an_interrupted_replacement_loses_no_decision(world):
     assert signing.verified(run, world.ann) == 1
     signing.signed(run, world.ann, "--reject")
     assert record.read(run / "decision.json").decision.supersedes == first.digest
+
+
+def killed_at(call, run, world):
+    """Reject a run in a copy of this process, which is killed at its so many-th change of a folder; how it ended."""
+    left = call
+
+    def dying(change):
+        def changed(*given, **named):
+            nonlocal left
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return change(*given, **named)
+
+        return changed
+
+    def reject():
+        for name in ("rename", "replace", "unlink", "mkdir", "write_bytes"):
+            setattr(Path, name, dying(getattr(Path, name)))
+        signing.signed(run, world.bob, "--reject", name=BOB)
+        return 0
+
+    return forked(reject).returncode
+
+
+@pytest.mark.thorough
+def test_a_kill_at_any_moment_loses_no_decision_and_the_next_try_signs_it_once(world, capsys):
+    first = world.run()
+    signing.signed(first, world.ann, "--approve")
+    approved, seed, call, tried = record.read(first / "decision.json"), random.SystemRandom().randrange(10**6), 0, 0
+    print(f"seed {seed}")
+    steps = random.Random(seed)
+    while True:
+        run, call = world.folder / f"run{call}", call + steps.randrange(1, 4)
+        shutil.copytree(first, run)
+        if (ended := killed_at(call, run, world)) == 0:
+            break
+        assert ended == -signal.SIGKILL
+        tried += 1
+        kept = [record.read(file) for file in run.rglob("decision*.json") if record.envelopes_of(file).is_file()]
+        kept += [record.read(file) for file in run.glob("decisions/*.json") if record.envelopes_of(file).is_file()]
+        assert approved in kept, call
+        signing.signed(run, world.bob, "--reject", name=BOB)
+        second = record.read(run / "decision.json")
+        assert second.decision.outcome == "rejected" and [each.name for each in second.signers] == [BOB]
+        assert second.decision.supersedes == approved.digest
+        assert record.read(record.kept_as(run, approved.digest)) == approved
+        assert not [file for file in run.rglob("*") if file.name.startswith(".")]
+        assert read_checked(run, with_card=True)
+    assert tried > 3
 
 
 def test_what_is_open_is_approved_only_with_a_waiver_of_each_rule(world, capsys):

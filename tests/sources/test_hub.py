@@ -181,6 +181,21 @@ def test_a_connection_that_breaks_off_is_one_sentence_and_leaves_nothing_that_co
         assert ask(hub.url, "org/model")["files"]["model.safetensors"] == "weights"
 
 
+IN_SMALL_STEPS = """
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 10_000  # it is 10 MB, and what has come of one when the network is lost comes again
+"""
+
+
+def test_a_download_whose_network_is_lost_goes_on_where_it_was(run):
+    weights = b"weights" * 40_000
+    with serve(model=Repository({"main": {"model.safetensors": weights}}, breaks=2)) as hub:
+        answer = run(hub.url, IN_SMALL_STEPS + CLIENT, ["org/model", None, "model", WEIGHTS, None])
+        asked = hub.repositories["org/model"].ranges
+    assert answer["files"]["model.safetensors"] == weights.decode()
+    assert asked == [f"model.safetensors {part}" for part in (None, "bytes=140000-", "bytes=210000-")]
+
+
 def test_what_is_not_cached_is_refused_offline(ask):
     answer = ask(UNREACHABLE, "org/model", HF_HUB_OFFLINE="1")
     assert answer["error"] == "org/model is not in the Hub cache, and HF_HUB_OFFLINE forbids to fetch it: unset it."

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine.folders import write_atomically
+from toxaudit.store import database
 from toxaudit.store.identities import Identity, Scores, key
 from toxaudit.store.opening import FORMAT, PAGE, TWICE
 from toxaudit.store.shelves import RECORDS, Store
@@ -389,6 +390,14 @@ def test_a_store_that_is_removed_under_a_run_is_a_sentence(tmp_path):
             with pytest.raises(ToxauditError, match="was removed while it was in use: run the same again"):
                 work()
     assert not store.root.exists()
+
+
+def test_a_clock_that_was_set_back_makes_no_work_look_unused(tmp_path, monkeypatch):
+    store, noon = Store(tmp_path), 20_000 * database.DAY_SECONDS + 43_200
+    for moment, told in ((noon, 20_000), (noon - 300 * database.DAY_SECONDS, 20_000), (noon + 10**5, 20_001)):
+        monkeypatch.setattr(database, "time", lambda moment=moment: moment)
+        store.shelf(IDENTITY)
+        assert [used // database.DAY_SECONDS for _, _, used in store.records.places()] == [told]
 
 
 def test_work_of_another_kind_or_identity_lies_elsewhere(tmp_path):

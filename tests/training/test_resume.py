@@ -13,6 +13,7 @@ from recipes import ROWS, made, stage, write
 from safetensors.torch import load_file
 
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import stopping
 from toxaudit.spec.recipes import EmaSpec
 from toxaudit.store import seals
 from toxaudit.training import checkpoints, ema
@@ -103,6 +104,41 @@ def test_a_damaged_checkpoint_is_left_out(base, data, tmp_path, monkeypatch):
     (checkpoint,) = folder.glob("trained/*.begun/checkpoint-*/adapter_model.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-3])
     assert bytes_of(made(base, folder, spec)) == undisturbed
+
+
+@pytest.mark.parametrize("at_step", [5, STEPS])
+def test_a_tune_that_is_stopped_keeps_a_checkpoint_and_goes_on_from_it(
+    base, data, tmp_path, monkeypatch, at_step, capsys
+):
+    """By a first signal, in the middle and in the last step; no checkpoint was due."""
+    spec, folder = stage(data, batch_size=2, epochs=3, **WAYS["average"]), tmp_path / "store"
+    undisturbed = bytes_of(made(base, tmp_path / "whole", spec))
+
+    def run():
+        steps, step = [], torch.optim.AdamW.step
+
+        def stepped(*args, **kwargs):
+            steps.append(1)
+            if len(steps) == at_step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(*args, **kwargs)
+
+        monkeypatch.setattr(torch.optim.AdamW, "step", stepped)
+        with stopping.stoppable():
+            try:
+                made(base, folder, spec)
+            except stopping.Stopped as stopped:
+                return stopped.exit_code
+        return 0
+
+    ended = forked(run)
+    assert ended.returncode == 143, ended.stderr
+    assert [file.name for file in folder.glob("trained/*.begun/*") if file.is_dir()] == [f"checkpoint-{at_step}"]
+    capsys.readouterr()
+    found = made(base, folder, spec)
+    assert f"goes on after step {at_step} of {STEPS}" in capsys.readouterr().err
+    assert bytes_of(found) == undisturbed and found.stages[0].steps == STEPS
+    assert not list(folder.glob("trained/*.begun"))
 
 
 @pytest.mark.parametrize("room", [3_000, 20_000, 40_000])

@@ -20,6 +20,9 @@ from toxaudit.records import Completion, digest
 DELIMITER = {"raw": " ", "chat": ""}
 """What stands between a prompt and a choice, by how it is asked."""
 
+NO_NUMBER = "the model's output was no number"
+"""Why a completion is missing whose tokens were chosen from NaN or infinity."""
+
 Way = tuple[int, str, str | None, str]
 """A tokenizer, how prompts are asked through it, the system prompt, what the template takes besides."""
 
@@ -119,11 +122,13 @@ class Reader:
         rows = [self._encoded(arm, text, self._takes_special(arm, text, ask)) for text in rendered]
         return [not self.most or len(row) + new <= self.most for row in rows]
 
-    def completion(self, request: Request, row: Sequence[int]) -> Completion:
-        """What new tokens say, the last of which ends the completion if it is a stop token.
+    def completion(self, request: Request, row: Sequence[int] | None) -> Completion:
+        """What new tokens say, the last of which ends the completion if it is a stop token; None says nothing.
 
         A thought that a chat template begins, as ``rows`` has seen, begins the text as well.
         """
+        if row is None:
+            return Completion(request.arm, request.prompt.id, request.sample, "", None, "other", missing=NO_NUMBER)
         stopped = bool(row) and row[-1] in self.stops[request.arm]
         tokens = list(row[:-1] if stopped else row)
         begun = self._begun.get(self._way(request), {}).get(request.prompt.text, "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from toxaudit.backends import reading
 from toxaudit.backends.request import Answered, Done, Request, Wrote
 from toxaudit.errors import ToxauditError
+from toxaudit.machine import stopping
 from toxaudit.machine.memory import memory_free
 from toxaudit.models import Loader, ResolvedModel
 from toxaudit.registry import register
@@ -168,7 +169,7 @@ class Session:
             if all(done(requests[n]) for n in batch):
                 continue
             by_arm = sorted(batch, key=lambda n: self._order[requests[n].arm])
-            for found in self._room.answered(by_arm, answer):
+            for found in stopping.each_finished(self._room.answered(by_arm, answer)):
                 if wanted := [each for each in found if not done(each[0])]:
                     yield wanted
 

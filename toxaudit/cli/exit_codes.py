@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from toxaudit.errors import ToxauditError, did_you_mean
+from toxaudit.machine.stopping import OF_SIGNALS
 
 if TYPE_CHECKING:
     from toxaudit.facts import Decision
@@ -20,8 +21,6 @@ ERROR = 3
 """Of an error, always: no verdict can have it, so that none is ever taken for a crash, nor a crash for one."""
 LARGEST = 125
 """The largest code that a verdict may have: shells use those above for commands that were not found, or killed."""
-OF_SIGNALS = 128
-"""What shells add to a signal's number: 130 is Ctrl-C, 143 SIGTERM, 129 SIGHUP."""
 STOPPED = OF_SIGNALS + 2
 """Stopped by Ctrl-C."""
 

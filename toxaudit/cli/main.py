@@ -11,8 +11,10 @@ from toxaudit import __version__
 from toxaudit.cli import streams
 from toxaudit.cli.exit_codes import DONE, ERROR, STOPPED
 from toxaudit.cli.help import HELP, Help
-from toxaudit.cli.stopping import Stopped, stoppable
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
+from toxaudit.machine.folders import NO_MORE_FILES, TOO_MANY
+from toxaudit.machine.memory import is_short
+from toxaudit.machine.stopping import Stopped, stoppable
 
 VERBS = {
     "plan": "audit.plan",
@@ -76,14 +78,17 @@ def _run(words: list[str]) -> int:
         print(f"\ntoxaudit: stopped{by}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         return error.exit_code if isinstance(error, Stopped) else STOPPED
     except OSError as error:
-        return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        mend = f" {TOO_MANY}; finished work is kept." if error.errno in NO_MORE_FILES else ""
+        return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.{mend}")
     except UnicodeEncodeError as error:  # what we write is UTF-8: it is a file's name
         return _refuse(f"'{error.object}' can't be named in this locale's {error.encoding}: set LC_ALL=C.UTF-8.")
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a defect, or a panic of a library, must not end with the exit code of a verdict
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
-            return _refuse("not enough memory: choose a smaller model or batch size. Nothing was decided.")
+        if is_short(error):
+            return _refuse(
+                "not enough memory: choose a smaller model or batch size. Nothing was decided; finished work is kept."
+            )
         for line in traceback.format_exc().splitlines():
             print(f"| {one_line(line)}", file=sys.stderr)
         return _refuse("this is a defect of toxaudit, or a file that made a library panic. Nothing was decided.")

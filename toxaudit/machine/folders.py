@@ -15,6 +15,11 @@ NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room: none on the disk, or in a quota, or under a limit on one file's size."""
 
+NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+"""What the system says where a process, or all of them, may open no more files."""
+
+TOO_MANY = "Raise the limit on open files (`ulimit -n`), or close other programs"
+
 CUT_OFF = ("inline_container.cc", "iostream error")
 """What torch says of a file that it could not write to its end; it does not say why."""
 
@@ -108,9 +113,8 @@ def writing(what: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        raise ToxauditError(
-            f"{what} can't be written: {why}. Make room there, or name another place; finished work is kept."
-        ) from error
+        mend = TOO_MANY if error.errno in NO_MORE_FILES else "Make room there, or name another place"
+        raise ToxauditError(f"{what} can't be written: {why}. {mend}; finished work is kept.") from error
 
 
 @contextmanager

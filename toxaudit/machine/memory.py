@@ -8,6 +8,21 @@ from pathlib import Path
 ROOT = Path("/")
 """The folder in which Linux keeps ``proc`` and ``sys``."""
 
+SHORT = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "could not create a memory",
+    "failed to map segment",  # of a library that is loaded
+)
+"""What libraries say when memory is short, besides raising a ``MemoryError``."""
+
+
+def is_short(error: BaseException) -> bool:
+    """Whether an error says that memory is short."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in SHORT)
+
 
 def memory_free(device: str) -> int:
     """Bytes that can still be had: on a GPU its own, else the machine's, or what a container leaves of them."""

@@ -15,6 +15,11 @@ def samples_file(suite: str) -> str:
     return f"samples_{suite}.jsonl"
 
 
+def table_file(suite: str) -> str:
+    """The name of the table that holds a large suite's samples once more."""
+    return f"samples_{suite}.parquet"
+
+
 def card_folder(run: Path, result: AuditResult, candidate: str) -> Path:
     """Where a candidate's own card lies: the run's folder, or one in it where several have cards of their own."""
     return run / "candidates" / candidate if result.several else run

@@ -3,24 +3,29 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from toxaudit.decision.estimand import estimands
 from toxaudit.decision.responsiveness import responses
 from toxaudit.decision.verdict import failed_controls, of_audit
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import ScorerFacts
+from toxaudit.facts import ScorerFacts, SuiteFacts
 from toxaudit.findings import AuditResult
-from toxaudit.machine.folders import write_atomically
+from toxaudit.machine.folders import replacing, write_atomically
 from toxaudit.records import Answers, Asked, Scored, to_json
-from toxaudit.results.files import FORMAT, RESULTS, SPEC, samples_file
+from toxaudit.results import table
+from toxaudit.results.files import FORMAT, RESULTS, SPEC, samples_file, table_file
 from toxaudit.results.reading import read_result
 
 if TYPE_CHECKING:
     from toxaudit.spec.schema import AuditSpec
+
+AS_TABLE_ROWS = 100_000
+"""Rows of a suite's samples from which on they are written as a table, too."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which no file can hold as UTF-8."""
@@ -31,26 +36,48 @@ def write_results(
 ) -> list[Path]:
     """Write the files, each whole or not at all, into a folder that is made where it does not exist.
 
-    The samples that an earlier run left there of suites that were not asked this time are removed.
+    Samples are written as they come, those of a large suite as a table, too. What an earlier run left there of suites
+    that were not asked this time is removed.
 
     Returns:
         The files.
     """
     from toxaudit.spec.schema import as_yaml  # what only reads results does without
 
-    lines: dict[str, list[str]] = {suite.name: [] for suite in result.suites}
-    for row in samples:
-        lines[row["suite"]].append(_json(row) + "\n")
-    contents = {RESULTS: as_json(result)}
-    contents |= {samples_file(suite): "".join(rows) for suite, rows in lines.items()}
-    contents |= {SPEC: as_yaml(spec)}
     earlier = earlier_samples(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        write_atomically(folder / name, text)
-    for name in earlier - set(contents):
+    write_atomically(folder / RESULTS, as_json(result))
+    sampled = _write_samples(folder, result, samples)
+    write_atomically(folder / SPEC, as_yaml(spec))
+    for name in earlier - set(sampled):
         (folder / name).unlink(missing_ok=True)
-    return [folder / name for name in contents]
+    return [folder / name for name in (RESULTS, *sampled, SPEC)]
+
+
+def _write_samples(folder: Path, result: AuditResult, samples: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Write each row into its suite's files, all of which are open meanwhile; their names."""
+    with ExitStack() as opened:
+        files = {each.name: opened.enter_context(_text(folder / samples_file(each.name))) for each in result.suites}
+        large = [suite for suite in result.suites if _rows(result, suite) >= AS_TABLE_ROWS]
+        tables = {each.name: opened.enter_context(table.written(folder / table_file(each.name))) for each in large}
+        for row in samples:
+            line = _json(row)
+            files[row["suite"]].write(line + "\n")
+            if row["suite"] in tables:
+                tables[row["suite"]].add(row if line.isascii() else json.loads(line))  # which has no halves in it
+    return [*map(samples_file, files), *map(table_file, tables)]
+
+
+@contextmanager
+def _text(file: Path) -> Iterator[TextIO]:
+    """A file to be written line by line, whole or not at all."""
+    with replacing(file) as part, part.open("w", encoding="utf-8", newline="\n") as written:
+        yield written
+
+
+def _rows(result: AuditResult, suite: SuiteFacts) -> int:
+    """How many rows a suite's samples have at most."""
+    return suite.n * len(result.arms) * max(1, result.generation.samples)
 
 
 def as_json(result: AuditResult) -> str:
@@ -68,7 +95,8 @@ def as_json(result: AuditResult) -> str:
 def earlier_samples(folder: Path) -> set[str]:
     """The files of samples that an earlier run wrote there; others of such a name may be anybody's."""
     try:
-        return {samples_file(suite.name) for suite in read_result(folder).suites}
+        suites = read_result(folder).suites
+        return {name(suite.name) for suite in suites for name in (samples_file, table_file)}
     except ToxauditError:  # there was none, or none that can be read
         return set()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine.folders import write_atomically
+from toxaudit.machine.folders import clear_left_behind, write_atomically
 from toxaudit.signoff import decision as decisions
 from toxaudit.signoff import envelopes, statements
 from toxaudit.signoff.decision import DECISION, EARLIER, ENVELOPES, SHOWN_CHARACTERS, ReleaseDecision, digest
@@ -142,6 +142,7 @@ def keep(folder: Path, record: Record) -> None:
     """Put a copy of a record beside where another will take its place."""
     kept = kept_as(folder, record.digest)
     kept.parent.mkdir(exist_ok=True)
+    clear_left_behind(kept.parent)
     write_atomically(kept, record.decision.data)
     write_atomically(envelopes_of(kept), envelopes.written(record.lines))
 

@@ -19,7 +19,7 @@ from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.pinning.lock_file import LOCK
 from toxaudit.recomputation import read_checked
-from toxaudit.results.files import DRAWS, RESULTS, SPEC
+from toxaudit.results.files import DRAWS, RESULTS, SPEC, samples_file, table_file
 from toxaudit.results.reading import read_result, read_samples
 from toxaudit.results.writing import earlier_samples
 from toxaudit.signoff.signing import show_again
@@ -78,7 +78,7 @@ def expected(spec: AuditSpec) -> list[str]:
     """The names of what a run of this audit may write."""
     cards = ["card.md", "summary.md", "model_card.md", AUDIT, *(f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS)]
     homes = ["", *(f"candidates/{name}/" for name in spec.candidates)]
-    samples = [f"samples_{suite}.jsonl" for suite in spec.suites]
+    samples = [name(suite) for suite in spec.suites for name in (samples_file, table_file)]
     data = [RESULTS, SPEC, DRAWS, LOCK, COMMITMENT, PENDING, BOM, JUNIT, COPY, SUMS, "report.html", *samples]
     return [*data, *(home + name for home in homes for name in cards)]
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.extensions import Backend, Scorer, Session
 from toxaudit.facts import ScorerFacts
-from toxaudit.machine import progress
+from toxaudit.machine import progress, stopping
 from toxaudit.models import Loader, resolve_base
 from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored, digest
 from toxaudit.scorers.base import Unscored, unscored_facts
@@ -83,7 +83,8 @@ def stored_scores(
             wanted = set().union(*(works[work] for work in mine)) - found.keys()
             for start in range(0, len(order), scorer.together):
                 if todo := {key: distinct[key] for key in order[start : start + scorer.together] if key in wanted}:
-                    found.update(_made(shelf, scorer, todo))
+                    with nullcontext() if scorer.asks_server else stopping.finishing():  # a server may keep us waiting
+                        found.update(_made(shelf, scorer, todo))
                     bar.update(len(found) - bar.n)
 
         store.claims.each_once(lacking, make)

@@ -23,6 +23,9 @@ TOGETHER = 500
 
 DAY_SECONDS = 24 * 3600
 
+SET_BACK_SECONDS = 3650 * DAY_SECONDS
+"""Seconds by which a clock may have been set back; a day further ahead is damage."""
+
 NO_DAMAGE = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
     sqlite3.SQLITE_FULL: "there is no room left",
@@ -97,10 +100,15 @@ class Database:
         self._write(f"INSERT OR IGNORE INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", rows)
 
     def tell(self, place: str, identity: bytes) -> int:
-        """Note whose work is at a place, and that it is used today; the place's number."""
-        told = number(place.encode()), place.encode(), identity, int(time()) // DAY_SECONDS * DAY_SECONDS
-        if self._writable and self._rows("SELECT * FROM shelf WHERE number = ?", told[:1]) != [told]:
-            self._write("INSERT OR REPLACE INTO shelf VALUES (?, ?, ?, ?)", [told])
+        """Note whose work is at a place, and that it is used today; the place's number.
+
+        A later day that stands there stays: the clock may have been set back.
+        """
+        told = number(place.encode()), place.encode(), identity
+        today = int(time()) // DAY_SECONDS * DAY_SECONDS
+        current = "SELECT 1 FROM shelf WHERE number = ? AND place = ? AND identity = ? AND used BETWEEN ? AND ?"
+        if self._writable and not self._rows(current, (*told, today, today + SET_BACK_SECONDS)):
+            self._write("INSERT OR REPLACE INTO shelf VALUES (?, ?, ?, ?)", [(*told, today)])
         return told[0]
 
     def places(self) -> list[tuple[str, bytes, int]]:

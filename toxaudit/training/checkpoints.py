@@ -6,7 +6,7 @@ from time import monotonic
 
 from toxaudit.store import seals
 
-LEAST_SECONDS = 60.0
+LEAST_SECONDS = 10.0
 """Seconds from one checkpoint to the next, at least."""
 
 WORK_FOR_SAVING = 20.0

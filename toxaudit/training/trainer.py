@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from toxaudit.errors import ToxauditError
-from toxaudit.machine import progress, threads
+from toxaudit.machine import progress, stopping, threads
+from toxaudit.machine.memory import is_short
 from toxaudit.models import quiet_peft
 from toxaudit.spec.recipes import FULL, TrainingStage
 from toxaudit.training.checkpoints import Checkpoints
 from toxaudit.training.ema import Ema
 from toxaudit.training.tokens import Row, batch
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch says where there is no room."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ def train(
         folder: of the checkpoints, kept from one run to the next.
 
     Raises:
+        Stopped: after a step and a checkpoint, if a signal asks for it.
         ToxauditError: if the loss or a weight is no number any more, if the memory is too small, or if a library that
             the settings need is missing.
     """
@@ -61,7 +60,8 @@ def train(
             around.enter_context(threads.exactly(threads.steady()))
         arguments = _arguments(stage, device, number_format, folder)
         trainer = _trainer(model, arguments, rows, _callbacks(place, checkpoints, average, last is not None))
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with stopping.finishing():
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
         if average:
             average.put_in()
         _check_finite(place, weights, checkpoints)
@@ -170,7 +170,7 @@ def _callbacks(place: str, checkpoints: Checkpoints, average: Ema | None, resume
             if average:
                 average.take_in()
             self.bar.update()
-            if state.global_step < state.max_steps and checkpoints.due():
+            if stopping.asked() or state.global_step < state.max_steps and checkpoints.due():
                 control.should_save = True
                 checkpoints.begin()
 
@@ -188,6 +188,7 @@ def _callbacks(place: str, checkpoints: Checkpoints, average: Ema | None, resume
             if average:
                 average.save(checkpoint)
             checkpoints.finish(checkpoint)
+            stopping.stop_if_asked()
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
@@ -221,7 +222,7 @@ def _refusing(place: str) -> Iterator[None]:
     except ImportError as error:
         raise ToxauditError(f"{place} needs a library that is missing: {str(error).splitlines()[0]}") from error
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        if is_short(error):
             raise ToxauditError(
                 f"{place} ran out of memory: lower its batch_size, and raise gradient_accumulation_steps to match, or "
                 "lower its max_length."

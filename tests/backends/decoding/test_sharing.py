@@ -12,11 +12,12 @@ import torch
 from test_backend import PROMPTS, TEXTS
 from transformers import LlamaForCausalLM, MistralConfig
 
-from toxaudit.backends.decoding import adapters, batches, decoder, ragged
+from toxaudit.backends.decoding import adapters, decoder, ragged
 from toxaudit.backends.decoding.batches import batches as in_batches
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.memory import is_short
 from toxaudit.models import Loader
 from toxaudit.records import Prompt
 from toxaudit.spec.schema import Generation
@@ -304,8 +305,8 @@ def test_no_room_for_one_prompt_is_one_sentence(arms, monkeypatch):
 
 
 def test_another_error_is_no_lack_of_memory():
-    assert not batches.is_short(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    assert batches.is_short(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert not is_short(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert is_short(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
 
 
 LIMITED = """

@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from toxaudit.backends.request import Answered
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import progress
-
-SHORT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "could not create a memory",
-)
-"""What libraries say when memory is short, besides raising a ``MemoryError``."""
+from toxaudit.machine.memory import is_short
 
 
 def batches(numbers: Sequence[int], size: int, arms: int) -> Iterator[Sequence[int]]:
@@ -77,11 +69,6 @@ class Room:
                 ) from error
         release()
         return None
-
-
-def is_short(error: BaseException) -> bool:
-    """Whether an error says that memory is short."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in SHORT_OF_MEMORY)
 
 
 def release() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from toxaudit.backends.decoding import likelihood, padded, ragged
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
-from toxaudit.backends.decoding.batches import is_short
+from toxaudit.backends.decoding.finite import Finite
 from toxaudit.backends.decoding.padded import Noise
 from toxaudit.backends.decoding.ragged import Prefix, Row
 from toxaudit.machine import packed, threads
+from toxaudit.machine.memory import is_short
 from toxaudit.models import LoadedModel
 from toxaudit.models.tokenizer import PROBES
 from toxaudit.spec.schema import Generation
@@ -102,8 +103,10 @@ class Decoder:
         prefixes: list[Prefix] = ragged.read_prefixes(self.loaded.inner, rows, self._adapters)
         return prefixes
 
-    def decode(self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote) -> list[list[int]]:
-        """New token ids of each row, the stop token included where the model gave one.
+    def decode(
+        self, rows: Sequence[Row], settings: Generation, seeds: Sequence[int], wrote: Wrote
+    ) -> list[list[int] | None]:
+        """New token ids of each row, the stop token included where the model gave one; None where it gave no numbers.
 
         Args:
             rows: those of one arm one after another.
@@ -111,23 +114,33 @@ class Decoder:
             seeds: of each row's random stream.
             wrote: is told how many tokens were made.
         """
+        finite = Finite()
         if not self.ragged:
             noise = _noise(seeds, settings.temperature)
+
+            def seen(logits: Any, numbers: list[int]) -> Any:
+                scores = noise(logits, numbers)
+                finite.saw(scores.amax(-1), numbers)
+                return scores
+
             tokens, stops = [row.tokens for row in rows], rows[0].stops
-            new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, noise)
+            new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, seen)
             wrote(sum(map(len, new)))
-            return new
+            return finite.only(new)
         more = max(0, LEAST - len(rows))  # what these make is thrown away
         noise = _noise([*seeds, *[0] * more], settings.temperature)
 
         def pick(logits: Any, numbers: list[int]) -> Any:
-            return ragged.greatest(noise(logits, numbers))
+            scores = noise(logits, numbers)
+            chosen = ragged.greatest(scores)
+            finite.saw(scores.gather(1, chosen[:, None])[:, 0], numbers)
+            return chosen
 
         filled = [*rows, *[replace(rows[-1], counts=False)] * more]
         made: list[list[int]] = ragged.decode(
             self.loaded.inner, filled, settings.max_new_tokens, pick, self._adapters, wrote
         )
-        return made[: len(rows)]
+        return finite.only(made[: len(rows)])
 
     def loglikelihoods(self, asked: Sequence[likelihood.Asked]) -> list[float]:
         """The natural logarithm of each continuation's probability after its context."""

@@ -12,6 +12,7 @@ from time import sleep
 import pytest
 
 from toxaudit.cli.main import main
+from toxaudit.machine import stopping
 from toxaudit.models.refusing import refusing
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -51,6 +52,66 @@ def test_a_signal_stops_a_run_at_once_and_no_library_makes_a_verdict_of_it(heede
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
     assert said == f"\ntoxaudit: stopped{by}. Finished work is kept: the same command goes on from here.\n"
     assert {each: signal.getsignal(each) for each in CODES} == before
+
+
+def in_batches(kept, sent, apart=0.0):
+    """A run in three batches, in the second of which so many signals come; what it keeps is in ``kept``."""
+
+    def work(batch):
+        for signals in sent if batch == 2 else ():
+            os.kill(os.getpid(), signals)
+            sleep(apart)
+        sleep(0.01)
+        return batch
+
+    def run(words):
+        for batch in stopping.each_finished(map(work, (1, 2, 3))):
+            kept.append(batch)
+        return 0
+
+    return run
+
+
+STOPPING = "\ntoxaudit: stopping once this batch is kept; the same again stops now.\n"
+STOPPED = "\ntoxaudit: stopped{}. Finished work is kept: the same command goes on from here.\n"
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_batch_that_is_under_way_is_kept_before_a_first_signal_stops_the_run(heeded, monkeypatch, capsys, number):
+    kept = []
+    monkeypatch.setattr("toxaudit.cli.audit.run", in_batches(kept, [number]))
+    assert main(["audit=x"]) == CODES[number]
+    assert kept == [1, 2]
+    by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+    assert capsys.readouterr().err == STOPPING + STOPPED.format(by)
+    assert main(["--version"]) == 0  # nothing of it is left
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_stops_at_once_what_is_under_way(heeded, monkeypatch, capsys, second):
+    kept = []
+    monkeypatch.setattr("toxaudit.cli.audit.run", in_batches(kept, [signal.SIGINT, second], stopping.SAME_SECONDS))
+    assert main(["audit=x"]) == CODES[second]
+    assert kept == [1]
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_what_a_launcher_passes_on_of_a_terminal_s_signal_is_no_second_one(heeded, monkeypatch):
+    kept = []
+    monkeypatch.setattr("toxaudit.cli.audit.run", in_batches(kept, [signal.SIGINT] * 3))
+    assert main(["audit=x"]) == 130
+    assert kept == [1, 2]
+
+
+def test_an_error_in_the_batch_goes_before_the_signal(heeded, monkeypatch, capsys):
+    def run(words):
+        with stopping.finishing():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise OSError(28, "No space left on device", "here")
+
+    monkeypatch.setattr("toxaudit.cli.audit.run", run)
+    assert main(["audit=x"]) == 3
+    assert capsys.readouterr().err.endswith("toxaudit: here: No space left on device.\n")
 
 
 def test_a_signal_that_is_ignored_stays_so(monkeypatch):
