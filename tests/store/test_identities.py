@@ -93,7 +93,7 @@ def converted(store, folder, monkeypatch):
 
 
 def links(store, folder, monkeypatch):
-    monkeypatch.setattr(view, "_link", lambda *_: None)
+    monkeypatch.setattr(view, "link", lambda *_: None)
     view.view(Fetched("a/b", None, Path("/nowhere/a.gguf"), SHA, {"a.gguf": SHA, "é.json": SHA}), store)
 
 
