@@ -38,6 +38,7 @@ def join(address: str | None, needs: dict[str, float], most: int | None) -> str:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     if address is None:
         cpus = max(threads.cores(), int(needs["CPU"]) * (most or 1))
