@@ -276,7 +276,7 @@ class Executor(Part, Protocol):
         """Let go of what sessions were opened with."""
 
     def sentence(self) -> str:
-        """Where an audit runs, for a plan."""
+        """Where arms answer, for a plan."""
 
 
 class Card(Part, Protocol):

@@ -55,8 +55,8 @@ def completions(store, arm=HERE, ask="raw", system=None, choices=(), **generatio
 
     spec = SimpleNamespace(
         generation=Generation(**generation),
-        backend=SimpleNamespace(numerics="transformers", open=stop),
-        executor=SimpleNamespace(map=map),
+        backend=SimpleNamespace(numerics="transformers"),
+        executor=SimpleNamespace(at_once=False, open=stop),
     )
     facts = SuiteFacts("mine", "Mine", 1, "", "", "", ask, None, {}, system_instruction=system, choices=bool(choices))
     with pytest.raises(Stopped):

@@ -71,5 +71,5 @@ class LocalExecutor:
         """Nothing is held."""
 
     def sentence(self) -> str:
-        """Where an audit runs, for a plan."""
+        """Where arms answer, for a plan."""
         return "in this process, one model after another"

@@ -74,7 +74,7 @@ class Pool:
 
         Args:
             address: of a cluster's head; None starts Ray here.
-            most: how many workers at most; None takes as many as there is room for.
+            most: how many workers; None takes as many as there is room for.
             needs: what Ray keeps for each, by its names of resources.
             device: torch's name of what they compute on.
             threads: how many each uses on a CPU.

@@ -30,7 +30,7 @@ class RayExecutor:
     Attributes:
         address: of a cluster's head, HOST:PORT, or ``auto`` for the cluster that this machine belongs to; null starts
             Ray on this machine, for this audit.
-        workers: how many at most; null takes as many as there is room for.
+        workers: how many; null takes as many as there is room for.
         cpus_per_worker: CPUs that Ray keeps for each.
         gpus_per_worker: GPUs that Ray keeps for each, or a share of one; null is 1 where the device is a GPU, else 0.
         device: ``auto`` (a CUDA GPU where this process has one, else the CPU), ``cpu`` or ``cuda``: of every worker.
@@ -110,13 +110,13 @@ class RayExecutor:
             self._pool = None
 
     def sentence(self) -> str:
-        """Where an audit runs, for a plan."""
+        """Where arms answer, for a plan."""
         where = f"the cluster at {self.address}" if self.address else "this machine"
-        most = "as many workers as there is room for" if self.workers is None else f"at most {self.workers} workers"
+        most = "as many as there is room for" if self.workers is None else f"{self.workers}"
         kept = [f"{self.cpus_per_worker} CPU(s)"]
         kept += ["a GPU where they compute on one"] if self.gpus_per_worker is None else []
         kept += [f"{self.gpus_per_worker:g} GPU(s)"] if self.gpus_per_worker else []
-        return f"Ray on {where}: {most}, each with {' and '.join(kept)}, computing by {self._threads()} thread(s)"
+        return f"by workers of Ray on {where}: {most}, each with {' and '.join(kept)}, computing by {self._threads()} thread(s)"
 
     def _needs(self, device: str) -> dict[str, float]:
         """What Ray is asked to keep for each worker."""
