@@ -116,7 +116,8 @@ class RayExecutor:
         kept = [f"{self.cpus_per_worker} CPU(s)"]
         kept += ["a GPU where they compute on one"] if self.gpus_per_worker is None else []
         kept += [f"{self.gpus_per_worker:g} GPU(s)"] if self.gpus_per_worker else []
-        return f"by workers of Ray on {where}: {most}, each with {' and '.join(kept)}, computing by {self._threads()} thread(s)"
+        threads = f"computing by {self._threads()} thread(s)"
+        return f"by workers of Ray on {where}: {most}, each with {' and '.join(kept)}, {threads}"
 
     def _needs(self, device: str) -> dict[str, float]:
         """What Ray is asked to keep for each worker."""
