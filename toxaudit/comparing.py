@@ -4,6 +4,7 @@ What follows the scores is the same as in an audit, by the same stages; what com
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -189,7 +190,8 @@ def _scored_here(spec: AuditSpec, made: Arranged, store: Store) -> Scored:
     for scorer in own.values():
         scorer.identity()  # fetches it
     loader = Loader(spec.executor.start() if any(each.local_judge() for each in own.values()) else "cpu")
-    found = scoring.score(replace(spec, scorers=own), loader, store, made.suites, made.answers)
+    with closing(spec.executor):
+        found = scoring.score(replace(spec, scorers=own), loader, store, made.suites, made.answers)
     loader.close()
     return found
 

@@ -8,11 +8,11 @@ the model of a judge that runs here beside a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.analyses.base import Evidence
@@ -31,9 +31,6 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.sources import FileField
     from toxaudit.spec.schema import Generation
     from toxaudit.suites.base import Drawn
-
-J = TypeVar("J")
-R = TypeVar("R")
 
 
 class Part(Protocol):
@@ -255,7 +252,7 @@ class Sampling(Part, Protocol):
 
 
 class Executor(Part, Protocol):
-    """Where groups of arms that share weights are worked on."""
+    """Where arms answer: in this process, or in others."""
 
     @property
     def device(self) -> str:
@@ -265,11 +262,21 @@ class Executor(Part, Protocol):
     def threads(self) -> int | None:
         """How many threads compute on a CPU; None takes the number that is fastest."""
 
+    @property
+    def at_once(self) -> bool:
+        """Whether a session may be of arms over different weights, which then answer at the same time."""
+
     def start(self) -> str:
         """Get ready, and return the device by torch's name."""
 
-    def map(self, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
-        """The work done on each job, in their order."""
+    def open(self, backend: Backend, loader: Loader, arms: Sequence[Any]) -> AbstractContextManager[Session]:
+        """Get arms ready to answer while the context lasts, where the work is done."""
+
+    def close(self) -> None:
+        """Let go of what sessions were opened with."""
+
+    def sentence(self) -> str:
+        """Where arms answer, for a plan."""
 
 
 class Card(Part, Protocol):

@@ -4,6 +4,7 @@ Every stage's work is looked up in the store first, so a killed run resumes and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -147,7 +148,8 @@ def _commit(ready: _Ready, out: Path, store: Store) -> commitment.Written:
 
 def _asked(ready: _Ready, store: Store) -> tuple[_Ready, dict[str, Asked], Answers, Scored]:
     """The prompts that were asked, completions and scores; and the arms that remain once it is known what they say."""
-    suites, answers, scored = _answer(ready.audited, ready.loader, store, ready.found.audited, ready.suites)
+    with closing(ready.pinned.spec.executor):
+        suites, answers, scored = _answer(ready.audited, ready.loader, store, ready.found.audited, ready.suites)
     ready.loader.close()
     again = partial(answering.asked_again, ready.pinned.spec, ready.loader, store, suites, answers)
     return replace(ready, found=arms.told_apart(ready.found, ready.pinned, answers, again)), suites, answers, scored

@@ -1,10 +1,15 @@
 """The device is there or is refused in one sentence, before any model loads."""
 
+import re
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from toxaudit.errors import ToxauditError
 from toxaudit.executors.local import LocalExecutor
+from toxaudit.executors.ray import RayExecutor
 
 
 @pytest.fixture(autouse=True)
@@ -57,5 +62,64 @@ def test_fewer_than_one_thread_is_refused(threads):
     LocalExecutor().check()
 
 
-def test_jobs_are_done_in_order():
-    assert list(LocalExecutor().map(lambda job: job * 2, [3, 1, 2])) == [6, 2, 4]
+def test_a_session_here_is_the_backends_own():
+    session = object()
+    backend = SimpleNamespace(open=lambda loader, arms: nullcontext((session, loader, arms)))
+    executor = LocalExecutor()
+    with executor.open(backend, "loader", ["arm"]) as opened:
+        assert opened == (session, "loader", ["arm"])
+    executor.close()
+    assert not executor.at_once
+
+
+@pytest.mark.parametrize(
+    "field, value, said",
+    [
+        ("workers", 0, "executor.workers is 0: it must be at least 1."),
+        ("cpus_per_worker", 0, "executor.cpus_per_worker is 0: it must be at least 1."),
+        ("threads", -2, "executor.threads is -2: it must be at least 1."),
+        ("gpus_per_worker", -0.5, "executor.gpus_per_worker is -0.5: it must be at least 0."),
+        ("gpus_per_worker", float("nan"), "executor.gpus_per_worker is nan: it must be at least 0."),
+        (
+            "device",
+            "cuda:1",
+            "executor.device 'cuda:1' names one device, but Ray gives each worker its own: write cuda.",
+        ),
+        (
+            "address",
+            " ",
+            "executor.address ' ' is no head of a cluster: write HOST:PORT, or auto, on one of its nodes.",
+        ),
+        ("address", "ray://head:10001", "executor.address 'ray://head:10001' is no head of a cluster: write HOST:PORT"),
+    ],
+)
+def test_what_ray_can_not_be_asked_for_is_refused(field, value, said):
+    with pytest.raises(ToxauditError, match=re.escape(said)):
+        RayExecutor(**{field: value}).check()
+
+
+def test_ray_is_installed_by_an_extra(monkeypatch):
+    monkeypatch.setattr("toxaudit.executors.ray.find_spec", lambda name: None)
+    with pytest.raises(ToxauditError, match=re.escape("executor=ray needs Ray: pip install 'toxaudit[ray]'.")):
+        RayExecutor().check()
+
+
+def test_a_plan_says_where_an_audit_runs(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    said = RayExecutor().sentence()
+    assert said.startswith(
+        "by workers of Ray on this machine: as many as there is room for, each with 1 CPU(s) and a GPU"
+    )
+    told = RayExecutor(address="n1:6379", workers=3, cpus_per_worker=8, gpus_per_worker=0.5).sentence()
+    assert told == (
+        "by workers of Ray on the cluster at n1:6379: 3, each with 8 CPU(s) and 0.5 GPU(s), computing by 8 thread(s)"
+    )
+    assert LocalExecutor().sentence() == "in this process, one model after another"
+
+
+def test_a_server_is_asked_from_here():
+    backend = SimpleNamespace(server="host/v1", open=lambda loader, arms: nullcontext((loader, arms)))
+    executor = RayExecutor()
+    with executor.open(backend, "loader", ["arm"]) as opened:
+        assert opened == ("loader", ["arm"])
+    executor.close()

@@ -170,6 +170,7 @@ def test_what_is_on_this_machine_is_told_without_the_hub(fresh, capsys):
     assert memory.startswith("about ") and memory.endswith("free here.")
     assert f" at most, with {round(n * 4 / 1000)} kB for the weights of base in float32 (the largest; " in memory
     assert said(out, "To fetch:") == "nothing."
+    assert said(out, "Answered:") == "in this process, one model after another."
     time = said(out, "Time:")
     assert time.startswith("less than a minute (preparing ")
     assert time.endswith(

@@ -55,8 +55,8 @@ def completions(store, arm=HERE, ask="raw", system=None, choices=(), **generatio
 
     spec = SimpleNamespace(
         generation=Generation(**generation),
-        backend=SimpleNamespace(numerics="transformers", open=stop),
-        executor=SimpleNamespace(map=map),
+        backend=SimpleNamespace(numerics="transformers"),
+        executor=SimpleNamespace(at_once=False, open=stop),
     )
     facts = SuiteFacts("mine", "Mine", 1, "", "", "", ask, None, {}, system_instruction=system, choices=bool(choices))
     with pytest.raises(Stopped):
@@ -93,7 +93,7 @@ def converted(store, folder, monkeypatch):
 
 
 def links(store, folder, monkeypatch):
-    monkeypatch.setattr(view, "_link", lambda *_: None)
+    monkeypatch.setattr(view, "link", lambda *_: None)
     view.view(Fetched("a/b", None, Path("/nowhere/a.gguf"), SHA, {"a.gguf": SHA, "é.json": SHA}), store)
 
 

@@ -1,3 +1,3 @@
-"""Where the work is done: here, in this process."""
+"""Where arms answer: here, in this process, or in workers of Ray on this machine and others."""
 
-from toxaudit.executors import local  # noqa: F401  (registers)
+from toxaudit.executors import local, ray  # noqa: F401  (registers)

@@ -1,20 +1,20 @@
 """Here, in this process: picks the device."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
 
 from toxaudit.errors import ToxauditError
+from toxaudit.extensions import Backend, Session
 from toxaudit.machine import threads
+from toxaudit.models import Loader
 from toxaudit.registry import register
-
-J = TypeVar("J")
-R = TypeVar("R")
 
 
 @register("executor", "local")
 class LocalExecutor:
-    """Do one job after another in this process.
+    """Let one model after another answer in this process.
 
     Attributes:
         device: ``auto`` (a CUDA GPU where there is one, else the CPU), or a name that torch knows.
@@ -23,6 +23,9 @@ class LocalExecutor:
 
     device: str = "auto"
     threads: int | None = None
+
+    at_once: ClassVar[bool] = False
+    """Arms over other weights wait until these are done with: one model is in memory at a time."""
 
     def check(self) -> None:
         """Refuse a number of threads below 1.
@@ -60,6 +63,13 @@ class LocalExecutor:
             threads.fix(self.threads)
         return "cpu" if found.device.type == "cpu" else device  # torch takes cpu:0 for cpu
 
-    def map(self, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
-        """The results of ``work`` on each job, in order."""
-        return map(work, jobs)
+    def open(self, backend: Backend, loader: Loader, arms: Sequence[Any]) -> AbstractContextManager[Session]:
+        """The backend's own session."""
+        return backend.open(loader, arms)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def sentence(self) -> str:
+        """Where arms answer, for a plan."""
+        return "in this process, one model after another"

@@ -113,9 +113,10 @@ def _completion(text: str) -> Completion:
 def _outcomes(name: str, scorer: Scorer, examples: Sequence[Example]) -> list[bool | Unscored]:
     """Whether each text has what the scorer counts; scores are kept, and looked up, in the store."""
     store = Store(folders.home() / "store")
-    device = LocalExecutor().start() if scorer.local_judge() else "cpu"
+    here = LocalExecutor()
+    device = here.start() if scorer.local_judge() else "cpu"
     read = [_reads(scorer, example) for example in examples]
-    with store.in_use(), scoring.ready(Transformers(), Loader(device), store, name, scorer) as made_with:
+    with store.in_use(), scoring.ready(Transformers(), here, Loader(device), store, name, scorer) as made_with:
         scores = scoring.stored_scores(store, name, scorer, [read], made_with)
     return [
         Unscored(score["missing"]) if score["value"] is None else bool(scorer.outcome(score["value"]))

@@ -5,7 +5,7 @@ Where it can't be written, as into a log on a full disk, it is lost, and the wor
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -79,8 +79,19 @@ def of_downloads(what: str) -> type[Any]:
     return Download
 
 
+_hearers: list[Callable[[str], object]] = []
+
+
+def hear(hearer: Callable[[str], object]) -> None:
+    """Give lines to ``hearer`` from now on, in a process whose standard error nobody sees."""
+    _hearers[:] = [hearer]
+
+
 def say(line: str) -> None:
     """Write a line that leaves bars as they are, whoever wrote what it says."""
+    if _hearers:
+        _hearers[0](line)
+        return
     with suppress(OSError):
         tqdm.write(one_line(line), file=sys.stderr)
 

@@ -25,11 +25,12 @@ def view(fetched: Fetched, store: Store) -> Fetched:
     root = fetched.path if fetched.path.is_dir() else fetched.path.parent
     _check_named(fetched, root)
     identity = identities.View(str(root), dict(fetched.files))
-    folder = store.folder(identity, lambda empty: _link(root, list(fetched.files), empty))
+    folder = store.folder(identity, lambda empty: link(root, list(fetched.files), empty))
     return replace(fetched, path=folder if fetched.path.is_dir() else folder / fetched.path.name)
 
 
-def _link(root: Path, names: list[str], folder: Path) -> None:
+def link(root: Path, names: list[str], folder: Path) -> None:
+    """Make links in a folder to these files under ``root``, or copies where a system has no links."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -65,7 +65,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
         told = sum(map(bool, said.answers.values()))
         lines.append(f"  Labels: {spec.labels}, of {told:,} of {len(said.answers):,} answers that were drawn.")
     if not spec.backend.server:
-        lines.append(f"  Computed in: {_computed(prospect.computed)}.")
+        lines += [f"  Computed in: {_computed(prospect.computed)}.", f"  Answered: {spec.executor.sentence()}."]
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
     lines.append(f"  Rule: {spec.gate.facts().rule}")

@@ -10,7 +10,7 @@ from typing import Any
 from toxaudit import thoughts
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
-from toxaudit.extensions import Backend, Scorer, Session
+from toxaudit.extensions import Backend, Executor, Scorer, Session
 from toxaudit.facts import ScorerFacts
 from toxaudit.machine import progress, stopping
 from toxaudit.models import Loader, resolve_base
@@ -30,7 +30,7 @@ def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked
     for name, scorer in spec.scorers.items():
         mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
         read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
-        with ready(spec.backend, loader, store, name, scorer) as made_with:
+        with ready(spec.backend, spec.executor, loader, store, name, scorer) as made_with:
             parts = [[each for each in reads if not isinstance(each, Unscored)] for reads in read.values()]
             found = iter(stored_scores(store, name, scorer, parts, made_with))
         for (arm, suite), completions in mine.items():
@@ -100,7 +100,9 @@ def _made(shelf: Shelf, scorer: Scorer, todo: Mapping[str, Any]) -> dict[str, di
 
 
 @contextmanager
-def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Scorer) -> Iterator[dict[str, Any]]:
+def ready(
+    backend: Backend, executor: Executor, loader: Loader, store: Store, name: str, scorer: Scorer
+) -> Iterator[dict[str, Any]]:
     """Within this context, a judge that is a model on this machine can answer; its first question loads it.
 
     Where the audit's backend asks a server, transformers answers for the judge.
@@ -118,7 +120,7 @@ def ready(backend: Backend, loader: Loader, store: Store, name: str, scorer: Sco
 
         @cache
         def model() -> Session:
-            return opened.enter_context(here.open(loader, [judge]))
+            return opened.enter_context(executor.open(here, loader, [judge]))
 
         def answer(turns: Sequence[str]) -> list[str | Unanswered]:
             generation = Generation(max_new_tokens=wanted.max_new_tokens)

@@ -25,17 +25,17 @@ ASKED_AGAIN = "asked again"
 
 
 def answer(spec: AuditSpec, loader: Loader, store: Store, audited: Sequence[Arm], suites: dict[str, Asked]) -> Answers:
-    """Every arm's completion of every prompt; arms over the same weights together.
+    """Every arm's completion of every prompt; arms over the same weights together, or all where the executor can.
 
     Those over the base's weights come first: the checks left it loaded. An answer that is missing is not kept in the
     store, since another try may bring it.
     """
     groups: dict[str, list[Arm]] = {}
     for arm in audited:
-        groups.setdefault(arm.loaded_as, []).append(arm)
+        groups.setdefault("" if spec.executor.at_once else arm.loaded_as, []).append(arm)
     answers: Answers = {}
-    for found in spec.executor.map(partial(_of_arms, spec, loader, store, suites), groups.values()):
-        answers |= found
+    for arms in groups.values():
+        answers |= _of_arms(spec, loader, store, suites, arms)
     return {(arm.name, suite): answers[arm.name, suite] for arm in audited for suite in suites}
 
 
@@ -168,7 +168,7 @@ def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
 
 
 def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arms: Sequence[Arm]) -> Answers:
-    """The answers of arms over the same weights; those that another process is making are waited for."""
+    """The answers of arms that answer together; those that another process is making are waited for."""
     asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
     by_name = {arm.name: arm for arm in arms}
     shelves = kept.shelves_of(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
@@ -186,7 +186,7 @@ def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, As
             if not set(mine) & set(found.lacking()):
                 return  # another process was quicker
             requests = [request for (shelf, _), request in wanted.items() if shelf in mine]
-            with spec.backend.open(loader, arms) as session:
+            with spec.executor.open(spec.backend, loader, arms) as session:
                 for batch in _batches(session, requests, spec, lambda each: place(each) in found.answers, bar):
                     found.keep({place(request): completion for request, completion in batch})
                     bar.answered(completion for _, completion in batch)

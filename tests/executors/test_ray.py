@@ -1,0 +1,303 @@
+"""Audits whose arms answer in workers of Ray: the same bytes as in one process, whoever dies meanwhile.
+
+All of it is in one file, which one process runs: Ray is started for it once, and stopped by a job script for all.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import tiny
+import workspace
+from unplotted import draw_in_words
+
+from toxaudit.backends.request import Request
+from toxaudit.backends.transformers import Session, Transformers
+from toxaudit.cli.main import main
+from toxaudit.compose.compose import compose
+from toxaudit.errors import ToxauditError
+from toxaudit.executors import pool
+from toxaudit.executors.ray import RayExecutor
+from toxaudit.models import Loader
+from toxaudit.records import Prompt
+from toxaudit.spec.schema import Generation
+
+ray = pytest.importorskip("ray")
+
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
+
+DOCS = Path(__file__).parents[2] / "docs"
+PROMPTS = 400
+PAIR = "defaults: [tiny]\ncandidates:\n  full: {pretrained: ../models/full, allow_base_mismatch: true}\n"
+TRIES = 3
+"""How often a cluster is started: on a busy machine Ray's head may give up before it is up."""
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A workspace with an audit of arms over two bases, and what it finds in one process."""
+    made = workspace.make(tmp_path_factory.mktemp("ray") / "work", prompts=PROMPTS)
+    tiny.base(made / "models/full", seed=3)
+    (made / "audits/pair.yaml").write_text(PAIR)
+    with workspace.at(made) as patch:
+        draw_in_words(patch)
+        assert main(["audit=pair", "out=alone", "store=stores/alone"]) in (0, 1, 2)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one CPU each on this machine."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    for left in reversed(range(TRIES)):
+        try:
+            made = Cluster(initialize_head=True, head_node_args=node)
+            break
+        except Exception:
+            if not left:
+                raise
+    made.args = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+    made.add_node(**made.args)
+    made.wait_for_nodes()
+    yield made
+    made.shutdown()
+
+
+def found(run):
+    """What a run has found, but for when, and by which command."""
+    result = json.loads((run / "results.json").read_bytes())
+    del result["command"], result["commitment"]
+    return result, (run / "samples_mine.jsonl").read_bytes(), (run / "draws.parquet").read_bytes()
+
+
+def job_script(folder, **commands):
+    """The script that the documentation shows, and a folder with stand-ins for what a cluster has."""
+    (script,) = re.findall(r"^```bash\n(#!.*?)^```", (DOCS / "howto/cluster.md").read_text(), re.MULTILINE | re.DOTALL)
+    for name, does in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{does}\n")
+        (folder / name).chmod(stat.S_IRWXU)
+    (folder / "audit.sh").write_text(script)
+    return folder / "audit.sh"
+
+
+def rays():
+    """The processes of Ray on this machine."""
+    names = ("raylet", "gcs_server")
+    return [each for each in psutil.process_iter() if each.name() in names]
+
+
+def test_the_job_script_runs_an_audit(work, tmp_path):
+    if rays():
+        pytest.skip("the script would stop the Ray that runs on this machine")
+    srun = 'while case "$1" in --*) true;; *) false;; esac; do shift; done; exec "$@"'
+    script = job_script(tmp_path, srun=srun, scontrol='test "$1 $2 $3" = "show hostnames n1" && echo 127.0.0.1')
+    told = {"SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "2", "AUDIT": "pair"}
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | told | {"PATH": path, "TOXAUDIT_HOME": str(tmp_path / "home")}
+    ran = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, timeout=400)
+    assert ran.returncode in (0, 1, 2), ran.stdout + ran.stderr
+    assert "Ray: 2 worker(s) on 1 node(s), 1 thread(s) each." in ran.stderr
+    assert found(work / "runs/pair") == found(work / "alone")
+    assert not rays()
+
+
+def test_ctrl_c_ends_all_that_was_started(work):
+    words = ["audit=pair", "executor=ray", "executor.workers=2", "backend.batch_size=1", "out=stopped"]
+    command = [sys.executable, "-m", "toxaudit", *words, "store=stores/stopped"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    said = []
+    for line in run.stderr:
+        said.append(line)
+        if line.startswith("Ray: 2 worker"):
+            break
+    started = psutil.Process(run.pid).children(recursive=True)
+    time.sleep(2)
+    os.killpg(run.pid, signal.SIGINT)
+    rest = run.communicate(timeout=60)[1]
+    assert run.returncode == 130, "".join(said) + rest
+    assert rest.endswith("stopped. Finished work is kept: the same command goes on from here.\n")
+    assert "Traceback" not in rest
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert len(started) > 3 and not alive
+
+
+@pytest.fixture
+def on_death(monkeypatch):
+    """Does something once, when an answer is there while all workers have some in hand that they have not answered."""
+    done = []
+
+    def install(harm):
+        heard = pool.Pool._heard
+
+        def hear(self, worker):
+            told = heard(self, worker)
+            if not done and told and all(each.share and each.share.numbers for each in self._hired):
+                done.append(len(self._hired))
+                harm(self)
+            return told
+
+        monkeypatch.setattr(pool.Pool, "_heard", hear)
+
+    yield install
+    assert done == [2]
+
+
+def pid_of(worker):
+    return ray.get(worker.actor.ping.remote())
+
+
+def test_a_node_is_killed_in_the_middle_of_an_audit(work, cluster, on_death, capfd):
+    other = next(node for node in cluster.list_all_nodes() if not node.head)
+    on_death(lambda _: cluster.remove_node(other, allow_graceful=False))
+    words = ["executor=ray", f"executor.address={cluster.address}", "backend.batch_size=8"]
+    assert main(["audit=pair", "out=killed", "store=stores/killed", *words]) in (0, 1, 2)
+    assert found(work / "killed") == found(work / "alone")
+    out, said = capfd.readouterr()
+    assert "Ray: 2 worker(s) on 2 node(s), 1 thread(s) each." in said
+    assert re.search("A worker of Ray was lost, as .*: what it had not answered is handed to others.", said)
+    assert "Ray" not in out and not ray.is_initialized()
+    cluster.add_node(**cluster.args)
+    cluster.wait_for_nodes()
+
+
+@pytest.fixture(scope="module")
+def arms(work):
+    base = tiny.resolved(work / "models/base")
+    return [base, tiny.resolved(work / "models/base", work / "models/adapter")]
+
+
+def requests(arms, number=300):
+    return [Request(arm.name, Prompt(f"p{n}", "mine", "Why? " * (1 + n % 7))) for n in range(number) for arm in arms]
+
+
+def answered(executor, arms, asked, done=lambda _: False, backend=None):
+    """What each request is answered, in whichever order the answers come."""
+    given = {}
+    with executor.open(backend or Transformers(batch_size=8), Loader("cpu"), arms) as session:
+        for batch in session.generate(asked, Generation(max_new_tokens=8), done):
+            for request, completion in batch:
+                assert given.setdefault(id(request), completion) is completion
+    return [given.get(id(request)) for request in asked]
+
+
+@pytest.fixture(scope="module")
+def alone(arms):
+    asked = requests(arms)
+    return asked, answered(compose(["audit=tiny"]).executor, arms, asked)
+
+
+@pytest.fixture
+def executor(cluster):
+    made = RayExecutor(address=cluster.address, workers=2)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_a_worker_is_killed(executor, arms, alone, on_death, capsys):
+    on_death(lambda pool: os.kill(pid_of(pool._hired[0]), signal.SIGKILL))
+    asked, expected = alone
+    assert answered(executor, arms, asked) == expected
+    assert "A worker of Ray was lost, as " in capsys.readouterr().err
+    assert len(executor._pool._hired) == 2  # another one took its place
+
+
+def test_a_worker_that_says_nothing_counts_as_dead(executor, arms, alone, on_death, monkeypatch, capsys):
+    monkeypatch.setattr(pool, "PING_SECONDS", 1)
+    monkeypatch.setattr(pool, "LOST_SECONDS", 8)
+    on_death(lambda pool: os.kill(pid_of(pool._hired[0]), signal.SIGSTOP))
+    asked, expected = alone
+    assert answered(executor, arms, asked) == expected
+    assert re.search("lost, as it gave no sign of life for (9|1[0-9]) seconds", capsys.readouterr().err)
+
+
+def test_what_is_done_is_not_answered_again_and_a_session_serves_twice(executor, arms, alone):
+    asked, expected = alone
+    first = {id(request) for request in asked[:401]}
+    rest = answered(executor, arms, asked, lambda request: id(request) in first)
+    assert rest == [None] * 401 + expected[401:]
+    again = answered(executor, arms, asked, lambda request: id(request) not in first)
+    assert again == expected[:401] + [None] * 199
+    with executor.open(Transformers(), Loader("cpu"), arms) as session:
+        assert session.fits("tuned", ["Why?", "Why? " * 400], "raw", 8) == [True, False]
+
+
+class Careless(Session):
+    """Leaves out a batch, or gives it twice."""
+
+    times = 0
+
+    def generate(self, *asked):
+        for place, batch in enumerate(super().generate(*asked)):
+            yield from [batch] * (self.times if place == 2 else 1)
+
+
+def opened_carelessly(times):
+    """A backend whose sessions are careless, sent to workers by value: they can't import this file."""
+
+    class Backend(Transformers):
+        def open(self, loader, arms):
+            careful = super().open(loader, arms)
+
+            class Opened:
+                def __enter__(self):
+                    session = careful.__enter__()
+                    session.__class__ = type("Odd", (Careless,), {"times": times})
+                    return session
+
+                def __exit__(self, *error):
+                    return careful.__exit__(*error)
+
+            return Opened()
+
+    return Backend(batch_size=8)
+
+
+@pytest.mark.parametrize("times, said", [(0, "A worker left out 8 of the prompts"), (2, "twice, or unasked")])
+def test_a_batch_that_is_missing_or_doubled_ends_the_audit(executor, arms, alone, times, said):
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    try:
+        with pytest.raises(ToxauditError, match=said):
+            answered(executor, arms, alone[0], backend=opened_carelessly(times))
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_what_a_worker_refuses_is_one_sentence(executor, arms, tmp_path):
+    gone = shutil.copytree(arms[0].folder, tmp_path / "gone", symlinks=False)
+    arm = tiny.resolved(gone)
+    shutil.rmtree(gone)
+    with pytest.raises(ToxauditError, match="base: .*gone ") as caught:
+        answered(executor, [arm], requests([arm]))
+    assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+def test_more_workers_than_there_is_room_for_are_refused(cluster):
+    executor = RayExecutor(address=cluster.address, workers=3)
+    with (
+        pytest.raises(ToxauditError, match=r"Ray has room for 2 workers with 1 CPU\(s\) each on 2 node\(s\)"),
+        executor.open(Transformers(), Loader("cpu"), []),
+    ):
+        pass
+    assert not ray.is_initialized()
+
+
+def test_an_address_of_no_cluster_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("ray._private.ray_constants.RAY_GCS_SERVER_REQUEST_TIMEOUT_SECONDS", 1, raising=False)
+    executor = RayExecutor(address="127.0.0.1:9")
+    with (
+        pytest.raises(ToxauditError, match="The Ray cluster at 127.0.0.1:9 can't be joined: "),
+        executor.open(Transformers(), Loader("cpu"), []),
+    ):
+        pass

@@ -1,0 +1,96 @@
+"""Ray itself: joined or started, without what it would tell others of, and left again."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import floor
+from threading import current_thread, main_thread
+from typing import Any
+
+from toxaudit.errors import ToxauditError
+from toxaudit.executors.worker import Told, Worker
+from toxaudit.machine import threads
+
+TRIES = 2
+"""How often Ray is started: on a busy machine its head may give up before it is up."""
+
+STORE_BYTES = 2**28
+"""Bytes of memory for what is handed to workers: prompts, but no weights."""
+
+
+class Actor(Worker):
+    """A worker that knows on which of Ray's nodes it runs."""
+
+    def __init__(self, told: Told) -> None:
+        """Load nothing yet."""
+        super().__init__(told, _node())
+
+
+def join(address: str | None, needs: dict[str, float], most: int | None) -> str:
+    """Join a cluster, or start one of this machine alone; the name of the node that this process is on.
+
+    Raises:
+        ToxauditError: if that fails.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    if address is None:
+        cpus = max(threads.cores(), int(needs["CPU"]) * (most or 1))
+        here = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    else:
+        here = {}
+    for left in reversed(range(TRIES)):
+        try:
+            with _own_signals():
+                ray.init(address=address or "local", **here, **quiet)
+            return _node()
+        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            ray.shutdown()
+            if address is None and left:
+                continue
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            what = f"The Ray cluster at {address} can't be joined" if address else "Ray does not start"
+            mend = "see whether its head runs and whether this machine is one of its nodes" if address else "try again"
+            raise ToxauditError(f"{what}: {said}; {mend}.") from error
+    raise AssertionError("unreachable")
+
+
+def leave() -> None:
+    """Leave the cluster; one that was started here ends."""
+    import ray
+
+    with _own_signals():
+        ray.shutdown()
+
+
+def room(needs: dict[str, float]) -> tuple[int, int]:
+    """For how many workers the living nodes have room, each on one of them, and how many nodes that are."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fit = [min(floor(node.get(what, 0) / number) for what, number in needs.items()) for node in nodes]
+    return sum(fit), sum(map(bool, fit))
+
+
+def _node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what signals do in this process: Ray would end it at SIGTERM, whatever is under way."""
+    here = current_thread() is main_thread()  # Python heeds signals there only
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT) if here}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
