@@ -27,6 +27,7 @@ VERBS = {
     "gc": "store.gc",
     "export": "store.export",
     "init": "listing.init",
+    "completion": "completion.completion",
     "discover": "hub.discover",
     "push": "hub.push",
     "keygen": "signoff.keygen",
