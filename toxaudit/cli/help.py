@@ -28,8 +28,10 @@ Commands:
                                        --days 14: what nobody has asked for in so long; --store FOLDER)
   toxaudit export [RUN]                the completions and scores in the store, of a run or all, as lines of JSON
                                        (--out FILE, --store FOLDER)
-  toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ...
+  toxaudit ls [GROUP]                  the names a spec can choose: audits, suites, scorers, ..., and who brings them
   toxaudit init NAME                   write a new spec
+  toxaudit doctor                      a page on where toxaudit runs, to paste into a bug report, without secrets
+  toxaudit completion bash|zsh|fish    a script by which the shell completes commands, names, keys and runs
   toxaudit discover ORG/NAME           a base's most downloaded variants on the Hub; --write FILE makes a spec of them
                                        (--kind finetune, adapter, merge or quantized; --top 10)
   toxaudit push RUN --repo ORG/NAME    send a run's card, plots and results to the model's repository on the Hub, as a

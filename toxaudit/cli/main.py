@@ -28,6 +28,7 @@ VERBS = {
     "export": "store.export",
     "init": "listing.init",
     "completion": "completion.completion",
+    "doctor": "doctor.doctor",
     "discover": "hub.discover",
     "push": "hub.push",
     "keygen": "signoff.keygen",

@@ -16,6 +16,7 @@ from typing import Any
 
 from toxaudit import plugins
 from toxaudit.machine import folders
+from toxaudit.registry import GROUPS
 
 PACKAGE = Path(__file__).parents[2]
 """The folder of toxaudit's own modules."""
@@ -66,7 +67,7 @@ def presets() -> dict[tuple[str, str], Path]:
     """Every YAML file that has a name in a group: the user's own, those of plug-ins, and toxaudit's."""
     found: dict[tuple[str, str], Path] = {}
     audits = folders.search_path("audits")
-    for group, place in (("audit", "."), *((group, group) for group in plugins.GROUPS)):
+    for group, place in (("audit", "."), *((group, group) for group in GROUPS)):
         own = [folder / place for folder in audits]
         others = [folder / plugins.CONF / group for folder in (*_folders(), PACKAGE)]
         for folder in (*own, *others):
