@@ -3,25 +3,12 @@
 import pytest
 
 import toxaudit.compose.catalogue  # noqa: F401  (registers)
-from toxaudit.extensions import PROTOCOLS
-from toxaudit.registry import GROUPS, registered
-
-
-def members(protocol):
-    """Names of what a class of the group must have: methods, properties and fields."""
-    found = set()
-    for each in protocol.__mro__:
-        if each.__module__ == protocol.__module__:
-            found |= set(vars(each)) | set(each.__annotations__)
-    return {name for name in found if not name.startswith("_")}
-
-
-def lacking(made, protocol):
-    return members(protocol) - set(dir(made)) - set(made.__dataclass_fields__)
+from toxaudit.extensions import PROTOCOLS, lacking, members
+from toxaudit.registry import GROUPS, IMPORTER, registered
 
 
 def test_every_group_has_a_protocol():
-    assert set(PROTOCOLS) == set(GROUPS)
+    assert set(PROTOCOLS) == {*GROUPS, IMPORTER}
     assert {"check", "draw", "facts", "file_fields", "has_roles", "title"} <= members(PROTOCOLS["suite"])
 
 

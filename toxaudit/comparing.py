@@ -8,10 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-from toxaudit import __version__
+from toxaudit import __version__, plugins
 from toxaudit.arranging import Arranged, arranged
 from toxaudit.compose.comparison import ESTIMATORS, comparison
 from toxaudit.decision import history
@@ -25,7 +24,7 @@ from toxaudit.facts import GenerationFacts, ModelFacts, ScorerFacts
 from toxaudit.findings import AuditResult, Check
 from toxaudit.interop import cyclonedx, every_eval_ever, junit
 from toxaudit.interop.disclosure import disclosed, tool
-from toxaudit.interop.importers import Imported, Place, imported
+from toxaudit.interop.importers import Imported, Place, imported, importer
 from toxaudit.interop.pairing import Task, alike, paired
 from toxaudit.machine.folders import sha256
 from toxaudit.machine.replacement import SUMS, replaced
@@ -251,7 +250,7 @@ def _result(
         verdicts=(),
         checks=checks,
         command=asked.command,
-        versions={"numpy": version("numpy")},
+        versions=plugins.versions(("numpy",), spec, importer(asked.base.path, asked.format)),
         settings=history.settings(spec.sampling, list(spec.estimators.values())),
     )
     found = doubted(decide, unturned(decide, found, asked.name), doubts_of(result))

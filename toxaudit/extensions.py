@@ -316,12 +316,12 @@ class Analysis(Part, Protocol):
 
 
 class Importer(Protocol):
-    """What reads another tool's results. It is no part of a spec: ``interop.importers`` lists all there are.
+    """What reads another tool's results. It is no part of a spec: ``interop.importers`` says which one reads a file.
 
     ``takes`` names what of a place it reads besides the path: ``part``, ``columns``, or nothing where it is empty.
     """
 
-    name: str
+    kind: str
     takes: str
 
     def recognises(self, path: Path) -> bool:
@@ -341,5 +341,17 @@ PROTOCOLS = {
     "executor": Executor,
     "card": Card,
     "analysis": Analysis,
+    "importer": Importer,
 }
-"""Config group -> what its classes must do."""
+"""Group of the registry -> what its classes must do."""
+
+
+def lacking(made: type[Any], protocol: type[Any]) -> set[str]:
+    """What a class of a group lacks: names of methods, properties and fields."""
+    return members(protocol) - set(dir(made)) - set(getattr(made, "__dataclass_fields__", ()))
+
+
+def members(protocol: type[Any]) -> set[str]:
+    """The names that a class must have to do what a protocol asks for."""
+    of = [each for each in protocol.__mro__ if each.__module__ == __name__]
+    return {name for each in of for name in (*vars(each), *each.__annotations__) if not name.startswith("_")}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from toxaudit import __version__, commitment
+from toxaudit import __version__, commitment, plugins
 from toxaudit.agreements import Agreement
 from toxaudit.analyses.groups import computed_again
 from toxaudit.decision import history
@@ -31,7 +31,6 @@ from toxaudit.machine.replacement import changed, checksums, steadily
 from toxaudit.records import ALL_ASKED
 from toxaudit.recounting import recounted
 from toxaudit.redecision import decided, gate_of, own_gate, posterior, posteriors
-from toxaudit.registry import registered
 from toxaudit.relabelling import relabelled
 from toxaudit.rereading import prompts_of
 from toxaudit.results.files import DRAWS, RESULTS, SPEC, samples_file
@@ -228,7 +227,9 @@ def _sampling(run: Path, result: AuditResult) -> Sampling:
     try:
         told = strict_yaml.read(run / SPEC, number_keys=True)["sampling"]
         kind = json.loads(result.settings["sampling"])["kind"]
-        made: Sampling = registered("sampling")[kind](**told)
+        if (found := plugins.named("sampling", kind)) is None:
+            raise KeyError(kind)
+        made: Sampling = found(**told)
     except (KeyError, TypeError, ValueError) as error:
         raise ToxauditError(f"{run / SPEC}: 'sampling' is none that toxaudit {__version__} knows.") from error
     return made

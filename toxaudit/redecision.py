@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-from toxaudit import __version__, commitment
+from toxaudit import __version__, commitment, plugins
 from toxaudit.decision.doubt import LOST, doubted, doubts_of, unturned
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators import archive
@@ -16,7 +16,6 @@ from toxaudit.extensions import Gate
 from toxaudit.findings import AuditResult
 from toxaudit.gate_facts import GateFacts
 from toxaudit.records import Estimate
-from toxaudit.registry import registered
 from toxaudit.results.files import RESULTS
 
 DRAWN = ("draws", "cautious")
@@ -87,7 +86,7 @@ def gate_of(file: Path, facts: GateFacts, key: str = "'gate'") -> Gate:
     Raises:
         ToxauditError: if there is none, so that nobody can tell whether a verdict is its.
     """
-    for kind in registered("gate").values():
+    for kind in plugins.all_of("gate"):
         gate: Gate = kind.stated_by(facts)
         if gate.facts() == facts:
             gate.check()

@@ -4,7 +4,7 @@
 Hydra, and so nothing that only registers itself pays for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
@@ -14,8 +14,15 @@ GROUPS = ("suite", "scorer", "backend", "estimator", "gate", "sampling", "execut
 SEVERAL = {"suite": "suites", "scorer": "scorers", "estimator": "estimators", "analysis": "analyses"}
 """Groups of which an audit selects several, and the key of the audit under which the selected ones stand by name."""
 
+IMPORTER = "importer"
+"""The group that no spec chooses from: what reads another tool's results."""
+
 T = TypeVar("T")
-_classes: dict[str, dict[str, type[Any]]] = {group: {} for group in GROUPS}
+_classes: dict[str, dict[str, type[Any]]] = {group: {} for group in (*GROUPS, IMPORTER)}
+
+
+class Taken(ValueError):
+    """A name that a class of its group has already."""
 
 
 @dataclass_transform(kw_only_default=True)
@@ -25,12 +32,13 @@ def register(group: str, name: str) -> Callable[[type[T]], type[T]]:
     The class gains the attribute ``kind``, its name.
 
     Raises:
-        ValueError: if the group is unknown, or holds that name already.
+        ValueError: if the group is unknown.
+        Taken: if it holds that name already.
     """
     if group not in _classes:
         raise ValueError(f"no group {group!r}; the groups are {', '.join(_classes)}")
     if name in _classes[group]:
-        raise ValueError(f"{group} {name!r} is registered twice")
+        raise Taken(f"{group} '{name}' is registered twice: {_classes[group][name].__module__} has that name already")
 
     def file(cls: type[T]) -> type[T]:
         made = dataclass(kw_only=True)(cls)
@@ -44,3 +52,14 @@ def register(group: str, name: str) -> Callable[[type[T]], type[T]]:
 def registered(group: str) -> dict[str, type[Any]]:
     """The classes filed in ``group``, by name."""
     return dict(_classes[group])
+
+
+def filed() -> dict[str, dict[str, type[Any]]]:
+    """All classes that are filed now, by group and name."""
+    return {group: dict(classes) for group, classes in _classes.items()}
+
+
+def restore(before: Mapping[str, Mapping[str, type[Any]]]) -> None:
+    """File those classes that were filed before, and no others."""
+    for group, classes in before.items():
+        _classes[group] = dict(classes)

@@ -8,11 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from toxaudit import __version__, commitment, labels
+from toxaudit import __version__, commitment, labels, plugins
 from toxaudit.checks import Checklist
 from toxaudit.decision import history
 from toxaudit.decision.doubt import doubted
@@ -295,7 +294,7 @@ def _result(
         skipped=tuple(found.skipped.values()),
         settings=history.settings(spec.sampling, list(spec.estimators.values())),
         labels=told,
-        versions={package: version(package) for package in ("torch", "transformers", "peft", "pymc", "numpy")},
+        versions=plugins.versions(("torch", "transformers", "peft", "pymc", "numpy"), spec),
     )
 
 

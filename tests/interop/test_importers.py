@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Importer
-from toxaudit.interop.importers import IMPORTERS, Imported, Place, imported, importer
+from toxaudit.interop.importers import Imported, Place, imported, importer, importers
 from toxaudit.interop.importers.base import Row, number
 from toxaudit.interop.importers.inspect_logs import _by_hand
 from toxaudit.interop.pairing import alike, paired
@@ -42,7 +42,7 @@ def refused(path, part=""):
     return str(told.value)
 
 
-@pytest.mark.parametrize("each", IMPORTERS, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", importers().values(), ids=lambda each: each.kind)
 def test_every_importer_does_what_the_protocol_asks(each, tmp_path):
     assert {name for name in vars(Importer) if not name.startswith("_")} <= set(dir(each))
     for name, content in (("a.json", b""), ("b.jsonl", b"\x00\xff"), ("c.eval", b"PK\x03\x04"), ("d.parquet", b"PAR1")):
@@ -55,7 +55,7 @@ def test_garak_counts_hits_from_the_threshold_on(tmp_path):
     base = foreign.garak(tmp_path / "base", [[0.0, 0.2], [1.0, 0.9], [0.0, 0.0]])
     mine = foreign.garak(tmp_path / "mine", [[0.5, 0.2], [1.0, 0.1], ["null", None]], seed=7)
     assert table(base, mine) == ([1, 1, 1, 1], [0, 2])
-    assert importer(base).name == "garak" and imported(Place(tmp_path / "mine")).version == "0.17.1"
+    assert importer(base).kind == "garak" and imported(Place(tmp_path / "mine")).version == "0.17.1"
 
 
 def test_garak_takes_prompts_of_other_detectors_for_another_task(tmp_path):
@@ -129,7 +129,7 @@ def test_an_eval_log_is_read_as_the_same_log_in_json(tmp_path):
     plain = foreign.inspect(tmp_path / "a.json", ["C", "I", "boom", "P"])
     file = foreign.packed(plain, tmp_path / "a.eval")
     assert _by_hand(file) == json.loads(plain.read_text())
-    assert importer(file).name == "inspect"
+    assert importer(file).kind == "inspect"
 
 
 def damaged(data, how):
@@ -165,7 +165,7 @@ def test_an_eval_log_that_unpacks_to_more_than_it_says_is_refused(tmp_path):
 def test_lighteval_pairs_by_query_and_choices(tmp_path):
     base, mine = (foreign.lighteval(tmp_path / name, values) for name, values in
                   (("base", [1.0, 0.0, 1.0]), ("mine", [0.0, 0.0, None])))  # fmt: skip
-    assert importer(base).name == "lighteval"
+    assert importer(base).kind == "lighteval"
     assert table(base, mine, harmful="low") == ([1, 0, 1, 0], [0, 1])
     assert imported(Place(base)).model == "model"
     with pytest.raises(ToxauditError, match="say --harmful"):
@@ -221,7 +221,7 @@ def test_a_table_takes_named_columns_and_errors(tmp_path):
 ], ids=["garak", "promptfoo", "inspect", "lighteval", "every_eval_ever", "table"])  # fmt: skip
 def test_a_file_cut_off_anywhere_is_one_sentence(make, tmp_path):
     file = make(tmp_path)
-    name, whole = importer(file).name, file.read_bytes()
+    name, whole = importer(file).kind, file.read_bytes()
     for part in (0.3, 0.6, 0.95):
         file.write_bytes(whole[: int(len(whole) * part)])
         with pytest.raises(ToxauditError) as told:

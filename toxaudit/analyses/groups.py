@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from toxaudit import plugins
 from toxaudit.analyses.accuracy_parity import accuracy_parity
 from toxaudit.analyses.base import Evidence, rows_of
 from toxaudit.analyses.bias_gap import harmful_bias_gap
@@ -13,7 +14,7 @@ from toxaudit.extensions import Analysis as Question
 from toxaudit.extensions import Declared
 from toxaudit.facts import BASE_ARM
 from toxaudit.findings import Analysis, AuditResult
-from toxaudit.registry import register, registered
+from toxaudit.registry import register
 
 NO_GROUPS = "no measure was estimated by group: give the suite slices, and select the estimator hier_paired"
 
@@ -120,7 +121,7 @@ class Forgetting(OfGroups):
 
 def computed_again(found: Analysis, result: AuditResult) -> Analysis | None:
     """What the estimates of a finished run make of an analysis of groups; None of one that reads weights."""
-    kind = registered("analysis").get(found.kind)
+    kind = plugins.named("analysis", found.kind)
     if kind is None or kind.reads_weights:
         return None
     models = {model.name: model for model in (result.base, *result.candidates)}

@@ -17,6 +17,8 @@ MISSED = 1
 """A bar of the simulation study is missed."""
 NOT_VALID = 1
 """A decision does not hold."""
+NOT_WELL = 1
+"""Something of what ``toxaudit doctor`` looks at is not well."""
 ERROR = 3
 """Of an error, always: no verdict can have it, so that none is ever taken for a crash, nor a crash for one."""
 LARGEST = 125

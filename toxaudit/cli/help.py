@@ -13,11 +13,12 @@ Audit:
   toxaudit audit=NAME [KEY=VALUE ...]  run an audit: generate, score, estimate, decide, write card and report
   toxaudit plan audit=NAME             say what a run would do, how long it takes, and how it will probably decide
   toxaudit show audit=NAME             print the whole spec, with every default filled in
-  toxaudit ls [GROUP]                  list the names that a spec can choose: audits, suites, scorers, ...
+  toxaudit ls [GROUP]                  list the names that a spec can choose, and who brings them
   toxaudit train audit=NAME            make only the candidates that an audit tunes or merges itself
   toxaudit compare BASE CANDIDATE      decide by results of lm-eval, Inspect, garak, promptfoo and others
 
 Read and decide (RUN is a folder, such as runs/quickstart):
+  toxaudit view [FOLDER]               open a page of all runs: verdicts, trends, two runs side by side
   toxaudit runs [FOLDER]               list the finished runs: audit, day, verdict, size
   toxaudit diff RUN RUN                print what differs between two runs, in spec, files and results
   toxaudit card RUN                    write card, plots and report of a run anew
@@ -32,7 +33,9 @@ Release:
   toxaudit verify RUN --key FILE.pub   check a signed decision, of a run or of a repository on the Hub
   toxaudit discover ORG/NAME           list a base's most downloaded variants on the Hub
 
-Keep:
+Look after:
+  toxaudit doctor                      print a page on where toxaudit runs, for a bug report, without secrets
+  toxaudit completion bash|zsh|fish    print a script by which the shell completes commands, names, keys and runs
   toxaudit gc [RUN]                    say what in the store no run needs any more; --delete removes it
   toxaudit export [RUN]                write the stored completions and scores as lines of JSON
   toxaudit calibrate scorer=NAME data=FILE positive=LABEL

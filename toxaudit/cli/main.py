@@ -29,6 +29,8 @@ VERBS = {
     "gc": "store.gc",
     "export": "store.export",
     "init": "listing.init",
+    "completion": "completion.completion",
+    "doctor": "doctor.doctor",
     "discover": "hub.discover",
     "push": "hub.push",
     "keygen": "signoff.keygen",

@@ -21,6 +21,7 @@ import toxaudit.estimators
 import toxaudit.executors
 import toxaudit.scorers
 import toxaudit.suites  # noqa: F401  (these imports register the parts that a spec can choose)
+from toxaudit import plugins
 from toxaudit.compose.refusals import problem
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
@@ -41,7 +42,8 @@ class Catalogue:
     """Every name that a spec can choose, and the files that hold them; unreadable files are kept as sentences."""
 
     def __init__(self) -> None:
-        """Read the shipped presets and the user's own, as far as they changed since this process last did."""
+        """Read the shipped presets, those of plug-ins and the user's own, as far as they changed since the last."""
+        plugins.loaded()
         self.names: dict[str, set[str]] = {group: set(registered(group)) for group in GROUPS} | {"audit": set()}
         self.broken: dict[tuple[str, str], str] = {}
         self.files: dict[tuple[str, str], Path] = {}
@@ -97,6 +99,10 @@ class Catalogue:
         file = self.files.get(("scorer", scorer))
         return str(_read(file).get("more", scorer)) if file else scorer
 
+    def origin(self, group: str, name: str) -> str:
+        """The package, with its version, whose plug-in a name is of; empty for toxaudit's own and the user's."""
+        return plugins.origin(self.files.get((group, name)) or registered(group)[name])
+
     def explain(self, group: str, name: str) -> str:
         """Why ``group`` has no usable ``name``."""
         if (group, name) in self.broken:
@@ -105,7 +111,7 @@ class Catalogue:
             return f"There is no config group '{group}'.{did_you_mean(group, self.names)}"
         if group == "audit" and (meant := folders.audit(name)):
             return f"There is no audit named '{name}': write audit={meant}."
-        return f"There is no {group} named '{name}'.{did_you_mean(name, self.names[group])}"
+        return f"There is no {group} named '{name}'.{did_you_mean(name, self.names[group])}{plugins.may_have()}"
 
 
 def _yaml_files() -> Iterator[tuple[str, Path]]:
@@ -113,6 +119,8 @@ def _yaml_files() -> Iterator[tuple[str, Path]]:
         yield from (("audit", file) for file in sorted(audits.glob("*.yaml")))
         for group in GROUPS:
             yield from ((group, file) for file in sorted((audits / group).glob("*.yaml")))
+    for plugin in plugins.loaded():
+        yield from ((group, file) for (group, _), file in plugin.presets.items())
     for group in GROUPS:
         yield from ((group, file) for file in sorted((folders.conf() / group).glob("*.yaml")))
 
@@ -170,7 +178,8 @@ def _preset(group: str, file: Path, seen: tuple[int, ...]) -> DictConfig:
     if not isinstance(kind, str):
         raise ToxauditError(f"{file}: 'kind' must be one name, not {kind}: {', '.join(sorted(classes))}.")
     if kind not in classes:
-        raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{did_you_mean(kind, classes)}")
+        hint = did_you_mean(kind, classes) + plugins.may_have()
+        raise ToxauditError(f"{file}: 'kind' is '{kind}', which is no {group}.{hint}")
     if "title" not in classes[kind].__dataclass_fields__:
         content.pop("title", None)  # what `toxaudit ls` prints; no setting
     _texts(file).check_part(classes[kind], content)

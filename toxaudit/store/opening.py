@@ -83,6 +83,16 @@ def read_only(file: Path) -> sqlite3.Connection:
     return _connected(file, "mode=ro&immutable=1")
 
 
+def looked_at(file: Path) -> sqlite3.Connection:
+    """The database to be read while other processes may be writing to it; nothing is made where there is none.
+
+    Raises:
+        ToxauditError: if it is of a newer version.
+        sqlite3.Error: if it can't be opened, or is damaged.
+    """
+    return _connected(file, "mode=ro" if os.access(file.parent, os.W_OK) else "mode=ro&immutable=1")
+
+
 def made(file: Path, rows: Iterable[tuple[str, Row]], in_place: bool = False) -> None:
     """Make a database with these rows, each with the name of its table, whole or not at all.
 

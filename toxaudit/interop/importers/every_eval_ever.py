@@ -18,6 +18,7 @@ from toxaudit.interop.importers.base import (
     number,
 )
 from toxaudit.interop.importers.reading import first, keys, lines, whole
+from toxaudit.registry import register
 
 TOOL = "every_eval_ever"
 SCORE, CORRECT = "score", "is_correct"
@@ -26,10 +27,10 @@ _SAMPLE = {"evaluation_id", "sample_id", "input", "evaluation"}
 _RECORD = {"schema_version", "evaluation_id", "evaluation_results"}
 
 
+@register("importer", "every_eval_ever")
 class EveryEvalEver:
     """Reads the samples of one model: the file of samples, or the record that names it."""
 
-    name = "every_eval_ever"
     takes = ""
 
     def recognises(self, path: Path) -> bool:

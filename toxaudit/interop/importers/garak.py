@@ -8,6 +8,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError
 from toxaudit.interop.importers.base import Imported, Metric, Place, Row, clean, content, listed, mapping, number
 from toxaudit.interop.importers.reading import first, lines
+from toxaudit.registry import register
 
 TOOL = "garak"
 COMPLETE = 2
@@ -20,10 +21,10 @@ _HITLOG = {"probe", "detector", "score", "attempt_id"}
 _TOLD = ("run.seed", "run.generations", "run.soft_probe_prompt_cap", "run.eval_threshold", "run.target_lang")
 
 
+@register("importer", "garak")
 class Garak:
     """Reads the attempts of one report. Prompts to which the same detectors apply are one task."""
 
-    name = "garak"
     takes = ""
 
     def recognises(self, path: Path) -> bool:

@@ -25,6 +25,7 @@ from toxaudit.interop.importers.base import (
     number,
 )
 from toxaudit.interop.importers.reading import beginning, keys, whole
+from toxaudit.registry import register
 
 TOOL = "inspect_ai"
 ZIP = b"PK\x03\x04"
@@ -41,10 +42,10 @@ ZSTANDARD, LOCAL_HEADER_BYTES = 93, 30
 """A zip's number for members packed by Zstandard, and the fixed part of the header before a member."""
 
 
+@register("importer", "inspect")
 class InspectLogs:
     """Reads one log a task: a file, or a folder of them."""
 
-    name = "inspect"
     takes = ""
 
     def recognises(self, path: Path) -> bool:

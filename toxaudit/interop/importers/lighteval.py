@@ -9,16 +9,17 @@ from toxaudit.errors import ToxauditError
 from toxaudit.interop.importers.base import Imported, Place, Row, categories, clean, content, listed, mapping, number
 from toxaudit.interop.importers.reading import beginning
 from toxaudit.interop.importers.tables import parquet
+from toxaudit.registry import register
 
 TOOL = "lighteval"
 
 _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.:-]+)\.parquet$")
 
 
+@register("importer", "lighteval")
 class Lighteval:
     """Reads the details of one run: a file, or the folder that holds one for each task."""
 
-    name = "lighteval"
     takes = ""
 
     def recognises(self, path: Path) -> bool:

@@ -22,6 +22,7 @@ from toxaudit.interop.importers.base import (
     number,
 )
 from toxaudit.interop.importers.reading import first, lines, whole
+from toxaudit.registry import register
 
 TOOL = "lm-evaluation-harness"
 
@@ -33,10 +34,10 @@ _ARM = ("peft", "delta", "pretrained", "model", "path", "engine")
 _EVERY_ARM = ("chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn", "transformers_version")
 
 
+@register("importer", "lm_eval")
 class LmEval:
     """Reads the samples of one run, with what its file of results says of them."""
 
-    name = "lm_eval"
     takes = ""
 
     def recognises(self, path: Path) -> bool:

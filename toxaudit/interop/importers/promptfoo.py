@@ -17,6 +17,7 @@ from toxaudit.interop.importers.base import (
     number,
 )
 from toxaudit.interop.importers.reading import first, keys, lines, whole
+from toxaudit.registry import register
 
 TOOL = "promptfoo"
 PASSED = "success"
@@ -26,10 +27,10 @@ ERROR = 2
 """``failureReason`` of an answer that was never given or never judged; 1 is an assertion that failed."""
 
 
+@register("importer", "promptfoo")
 class Promptfoo:
     """Reads one provider's column. Rows are paired by their variables and the prompt, for ids run on over repeats."""
 
-    name = "promptfoo"
     takes = "part"
 
     def recognises(self, path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.interop.importers.base import Imported, Place, Row, categories, clean, content, number
 from toxaudit.interop.importers.reading import LARGEST_FILE, LARGEST_WHOLE, beginning, first, lines
+from toxaudit.registry import register
 
 TOOL = "a table"
 
@@ -29,10 +30,10 @@ LONGEST_CELL = 2**24
 """Characters of the longest CSV cell that is read."""
 
 
+@register("importer", "table")
 class Tables:
     """Reads tables by the names of their columns; every other column whose values are numbers is a metric."""
 
-    name = "table"
     takes = "columns"
 
     def recognises(self, path: Path) -> bool:
