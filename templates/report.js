@@ -18,7 +18,7 @@
       const items = document.querySelectorAll(`#${output.dataset.of} [data-suite]`);
       let fitting = 0;
       for (const item of items) {
-        const fit = fits(item);
+        const fit = fits(item) && (!item.matches(".sample") || samples.fits(item));
         fitting += fit;
         item.hidden = !fit || fitting > most;
       }
@@ -35,6 +35,7 @@
 
   function restore() {
     most = FEW;
+    samples.clear();
     for (const each of restores) each();
     choose();
   }
@@ -50,4 +51,21 @@
   form.hidden = false;
   tables.offer();
   choose();
+  samples.offer(choose);
+
+  /* The part that is read is marked in the contents. */
+  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+  const parts = [...links.keys()].map((name) => document.getElementById(name)).filter(Boolean);
+  function mark() {
+    const above = parts.filter((part) => part.getBoundingClientRect().top < innerHeight / 3);
+    const here = links.get((above.at(-1) ?? parts[0])?.id);
+    for (const link of links.values()) link.toggleAttribute("aria-current", link === here);
+    if (here) here.setAttribute("aria-current", "true");
+  }
+  let waiting = false;
+  addEventListener("scroll", () => {
+    if (!waiting) requestAnimationFrame(() => { mark(); waiting = false; });
+    waiting = true;
+  }, { passive: true });
+  mark();
 })();
