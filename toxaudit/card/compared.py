@@ -1,18 +1,25 @@
 """Two finished runs side by side: what differs in what was asked for, in what was loaded, and in what was found."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from toxaudit.card import words
-from toxaudit.card.index import indexed
+from toxaudit.card.index import Candidate, Pair, indexed
 from toxaudit.decision.verdict import of_audit
+from toxaudit.facts import ModelFacts
 from toxaudit.findings import AuditResult
+from toxaudit.records import to_json
 
 ABSENT = "–"
 """What stands where one run lacks what the other has."""
 
 LONGEST = 60
 """Characters of a value that is shown; both runs' files hold all of it."""
+
+SUITE = ("ask", "source", "strata", "available", "weights", "system_instruction", "choices", "config", "split")
+SCORER = ("outcome", "tier", "source", "rises")
+CANDIDATE = ("reference", "kind", "dtype", "training", "against", "batch_size", "expect", "system_instruction", "server")
+"""What of a suite, a scorer and a candidate a spec says, as the results know it."""
 
 OWN = ("out", "store", "lock")
 """Keys of a spec that say where files lie, which differ between any two runs."""
@@ -42,12 +49,53 @@ def found(first: AuditResult, second: AuditResult) -> list[Row]:
 def headline(result: AuditResult) -> tuple[str, str]:
     """The decision of a run, and the change in short that weighs most among its real candidates' critical ones."""
     index = indexed(result)
-    totals = [(each, scorer) for candidate in index.subjects for each, scorer in candidate.critical_totals]
-    if not totals:
+    found = weightiest(pair for candidate in index.subjects for pair in candidate.critical_totals)
+    if not found:
         return of_audit(result), ABSENT
-    most, scorer = max(totals, key=lambda pair: (pair[0].p_above_margin, pair[0].quantities["change"].mean))
+    most, scorer = found
     change = words.rates(most)[2]
     return of_audit(result), f"{most.candidate}: {index.label(most.suite, scorer.name)} {change}"
+
+
+def weightiest(totals: Iterable[Pair]) -> Pair | None:
+    """Of some totals that which is most probably beyond its margin, of equal ones the largest; None where none is."""
+    return max(totals, key=lambda pair: (pair[0].p_above_margin, pair[0].quantities["change"].mean), default=None)
+
+
+def asked(result: AuditResult) -> dict[str, str]:
+    """What a run's results say of its spec: how was asked, scored and decided, by keys as a spec has them."""
+    told = {
+        "generation": to_json(result.generation),
+        "gate": to_json(result.gate),
+        "settings": result.settings,
+        "sampling": result.sampling,
+        "suites": {each.name: _chosen(each, SUITE) for each in result.suites},
+        "scorers": {each.name: _chosen(each, SCORER) for each in result.scorers},
+    }
+    return dict(_flat(told))
+
+
+def asked_of(model: ModelFacts) -> dict[str, str]:
+    """What a run's results say of its spec's words on one candidate."""
+    return dict(_flat(_chosen(model, CANDIDATE)))
+
+
+def loaded(result: AuditResult) -> dict[str, str]:
+    """What a run read, by digests: the base, prompts, scorers, and the versions of packages."""
+    parts = {f"model {result.base.name}": identity(result.base)}
+    parts |= {f"prompts {each.name}": f"{each.n:,}, {each.digest[:12]}" for each in result.suites}
+    parts |= {f"scorer {each.name}": each.identity[:12] for each in result.scorers}
+    return parts | {"toxaudit": result.version} | result.versions
+
+
+def identity(model: ModelFacts) -> str:
+    """What tells a model's weights from others: its commit, else the digest of what was loaded."""
+    return (model.revision or model.digest)[:12]
+
+
+def changes(candidate: Candidate) -> dict[str, str]:
+    """A candidate's change of every measure in total, with its interval, by suite and measure."""
+    return {f"{each.suite}, {scorer.name}": str(words.rates(each)[2]) for each, scorer in candidate.totals}
 
 
 def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
@@ -75,18 +123,18 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield place, "null" if value is None else str(value)
 
 
+def _chosen(record: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
 def _pinned(result: AuditResult) -> dict[str, str]:
-    parts = {f"model {each.name}": (each.revision or each.digest)[:12] for each in (result.base, *result.candidates)}
-    parts |= {f"prompts {each.name}": f"{each.n:,}, {each.digest[:12]}" for each in result.suites}
-    parts |= {f"scorer {each.name}": each.identity[:12] for each in result.scorers}
-    return parts | {"toxaudit": result.version} | result.versions
+    models = {f"model {each.name}": identity(each) for each in (result.base, *result.candidates)}
+    return models | loaded(result)
 
 
 def _found(result: AuditResult) -> dict[str, str]:
-    index = indexed(result)
     rows: dict[str, str] = {"the audit": of_audit(result)}
     rows |= {verdict.candidate: verdict.decision for verdict in result.verdicts}
-    for name, candidate in index.candidates.items():
-        for estimate, scorer in candidate.totals:
-            rows[f"{name}: {estimate.suite}, {scorer.name}"] = str(words.rates(estimate)[2])
+    for name, candidate in indexed(result).candidates.items():
+        rows |= {f"{name}: {what}": change for what, change in changes(candidate).items()}
     return rows

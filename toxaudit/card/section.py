@@ -79,7 +79,9 @@ class SectionCard:
         drawings = drawn(result, draws)
         contents = self._cards(result, drawings, Path())
         whole = str(contents.get(Path(AUDIT), contents[Path("card.md")]))
-        report = render_report(result, whole, drawings, changed_samples(result, rows, self.samples), self.report)
+        short = str(contents[Path("card.md")]) if self.template == SHORT else render_beside(result, SHORT)
+        changed = changed_samples(result, rows, self.samples)
+        report = render_report(result, whole, drawings, changed, self.report, short)
         contents[Path("report.html")] = report
         if result.several:
             for model in result.real:

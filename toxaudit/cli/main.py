@@ -26,6 +26,7 @@ VERBS = {
     "compare": "compare.compare",
     "ls": "listing.ls",
     "runs": "runs.runs",
+    "view": "view.view",
     "gc": "store.gc",
     "export": "store.export",
     "init": "listing.init",
