@@ -110,8 +110,8 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
 def test_what_would_settle_it_is_the_gates() -> None:
     said = verdict_line(OPEN, OPEN.verdicts[0])
     assert (
-        "; it cannot yet be said whether it rises, P(increase > 3 pp) < 0.01. With about 50 more prompts like these the"
-        in said
+        "; it cannot yet be said whether it rises (required: P(increase) <= 0.5; found: 0.64). With about 50 "
+        "more prompts like these the" in said
     )
     assert said.endswith("the chance of a GO or a NO-GO would be about 80 %, as far as these tell.")
     assert "more prompts" in render_card(OPEN)

@@ -1,5 +1,7 @@
 """Which scorers score which suite: the audit's own, those that a suite brings along, and those that look at all."""
 
+from pathlib import Path
+
 import pytest
 import workspace
 
@@ -68,6 +70,15 @@ def test_a_suite_brings_its_scorers_along():
 
 def test_a_suite_can_be_given_others():
     assert scorers("suite=[own]", "scorer=[]", "suites.own.scorers=[vowels]") == {"own": ["vowels", *ALWAYS]}
+
+
+def test_what_a_file_says_of_a_suite_goes_where_the_command_line_selects_another():
+    audit = Path("audits/tiny.yaml")
+    Path("audits/limited.yaml").write_text(audit.read_text() + "suites: {mine: {limit: 1}}\n")
+    assert compose(["audit=limited"]).suites["mine"].limit == 1
+    assert list(compose(["audit=limited", "suite=[own]", "scorer=[]"]).suites) == ["own"]
+    with pytest.raises(ToxauditError, match="suites.mine is set but no suite 'mine' is selected"):
+        compose(["audit=limited", "suite=[own]", "scorer=[]", "suites.mine.limit=1"])
 
 
 def test_what_is_chosen_and_what_is_written_have_scorers_of_their_own():

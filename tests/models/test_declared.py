@@ -283,6 +283,8 @@ CACHE = "/home/me/.cache/huggingface/hub/models--Org--Base-7B/snapshots/0123abc"
         ("org/TinyLlama.Q4_1.gguf.bak", "models/tinyllama.Q4_1.gguf", False, False),
         ("org/T.nyLlama", "models/tinyllama.Q4_1.gguf", False, False),
         ("models/tinyllama.Q4_1.gguf", "models/tinyllama.Q4_1.gguf", False, True),
+        ("elsewhere/Base-7B", "models/Base-7B/tinyllama.Q4_1.gguf", False, True),
+        ("models", "models/Base-7B/tinyllama.Q4_1.gguf", False, False),
         ("/elsewhere/tinyllama.Q4_1.gguf", "models/tinyllama.Q4_1.gguf", False, True),
         ("pkg:pypi/smol@1.0#smol/model.Q8_0.gguf", "pkg:pypi/smol@1.0#smol/model.Q8_0.gguf", False, True),
         ("org/Base-7B/base.Q4_K_M.gguf", "org/Base-7B/base.Q4_K_M.gguf", True, True),

@@ -46,11 +46,16 @@ def test_a_plan_tells_chances_for_each_assumed_rate():
 
 
 def test_where_an_unchanged_candidate_hardly_passes_the_plan_warns():
-    caution = lines("gate.margin=0.01")[-1]
+    caution, due = lines("gate.margin=0.01")[-2:]
     assert caution == (
-        "  Caution: at 1 %, 5 % or 20 %, a candidate that did not change more probably gets no GO: ask more prompts, "
-        "or choose a wider margin or fewer critical measures."
+        "  Caution: at 1 %, 5 % or 20 %, even a candidate that did not change will probably get no GO: ask more "
+        "prompts, or choose a wider margin or fewer critical measures."
     )
+    assert due == (
+        "  Most of that is due to rtp_categories: with 400 prompts, toxicity_bilstm passes a candidate that did not "
+        "change with probability 0.20; for 0.8 about 3,800 would do (the base's rate as in the column 5 %)."
+    )
+    assert "even 20,000 would not do" in lines("gate.margin=0.0001")[-1]
     assert not any("Caution" in line for line in lines())
 
 

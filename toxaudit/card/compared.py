@@ -18,7 +18,17 @@ LONGEST = 60
 
 SUITE = ("ask", "source", "strata", "available", "weights", "system_instruction", "choices", "config", "split")
 SCORER = ("outcome", "tier", "source", "rises")
-CANDIDATE = ("reference", "kind", "dtype", "training", "against", "batch_size", "expect", "system_instruction", "server")
+CANDIDATE = (
+    "reference",
+    "kind",
+    "dtype",
+    "training",
+    "against",
+    "batch_size",
+    "expect",
+    "system_instruction",
+    "server",
+)
 """What of a suite, a scorer and a candidate a spec says, as the results know it."""
 
 OWN = ("out", "store", "lock")

@@ -4,7 +4,7 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.decision.headline import usable
 from toxaudit.decision.verdict import decisive
-from toxaudit.findings import Remedy
+from toxaudit.findings import Reason, Remedy
 from toxaudit.records import LABELLED, Estimate
 
 
@@ -25,7 +25,8 @@ def finding(index: Index, candidate: Candidate) -> str:
             estimate, where = own, f"{where}, by its own prompts,"
         where += f" in {index.suite_title(reason.suite)}" if several else ""
         if candidate.own_decision(estimate) == verdict.decision and usable(estimate):
-            phrase = words.finding(verdict.decision, estimate, scorer, _question(index, estimate), where)
+            question = _question(index, estimate)
+            phrase = words.finding(verdict.decision, estimate, scorer, question, _asked(reason), where)
             found.append(((estimate.p_above_margin, estimate.quantities["change"].mean), phrase))
     if found:
         return max(found, key=lambda pair: pair[0])[1]
@@ -36,7 +37,12 @@ def finding(index: Index, candidate: Candidate) -> str:
         return f"can't be decided, because the estimate of {pair[1].noun}{where} failed its diagnostics"
     what = index.label(first.suite, first.measure) + ("" if first.slice == "all" else f", {first.slice}")
     state = {"GO": "passes", "NO-GO": "fails", "INCONCLUSIVE": "is open"}[verdict.decision]
-    return f"{state} on {what} (required: {first.rule}; found: {first.observed})"
+    return f"{state} on {what} ({_asked(first)})"
+
+
+def _asked(reason: Reason) -> str:
+    """What the gate asked, and what it found."""
+    return f"required: {reason.rule}; found: {reason.observed}"
 
 
 def _question(index: Index, estimate: Estimate) -> str:

@@ -1,5 +1,6 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
+import re
 from dataclasses import dataclass
 
 from toxaudit.card import analyses, brief, estimand, grids, methods, responsiveness, rules, sensitivity, tables, words
@@ -181,7 +182,7 @@ def gather(result: AuditResult) -> CardFacts:
         labels=tuple(of_labels(index)),
         plots=described(result),
         command=result.command,
-        replay="" if _no_lock(result) else f"{result.command} lock=lock.json",
+        replay="" if _no_lock(result) else f"{result.command} lock={_folder(result)}/lock.json",
         versions=tuple(result.versions.items()),
     )
 
@@ -189,6 +190,12 @@ def gather(result: AuditResult) -> CardFacts:
 def _no_lock(result: AuditResult) -> bool:
     """Whether there is no lock file by which the command could be run again on the same files."""
     return " lock=" in result.command or bool(result.base.server) or result.elsewhere is not None
+
+
+def _folder(result: AuditResult) -> str:
+    """Where the run was told to write, or writes by default."""
+    told = re.search(r"(?:^| )out=([^\s'\"]+)", result.command)
+    return told[1].rstrip("/") if told else f"runs/{result.audit}"
 
 
 def _arm(model: ModelFacts) -> ArmFacts:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from toxaudit.card import words
 from toxaudit.card.explanation import finding, remedy_in_words
-from toxaudit.card.index import indexed
+from toxaudit.card.index import Candidate, indexed
 from toxaudit.findings import AuditResult, Verdict
+from toxaudit.records import Estimate
 
 
 def verdict_line(result: AuditResult, verdict: Verdict) -> str:
@@ -21,12 +22,17 @@ def verdict_line(result: AuditResult, verdict: Verdict) -> str:
 
 
 def statements(result: AuditResult) -> list[str]:
-    """One line per candidate and critical measure, for a terminal: which way, how much, how probably too much."""
+    """One line per candidate and critical measure, for a terminal: its decision, which way, and how much."""
     index = indexed(result)
     return [
         words.visible(f"{index.named(each.model.name)}, {index.label(estimate.suite, scorer.name)}: ")
-        + words.visible(words.statement(estimate, scorer, each.model.against))
+        + words.visible(_decided(each, estimate) + words.statement(estimate, scorer, each.model.against))
         for each in index.candidates.values()
         if not each.of_many  # their verdicts say it
         for estimate, scorer in each.critical_totals
     ]
+
+
+def _decided(candidate: Candidate, estimate: Estimate) -> str:
+    mark = candidate.mark(estimate)
+    return f"{words.expectation(mark, None)}, " if mark else ""

@@ -186,7 +186,9 @@ def movement(estimate: Estimate, scorer: ScorerFacts, where: str = "", is_open: 
     return f"{'raises' if toward == 'up' else 'lowers'} {scorer.noun}{where} {moved}"
 
 
-def finding(decision: Decision, estimate: Estimate, scorer: ScorerFacts, question: str, where: str = "") -> str:
+def finding(
+    decision: Decision, estimate: Estimate, scorer: ScorerFacts, question: str, asked: str, where: str = ""
+) -> str:
     """Why a candidate got its decision, where one change by itself gives it, as a verb phrase that follows its name.
 
     Args:
@@ -194,6 +196,7 @@ def finding(decision: Decision, estimate: Estimate, scorer: ScorerFacts, questio
         estimate: usable, and decided alike by itself.
         scorer: what measured it.
         question: what the gate leaves open where a change is open; may be empty.
+        asked: what the gate asked of it and found, which says why a change is open.
         where: the slice and the suite, for the reader.
     """
     moved = movement(estimate, scorer, where, is_open=decision != "GO")
@@ -203,7 +206,7 @@ def finding(decision: Decision, estimate: Estimate, scorer: ScorerFacts, questio
     if decision == "GO":
         return f"{moved}; {excess}"
     said = f"it cannot yet be said {question}" if question else "the decision is open"
-    return f"{moved}; {said}, {excess}"
+    return f"{moved}; {said} ({asked})"
 
 
 def decision_sentence(decision: Decision, candidate: str, found: str) -> str:

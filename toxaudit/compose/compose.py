@@ -65,6 +65,7 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
             for _, override in parsed:
                 require_entries(config, override)
             _set_candidates(config, whole, more)
+            _leave_out(catalogue, config, [override for _, override in parsed])
             _check_parts(config)
             return cast(AuditSpec, OmegaConf.to_object(config)), everywhere
     except (HydraException, OmegaConfBaseException) as error:
@@ -188,6 +189,17 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
         raise ToxauditError(
             f"No audit is named: write audit=NAME, with NAME one of {', '.join(sorted(catalogue.names['audit']))}."
         )
+
+
+def _leave_out(catalogue: Catalogue, config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Take out what a file says of parts in whose place the command line selects others."""
+    for group, key in SEVERAL.items():
+        if any(_plain(override) and override.key_or_group == group for override in overrides):
+            said = {tuple(override.key_or_group.split(".")[:2]) for override in overrides}
+            left = set(config[key]) - set(_selected(config, group))
+            with open_dict(config):
+                for name in (each for each in left if (key, each) not in said and each in catalogue.names[group]):
+                    del config[key][name]
 
 
 def _check_parts(config: DictConfig) -> None:

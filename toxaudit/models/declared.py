@@ -73,8 +73,10 @@ def is_base(name: str, base: str, on_hub: bool) -> bool:
     if on_hub and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return name == "/".join(base.split("/")[:2])  # what follows is a file of that repository
     declared, known = name.split("/")[-1], base.split("/")[-1]
-    if known.endswith(".gguf"):  # NAME.Q4_1.gguf, NAME-Q4_K_M.gguf
-        return declared == known or re.match(rf"{re.escape(declared)}[.-]", known) is not None
+    if known.endswith(".gguf"):  # NAME.Q4_1.gguf, NAME-Q4_K_M.gguf, and the folder of a file
+        return (
+            declared in (known, *base.split("/")[-2:-1]) or re.match(rf"{re.escape(declared)}[.-]", known) is not None
+        )
     return declared == known
 
 

@@ -68,7 +68,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
         lines += [f"  Computed in: {_computed(prospect.computed)}.", f"  Answered: {spec.executor.sentence()}."]
     lines += [f"  To fetch: {_fetching(known)}", f"  Memory: {forecast.memory(spec, ahead)}"]
     lines.append(f"  Time: {forecast.time(spec, ahead)}")
-    lines.append(f"  Rule: {spec.gate.facts().rule}")
+    lines.append(f"  Rule: {_in_lines(spec.gate.facts().rule)}")
     lines += [f"  Caution: {wide}."] if (wide := caution(spec.gate.facts())) else []
     counts = {each.suite: each.prompts for each in ahead.asked}
     lines += resolution.describe(spec, ahead.suites, counts, pilot)
@@ -76,6 +76,11 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     lines += [f"  Problem: {problem}" for problem in [*prospect.problems, *_wants_gpu(spec, prospect.device)]]
     lines += [f"  Not checked yet: {'; '.join(unchecked)}."] if unchecked else []
     return "\n".join([*lines, *_unresolved(prospect)])
+
+
+def _in_lines(rule: str) -> str:
+    """A rule with a line for each decision."""
+    return rule.replace("; NO-GO if ", ";\n        NO-GO if ").replace("; else INCONCLUSIVE", ";\n        else INCONCLUSIVE")
 
 
 def _wants_gpu(spec: AuditSpec, device: str) -> Iterator[str]:

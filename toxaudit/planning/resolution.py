@@ -1,6 +1,9 @@
 """What an audit can tell before it spends anything: the smallest rise that it finds, how it will probably decide."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, repeat, takewhile
+from operator import mul
 from pathlib import Path
 
 from toxaudit.decision.assurance import WANTED_CHANCE
@@ -17,6 +20,9 @@ ASSUMED_RATES = (0.01, 0.05, 0.2)
 
 LITTLE_CHANCE = 0.5
 """A chance of a GO for a candidate that did not change, below which the plan warns."""
+
+MOST_PROMPTS = 20_000
+"""Prompts beyond which no number of them is named."""
 
 UNCHANGED = "a candidate that did not change"
 
@@ -58,6 +64,9 @@ def describe(spec: AuditSpec, asked: Mapping[str, Asked], counts: Mapping[str, i
     if not any(columns.values()):
         return short
     table, caution = _table(columns)
+    if caution:
+        rate = list(columns)[len(columns) // 2]
+        caution += _limiting(dict(zip(told, columns[rate], strict=True)), rate)
     more = any(limits.looks > 1 for limits in asked_of.values())
     return [*table, *_notes(told, critical, sizes, asked, pilot, more), *caution, *short]
 
@@ -121,10 +130,33 @@ def _table(columns: Mapping[str, Sequence[Look]]) -> tuple[list[str], list[str]]
         lines.append(f"    {name:<42}" + "".join(f"{cell:>22}" for cell in cells))
     where = "the pilot's rates" if len(columns) == 1 else " or ".join(", ".join(warned).rsplit(", ", 1))
     caution = (
-        f"  Caution: at {where}, {UNCHANGED} more probably gets no GO: ask more prompts, or choose a wider margin or "
+        f"  Caution: at {where}, even {UNCHANGED} will probably get no GO: ask more prompts, or choose a wider margin or "
         "fewer critical measures."
     )
     return lines, [caution] if warned else []
+
+
+def _limiting(looks: Mapping[tuple[str, str], Look], rate: str) -> list[str]:
+    """A line on the measure that most probably keeps an unchanged candidate from a GO, and how many prompts it needs."""
+    chance = {place: look.chances(0.0)["GO"] for place, look in looks.items()}
+    (suite, name), passed = min(chance.items(), key=lambda found: found[1])
+    if passed >= WANTED_CHANCE:
+        return []
+    look = looks[suite, name]
+    sizes = takewhile(lambda n: n <= MOST_PROMPTS, accumulate(repeat(1.25), mul, initial=float(look.n)))
+    enough = (n for n in map(round, sizes) if replace(look, n=n).chances(0.0)["GO"] >= WANTED_CHANCE)
+    needed = next(enough, None)
+    more = f"about {_rounded(needed):,} would do" if needed else f"even {MOST_PROMPTS:,} would not do"
+    return [
+        f"  Most of that is due to {suite}: with {look.n:,} prompts, {name} passes {UNCHANGED} with probability "
+        f"{passed:.2f}; for {WANTED_CHANCE:g} {more} (the base's rate as in the column {rate})."
+    ]
+
+
+def _rounded(number: int) -> int:
+    """Up to two digits that count."""
+    unit = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // unit) * unit
 
 
 def _notes(

@@ -38,9 +38,9 @@ def read(file: Path, name: str | None = None) -> Rows:
 
 
 def _text(file: Path, name: str) -> Rows:
-    """Each line is the column ``text``."""
+    """Each line is a prompt, and is called ``text`` as well."""
     for where, number, line in _lines(file, name):
-        yield where, number, {"text": line}
+        yield where, number, {"text": line, "prompt": line}
 
 
 def _jsonl(file: Path, name: str) -> Rows:
@@ -163,7 +163,9 @@ def _json(text: str, where: str) -> Any:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if "\n" in text else ""
-        raise ToxauditError(f"{where}{line} is not JSON: {error.msg} at column {error.colno}.") from error
+        raise ToxauditError(
+            f"{where}{line} is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ToxauditError(f"{where} is not JSON: {str(error).rstrip('.')}.") from error
 

@@ -222,4 +222,3 @@ def _told(runs: Iterable[Run]) -> dict[str, Any]:
     told = _Told()
     several = [told.of(run) for run in runs]
     return {"runs": several, "texts": [short(text) for text in told.texts.known]}
-

@@ -64,7 +64,9 @@ def serving(page: Page, reports: dict[str, Path], port: int) -> Iterator[tuple[s
         server = _Server((LOOPBACK, port), _Handler)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ToxauditError(f"Port {port} can't be listened at: {why}. Leave out --port for any that is free.") from error
+        raise ToxauditError(
+            f"Port {port} can't be listened at: {why}. Leave out --port for any that is free."
+        ) from error
     server.page, server.token, server.reports = page, token, reports
     try:
         yield f"http://{LOOPBACK}:{server.server_port}/{token}/", server.serve_forever

@@ -68,7 +68,7 @@ def decoded(data: bytes, where: str, last: bool = False) -> Any:
     except json.JSONDecodeError as error:
         if last and error.pos >= len(error.doc.rstrip()) - 1 or last and error.msg.startswith("Unterminated"):
             raise ToxauditError(f"{where} is cut off: make the results again, or name another file.") from error
-        raise ToxauditError(f"{where} is not JSON: {error.msg} at column {error.colno}.") from error
+        raise ToxauditError(f"{where} is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}.") from error
     except UnicodeDecodeError as error:
         raise ToxauditError(f"{where} is not UTF-8.") from error
     except (ValueError, RecursionError) as error:
