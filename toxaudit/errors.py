@@ -21,8 +21,8 @@ class ToxauditError(Exception):
         super().__init__(one_line(sentence))
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Suggest the nearest of ``choices``; where none is near, list them all.
+def did_you_mean(word: str, choices: Iterable[str], or_list: bool = True) -> str:
+    """Suggest the nearest of ``choices``; where none is near, list them all, if ``or_list`` says so.
 
     Returns:
         A phrase that begins with a space, ready to follow the sentence that names the mistake.
@@ -30,7 +30,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     known = sorted(set(choices))
     if near := get_close_matches(word, known, n=1, cutoff=0.6):
         return f" Did you mean '{near[0]}'?"
-    return f" Choose from: {', '.join(known)}." if known else ""
+    return f" Choose from: {', '.join(known)}." if known and or_list else ""
 
 
 def visible(text: str, keep: str = "") -> str:

@@ -260,7 +260,8 @@ def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> No
     open_one = HARDER["adaptive"]
     assert verdict_line(open_one, open_one.verdicts[0]).endswith(
         "whether the rise exceeds 3 pp (required: P(change < +3.0 pp) >= 0.95; found: 0.750). With about 9,500 more "
-        "prompts like these the chance of a GO or a NO-GO would be about 80 %, as far as these tell; 700 prompts of the suite were not asked."
+        "prompts like these the chance of a GO or a NO-GO would be about 80 %, as far as these tell; 700 prompts of "
+        "the suite were not asked."
     )
     assert statements(RESULTS["several"]) == [
         f"{name}, Toxicity (Jigsaw BiLSTM): {mark}, {words.statement(estimate, TOXICITY)}"
@@ -272,8 +273,8 @@ def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> No
         )
     ]
     assert statements(HARDER["corrected-scorer"]) == [
-        "rude, Toxicity (Jigsaw BiLSTM): ◆ NO-GO, more toxic: +5.6 pp [3.1, 8.5], 1.8 times the base's rate [1.4, 2.3], "
-        "P(worse by more than 3 pp) = 0.98"
+        "rude, Toxicity (Jigsaw BiLSTM): ◆ NO-GO, more toxic: +5.6 pp [3.1, 8.5], 1.8 times the base's rate "
+        "[1.4, 2.3], P(worse by more than 3 pp) = 0.98"
     ]
     assert statements(RESULTS["no-result"]) == []
 

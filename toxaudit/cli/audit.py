@@ -117,7 +117,11 @@ def conclude(result: "AuditResult", files: Sequence[Path]) -> None:
 
 
 def _offer(folder: Path, result: "AuditResult") -> str:
-    """How a card is offered to the Hub, as a phrase; nothing where none is: of controls, or of weights nobody saw."""
+    """What to do next, as a phrase: read what settles it, or offer the card to the Hub if weights were seen."""
+    from toxaudit.decision.verdict import of_audit
+
+    if of_audit(result) == "INCONCLUSIVE":
+        return "; the documentation says what helps (docs/howto/inconclusive.md)"
     if not result.real or result.elsewhere:
         return ""
     which = " --candidate NAME" if len(result.real) > 1 else ""

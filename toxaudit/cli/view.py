@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from toxaudit.cli.exit_codes import DONE, STOPPED
 from toxaudit.cli.options import Options
-from toxaudit.cli.stopping import Stopped
 from toxaudit.errors import ToxauditError, visible
+from toxaudit.machine.stopping import Stopped
 
 if TYPE_CHECKING:
     from toxaudit.view.found import Run, Unread

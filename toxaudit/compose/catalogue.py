@@ -111,6 +111,9 @@ class Catalogue:
             return f"There is no config group '{group}'.{did_you_mean(group, self.names)}"
         if group == "audit" and (meant := folders.audit(name)):
             return f"There is no audit named '{name}': write audit={meant}."
+        where = "audits" if group == "audit" else f"audits/{group}"
+        if (other := Path(where, f"{name}.yml")).is_file():
+            return f"There is no {group} named '{name}', but {other}: rename it to {name}.yaml."
         return f"There is no {group} named '{name}'.{did_you_mean(name, self.names[group])}{plugins.may_have()}"
 
 

@@ -80,7 +80,9 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
 
 def _in_lines(rule: str) -> str:
     """A rule with a line for each decision."""
-    return rule.replace("; NO-GO if ", ";\n        NO-GO if ").replace("; else INCONCLUSIVE", ";\n        else INCONCLUSIVE")
+    return rule.replace("; NO-GO if ", ";\n        NO-GO if ").replace(
+        "; else INCONCLUSIVE", ";\n        else INCONCLUSIVE"
+    )
 
 
 def _wants_gpu(spec: AuditSpec, device: str) -> Iterator[str]:

@@ -52,4 +52,4 @@ class LocalSource:
             )
         there = sorted(folder.iterdir()) if folder.is_dir() else []
         beside = [path.name for path in there if path.suffix != ".yaml" and not path.name.startswith(".")]
-        return f".{did_you_mean(name, beside) if beside else ''}"
+        return f".{did_you_mean(name, beside, or_list=folder != Path.cwd())}"
