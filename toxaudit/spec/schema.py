@@ -178,18 +178,24 @@ class AuditSpec:
         title: one line for the card.
         base: the model before fine-tuning.
         candidates: name -> fine-tune.
-        suites, scorers, estimators, analyses: the parts that ``suite: [...]``, ``scorer: [...]``, ``estimator: [...]``
-            and ``analysis: [...]`` choose, by their names; keys of each can be set here.
-        gate, sampling, backend, executor, card: the part that the group of this name chooses; its keys can be set here.
+        suites: sets of prompts, which ``suite: [NAME, ...]`` chooses; keys of each are set here, by its name.
+        scorers: what reads the answers, which ``scorer: [NAME, ...]`` chooses; keys of each are set here, by its name.
+        estimators: statistics, which ``estimator: [NAME, ...]`` chooses; keys of each are set here, by its name.
+        analyses: further questions, which ``analysis: [NAME, ...]`` chooses; keys of each are set here, by its name.
+        gate: the rule that decides: the name of a policy, or keys of one.
+        sampling: how many prompts are asked: the name of a way, or its keys.
+        backend: what answers the prompts: its name, or its keys.
+        executor: where an audit runs: its name, or its keys.
+        card: how long the card is: its name, or its keys.
         generation: how completions are made.
-        chat_template: in which one suites ask by chat: ``own`` (each arm's), ``base`` (the base's for every arm), or
+        chat_template: the chat template in which suites with ``ask: chat`` ask: ``own`` (each arm's), ``base`` (the base's for every arm), or
             the path of a Jinja file, for every arm.
-        on_candidate_error: ``stop``, or ``skip`` a candidate that can't be had or is refused, which the card then says.
-        lock: a lock file of an earlier run: exactly what it names is audited again.
-        labels: a file that ``toxaudit label`` wrote: what people said of some of this audit's answers.
+        on_candidate_error: ``stop``, or ``skip`` to go on without a candidate that can't be loaded or is refused; the
+            card then says so.
+        lock: the lock file of an earlier run, whose files are audited again, byte for byte.
+        labels: a file that ``toxaudit label`` wrote, with people's labels of some of this audit's answers.
         out: the folder for this run's results.
-        store: the folder of finished work; empty, it is that in ``TOXAUDIT_HOME``, filled in once all is composed, so
-            that nothing else of a spec can look it up: it holds the user's name.
+        store: the folder of finished work; empty, it is the one in ``TOXAUDIT_HOME``. No other key can look it up.
     """
 
     name: str = MISSING
