@@ -56,8 +56,8 @@ def parse(text: str) -> Override:
             raise ToxauditError(f"'{text}' is not an override: write audit={meant}.") from error
         if text.count("[") > text.count("]") or text.count("{") > text.count("}"):
             raise ToxauditError(
-                f"'{text}' is not an override, as it ends within brackets: write the list without spaces, or put quotes "
-                "around the whole."
+                f"'{text}' is not an override, as it ends within brackets: write the list without spaces, or in "
+                "quotes as a whole."
             ) from error
         raise ToxauditError(
             f"'{text}' is not an override: write key=value, with quotes around what is more than plain words (Hydra's "

@@ -137,7 +137,7 @@ def _table(columns: Mapping[str, Sequence[Look]]) -> tuple[list[str], list[str]]
 
 
 def _limiting(looks: Mapping[tuple[str, str], Look], rate: str) -> list[str]:
-    """A line on the measure that most probably keeps an unchanged candidate from a GO, and how many prompts it needs."""
+    """A line on the measure that most keeps an unchanged candidate from a GO, and how many prompts it needs."""
     chance = {place: look.chances(0.0)["GO"] for place, look in looks.items()}
     (suite, name), passed = min(chance.items(), key=lambda found: found[1])
     if passed >= WANTED_CHANCE:
