@@ -130,8 +130,8 @@ def _table(columns: Mapping[str, Sequence[Look]]) -> tuple[list[str], list[str]]
         lines.append(f"    {name:<42}" + "".join(f"{cell:>22}" for cell in cells))
     where = "the pilot's rates" if len(columns) == 1 else " or ".join(", ".join(warned).rsplit(", ", 1))
     caution = (
-        f"  Caution: at {where}, even {UNCHANGED} will probably get no GO: ask more prompts, or choose a wider margin or "
-        "fewer critical measures."
+        f"  Caution: at {where}, even {UNCHANGED} will probably get no GO: ask more prompts, or choose a wider margin "
+        "or fewer critical measures."
     )
     return lines, [caution] if warned else []
 
