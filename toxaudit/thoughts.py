@@ -61,7 +61,7 @@ def part(text: str) -> Parted:
     has a line to itself, if none began them.
     """
     rest, headless = text, False
-    while (found := next((marks for marks in MARKS if rest.lstrip().startswith(marks)), None)) is not None:
+    while (found := _begun_by(rest.lstrip())) is not None:
         begin, end = found
         before, ended, after = rest.partition(end)
         if not ended:
@@ -69,6 +69,7 @@ def part(text: str) -> Parted:
         rest = after
     if (
         rest is text
+        and any(end in text for _, end in MARKS)  # seldom, and told in a fraction of the time
         and (alone := _ALONE.search(text))
         and not any(begin in text[: alone.start()] for begin, _ in MARKS)
     ):
@@ -77,6 +78,11 @@ def part(text: str) -> Parted:
         return Parted("", text)
     thoughts = text[: len(text) - len(rest)]
     return Parted(thoughts, rest.lstrip(), None if rest.strip() else UNANSWERED, headless)
+
+
+def _begun_by(text: str) -> tuple[str, str] | None:
+    """The marks of which one begins a text."""
+    return next((marks for marks in MARKS if text.startswith(marks)), None)
 
 
 def parted(written: Sequence[tuple[str, str]]) -> list[Parted]:

@@ -72,7 +72,10 @@ def said(completions, prompts=PROMPTS):
     return [(completions[p.id].text, completions[p.id].tokens, completions[p.id].finish) for p in prompts]
 
 
-@pytest.mark.parametrize("settings", [{}, {"temperature": 0.7}, {"batch_size": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, *(pytest.param(each, marks=pytest.mark.thorough) for each in ({"temperature": 0.7}, {"batch_size": 3}))],
+)
 @pytest.mark.parametrize("way", ["ragged", "padded"])
 def test_outputs_that_are_no_numbers_cost_their_own_prompts_and_are_missing(
     answer, tiny_base, tmp_path, monkeypatch, settings, way

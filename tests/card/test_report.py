@@ -9,6 +9,8 @@ import pytest
 from harder import HARDER
 from results import BENIGN, RESULTS, SUITE, TOXICITY, result, samples, unchanged
 
+from toxaudit.card import explorer, index
+from toxaudit.card import report as page
 from toxaudit.card.changed import ChangedSample
 from toxaudit.card.markdown import render_card
 from toxaudit.card.plots import Drawing
@@ -136,6 +138,30 @@ def test_every_estimate_has_a_row_and_those_that_decide_come_first() -> None:
     ]
     others = [a for a in Page(section(HTML, "estimates")).all("tr") if "data-other" in a]
     assert len(others) == 2 * 4
+
+
+def test_of_more_estimates_than_a_page_can_hold_the_most_telling_are_shown_and_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "This page has" not in HTML
+    whole = Page(section(HTML, "estimates")).rows[1:]
+    monkeypatch.setattr(explorer, "MOST_ROWS", 4)
+    monkeypatch.setattr(index, "DETAILED", 1)
+    html = report(SEVERAL)
+    rows = Page(section(html, "estimates")).rows[1:]
+    assert len(rows) == 4 < len(whole) and all(row in whole for row in rows)
+    assert f"This page has 4 of {len(SEVERAL.estimates)} estimates: those of the candidates" in html
+    assert len({row[0] for row in rows}) == 1 < len({row[0] for row in whole})
+
+
+def test_of_many_samples_those_of_candidates_in_every_detail_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [model.name for model in SEVERAL.subjects]
+    changed = [replace(samples()[0], candidate=name) for name in names for _ in range(3)]
+    whole = report(SEVERAL, changed)
+    monkeypatch.setattr(page, "MOST_SAMPLES", 5)
+    monkeypatch.setattr(index, "DETAILED", 1)
+    shown = report(SEVERAL, changed)
+    assert (shown.count('class="sample"'), whole.count('class="sample"')) == (3, 3 * len(names))
 
 
 def test_numbers_are_sorted_by_themselves_and_not_by_their_words() -> None:

@@ -13,6 +13,9 @@ from toxaudit.facts import Tier
 from toxaudit.findings import AuditResult
 from toxaudit.records import OBSERVED, Diagnostics, Estimate
 
+MOST_ROWS = 8_000
+"""Estimates that the page shows; of more, ``results.json`` has the rest."""
+
 LONGEST_NAME = 200
 """Characters of a name that are shown: a slice's value is a stranger's, and stands in many rows."""
 
@@ -98,11 +101,18 @@ def brief(name: str) -> str:
 
 
 def estimate_rows(index: Index, chosen: Filters) -> Iterator[EstimateRow]:
-    """A row for each estimate of a measure that the audit lists: what decides, then the same by other assumptions."""
+    """A row for each estimate of a measure that the audit lists: what decides, then the same by other assumptions.
+
+    Of more than ``MOST_ROWS``, those of candidates that are shown in every detail come first, then those that decide.
+    """
     known = index.candidates
     decides = {id(each) for found in known.values() for each, _ in (*found.totals, *found.slices)}
     scorers = {scorer.name: scorer for scorer in index.scorers}
     kept = [(places, each) for each in index.result.estimates if (places := _places(each, chosen))]
+    if len(kept) > MOST_ROWS:
+        detailed = {each.model.name for each in index.detailed}
+        kept.sort(key=lambda pair: (pair[1].candidate not in detailed, id(pair[1]) not in decides))
+        kept = kept[:MOST_ROWS]
     for places, estimate in sorted(kept, key=lambda pair: (pair[0], id(pair[1]) not in decides)):
         weighed = known[estimate.candidate].weighed.get((estimate.suite, estimate.measure, estimate.slice), "advisory")
         yield EstimateRow(

@@ -37,6 +37,9 @@ LONGEST_TEXT = 4_000
 MARKED = {mark: decision.lower() for decision, mark in MARKS.items()}
 """The mark with which a cell begins -> the class that gives it its colour."""
 
+MOST_SAMPLES = 500
+"""Changed samples from which on only those of candidates that are shown in every detail are on the page."""
+
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(
         [
@@ -136,6 +139,8 @@ def render_report(
         "parts": parts,
         "filters": filters,
         "estimates": list(explorer.estimate_rows(index, filters)),
+        "of_estimates": len(result.estimates),
+        "most_rows": explorer.MOST_ROWS,
         "samples": list(_samples(index, changed, filters)),
         "diagnostics": list(explorer.diagnostics_rows(result, filters)),
     }
@@ -253,8 +258,11 @@ def _name_parts(converter: "Markdown") -> list[str]:
 def _samples(
     index: Index, changed: Sequence[ChangedSample], filters: Filters
 ) -> Iterator[tuple[str, list[ShownSample]]]:
-    """Each candidate's name with its samples, in the order of the audit."""
+    """Each candidate's name with its samples, in the order of the audit; of many, those shown in every detail."""
     order = {name: place for place, name in enumerate(index.candidates)}
+    if len(changed) > MOST_SAMPLES:
+        detailed = {each.model.name for each in index.detailed}
+        changed = [sample for sample in changed if sample.candidate in detailed]
     ordered = sorted(changed, key=lambda sample: order.get(sample.candidate, len(order)))
     for name, group in groupby(ordered, key=lambda sample: sample.candidate):
         yield brief(name), [_shown(index, sample, filters) for sample in group]

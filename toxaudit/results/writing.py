@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 AS_TABLE_ROWS = 100_000
 """Rows of a suite's samples from which on they are written as a table, too."""
 
+_IN_A_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_INDENTED = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=1)
+
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which no file can hold as UTF-8."""
 
@@ -61,7 +64,7 @@ def _write_samples(folder: Path, result: AuditResult, samples: Iterable[Mapping[
         large = [suite for suite in result.suites if _rows(result, suite) >= AS_TABLE_ROWS]
         tables = {each.name: opened.enter_context(table.written(folder / table_file(each.name))) for each in large}
         for row in samples:
-            line = _json(row)
+            line = _json(row, _IN_A_LINE)
             files[row["suite"]].write(line + "\n")
             if row["suite"] in tables:
                 tables[row["suite"]].add(row if line.isascii() else json.loads(line))  # which has no halves in it
@@ -89,7 +92,7 @@ def as_json(result: AuditResult) -> str:
     content |= {"decision": of_audit(result), "failed_controls": list(failed_controls(result))}
     content |= {"responses": [to_json(each) for each in responses(result)]}
     content |= {"estimands": [to_json(each) for each in estimands(result)]}
-    return _json(content, indent=1) + "\n"
+    return _json(content, _INDENTED) + "\n"
 
 
 def earlier_samples(folder: Path) -> set[str]:
@@ -101,8 +104,9 @@ def earlier_samples(folder: Path) -> set[str]:
         return set()
 
 
-def _json(content: Any, indent: int | None = None) -> str:
-    return _HALF.sub("\ufffd", json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False))
+def _json(content: Any, encoder: json.JSONEncoder) -> str:
+    text = encoder.encode(content)
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
 def sample_rows(
