@@ -10,6 +10,7 @@ import torch
 from toxaudit.errors import ToxauditError
 from toxaudit.executors.local import LocalExecutor
 from toxaudit.executors.ray import RayExecutor
+from toxaudit.models import Loader
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +124,15 @@ def test_a_server_is_asked_from_here():
     with executor.open(backend, "loader", ["arm"]) as opened:
         assert opened == ("loader", ["arm"])
     executor.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:port", "[::1]:9", "127.0.0.1:99999"]
+)
+def test_an_address_of_no_cluster_is_one_sentence(address):
+    executor = RayExecutor(address=address)
+    with (
+        pytest.raises(ToxauditError, match=re.escape(f"The Ray cluster at {address} can't be joined: ")),
+        executor.open(SimpleNamespace(server=None), Loader("cpu"), []),
+    ):
+        pass

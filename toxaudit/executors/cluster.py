@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import floor
@@ -13,8 +14,11 @@ from toxaudit.errors import ToxauditError
 from toxaudit.executors.worker import Told, Worker
 from toxaudit.machine import threads
 
-TRIES = 2
+TRIES = 3
 """How often Ray is started: on a busy machine its head may give up before it is up."""
+
+KNOCK_SECONDS = 10.0
+"""Seconds within which a cluster's head must take a connection."""
 
 STORE_BYTES = 2**28
 """Bytes of memory for what is handed to workers: prompts, but no weights."""
@@ -34,31 +38,49 @@ def join(address: str | None, needs: dict[str, float], most: int | None) -> str:
     Raises:
         ToxauditError: if that fails.
     """
+    if address:
+        _knock(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     if address is None:
         cpus = max(threads.cores(), int(needs["CPU"]) * (most or 1))
-        here = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    else:
-        here = {}
-    for left in reversed(range(TRIES)):
+        how |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    for left in reversed(range(1 if address else TRIES)):
         try:
             with _own_signals():
-                ray.init(address=address or "local", **here, **quiet)
+                ray.init(address=address or "local", **how)
             return _node()
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            ray.shutdown()
-            if address is None and left:
-                continue
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            what = f"The Ray cluster at {address} can't be joined" if address else "Ray does not start"
-            mend = "see whether its head runs and whether this machine is one of its nodes" if address else "try again"
-            raise ToxauditError(f"{what}: {said}; {mend}.") from error
-    raise AssertionError("unreachable")
+        except Exception as error:  # it raises this very class, too
+            leave()
+            if not left:
+                raise _refused(address, error) from error
+    raise AssertionError("it is joined or refused")
+
+
+def _knock(address: str) -> None:
+    """Refuse an address at which nobody answers: Ray would try it for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return  # auto
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _refused(address, error) from error
+
+
+def _refused(address: str | None, error: Exception) -> ToxauditError:
+    """What Ray says of why it can't be had, as a sentence."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    if address is None:
+        return ToxauditError(f"Ray does not start: {said}; try again when this machine has less to do.")
+    return ToxauditError(
+        f"The Ray cluster at {address} can't be joined: {said}; see whether its head runs, and whether this machine is "
+        "one of its nodes."
+    )
 
 
 def leave() -> None:

@@ -86,9 +86,9 @@ class Pool:
         self._requests: dict[Work, Any] = {}
         self._said: set[str] = set()
         with ExitStack() as unless_all_is_well:
-            self._stack.callback(cluster.leave)
             unless_all_is_well.callback(self.close)
             node = cluster.join(address, needs, most)
+            self._stack.callback(cluster.leave)
             self._stack.enter_context(redirect_stdout(sys.stderr))  # Ray tells there of workers that died
             self._told = Told(device, threads, code(), node)
             room, nodes = cluster.room(needs)
@@ -106,11 +106,8 @@ class Pool:
 
     def close(self) -> None:
         """End the workers, leave the cluster, and end Ray where it was started here."""
-        import ray
-
-        with suppress(Exception):  # a cluster that is gone has no workers
-            for worker in self._hired:
-                ray.kill(worker.actor)
+        for worker in self._hired:
+            _kill(worker)
         self._hired = []
         self._stack.close()
 
@@ -277,11 +274,8 @@ class Pool:
 
     def _let_go(self, worker: Hired) -> None:
         """End a worker, and hire another one in its place."""
-        import ray
-
         self._hired.remove(worker)
-        with suppress(Exception):
-            ray.kill(worker.actor)
+        _kill(worker)
         if self._left_to_hire:
             self._left_to_hire -= 1
             self._hired.append(self._new())
@@ -291,6 +285,14 @@ class Pool:
         if line not in self._said:
             self._said.add(line)
             progress.say(line)
+
+
+def _kill(worker: Hired) -> None:
+    """End a worker's process, if it is there."""
+    import ray
+
+    with suppress(Exception):  # Ray may be gone, and the worker with it
+        ray.kill(worker.actor)
 
 
 def _reason(error: Exception) -> str:
