@@ -118,6 +118,14 @@ def test_a_plan_says_where_an_audit_runs(monkeypatch):
     assert LocalExecutor().sentence() == "in this process, one model after another"
 
 
+def test_workers_compute_by_what_is_named_else_as_this_process_else_as_many_as_their_cpus(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert RayExecutor(threads=2, cpus_per_worker=4)._threads() == 2
+    assert RayExecutor(cpus_per_worker=4)._threads() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert RayExecutor(cpus_per_worker=4)._threads() == 4
+
+
 def test_a_server_is_asked_from_here():
     backend = SimpleNamespace(server="host/v1", open=lambda loader, arms: nullcontext((loader, arms)))
     executor = RayExecutor()

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -74,9 +75,8 @@ def cluster():
     made.shutdown()
 
 
-@pytest.fixture
-def nodes(cluster):
-    """The cluster, where both nodes are up."""
+def ready(cluster):
+    """The cluster, once both nodes are up."""
     if len(cluster.list_all_nodes()) < 2:
         cluster.add_node(num_cpus=1, object_store_memory=STORE)
         cluster.wait_for_nodes()
@@ -143,11 +143,15 @@ def test_ctrl_c_ends_all_that_was_started(work):
 
 @pytest.fixture
 def on_death(monkeypatch):
-    """Does something once, when an answer is there while all workers have some in hand that they have not answered."""
+    """Does something once, when an answer is there while both workers have more in hand; neither begins alone."""
     done = []
 
     def install(harm):
-        heard = pool.Pool._heard
+        heard, hand_out = pool.Pool._heard, pool.Pool._hand_out
+
+        def hand_out_at_once(self, *asked):
+            if done or all(each.ready is None for each in self._hired):
+                hand_out(self, *asked)
 
         def hear(self, worker):
             told = heard(self, worker)
@@ -157,6 +161,7 @@ def on_death(monkeypatch):
             return told
 
         monkeypatch.setattr(pool.Pool, "_heard", hear)
+        monkeypatch.setattr(pool.Pool, "_hand_out", hand_out_at_once)
 
     yield install
     assert done == [2]
@@ -166,16 +171,26 @@ def pid_of(worker):
     return ray.get(worker.actor.ping.remote())
 
 
-def test_a_node_is_killed_in_the_middle_of_an_audit(work, nodes, on_death, capfd):
-    other = next(node for node in nodes.list_all_nodes() if not node.head)
-    on_death(lambda _: nodes.remove_node(other, allow_graceful=False))
-    words = ["executor=ray", f"executor.address={nodes.address}", "backend.batch_size=8"]
+def test_a_node_is_killed_in_the_middle_of_an_audit(work, cluster, on_death, capfd):
+    other = next(node for node in ready(cluster).list_all_nodes() if not node.head)
+    on_death(lambda _: cluster.remove_node(other, allow_graceful=False))
+    words = ["executor=ray", f"executor.address={cluster.address}", "backend.batch_size=8"]
     assert main(["audit=pair", "out=killed", "store=stores/killed", *words]) in (0, 1, 2)
     assert found(work / "killed") == found(work / "alone")
     out, said = capfd.readouterr()
     assert "Ray: 2 worker(s) on 2 node(s), 1 thread(s) each." in said
     assert re.search("A worker of Ray was lost, as .*: what it had not answered is handed to others.", said)
     assert "A worker" not in out and not ray.is_initialized()
+
+
+def test_more_workers_than_there_is_room_for_are_refused(cluster):
+    executor = RayExecutor(address=ready(cluster).address, workers=3)
+    with (
+        pytest.raises(ToxauditError, match=r"Ray has room for 2 workers with 1 CPU\(s\) each on 2 node\(s\)"),
+        executor.open(Transformers(), Loader("cpu"), []),
+    ):
+        pass
+    assert not ray.is_initialized()
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +219,16 @@ def alone(arms):
     return asked, answered(compose(["audit=tiny"]).executor, arms, asked)
 
 
-@pytest.fixture
-def executor(nodes):
-    made = RayExecutor(address=nodes.address, workers=2)
-    made.start()
-    yield made
-    made.close()
+@pytest.fixture(scope="module")
+def executor(cluster):
+    """Two workers, one on each node, in whose place others are hired whenever a test harms them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "REPLACEMENTS", 20)
+        patch.setattr(pool, "redirect_stdout", nullcontext)  # pytest has another one for each test
+        made = RayExecutor(address=ready(cluster).address, workers=2)
+        made.start()
+        yield made
+        made.close()
 
 
 def test_a_worker_is_killed(executor, arms, alone, on_death, capsys):
@@ -288,13 +307,3 @@ def test_what_a_worker_refuses_is_one_sentence(executor, arms, tmp_path):
     with pytest.raises(ToxauditError, match="base: .*gone ") as caught:
         answered(executor, [arm], requests([arm]))
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
-
-
-def test_more_workers_than_there_is_room_for_are_refused(nodes):
-    executor = RayExecutor(address=nodes.address, workers=3)
-    with (
-        pytest.raises(ToxauditError, match=r"Ray has room for 2 workers with 1 CPU\(s\) each on 2 node\(s\)"),
-        executor.open(Transformers(), Loader("cpu"), []),
-    ):
-        pass
-    assert not ray.is_initialized()
