@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import floor
 from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any
 
 from toxaudit.errors import ToxauditError
@@ -22,6 +23,10 @@ KNOCK_SECONDS = 10.0
 
 STORE_BYTES = 2**28
 """Bytes of memory for what is handed to workers: prompts, but no weights."""
+
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that stop a command."""
 
 
 class Actor(Worker):
@@ -51,7 +56,7 @@ def join(address: str | None, needs: dict[str, float], most: int | None) -> str:
         how |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     for left in reversed(range(1 if address else TRIES)):
         try:
-            with _own_signals():
+            with heeding():
                 ray.init(address=address or "local", **how)
             return _node()
         except Exception as error:  # it raises this very class, too
@@ -87,7 +92,7 @@ def leave() -> None:
     """Leave the cluster; one that was started here ends."""
     import ray
 
-    with _own_signals():
+    with heeding():
         ray.shutdown()
 
 
@@ -107,12 +112,31 @@ def _node() -> str:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep what signals do in this process: Ray would end it at SIGTERM, whatever is under way."""
+def heeding() -> Iterator[None]:
+    """Within Ray's own code, signals to stop end that first, and then do what they do in this process.
+
+    Ray would turn the exception by which they stop a command into another one, and puts a handler of its own in their
+    place when it starts.
+    """
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt  # which it lets through
+
     here = current_thread() is main_thread()  # Python heeds signals there only
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT) if here}
+    before = {each: handler for each in SIGNALS if here and callable(handler := signal.getsignal(each))}
     try:
+        for each in before:
+            signal.signal(each, note)
         yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        by_ray = isinstance(error, SystemExit) and error.code == signal.SIGTERM  # the end of Ray's own handler
+        noted += [signal.SIGTERM] * (by_ray and not noted)
+        if not noted:
+            raise
     finally:
         for each, handler in before.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+            signal.signal(each, handler)
+        for number in noted[:1]:
+            signal.raise_signal(number)

@@ -145,7 +145,7 @@ class Pool:
         while True:
             worker = self._any_ready()
             try:
-                found = ray.get(worker.actor.fits.remote(backend, arms, arm, texts, ask, new))
+                found = _got(worker.actor.fits.remote(backend, arms, arm, texts, ask, new), None)
             except ray.exceptions.RayTaskError:
                 raise
             except ray.exceptions.RayError as error:
@@ -198,7 +198,8 @@ class Pool:
             waited += [(worker.ping, worker, self._lives)] if worker.ping is not None else []
         done: list[Any] = []
         if waited:
-            done, _ = ray.wait([ref for ref, *_ in waited], num_returns=1, timeout=LOOK_SECONDS)
+            with cluster.heeding():
+                done, _ = ray.wait([ref for ref, *_ in waited], num_returns=1, timeout=LOOK_SECONDS)
         for ref, worker, hear in waited:
             if worker in self._hired and any(ref is each for each in done):
                 yield partial(self._safely, worker, hear)
@@ -219,25 +220,21 @@ class Pool:
             return None
 
     def _is_ready(self, worker: Hired) -> None:
-        import ray
-
-        if problem := ray.get(worker.ready, timeout=LOST_SECONDS):
+        if problem := _got(worker.ready):
             raise ToxauditError(problem)
         worker.ready = None
 
     def _lives(self, worker: Hired) -> None:
-        import ray
-
         ping, worker.ping = worker.ping, None
-        ray.get(ping, timeout=LOST_SECONDS)
+        _got(ping)
 
     def _heard(self, worker: Hired) -> Heard | None:
         """The next answers of a worker; at the end of its share it has nothing in hand."""
-        import ray
-
         assert worker.share is not None
         try:
-            part: Part = ray.get(next(worker.answers), timeout=LOST_SECONDS)
+            with cluster.heeding():
+                ref = next(worker.answers)
+            part: Part = _got(ref)
         except StopIteration:
             share, worker.share, worker.answers = worker.share, None, None
             share.work.finished(share)
@@ -285,6 +282,14 @@ class Pool:
         if line not in self._said:
             self._said.add(line)
             progress.say(line)
+
+
+def _got(ref: Any, seconds: float | None = LOST_SECONDS) -> Any:
+    """What Ray holds for a reference; it is there already, unless its node is lost."""
+    import ray
+
+    with cluster.heeding():
+        return ray.get(ref, timeout=seconds)
 
 
 def _kill(worker: Hired) -> None:
