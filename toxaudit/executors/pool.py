@@ -82,7 +82,8 @@ class Pool:
         Raises:
             ToxauditError: if Ray does not start, or has no room for a worker.
         """
-        self._stack, self._needs, self._hired = ExitStack(), needs, list[Hired]()
+        self._stack, self._needs = ExitStack(), needs
+        self._hired, self._stale = list[Hired](), list[Hired]()
         self._requests: dict[Work, Any] = {}
         self._said: set[str] = set()
         with ExitStack() as unless_all_is_well:
@@ -99,21 +100,17 @@ class Pool:
                     "executor.cpus_per_worker or executor.gpus_per_worker."
                 )
             self._size = most or room
-            self._left_to_hire = REPLACEMENTS * self._size
-            self._hired = [self._new() for _ in range(self._size)]
+            self._left_to_hire = (1 + REPLACEMENTS) * self._size
+            self._fill_up()
             progress.say(f"Ray: {self._size} worker(s) on {nodes} node(s), {threads} thread(s) each.")
             unless_all_is_well.pop_all()
 
     def close(self) -> None:
         """End the workers, leave the cluster, and end Ray where it was started here."""
-        for worker in self._hired:
-            _kill(worker)
-        self._hired = []
-        self._stack.close()
+        self._hired, self._stale = [], []
+        self._stack.close()  # with this process, its workers end: they are not asked to, as Ray may be dead
 
-    def answered(
-        self, backend: Backend, works: Sequence[Work]
-    ) -> Iterator[tuple[Work, Sequence[tuple[int, Completion]]]]:
+    def answered(self, backend: Backend, works: Sequence[Work]) -> Iterator[Heard]:
         """Let the workers answer all that is left of some works; yields answers as they come, with whose they are.
 
         Raises:
@@ -122,17 +119,17 @@ class Pool:
         """
         import ray
 
+        self._fill_up()
         self._requests = {work: ray.put(list(work.requests)) for work in works}
         try:
-            while any(work.lacking for work in works):
+            while any(work.lacking for work in works) or any(worker.share for worker in self._hired):
                 self._hand_out(backend, works)
                 for told in self._events():
                     if heard := told():
                         yield heard
         finally:
-            for worker in self._hired:
-                if worker.share:  # an error leaves it at work that nobody waits for
-                    self._let_go(worker)
+            self._stale += [worker for worker in self._hired if worker.share]  # at work that nobody waits for
+            self._hired = [worker for worker in self._hired if not worker.share]
             self._requests = {}
         require_all(works)
 
@@ -142,6 +139,7 @@ class Pool:
         """Whether an arm can read each text and write ``new`` tokens after it, as a worker says."""
         import ray
 
+        self._fill_up()
         while True:
             worker = self._any_ready()
             try:
@@ -158,8 +156,8 @@ class Pool:
     def _any_ready(self) -> Hired:
         """A worker that is ready."""
         while not (ready := [worker for worker in self._hired if worker.ready is None]):
-            for _ in self._events():
-                pass
+            for told in self._events():
+                told()
         return ready[0]
 
     def _new(self) -> Hired:
@@ -264,16 +262,22 @@ class Pool:
     def _lost(self, worker: Hired, why: str) -> None:
         """Take a worker for dead: others get what it had in hand, and another one is hired."""
         share = worker.share
-        self._let_go(worker)
+        self._hired.remove(worker)
+        self._stale.append(worker)
+        self._fill_up()
         progress.say(f"A worker of Ray was lost, as {why}: what it had not answered is handed to others.")
         if share:
             share.work.lost(share, why)
 
-    def _let_go(self, worker: Hired) -> None:
-        """End a worker, and hire another one in its place."""
-        self._hired.remove(worker)
-        _kill(worker)
-        if self._left_to_hire:
+    def _fill_up(self) -> None:
+        """End workers that nobody waits for, and hire others in their place, as long as any are left to hire."""
+        import ray
+
+        for worker in self._stale:
+            with suppress(ray.exceptions.RayError, ValueError):  # it may be gone
+                ray.kill(worker.actor)
+        self._stale = []
+        while len(self._hired) < self._size and self._left_to_hire:
             self._left_to_hire -= 1
             self._hired.append(self._new())
 
@@ -290,14 +294,6 @@ def _got(ref: Any, seconds: float | None = LOST_SECONDS) -> Any:
 
     with cluster.heeding():
         return ray.get(ref, timeout=seconds)
-
-
-def _kill(worker: Hired) -> None:
-    """End a worker's process, if it is there."""
-    import ray
-
-    with suppress(Exception):  # Ray may be gone, and the worker with it
-        ray.kill(worker.actor)
 
 
 def _reason(error: Exception) -> str:
