@@ -141,7 +141,11 @@ class Pool:
 
         self._fill_up()
         while True:
-            worker = self._any_ready()
+            worker = next((each for each in self._hired if each.ready is None), None)
+            if worker is None:
+                for told in self._events():
+                    told()
+                continue
             try:
                 found = _got(worker.actor.fits.remote(backend, arms, arm, texts, ask, new), None)
             except ray.exceptions.RayTaskError:
@@ -152,13 +156,6 @@ class Pool:
             if isinstance(found, Part):
                 raise ToxauditError(found.refusal)
             return list(found)
-
-    def _any_ready(self) -> Hired:
-        """A worker that is ready."""
-        while not (ready := [worker for worker in self._hired if worker.ready is None]):
-            for told in self._events():
-                told()
-        return ready[0]
 
     def _new(self) -> Hired:
         import ray
