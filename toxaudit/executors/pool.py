@@ -28,7 +28,7 @@ PING_SECONDS = 20.0
 """Seconds of silence after which a worker is asked whether it lives."""
 
 LOST_SECONDS = 180.0
-"""Seconds without an answer to that, after which it counts as dead: to load a large model may take all of its time."""
+"""Seconds without an answer to that, after which it counts as dead: to load a large model may take all its time."""
 
 START_SECONDS = 300.0
 """Seconds within which the first worker must be ready."""
@@ -48,11 +48,11 @@ class Hired:
     Attributes:
         actor: Ray's handle of it.
         ready: what it says once it is ready; None from then on.
-        heard: when it last gave a sign of life.
+        heard: when it last gave a sign of life, or was asked for one.
         ping: a question whether it lives, while it is open.
         share: what it has in hand.
         answers: Ray's generator of what it answers.
-        holds: the work whose weights it has loaded.
+        holds: the arms whose weights it has loaded.
     """
 
     actor: Any
@@ -61,7 +61,7 @@ class Hired:
     ping: Any = None
     share: Share | None = None
     answers: Any = None
-    holds: Work | None = None
+    holds: Sequence[Any] = ()
 
 
 class Pool:
@@ -171,11 +171,12 @@ class Pool:
             waiting = [work for work in works if work.waiting]
             if worker.ready is not None or worker.share or not waiting:
                 continue
-            at = {work: 1 + sum(each.holds is work for each in self._hired if each is not worker) for work in waiting}
-            work = worker.holds if worker.holds in waiting else max(waiting, key=lambda each: each.waiting / at[each])
-            assert work is not None
+            others = [each.holds for each in self._hired if each is not worker]
+            at = {work: 1 + sum(work.arms == arms for arms in others) for work in waiting}
+            held = (work for work in waiting if work.arms == worker.holds)
+            work = next(held, None) or max(waiting, key=lambda each: each.waiting / at[each])
             spread = max(1, round(self._size / len(waiting)), at[work])
-            worker.holds, worker.share = work, work.share(min(spread, self._size))
+            worker.holds, worker.share = work.arms, work.share(min(spread, self._size))
             worker.answers = worker.actor.answer.options(num_returns="streaming").remote(
                 backend, work.arms, self._requests[work], sorted(worker.share.numbers), work.generation
             )
@@ -252,8 +253,8 @@ class Pool:
                         f"No worker of Ray was ready within {START_SECONDS:g} seconds: see whether the cluster is busy."
                     )
             elif worker.ping is None and silent > PING_SECONDS:
-                worker.ping = worker.actor.ping.remote()
-            elif worker.ping is not None and silent > PING_SECONDS + LOST_SECONDS:
+                worker.ping, worker.heard = worker.actor.ping.remote(), now
+            elif worker.ping is not None and silent > LOST_SECONDS:
                 self._lost(worker, f"it gave no sign of life for {silent:.0f} seconds")
 
     def _lost(self, worker: Hired, why: str) -> None:
