@@ -188,7 +188,6 @@ def test_nor_does_it_name_a_cluster_whose_code_runs_here(made, monkeypatch):
         compose(["audit=away"])
     mine = "away.example:6379"
     assert compose(["audit=away", f"executor.address={mine}"]).executor.address == mine
-    assert compose(["audit=away", f"executor={{address: '{mine}'}}"]).executor.address == mine
     assert compose(["audit=away", "executor.address=null"]).executor.address is None
 
 
