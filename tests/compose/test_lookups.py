@@ -179,6 +179,18 @@ def test_nor_does_a_judge(made, monkeypatch):
     assert compose([*chosen, "scorers={j: {api_key_env: OPENAI_API_KEY}}"])
 
 
+def test_nor_does_it_name_a_cluster_whose_code_runs_here(made, monkeypatch):
+    monkeypatch.setattr("toxaudit.executors.ray.find_spec", lambda name: name)
+    Path("audits/far.yaml").write_text("defaults: [tiny]\nexecutor: ray\n")
+    Path("audits/away.yaml").write_text("defaults: [far]\nexecutor: {address: 'away.example:6379'}\n")
+    assert compose(["audit=far"]).executor.address is None
+    with pytest.raises(ToxauditError, match="executor.address is away.example:6379, which only a file says"):
+        compose(["audit=away"])
+    mine = "away.example:6379"
+    assert compose(["audit=away", f"executor.address={mine}"]).executor.address == mine
+    assert compose(["audit=away", "executor.address=null"]).executor.address is None
+
+
 @pytest.mark.parametrize(
     "key", ["scorers", "suites", "estimators", "analyses", "candidates", "generation", "base", "gate"]
 )

@@ -10,6 +10,7 @@ import torch
 from toxaudit.errors import ToxauditError
 from toxaudit.executors.local import LocalExecutor
 from toxaudit.executors.ray import RayExecutor
+from toxaudit.models import Loader
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +118,29 @@ def test_a_plan_says_where_an_audit_runs(monkeypatch):
     assert LocalExecutor().sentence() == "in this process, one model after another"
 
 
+def test_workers_compute_by_what_is_named_else_as_this_process_else_as_many_as_their_cpus(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert RayExecutor(threads=2, cpus_per_worker=4)._threads() == 2
+    assert RayExecutor(cpus_per_worker=4)._threads() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert RayExecutor(cpus_per_worker=4)._threads() == 4
+
+
 def test_a_server_is_asked_from_here():
     backend = SimpleNamespace(server="host/v1", open=lambda loader, arms: nullcontext((loader, arms)))
     executor = RayExecutor()
     with executor.open(backend, "loader", ["arm"]) as opened:
         assert opened == ("loader", ["arm"])
     executor.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:port", "[::1]:9", "127.0.0.1:99999"]
+)
+def test_an_address_of_no_cluster_is_one_sentence(address):
+    executor = RayExecutor(address=address)
+    with (
+        pytest.raises(ToxauditError, match=re.escape(f"The Ray cluster at {address} can't be joined: ")),
+        executor.open(SimpleNamespace(server=None), Loader("cpu"), []),
+    ):
+        pass

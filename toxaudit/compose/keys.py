@@ -1,4 +1,4 @@
-"""To whom a key may be sent: a file alone sends none to another machine."""
+"""Whom a file alone can't make this machine trust: a server with a key, a cluster with what it runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +17,9 @@ def check(spec: AuditSpec, overrides: Sequence[str]) -> None:
 
     Raises:
         ToxauditError: if a key is set that would go to another machine, and the command line names neither the variable
-            nor, where that is the usual one, the address.
+            nor, where that is the usual one, the address; or if only a file names a cluster.
     """
+    _check_cluster(spec, overrides)
     scorers = {f"scorers.{name}": each for name, each in spec.scorers.items()}
     check_parts({"backend": spec.backend, **scorers}, overrides)
 
@@ -40,6 +41,17 @@ def check_parts(parts: Mapping[str, Any], overrides: Sequence[str]) -> None:
                 f"{where}.api_key_env={variable} to the command if that server may have it, or "
                 f"{where}.api_key_env=null to send none."
             )
+
+
+def _check_cluster(spec: AuditSpec, overrides: Sequence[str]) -> None:
+    """Refuse a cluster that only files name: who holds one can let this process run what they like."""
+    address = getattr(spec.executor, "address", None)
+    said = {key for text in overrides if text.startswith("executor") for key in _keys(text)}
+    if address and "executor.address" not in said:
+        raise ToxauditError(
+            f"executor.address is {address}, which only a file says: add executor.address={address} to the command if "
+            "you trust that cluster with this machine."
+        )
 
 
 def _keys(text: str) -> list[str]:

@@ -28,7 +28,7 @@ PING_SECONDS = 20.0
 """Seconds of silence after which a worker is asked whether it lives."""
 
 LOST_SECONDS = 180.0
-"""Seconds without an answer to that, after which it counts as dead: to load a large model may take all of its time."""
+"""Seconds without an answer to that, after which it counts as dead: to load a large model may take all its time."""
 
 START_SECONDS = 300.0
 """Seconds within which the first worker must be ready."""
@@ -48,11 +48,11 @@ class Hired:
     Attributes:
         actor: Ray's handle of it.
         ready: what it says once it is ready; None from then on.
-        heard: when it last gave a sign of life.
+        heard: when it last gave a sign of life, or was asked for one.
         ping: a question whether it lives, while it is open.
         share: what it has in hand.
         answers: Ray's generator of what it answers.
-        holds: the work whose weights it has loaded.
+        holds: the arms whose weights it has loaded.
     """
 
     actor: Any
@@ -61,7 +61,7 @@ class Hired:
     ping: Any = None
     share: Share | None = None
     answers: Any = None
-    holds: Work | None = None
+    holds: Sequence[Any] = ()
 
 
 class Pool:
@@ -82,13 +82,14 @@ class Pool:
         Raises:
             ToxauditError: if Ray does not start, or has no room for a worker.
         """
-        self._stack, self._needs, self._hired = ExitStack(), needs, list[Hired]()
+        self._stack, self._needs = ExitStack(), needs
+        self._hired, self._stale = list[Hired](), list[Hired]()
         self._requests: dict[Work, Any] = {}
         self._said: set[str] = set()
         with ExitStack() as unless_all_is_well:
-            self._stack.callback(cluster.leave)
             unless_all_is_well.callback(self.close)
             node = cluster.join(address, needs, most)
+            self._stack.callback(cluster.leave)
             self._stack.enter_context(redirect_stdout(sys.stderr))  # Ray tells there of workers that died
             self._told = Told(device, threads, code(), node)
             room, nodes = cluster.room(needs)
@@ -99,24 +100,17 @@ class Pool:
                     "executor.cpus_per_worker or executor.gpus_per_worker."
                 )
             self._size = most or room
-            self._left_to_hire = REPLACEMENTS * self._size
-            self._hired = [self._new() for _ in range(self._size)]
+            self._left_to_hire = (1 + REPLACEMENTS) * self._size
+            self._fill_up()
             progress.say(f"Ray: {self._size} worker(s) on {nodes} node(s), {threads} thread(s) each.")
             unless_all_is_well.pop_all()
 
     def close(self) -> None:
         """End the workers, leave the cluster, and end Ray where it was started here."""
-        import ray
+        self._hired, self._stale = [], []
+        self._stack.close()  # with this process, its workers end: they are not asked to, as Ray may be dead
 
-        with suppress(Exception):  # a cluster that is gone has no workers
-            for worker in self._hired:
-                ray.kill(worker.actor)
-        self._hired = []
-        self._stack.close()
-
-    def answered(
-        self, backend: Backend, works: Sequence[Work]
-    ) -> Iterator[tuple[Work, Sequence[tuple[int, Completion]]]]:
+    def answered(self, backend: Backend, works: Sequence[Work]) -> Iterator[Heard]:
         """Let the workers answer all that is left of some works; yields answers as they come, with whose they are.
 
         Raises:
@@ -125,17 +119,17 @@ class Pool:
         """
         import ray
 
+        self._fill_up()
         self._requests = {work: ray.put(list(work.requests)) for work in works}
         try:
-            while any(work.lacking for work in works):
+            while any(work.lacking for work in works) or any(worker.share for worker in self._hired):
                 self._hand_out(backend, works)
                 for told in self._events():
                     if heard := told():
                         yield heard
         finally:
-            for worker in self._hired:
-                if worker.share:  # an error leaves it at work that nobody waits for
-                    self._let_go(worker)
+            self._stale += [worker for worker in self._hired if worker.share]  # at work that nobody waits for
+            self._hired = [worker for worker in self._hired if not worker.share]
             self._requests = {}
         require_all(works)
 
@@ -145,10 +139,15 @@ class Pool:
         """Whether an arm can read each text and write ``new`` tokens after it, as a worker says."""
         import ray
 
+        self._fill_up()
         while True:
-            worker = self._any_ready()
+            worker = next((each for each in self._hired if each.ready is None), None)
+            if worker is None:
+                for told in self._events():
+                    told()
+                continue
             try:
-                found = ray.get(worker.actor.fits.remote(backend, arms, arm, texts, ask, new))
+                found = _got(worker.actor.fits.remote(backend, arms, arm, texts, ask, new), None)
             except ray.exceptions.RayTaskError:
                 raise
             except ray.exceptions.RayError as error:
@@ -157,13 +156,6 @@ class Pool:
             if isinstance(found, Part):
                 raise ToxauditError(found.refusal)
             return list(found)
-
-    def _any_ready(self) -> Hired:
-        """A worker that is ready."""
-        while not (ready := [worker for worker in self._hired if worker.ready is None]):
-            for _ in self._events():
-                pass
-        return ready[0]
 
     def _new(self) -> Hired:
         import ray
@@ -179,11 +171,12 @@ class Pool:
             waiting = [work for work in works if work.waiting]
             if worker.ready is not None or worker.share or not waiting:
                 continue
-            at = {work: 1 + sum(each.holds is work for each in self._hired if each is not worker) for work in waiting}
-            work = worker.holds if worker.holds in waiting else max(waiting, key=lambda each: each.waiting / at[each])
-            assert work is not None
+            others = [each.holds for each in self._hired if each is not worker]
+            at = {work: 1 + sum(work.arms == arms for arms in others) for work in waiting}
+            held = (work for work in waiting if work.arms == worker.holds)
+            work = next(held, None) or max(waiting, key=lambda each: each.waiting / at[each])
             spread = max(1, round(self._size / len(waiting)), at[work])
-            worker.holds, worker.share = work, work.share(min(spread, self._size))
+            worker.holds, worker.share = work.arms, work.share(min(spread, self._size))
             worker.answers = worker.actor.answer.options(num_returns="streaming").remote(
                 backend, work.arms, self._requests[work], sorted(worker.share.numbers), work.generation
             )
@@ -201,7 +194,8 @@ class Pool:
             waited += [(worker.ping, worker, self._lives)] if worker.ping is not None else []
         done: list[Any] = []
         if waited:
-            done, _ = ray.wait([ref for ref, *_ in waited], num_returns=1, timeout=LOOK_SECONDS)
+            with cluster.heeding():
+                done, _ = ray.wait([ref for ref, *_ in waited], num_returns=1, timeout=LOOK_SECONDS)
         for ref, worker, hear in waited:
             if worker in self._hired and any(ref is each for each in done):
                 yield partial(self._safely, worker, hear)
@@ -222,25 +216,21 @@ class Pool:
             return None
 
     def _is_ready(self, worker: Hired) -> None:
-        import ray
-
-        if problem := ray.get(worker.ready, timeout=LOST_SECONDS):
+        if problem := _got(worker.ready):
             raise ToxauditError(problem)
         worker.ready = None
 
     def _lives(self, worker: Hired) -> None:
-        import ray
-
         ping, worker.ping = worker.ping, None
-        ray.get(ping, timeout=LOST_SECONDS)
+        _got(ping)
 
     def _heard(self, worker: Hired) -> Heard | None:
         """The next answers of a worker; at the end of its share it has nothing in hand."""
-        import ray
-
         assert worker.share is not None
         try:
-            part: Part = ray.get(next(worker.answers), timeout=LOST_SECONDS)
+            with cluster.heeding():
+                ref = next(worker.answers)
+            part: Part = _got(ref)
         except StopIteration:
             share, worker.share, worker.answers = worker.share, None, None
             share.work.finished(share)
@@ -263,26 +253,29 @@ class Pool:
                         f"No worker of Ray was ready within {START_SECONDS:g} seconds: see whether the cluster is busy."
                     )
             elif worker.ping is None and silent > PING_SECONDS:
-                worker.ping = worker.actor.ping.remote()
-            elif worker.ping is not None and silent > PING_SECONDS + LOST_SECONDS:
+                worker.ping, worker.heard = worker.actor.ping.remote(), now
+            elif worker.ping is not None and silent > LOST_SECONDS:
                 self._lost(worker, f"it gave no sign of life for {silent:.0f} seconds")
 
     def _lost(self, worker: Hired, why: str) -> None:
         """Take a worker for dead: others get what it had in hand, and another one is hired."""
         share = worker.share
-        self._let_go(worker)
+        self._hired.remove(worker)
+        self._stale.append(worker)
+        self._fill_up()
         progress.say(f"A worker of Ray was lost, as {why}: what it had not answered is handed to others.")
         if share:
             share.work.lost(share, why)
 
-    def _let_go(self, worker: Hired) -> None:
-        """End a worker, and hire another one in its place."""
+    def _fill_up(self) -> None:
+        """End workers that nobody waits for, and hire others in their place, as long as any are left to hire."""
         import ray
 
-        self._hired.remove(worker)
-        with suppress(Exception):
-            ray.kill(worker.actor)
-        if self._left_to_hire:
+        for worker in self._stale:
+            with suppress(ray.exceptions.RayError, ValueError):  # it may be gone
+                ray.kill(worker.actor)
+        self._stale = []
+        while len(self._hired) < self._size and self._left_to_hire:
             self._left_to_hire -= 1
             self._hired.append(self._new())
 
@@ -291,6 +284,14 @@ class Pool:
         if line not in self._said:
             self._said.add(line)
             progress.say(line)
+
+
+def _got(ref: Any, seconds: float | None = LOST_SECONDS) -> Any:
+    """What Ray holds for a reference; it is there already, unless its node is lost."""
+    import ray
+
+    with cluster.heeding():
+        return ray.get(ref, timeout=seconds)
 
 
 def _reason(error: Exception) -> str:

@@ -1,17 +1,25 @@
 """A worker elsewhere answers by the very files that the audit has pinned, under the very code, or not at all."""
 
+import os
 import shutil
 from dataclasses import replace
 
 import pytest
 import tiny
+import torch
+from transformers.utils import logging
 
+from toxaudit.backends.request import Request
+from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
 from toxaudit.executors import files, worker
 from toxaudit.executors.worker import Told, Worker
+from toxaudit.machine import progress
 from toxaudit.models import Loader
+from toxaudit.records import Prompt
 from toxaudit.sources import pinned
 from toxaudit.sources.base import WEIGHTS
+from toxaudit.spec.schema import Generation
 
 
 @pytest.fixture
@@ -81,8 +89,51 @@ def test_a_commit_of_the_hub_is_fetched_and_compared(arm, tmp_path, monkeypatch,
         assert loaded.encode("Why?")
 
 
-def test_other_code_is_refused(monkeypatch):
+@pytest.fixture
+def alone(monkeypatch):
+    """A process that a worker may change as if it were its own."""
+    threads, verbosity = torch.get_num_threads(), logging.get_verbosity()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(progress, "_hearers", [])
+    yield
+    torch.set_num_threads(threads)
+    logging.set_verbosity(verbosity)
+    logging.enable_progress_bar()
+
+
+def test_a_worker_answers_its_share_as_all_would_be(alone, tiny_base, tiny_adapter):
+    arms = [tiny.resolved(tiny_base), tiny.resolved(tiny_base, tiny_adapter)]
+    asked = [Request(arm.name, Prompt(f"p{n}", "mine", "Why? " * (1 + n % 5))) for n in range(12) for arm in arms]
+    generation = Generation(max_new_tokens=6)
+    with Transformers().open(Loader("cpu"), arms) as session:
+        batches = session.generate(asked, generation, lambda request: False)
+        expected = {id(request): completion for batch in batches for request, completion in batch}
+    made = Worker(Told("cpu", 2, worker.code(), "here"), "here")
+    assert made.ready() == ""
+    assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (2, "2")
+    progress.say("This architecture is slow.")
+    parts = list(made.answer(Transformers(batch_size=4), arms, asked, [3, 4, 9, 20, 23], generation))
+    found = dict(answer for part in parts for answer in part.answers)
+    assert found == {number: expected[id(asked[number])] for number in (3, 4, 9, 20, 23)}
+    assert [line for part in parts for line in part.said] == ["This architecture is slow."]
+    session = made._session
+    list(made.answer(Transformers(batch_size=4), arms, asked, [0], generation))
+    assert made._session is session  # the weights are loaded once
+
+
+def test_what_a_worker_can_not_read_is_told_and_it_goes_on(alone, tiny_base):
+    arms = [tiny.resolved(tiny_base)]
+    asked = [Request("base", Prompt("long", "mine", "Why? " * 200)), Request("base", Prompt("short", "mine", "Why?"))]
+    made = Worker(Told("cpu", 1, worker.code(), "here"), "here")
+    made.ready()
+    (part,) = made.answer(Transformers(), arms, asked, [0, 1], Generation(max_new_tokens=6))
+    assert "long" in part.refusal and not part.answers
+    assert [
+        answer for part in made.answer(Transformers(), arms, asked[1:], [0], Generation()) for answer in part.answers
+    ]
+
+
+def test_other_code_is_refused(alone):
     said = Worker(Told("cpu", 1, "other", "here"), "there").ready()
     assert said.startswith("On node ") and "it has another version of toxaudit, torch, transformers or peft" in said
 
