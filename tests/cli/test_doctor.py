@@ -79,6 +79,18 @@ def test_a_store_that_may_not_be_written_is_read(capsys, store):
     assert "healthy; it may not be written" in page(capsys, "--store", store, code=0)[0]["store"]
 
 
+def test_gpus_are_told(capsys, monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (10**9 * (number + 1), 80 * 10**9))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA X")
+    told, _ = page(capsys, "--store", tmp_path / "none", code=0)
+    assert told["device"] == "".join(f"cuda:{i}, NVIDIA X, {i + 1}.0 GB of 80.0 GB free (CUDA 13.0)\n" for i in (0, 1))
+
+
 def test_what_fails_is_said_and_stops_nothing(capsys, monkeypatch, tmp_path):
     def broken():
         raise OSError(f"no such thing in {tmp_path}")
