@@ -73,7 +73,9 @@ def test_its_classes_and_presets_are_chosen_by_name(install):
 
 
 def test_only_those_that_a_spec_uses_are_recorded(install):
-    folder = install("mine", {"__init__.py": "", "conf/suite/other.yaml": "kind: dataset\ntitle: Other\ndata: ./p.jsonl\n"})
+    folder = install(
+        "mine", {"__init__.py": "", "conf/suite/other.yaml": "kind: dataset\ntitle: Other\ndata: ./p.jsonl\n"}
+    )
     (folder / "conf/suite/p.jsonl").write_text('{"prompt": "Go."}\n')
     install("unused", {"__init__.py": packaged.SCORER.format(name="strong")})
     catalogue = Catalogue()

@@ -58,7 +58,7 @@ def doctor(words: Sequence[str]) -> int:
     _, given = DOCTOR.read(words)
     from toxaudit.machine import folders
 
-    store = given.get("store") or folders.home() / "store"
+    store = (given.get("store") or folders.home() / "store").absolute()
     looks: dict[str, Callable[[], Iterator[Finding]]] = {
         "toxaudit": _versions,
         "device": _device,
