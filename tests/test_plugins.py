@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import finished
 import packaged
 import pytest
 from omegaconf import OmegaConf
@@ -15,6 +16,7 @@ from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.interop.importers import importer, importers
+from toxaudit.recomputation import read_checked
 
 IMPORTER = """
 from toxaudit.registry import register
@@ -28,6 +30,18 @@ class Made:
 
     def read(self, place):
         raise NotImplementedError
+"""
+GATE = """
+from dataclasses import replace
+from toxaudit.decision.gate import MarginGate
+from toxaudit.registry import register
+
+@register("gate", "lenient")
+class Lenient(MarginGate):
+    margin: float = 0.97
+
+    def facts(self):
+        return replace(super().facts(), rule="By a plug-in: " + super().facts().rule)
 """
 PRESET = "kind: keywords\ntitle: Of a plug-in\nphrases: [a]\n"
 
@@ -240,6 +254,16 @@ def test_readers_of_a_finished_run_load_them_only_for_what_toxaudit_lacks(instal
     assert plugins.named("scorer", "strong") and plugins.loaded.cache_info().currsize == 1
     assert plugins.named("scorer", "nothing") is None
     assert [made.kind for made in plugins.all_of("scorer")][-1] == "strong"
+
+
+@pytest.mark.thorough
+def test_a_gate_decides_a_finished_run_and_is_known_again(install, tmp_path, without_plots, capsys):
+    finished.committed_run(tmp_path / "run", finished.HARDER["no-go"])
+    install("mine", {"__init__.py": GATE})
+    assert main(["gate", "run", "gate=lenient"]) == 0, capsys.readouterr().err
+    result = read_checked(tmp_path / "run", with_card=True)
+    assert result.gate.rule.startswith("By a plug-in: ") and result.versions["mine"] == "1.0"
+    assert main(["gate", "run"]) == 1  # by its own rule
 
 
 def test_the_help_imports_none(install, tmp_path):
