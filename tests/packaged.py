@@ -1,6 +1,7 @@
 """Packages that look installed: a folder of files, and the metadata that name an entry point of toxaudit."""
 
 from collections.abc import Mapping
+from importlib import invalidate_caches
 from pathlib import Path
 
 SCORER = '''
@@ -53,4 +54,5 @@ def installed(site: Path, package: str, files: Mapping[str, str], entry: str = "
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
     (about / "entry_points.txt").write_text(f"[toxaudit.plugins]\n{module} = {entry or module}\n")
+    invalidate_caches()
     return site / module

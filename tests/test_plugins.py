@@ -1,9 +1,11 @@
 """Plug-ins: taken whole or not at all, never in the place of toxaudit's own, named where they can't be used."""
 
+import importlib
 import subprocess
 import sys
 import textwrap
 
+import finished
 import packaged
 import pytest
 from omegaconf import OmegaConf
@@ -14,6 +16,7 @@ from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.interop.importers import importer, importers
+from toxaudit.recomputation import read_checked
 
 IMPORTER = """
 from toxaudit.registry import register
@@ -28,6 +31,18 @@ class Made:
     def read(self, place):
         raise NotImplementedError
 """
+GATE = """
+from dataclasses import replace
+from toxaudit.decision.gate import MarginGate
+from toxaudit.registry import register
+
+@register("gate", "lenient")
+class Lenient(MarginGate):
+    margin: float = 0.97
+
+    def facts(self):
+        return replace(super().facts(), rule="By a plug-in: " + super().facts().rule)
+"""
 PRESET = "kind: keywords\ntitle: Of a plug-in\nphrases: [a]\n"
 
 
@@ -37,10 +52,12 @@ def nothing_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    before, modules = registry.filed(), set(sys.modules)
+    for module in plugins.BUILT_IN:
+        importlib.import_module(module)
+    monkeypatch.setattr(registry, "_classes", registry.filed())
+    modules = set(sys.modules)
     plugins.loaded.cache_clear()
     yield
-    registry.restore(before)
     plugins.loaded.cache_clear()
     for name in set(sys.modules) - modules:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
@@ -70,7 +87,9 @@ def test_its_classes_and_presets_are_chosen_by_name(install):
 
 
 def test_only_those_that_a_spec_uses_are_recorded(install):
-    folder = install("mine", {"__init__.py": "", "conf/suite/other.yaml": "kind: dataset\ndata: ./p.jsonl\n"})
+    folder = install(
+        "mine", {"__init__.py": "", "conf/suite/other.yaml": "kind: dataset\ntitle: Other\ndata: ./p.jsonl\n"}
+    )
     (folder / "conf/suite/p.jsonl").write_text('{"prompt": "Go."}\n')
     install("unused", {"__init__.py": packaged.SCORER.format(name="strong")})
     catalogue = Catalogue()
@@ -174,6 +193,32 @@ def test_of_two_with_one_name_the_first_package_has_it(install):
     ]
 
 
+def test_it_may_have_been_imported_before(install):
+    install("mine", {"__init__.py": packaged.SCORER.format(name="strong")})
+    importlib.import_module("mine")
+    assert plugins.loaded()[0].parts == [("scorer", "strong")]
+
+
+def test_one_may_import_another_and_costs_it_nothing_where_it_fails(install):
+    install("b_library", {"__init__.py": packaged.SCORER.format(name="strong")})
+    install("a_user", {"__init__.py": "import b_library\n" + packaged.SCORER.format(name="other") + "raise OSError"})
+    user, library = plugins.loaded()
+    assert user.refusal == "can't be imported: OSError" and library.parts == [("scorer", "strong")]
+    assert "other" not in registry.registered("scorer")
+
+
+def test_two_modules_of_one_package_share_its_presets(install, tmp_path):
+    files = {"__init__.py": "", "one.py": packaged.SCORER.format(name="strong"), "conf/scorer/preset.yaml": PRESET}
+    install("mine", {**files, "two.py": "import mine.one"}, entry="mine.one\nmore = mine.two")
+    assert [each.parts for each in plugins.loaded()] == [[("scorer", "preset"), ("scorer", "strong")], []]
+    assert not plugins.broken()
+
+
+def test_a_module_of_toxaudits_own_is_no_plug_in(install):
+    assert refused(install, {"__init__.py": ""}, entry="toxaudit.scorers").startswith("brings nothing")
+    assert "keywords" in registry.registered("scorer")
+
+
 def test_a_name_that_is_missing_may_be_a_broken_ones(install, tmp_path):
     install("odd", {"__init__.py": "import nothing_of_that_name"})
     may = "The plug-in 'odd' of odd 1.0, which may have it, can't be imported: ModuleNotFoundError"
@@ -209,6 +254,16 @@ def test_readers_of_a_finished_run_load_them_only_for_what_toxaudit_lacks(instal
     assert plugins.named("scorer", "strong") and plugins.loaded.cache_info().currsize == 1
     assert plugins.named("scorer", "nothing") is None
     assert [made.kind for made in plugins.all_of("scorer")][-1] == "strong"
+
+
+@pytest.mark.thorough
+def test_a_gate_decides_a_finished_run_and_is_known_again(install, tmp_path, without_plots, capsys):
+    finished.committed_run(tmp_path / "run", finished.HARDER["no-go"])
+    install("mine", {"__init__.py": GATE})
+    assert main(["gate", "run", "gate=lenient"]) == 0, capsys.readouterr().err
+    result = read_checked(tmp_path / "run", with_card=True)
+    assert result.gate.rule.startswith("By a plug-in: ") and result.versions["mine"] == "1.0"
+    assert main(["gate", "run"]) == 1  # by its own rule
 
 
 def test_the_help_imports_none(install, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from toxaudit import plugins
 from toxaudit.decision import history
 from toxaudit.decision.headline import deciding_slices
 from toxaudit.errors import ToxauditError
@@ -50,7 +51,8 @@ def decide(run: Path, overrides: Sequence[str]) -> tuple[AuditResult, AuditResul
     after = history.decided_again(before, after, decided(before, drawn, own) if another else None)
     rule = history.rule(after)
     known = (each.date[:10] for each in before.other_rules if each.rule == rule and each.date)
-    return before, replace(after, date=next(known, date.today().isoformat()))
+    made_with = after.versions | plugins.versions((), gate)
+    return before, replace(after, date=next(known, date.today().isoformat()), versions=made_with)
 
 
 def require_fit(gate: Gate, result: AuditResult) -> None:

@@ -5,7 +5,7 @@ composed, names are listed, or a finished run names a part that toxaudit itself 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib import import_module
@@ -33,6 +33,9 @@ CONF = "conf"
 
 Part = tuple[str, str]
 """A group, and a name in it."""
+
+Filed = Mapping[str, Mapping[str, type[Any]]]
+"""Classes by group and name."""
 
 
 @dataclass(frozen=True)
@@ -154,27 +157,52 @@ class _Refused(Exception):
     """Why a plug-in can't be used, as the end of a sentence that begins with its name."""
 
 
-def _loaded(entry: EntryPoint, others: Iterable[Plugin]) -> Plugin:
+def _loaded(entry: EntryPoint, others: Sequence[Plugin]) -> Plugin:
     """Import a plug-in; what it filed is taken back where it can't be used."""
     package, number = _package(entry)
     before = registry.filed()
     try:
         module = _imported(entry)
-        classes = {
-            (group, name): made
-            for group, filed in registry.filed().items()
-            for name, made in filed.items()
-            if name not in before[group]
-        }
+        classes = _theirs(entry, before, others)
         for part, made in classes.items():
             _check_class(*part, made)
         folder = Path(module.__file__).resolve().parent if module.__package__ and module.__file__ else None
-        presets = _presets(folder / CONF) if folder else {}
-        _check_names(classes, presets, before, others)
+        brought = {file for each in others for file in each.presets.values()}  # by another module of the package
+        presets = {
+            part: file for part, file in (_presets(folder / CONF) if folder else {}).items() if file not in brought
+        }
+        _check_names(classes, presets, others)
+        if not classes and not presets and package not in {each.package for each in others if each.parts}:
+            raise _Refused(f"brings nothing: it registers no class, and there are no presets in its folder {CONF}/")
     except _Refused as error:
-        registry.restore(before)
+        registry.withdraw(_theirs(entry, before, others))
         return Plugin(entry.name, package, number, refusal=str(error))
     return Plugin(entry.name, package, number, classes, presets, folder)
+
+
+def _theirs(entry: EntryPoint, before: Filed, others: Sequence[Plugin]) -> dict[Part, type[Any]]:
+    """A plug-in's classes: those of its package, and those filed since ``before`` that are of no other plug-in's.
+
+    They may have been filed before, where somebody else has imported the module.
+    """
+    own, toxaudit = _top(entry.module), _top(__name__)
+    known = {toxaudit, *(_top(each.module) for each in entries())}
+    taken = {part for each in others for part in each.classes}
+    return {
+        (group, name): made
+        for group, filed in registry.filed().items()
+        for name, made in filed.items()
+        if (group, name) not in taken
+        and (
+            (_top(made.__module__) == own != toxaudit)
+            or (name not in before[group] and _top(made.__module__) not in known)
+        )
+    }
+
+
+def _top(module: str) -> str:
+    """The package that is installed, of a module's name."""
+    return module.partition(".")[0]
 
 
 def _package(entry: EntryPoint) -> tuple[str, str]:
@@ -227,17 +255,11 @@ def _presets(conf: Path) -> dict[Part, Path]:
     return {(group, file.stem): file for group in GROUPS for file in sorted((conf / group).glob("*.yaml"))}
 
 
-def _check_names(
-    classes: Mapping[Part, type[Any]],
-    presets: Mapping[Part, Path],
-    before: Mapping[str, Mapping[str, type[Any]]],
-    others: Iterable[Plugin],
-) -> None:
-    """Refuse a plug-in that brings nothing, or whose names are those of toxaudit's own parts or of another plug-in."""
+def _check_names(classes: Mapping[Part, type[Any]], presets: Mapping[Part, Path], others: Sequence[Plugin]) -> None:
+    """Refuse a plug-in whose names are those of toxaudit's own parts or of another plug-in."""
     for group, name in {**classes, **presets}:
         if other := next((each for each in others if (group, name) in each.parts), None):
             raise _Refused(f"has a {group} '{name}', and so has {other.origin}: remove one of the packages")
-        if name in before[group] or (folders.conf() / group / f"{name}.yaml").is_file():
+        held = name in registered(group) and (group, name) not in classes
+        if held or (folders.conf() / group / f"{name}.yaml").is_file():
             raise _Refused(f"has a {group} '{name}', which is a name of toxaudit's own")
-    if not classes and not presets:
-        raise _Refused(f"brings nothing: it registers no class, and there are no presets in its folder {CONF}/")

@@ -4,7 +4,7 @@
 Hydra, and so nothing that only registers itself pays for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
@@ -59,7 +59,7 @@ def filed() -> dict[str, dict[str, type[Any]]]:
     return {group: dict(classes) for group, classes in _classes.items()}
 
 
-def restore(before: Mapping[str, Mapping[str, type[Any]]]) -> None:
-    """File those classes that were filed before, and no others."""
-    for group, classes in before.items():
-        _classes[group] = dict(classes)
+def withdraw(parts: Iterable[tuple[str, str]]) -> None:
+    """Take classes out again, by group and name."""
+    for group, name in parts:
+        del _classes[group][name]

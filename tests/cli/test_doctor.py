@@ -64,19 +64,39 @@ def test_a_store_is_looked_at_and_left_as_it_is(capsys, store):
     whole = file.read_bytes()
     file.write_bytes(whole[:60] + (FORMAT * TWICE + TWICE).to_bytes(4, "big") + whole[64:])
     assert "was written by a newer toxaudit" in page(capsys, "--store", store, code=1)[0]["store"]
+    there = sorted(each.name for each in store.iterdir())
     damaged = whole[:4096] + bytes(200) + whole[4296:]
     file.write_bytes(damaged)
     told, out = page(capsys, "--store", store, code=1)
-    assert told["store"].startswith("NOT WELL: ~/store, ") and "the next audit mends it" in told["store"]
+    assert told["store"].startswith("NOT WELL: ~/store, ") and "the next audit mends" in told["store"]
     assert out.endswith("\nNot well: store.\n") and file.read_bytes() == damaged
     file.write_bytes(whole)
-    assert "healthy" in page(capsys, "--store", store, code=0)[0]["store"]
+    assert "healthy" in page(capsys, "--store", "store", code=0)[0]["store"]
+    assert sorted(each.name for each in store.iterdir()) == there
+
+
+def test_a_store_may_be_in_use(capsys, store):
+    with (working := Store(store)).in_use():
+        working.records.put(1, {b"c": b"3"})
+        assert "3 records, healthy" in page(capsys, "--store", store, code=0)[0]["store"]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_a_store_that_may_not_be_written_is_read(capsys, store):
     store.chmod(0o500)
     assert "healthy; it may not be written" in page(capsys, "--store", store, code=0)[0]["store"]
+
+
+def test_gpus_are_told(capsys, monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (10**9 * (number + 1), 80 * 10**9))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA X")
+    told, _ = page(capsys, "--store", tmp_path / "none", code=0)
+    assert told["device"] == "".join(f"cuda:{i}, NVIDIA X, {i + 1}.0 GB of 80.0 GB free (CUDA 13.0)\n" for i in (0, 1))
 
 
 def test_what_fails_is_said_and_stops_nothing(capsys, monkeypatch, tmp_path):

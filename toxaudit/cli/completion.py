@@ -18,6 +18,7 @@ _toxaudit() {
     [[ $COMP_WORDBREAKS == *=* && $last == *[=:]* ]] && before=${last%"${last##*[=:]}"}
     COMPREPLY=()
     while IFS= read -r answer; do
+        [[ $answer == *" "* ]] && printf -v answer %q "$answer"
         case $answer in *[=.,/]|*\[|*\[*[!]]) ;; *) answer="$answer " ;; esac
         COMPREPLY+=("${answer#"$before"}")
     done < <(toxaudit completion --line "$line" 2>/dev/null)

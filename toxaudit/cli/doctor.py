@@ -58,7 +58,7 @@ def doctor(words: Sequence[str]) -> int:
     _, given = DOCTOR.read(words)
     from toxaudit.machine import folders
 
-    store = given.get("store") or folders.home() / "store"
+    store = (given.get("store") or folders.home() / "store").absolute()
     looks: dict[str, Callable[[], Iterator[Finding]]] = {
         "toxaudit": _versions,
         "device": _device,
@@ -98,9 +98,9 @@ def _homeless(text: str) -> str:
 def _versions() -> Iterator[Finding]:
     yield Finding("toxaudit", f"{__version__} in {Path(__file__).parents[1]}")
     yield Finding("python", f"{platform.python_version()} ({platform.python_implementation()}), {platform.platform()}")
-    told = [f"{name} {found}" for name in PACKAGES if (found := _version(name))]
-    yield Finding("packages", ", ".join(told))
-    wanted = [re.split(r"[^\w.-]", line)[0] for line in requires("toxaudit") or () if "extra ==" not in line]
+    yield Finding("packages", ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name))))
+    told = requires("toxaudit") if _version("toxaudit") else ()  # a checkout that was not installed tells none
+    wanted = [re.split(r"[^\w.-]", line)[0] for line in told or () if "extra ==" not in line]
     if missing := [name for name in wanted if not _version(name)]:
         yield Finding("packages", f"toxaudit needs {', '.join(missing)}: install it again", well=False)
 

@@ -54,10 +54,9 @@ def without_password(address: str) -> str:
 def _asked(path: str, token: str | None, **query: int) -> tuple[Any, str]:
     """The JSON that the Hub answers, or what is wrong, as the end of a sentence about it."""
     from huggingface_hub import constants, get_session
-    from huggingface_hub.utils import build_hf_headers
 
     try:
-        headers = build_hf_headers(token=token or False)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         reply: Any = get_session().get(constants.ENDPOINT + path, params=query, headers=headers, timeout=SECONDS)
     except Exception as error:  # whatever HTTP library the Hub client uses; its words may hold the address
         return None, f"it does not answer ({type(error).__name__})"

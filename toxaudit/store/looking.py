@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toxaudit.errors import ToxauditError
 from toxaudit.store import migration, opening
+from toxaudit.store.database import NO_DAMAGE
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def looked_at(root: Path, database: Path) -> Seen | None:
     except ToxauditError as error:
         return Seen(size, wrong=str(error))
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        return Seen(size, wrong=f"its database can't be read ({error}): the next audit mends it")
+        why = NO_DAMAGE.get(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF)
+        return Seen(size, wrong=f"its database can't be read: {why or f'{error}, which the next audit mends'}")
     wrong = "" if told == [(b"ok",)] else "its database is damaged: the next audit mends it"
     return Seen(size, records, wrong, note)

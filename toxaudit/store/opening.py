@@ -84,13 +84,14 @@ def read_only(file: Path) -> sqlite3.Connection:
 
 
 def looked_at(file: Path) -> sqlite3.Connection:
-    """The database to be read while other processes may be writing to it; nothing is made where there is none.
+    """The database to be read while other processes may be writing to it; nothing is made, not even beside it.
 
     Raises:
         ToxauditError: if it is of a newer version.
         sqlite3.Error: if it can't be opened, or is damaged.
     """
-    return _connected(file, "mode=ro" if os.access(file.parent, os.W_OK) else "mode=ro&immutable=1")
+    in_use = file.with_name(file.name + "-wal").exists() and os.access(file.parent, os.W_OK)
+    return _connected(file, "mode=ro" if in_use else "mode=ro&immutable=1")
 
 
 def made(file: Path, rows: Iterable[tuple[str, Row]], in_place: bool = False) -> None:

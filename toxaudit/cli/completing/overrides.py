@@ -90,7 +90,7 @@ class Overrides:
             return []
         files = [presets().get(("suite", name)) for name in self.selected("suite")]
         told = [content(file).get("scorers") for file in files if file]
-        return [str(name) for names_ in told if isinstance(names_, list) for name in names_]
+        return [str(name) for each in told if isinstance(each, list) for name in each]
 
     def _values(self, key: str, value: str) -> Iterator[str]:
         """Values that can stand behind a key, each with the key."""
