@@ -24,6 +24,8 @@ Commands:
                                        garak, promptfoo, lighteval, every_eval_ever, CSV, JSONL, Parquet; runs no model
                                        (--measure NAME, --harmful high or low, scorers=[NAME, ...], gate=strict)
   toxaudit runs [FOLDER]               the finished runs: audit, day, verdict, size
+  toxaudit view [FOLDER]               all runs on one page in the browser: verdicts, what changed from run to run, two
+                                       runs side by side (--write FILE.html, --port NUMBER, --no-browser)
   toxaudit gc [RUN]                    what of the store no run refers to, and how much it frees (--delete: remove it;
                                        --days 14: what nobody has asked for in so long; --store FOLDER)
   toxaudit export [RUN]                the completions and scores in the store, of a run or all, as lines of JSON

@@ -76,12 +76,12 @@ def _serve(folders: Sequence[str], first: "list[Run]", port: int, browser: bool)
         runs, unread = _read(folders)
         return page.page(runs, unread, ", ".join(folders), server.linked), server.reports(runs)
 
-    with server.serving(made, server.reports(first), port) as (address, serve):
+    with server.serving(made, server.reports(first), port) as (address, served):
         print(f"All runs: {address}\nCtrl-C ends it.", flush=True)
         try:
             if browser:
                 _open(address)
-            serve()
+            served.serve_forever()
         except (KeyboardInterrupt, Stopped) as error:
             if isinstance(error, Stopped) and error.exit_code != STOPPED:
                 raise

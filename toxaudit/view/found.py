@@ -1,6 +1,6 @@
 """What a page of runs tells of each, read from its results alone; what can't be read is named with one sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,7 +168,7 @@ def _run(folder: Path, result: AuditResult) -> Run:
 def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
     model, decision = candidate.model, candidate.verdict.decision
     suites = {suite.name: suite for suite in index.result.suites}
-    totals = candidate.totals
+    rates = {name: (str(a), str(b), str(change)) for name, (a, b, change) in compared.rates(candidate).items()}
     critical = compared.weightiest(pair for pair in candidate.critical_totals if usable(pair[0]))
     return Row(
         name=model.name,
@@ -180,10 +180,14 @@ def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
         what=index.label(critical[0].suite, critical[0].measure) if critical else "no usable critical measure",
         change=str(words.rates(critical[0])[2]) if critical else "",
         whole=audit if decision != audit and not model.expect else None,
-        changes=tuple(_change(index, candidate, suites[each.suite], each, scorer) for each, scorer in totals),
+        changes=tuple(
+            _change(index, candidate, suites, *pair, said)
+            for pair, said in zip(candidate.totals, rates.values(), strict=True)
+        ),
         asked=compared.asked_of(model),
         loaded={"model": compared.identity(model)},
-        found={"the audit": audit, "the candidate": decision} | compared.changes(candidate),
+        found={"the audit": words.expectation(audit, None), "the candidate": words.expectation(decision, model.expect)}
+        | {name: change for name, (_, _, change) in rates.items()},
     )
 
 
@@ -199,13 +203,20 @@ def _skipped(skipped: Skipped) -> Row:
     return Row(skipped.name, reference, "", "", None, NOT_AUDITED, skipped.reason, "", None, (), {}, {}, found)
 
 
-def _change(index: Index, candidate: Candidate, suite: SuiteFacts, estimate: Estimate, scorer: ScorerFacts) -> Change:
+def _change(
+    index: Index,
+    candidate: Candidate,
+    suites: Mapping[str, SuiteFacts],
+    estimate: Estimate,
+    scorer: ScorerFacts,
+    rates: tuple[str, str, str],
+) -> Change:
     change = estimate.quantities["change"]
-    base, own, changed = map(str, words.rates(estimate))
+    base, own, changed = rates
     return Change(
-        suite=suite.name,
+        suite=estimate.suite,
         measure=scorer.name,
-        title=short(index.label(suite.name, scorer.name)),
+        title=short(index.label(estimate.suite, scorer.name)),
         tier=scorer.tier,
         mean=change.mean if usable(estimate) else None,
         low=change.hdi[0],
@@ -214,5 +225,5 @@ def _change(index: Index, candidate: Candidate, suite: SuiteFacts, estimate: Est
         mark=candidate.mark(estimate),
         shown=(short(base.strip()), short(own.strip()), short(changed.strip())),
         reading=short(words.reading(estimate, scorer)),
-        asked=digest(suite.digest, scorer.identity, scorer.outcome),
+        asked=digest(suites[estimate.suite].digest, scorer.identity, scorer.outcome),
     )

@@ -199,7 +199,6 @@ class _Told:
 
     def of(self, run: Run) -> dict[str, Any]:
         """One run and its rows; where there is no more room, only what they are called."""
-        rows = [(row, *map(self._pairs, (row.asked, row.loaded, row.found))) for row in run.rows]
         return {
             "run": short(str(run.folder)),
             "command": words.visible(shlex.quote(str(run.folder))),
@@ -207,8 +206,13 @@ class _Told:
             "asked": self._pairs(run.asked),
             "loaded": self._pairs(run.loaded),
             "rows": [
-                {"name": short(row.name), "asked": asked, "loaded": loaded, "found": found}
-                for row, asked, loaded, found in rows
+                {
+                    "name": short(row.name),
+                    "asked": self._pairs(row.asked),
+                    "loaded": self._pairs(row.loaded),
+                    "found": self._pairs(row.found),
+                }
+                for row in run.rows
             ],
         }
 
@@ -222,4 +226,3 @@ def _told(runs: Iterable[Run]) -> dict[str, Any]:
     told = _Told()
     several = [told.of(run) for run in runs]
     return {"runs": several, "texts": [short(text) for text in told.texts.known]}
-
