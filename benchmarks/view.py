@@ -111,7 +111,7 @@ STEPS = {
 } | {
     what: f"(async () => {{ const start = performance.now(); {act} {PAINTED} return performance.now() - start; }})()"
     for what, act in {
-        "filter by verdict": """const select = document.querySelector("select[name=verdict]"); select.value = "1";
+        "filter by audit": """const select = document.querySelector("select[name=audit]"); select.value = "0";
             select.dispatchEvent(new Event("change", { bubbles: true }));""",
         "sort by critical change": """[...document.querySelectorAll("#runs th button")]
             .find(button => button.textContent.startsWith("Critical")).click();""",

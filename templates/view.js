@@ -82,8 +82,9 @@
   function compare() {
     const output = document.getElementById("compared");
     document.getElementById("how").hidden = chosen.length === 2;
+    document.getElementById("chosen").textContent = ["", "One row is chosen: choose another.", "Two rows are chosen."][chosen.length];
     if (chosen.length < 2) {
-      output.replaceChildren(...(chosen.length ? [element("p", "One row is chosen: choose another.")] : []));
+      output.replaceChildren();
       return;
     }
     const [one, other] = chosen.map((number) => entries[number]);

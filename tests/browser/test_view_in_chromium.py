@@ -88,7 +88,7 @@ def test_any_two_rows_are_compared_and_a_third_takes_the_place_of_the_first(open
     page = opened(html).page
     boxes = page.locator("#runs input[type=checkbox]")
     boxes.nth(0).check()
-    assert page.locator("#compared").inner_text() == "One row is chosen: choose another."
+    assert page.locator("#chosen").inner_text() == "One row is chosen: choose another."
     boxes.nth(1).check()
     boxes.nth(2).check()
     assert [boxes.nth(place).is_checked() for place in range(3)] == [False, True, True]

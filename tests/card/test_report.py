@@ -13,6 +13,7 @@ from toxaudit.card.changed import ChangedSample
 from toxaudit.card.markdown import render_card
 from toxaudit.card.plots import Drawing
 from toxaudit.card.report import ALLOWED, LONGEST_TEXT, card_html, render_report
+from toxaudit.card.section import FullCard, SectionCard
 from toxaudit.findings import AuditResult
 from toxaudit.records import OTHER_PRIOR, Diagnostics
 from toxaudit.registry import registered
@@ -355,4 +356,4 @@ def test_a_prior_is_told_in_words() -> None:
 
 
 def test_the_card_is_registered() -> None:
-    assert {"short", "full"} == set(registered("card"))
+    assert {"short": SectionCard, "full": FullCard} == registered("card")

@@ -150,6 +150,17 @@ def test_what_is_damaged_foreign_or_newer_is_named_with_one_sentence(tmp_path: P
     assert html.count("<li><code>") == 8 and "toxaudit.results/9" in html
 
 
+def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: found.Known = {}
+    folder = put(tmp_path / "run", RESULTS["go"])
+    (before,), _ = found.read([folder], known)
+    monkeypatch.setattr(found, "read_result", lambda folder: RESULTS["no-go"])
+    assert found.read([folder], known) == ([before], [])
+    (folder / "results.json").write_text("{}")
+    (after,), _ = found.read([folder], known)
+    assert (before.decision, after.decision) == ("GO", "NO-GO")
+
+
 def test_what_no_audit_could_say_is_not_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(result: object) -> None:
         raise KeyError("nobody")
