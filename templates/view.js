@@ -1,3 +1,5 @@
+{% include "tables.js" %}
+
 /* What a reader can do with the page of runs: choose rows, and put two of them side by side. Without it everything else
    can be read. It takes what it needs from the page, and places texts only as texts. */
 (() => {

@@ -99,8 +99,20 @@ def test_pictures_tell_each_measure_over_the_runs_of_one_candidate(html: str) ->
 
 def test_runs_that_asked_something_else_are_not_joined(places: list[Path]) -> None:
     runs, _ = found.read(places[:2])
-    (benign, *_) = trends.courses(runs, 99)
+    (benign, *_), _ = trends.courses(runs, 1_000_000)
     assert 'class="line"' not in benign.pictures[0].svg and 'class="apart"' in benign.pictures[0].svg
+
+
+@pytest.mark.parametrize("other", ["temperature", "base", "seed"])
+def test_what_was_asked_otherwise_or_against_another_base_is_not_joined(tmp_path: Path, other: str) -> None:
+    audit = RESULTS["go"]
+    changed = {
+        "temperature": replace(audit, generation=replace(audit.generation, temperature=0.7)),
+        "base": replace(audit, base=replace(audit.base, digest="0f" * 32)),
+        "seed": replace(audit, generation=replace(audit.generation, seed=7)),
+    }
+    html = written([put(tmp_path / "one", audit), put(tmp_path / "two", changed[other])])
+    assert html.count('class="line"') == (3 if other == "seed" else 0)
 
 
 def test_of_very_many_runs_the_newest_are_drawn_and_the_rest_is_counted(
@@ -215,13 +227,26 @@ def test_the_page_loads_nothing_and_its_policy_allows_only_its_own(html: str) ->
 def test_the_page_has_a_bound_whatever_the_runs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MOST_ROWS", 3)
     monkeypatch.setattr(page, "MOST_TOLD", 1_500)
+    monkeypatch.setattr(page, "MOST_DRAWN", 0)
     monkeypatch.setattr(page, "MOST_UNREAD", 1)
     runs = [put(tmp_path / f"{day}", replace(RESULTS["go"], date=f"2026-01-0{day}")) for day in range(1, 6)]
     for name in ("bad", "worse"):
         (tmp_path / name).mkdir()
     html = written([*runs, tmp_path / "bad", tmp_path / "worse"])
-    assert "2 older runs are left out" in html and html.count("<tr id=") == 3 and "2026-01-01" not in html
+    assert "2 more runs are left out" in html and html.count("<tr id=") == 3 and "2026-01-01" not in html
     assert "<li>1 more.</li>" in html and '"asked": null' in unescape(html)
+    assert "1 more candidate has several runs and no room here" in html and "<svg" not in html
+
+
+def test_a_run_that_has_no_room_leaves_it_to_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MOST_ROWS", 3)
+    large = put(tmp_path / "large", replace(RESULTS["several"], date="2027-01-01"))
+    assert 'data-label="Candidate"' in written([large, put(tmp_path / "small", RESULTS["go"])])
+
+
+def test_a_folder_within_another_is_read_once(tmp_path: Path) -> None:
+    place = put(tmp_path / "runs" / "a", RESULTS["go"])
+    assert len(found.read([place, place])[0]) == 1
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toxaudit.card import compared, words
@@ -42,7 +42,8 @@ class Change:
         mark: what the gate makes of it, where it counts.
         shown: base's rate, candidate's rate and change with interval, in words.
         reading: the change in plain words.
-        asked: what tells prompts, scorer and outcome from others: where it differs, changes are not of one thing.
+        asked: what tells reference, prompts, how they were asked, scorer and outcome from others: where it differs,
+            changes are not of one thing.
     """
 
     suite: str
@@ -100,7 +101,6 @@ class Run:
 
     folder: Path
     audit: str
-    title: str
     date: str
     time: str
     base: str
@@ -154,7 +154,7 @@ def _uncollected() -> Iterator[None]:
 
 def _read(folders: Iterable[Path], known: Known) -> tuple[list[Run], list[Unread]]:
     read, unread = [], []
-    for folder in folders:
+    for folder in dict.fromkeys(folders):
         try:
             read.append(_anew(folder, known))
         except ToxauditError as error:
@@ -187,7 +187,6 @@ def _run(folder: Path, result: AuditResult) -> Run:
     return Run(
         folder=folder,
         audit=result.audit,
-        title=result.title,
         date=result.date,
         time=result.commitment.time if result.commitment else "",
         base=words.reference(result.base.reference),
@@ -259,5 +258,11 @@ def _change(
         mark=candidate.mark(estimate),
         shown=(short(base.strip()), short(own.strip()), short(changed.strip())),
         reading=short(words.reading(estimate, scorer)),
-        asked=digest(suites[estimate.suite].digest, scorer.identity, scorer.outcome),
+        asked=_asked(index.result, suites[estimate.suite], scorer, estimate.candidate),
     )
+
+
+def _asked(result: AuditResult, suite: SuiteFacts, scorer: ScorerFacts, candidate: str) -> str:
+    asked = replace(result.generation, seed=0)
+    told = (suite.digest, suite.ask, suite.system_instruction, scorer.identity, scorer.outcome, asked)
+    return digest(result.reference(candidate).digest, *map(str, told))

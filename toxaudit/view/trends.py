@@ -64,22 +64,29 @@ class Course:
     pictures: tuple[Picture, ...]
 
 
-def courses(runs: Sequence[Run], most: int) -> Iterator[Course]:
-    """Each candidate that several runs of one audit have, in the order of the runs.
+def courses(runs: Sequence[Run], room: int) -> tuple[list[Course], int]:
+    """Each candidate that several runs of one audit have, in the order of the runs; and how many more have no room.
 
     Args:
         runs: those of an audit after one another, the newest first.
-        most: the largest number of pictures in all.
+        room: for so many characters, about.
     """
     found: dict[tuple[str, str], list[tuple[Run, Row]]] = {}
     for run in runs:
         for row in run.rows:
             found.setdefault((run.audit, row.name), []).append((run, row))
+    drawn, left = [], 0
     for (audit, candidate), several in found.items():
-        pictures = tuple(_pictures(several[::-1]))[:most]
-        most -= len(pictures)
-        if pictures:
-            yield Course(audit, candidate, tuple(row for _, row in several), pictures)
+        if len(several) > 1 and room <= 0:
+            left += 1
+        elif pictures := tuple(_pictures(several[::-1])):
+            room -= sum(map(_characters, pictures))
+            drawn.append(Course(audit, candidate, tuple(row for _, row in several), pictures))
+    return drawn, left
+
+
+def _characters(picture: Picture) -> int:
+    return len(picture.svg) + sum(100 + sum(map(len, (*each.shown, each.result))) for each in picture.points)
 
 
 def _pictures(several: Sequence[tuple[Run, Row]]) -> Iterator[Picture]:
