@@ -325,6 +325,8 @@ def test_it_is_served_by_token_to_this_machine_and_shows_new_runs(places: list[P
             for path in ("/", "/../", "run/../../results.json", "run/x/report.html", "%2e%2e/", "/token/"):
                 assert get(address, path)[0] == 404
             assert get(address, host="evil.example:80")[0] == get(address, host="evil.example")[0] == 404
+            shown.clear()  # a folder may be emptied while it is shown
+            assert "There is no finished run in runs." in get(address)[2] and get(address, links[0])[0] == 404
             port = urlsplit(address).port
             with pytest.raises(Exception, match=f"Port {port} can't be listened at"), server.serving(made, {}, port):
                 pass

@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self) -> None:
         try:
             text, self.server.reports = self.server.page()
-        except ToxauditError as error:
+        except (ToxauditError, OSError) as error:
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, str(error).encode())
         else:
             self._answer(HTTPStatus.OK, text.encode())
