@@ -29,6 +29,8 @@ AUDIT = f"{PLOTS_FOLDER}/audit.md"
 class SectionCard:
     """A short section for a model card, the whole audit beside it, plots, a summary, a whole card and a report.
 
+    The report opens with the short section, whatever template the section itself has.
+
     Attributes:
         template: the section's template: its name, or a path.
         audit: the template of the whole audit, which the report holds as well; empty, the section is that.
@@ -53,7 +55,8 @@ class SectionCard:
         """
         if self.samples < 0:
             raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
-        for template in filter(None, (self.template, self.audit, self.summary, self.whole, self.report)):
+        named = (self.template, self.audit, self.summary, self.whole, self.report)
+        for template in dict.fromkeys((*filter(None, named), SHORT)):  # with which every report opens
             check(template)
         if self.template == SHORT and not self.audit:
             raise ToxauditError("card.audit is empty, but the short card refers to it: set it, or choose card=full.")
