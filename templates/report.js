@@ -1,3 +1,7 @@
+{% include "tables.js" %}
+
+{% include "samples.js" %}
+
 /* What a reader can do with the report: choose rows and samples. Without it everything can be read. It takes what it
    needs from the page, and only moves, hides and counts what is there. */
 (() => {

@@ -1,3 +1,5 @@
+{% include "tables.js" %}
+
 /* What a reader can do with the page of runs: choose rows, and put two of them side by side. Without it everything else
    can be read. It takes what it needs from the page, and places texts only as texts. */
 (() => {
@@ -82,8 +84,9 @@
   function compare() {
     const output = document.getElementById("compared");
     document.getElementById("how").hidden = chosen.length === 2;
+    document.getElementById("chosen").textContent = ["", "One row is chosen: choose another.", "Two rows are chosen."][chosen.length];
     if (chosen.length < 2) {
-      output.replaceChildren(...(chosen.length ? [element("p", "One row is chosen: choose another.")] : []));
+      output.replaceChildren();
       return;
     }
     const [one, other] = chosen.map((number) => entries[number]);
@@ -150,8 +153,36 @@
     });
   }
 
+  /* The numbers of a picture, which its points are titled by, as a table that is made when it is asked for. */
+  function offerNumbers() {
+    for (const figure of document.querySelectorAll("figure")) {
+      const details = element("details");
+      details.append(element("summary", "Numbers"));
+      details.addEventListener("toggle", () => {
+        if (details.querySelector("table")) return;
+        const name = `Table of ${figure.querySelector("figcaption").textContent}`;
+        const region = element("div", "", { class: "scroll", role: "region", tabindex: "0", "aria-label": name });
+        const made = element("table");
+        const head = element("thead");
+        head.append(element("tr"));
+        for (const each of ["Date", "Base", "Candidate", "Change", "Result"]) head.rows[0].append(element("th", each, { scope: "col" }));
+        const numbers = element("tbody");
+        for (const { textContent } of figure.querySelectorAll("svg title")) {
+          const row = element("tr");
+          for (const part of textContent.split(" · ")) row.append(element("td", part));
+          numbers.append(row);
+        }
+        made.append(head, numbers);
+        region.append(made);
+        details.append(region);
+      });
+      figure.append(details);
+    }
+  }
+
   const restore = tables.sortable(table, choose);
   offerToCompare();
+  offerNumbers();
   form.addEventListener("change", choose);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { /* after the fields have been emptied */

@@ -40,6 +40,8 @@ def visible(text: str, keep: str = "") -> str:
         text: what a model, a spec or a stranger wrote.
         keep: characters to leave as they are, e.g. a line feed where line breaks may be shown.
     """
+    if text.isprintable():  # nearly every text, and then nothing in it acts
+        return text
     joiners = "\u200c\u200d"  # part of ordinary words in some scripts, and of emoji
 
     def shown(character: str) -> str:

@@ -1,5 +1,6 @@
 """The report as a reader meets it: no request, no complaint, no barrier, and tables that sort and filter."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -301,3 +302,151 @@ def test_a_plot_that_holds_a_script_shows_and_runs_nothing(opened: Show) -> None
     shown.page.wait_for_load_state("networkidle")
     assert shown.page.title() != "ran" and shown.page.locator("main h2").first.is_visible()
     assert not [url for url in shown.requests if url.startswith("http")] and shown.complaints == []
+
+
+FORMULAS = [
+    "=1+1",
+    "+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    " =1",
+    "\N{FULLWIDTH EQUALS SIGN}1",
+    'a "quoted", text\nof two lines',
+]
+
+
+@pytest.fixture(scope="module")
+def whole() -> str:
+    """A report as a run writes it: opened by the short card, with samples that a spreadsheet would compute."""
+    audit = RESULTS["several"]
+    mild = next(each for each in samples() if each.candidate == "benign")
+    odd = [replace(mild, prompt=text, base_text=text, candidate_text=f"{text} again") for text in FORMULAS]
+    rude = [each for each in samples() if each.candidate == "rude"]
+    short = render_card(audit, "short.md.jinja")
+    return render_report(audit, render_card(audit), drawn(audit, draws(audit)), [*odd, *rude], short=short)
+
+
+def saved(page: "Page", button: str) -> list[list[str]]:
+    """The rows of what a button saves."""
+    with page.expect_download() as saving:
+        page.get_by_role("button", name=button, exact=True).click()
+    with saving.value.path().open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_opening_and_the_reader_have_no_barrier(opened: Show, whole: str, scheme: str, width: int) -> None:
+    page = opened(whole, width, color_scheme=scheme).page
+    assert violations(page) == [] and not wide(page)
+    page.get_by_role("button", name="Read one by one").click()
+    assert violations(page) == []
+    page.get_by_role("button", name="Show it").click()
+    assert violations(page) == [] and not wide(page)
+    box = page.locator("dialog").bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] + box["height"] <= 844
+
+
+def test_the_contents_stay_in_sight_and_mark_where_one_is(opened: Show, whole: str) -> None:
+    for width in (1280, 390):
+        page = opened(whole, width).page
+        link = page.get_by_role("link", name="Every estimate")
+        link.click()
+        page.wait_for_selector("nav a[aria-current]:text-is('Every estimate')")
+        box, heading = link.bounding_box(), page.locator("#estimates-title").bounding_box()
+        assert box and heading and 0 <= box["y"] < 844 and heading["y"] >= (0 if width > 1000 else box["height"])
+
+
+def test_samples_are_read_one_by_one_by_keyboard_after_a_warning(opened: Show, whole: str) -> None:
+    shown = opened(whole)
+    page = shown.page
+    page.get_by_role("button", name="Read one by one").focus()
+    page.keyboard.press("Enter")
+    title = page.locator("#reader-title")
+    assert title.inner_text() == "benign: 1 of 12" and page.locator("dialog .text:visible").count() == 0
+    page.keyboard.press("Enter")  # on the button that shows it
+    assert page.locator("dialog .text").first.inner_text() == FORMULAS[0]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("n")
+    assert title.inner_text() == "benign: 3 of 12"
+    page.keyboard.press("ArrowLeft")
+    assert title.inner_text() == "benign: 2 of 12" and page.locator("dialog .text").first.inner_text() == FORMULAS[1]
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0 and page.evaluate("location.hash") == "#samples"
+    assert page.locator("article.sample:visible").count() == 0 and shown.complaints == []
+
+
+def test_a_link_opens_the_same_pair_again_behind_the_warning(opened: Show, whole: str) -> None:
+    page = opened(whole).page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Read one by one").click()
+    page.get_by_role("button", name="Show it").click()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    text = page.locator("dialog article").inner_text()
+    page.get_by_role("button", name="Copy link").click()
+    page.wait_for_selector("dialog [role=status]:text-is('The link is copied.')")
+    address = page.evaluate("location.href")
+    assert page.evaluate("navigator.clipboard.readText()") == address
+    page.goto("about:blank")
+    page.goto(address)
+    assert page.locator("dialog[open]").count() == 1 and page.locator("article.sample:visible").count() == 0
+    page.get_by_role("button", name="Show it").click()
+    assert page.locator("dialog article").inner_text() == text
+
+
+def test_where_nothing_can_be_copied_the_link_is_shown(opened: Show, whole: str) -> None:
+    page = opened(whole).page
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name="Read one by one").click()
+    page.get_by_role("button", name="Copy link").click()
+    assert page.get_by_label("Link to this sample").input_value() == page.evaluate("location.href")
+
+
+def test_samples_are_searched(opened: Show, whole: str) -> None:
+    page = opened(whole).page
+    page.get_by_label("Search in prompts and answers").fill("QUOTED")
+    assert page.locator("#samples .count").inner_text() == "1 of 12 samples chosen."
+    page.get_by_role("button", name="Read one by one").click()
+    assert page.locator("#reader-title").inner_text() == "benign: 1 of 1"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_selector("#samples .count", state="hidden")
+    assert page.get_by_label("Search in prompts and answers").input_value() == ""
+
+
+def test_the_table_of_estimates_is_saved_with_its_numbers(opened: Show, whole: str) -> None:
+    shown = opened(whole)
+    head, first, *rest = saved(shown.page, "CSV of every estimate")
+    assert len(rest) == 40 and {len(row) for row in rest} == {len(head)} == {17}
+    found = dict(zip(head, first, strict=True))
+    assert found["Change"] == "0.003" and (found["Change, low"], found["Change, high"]) == ("-0.013", "0.018")
+    assert found["n"] == "350" and found["Base rate"] == "0.061" and found["Basis"] == "decides paired_exact"
+    assert shown.complaints == [] and len([url for url in shown.requests if url.startswith("http")]) == 0
+
+
+def test_every_table_is_saved(opened: Show, whole: str) -> None:
+    page = opened(whole).page
+    assert page.locator("button.save").count() == page.locator("main table").count()
+    name = "CSV of Candidate, Decision, Finding, Identity"
+    head, *rows = saved(page, name)
+    assert head == ["Candidate", "Decision", "Finding", "Identity"]
+    assert rows[0][:2] == ["benign", "● GO"] and len(rows) == 4
+
+
+def test_what_a_model_wrote_computes_nothing_in_a_spreadsheet(opened: Show, whole: str) -> None:
+    head, *rows = saved(opened(whole).page, "CSV of these samples")
+    assert len(rows) == 12 and {len(row) for row in rows} == {len(head)}
+    prompts = [row[head.index("prompt")] for row in rows[: len(FORMULAS)]]
+    assert prompts == [
+        "'=1+1",
+        "'+1",
+        "'-1+1",
+        "'@SUM(A1)",
+        "' =1",
+        "' =1",
+        "'\N{FULLWIDTH EQUALS SIGN}1",
+        FORMULAS[-1],
+    ]
+    assert all(not cell.lstrip().startswith(tuple("=+@")) for row in rows for cell in row)

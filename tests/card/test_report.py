@@ -15,6 +15,7 @@ from toxaudit.card.changed import ChangedSample
 from toxaudit.card.markdown import render_card
 from toxaudit.card.plots import Drawing
 from toxaudit.card.report import ALLOWED, LONGEST_TEXT, card_html, render_report
+from toxaudit.card.section import FullCard, SectionCard
 from toxaudit.findings import AuditResult
 from toxaudit.records import OTHER_PRIOR, Diagnostics
 from toxaudit.registry import registered
@@ -56,8 +57,8 @@ class Page(HTMLParser):
         return [attributes for each, attributes in self.tags if each == tag]
 
 
-def report(audit: AuditResult, changed: list[ChangedSample] | None = None) -> str:
-    return render_report(audit, render_card(audit), DRAWINGS, samples() if changed is None else changed)
+def report(audit: AuditResult, changed: list[ChangedSample] | None = None, **more: str) -> str:
+    return render_report(audit, render_card(audit), DRAWINGS, samples() if changed is None else changed, **more)
 
 
 def section(html: str, name: str) -> str:
@@ -108,6 +109,48 @@ def test_the_page_is_whole_and_has_its_landmarks() -> None:
 
 def test_the_verdict_stands_before_the_card() -> None:
     assert '<p class="verdict inconclusive">△ INCONCLUSIVE</p>' in HTML[: HTML.index('id="card"')]
+
+
+SHORT = report(SEVERAL, [], short=render_card(SEVERAL, "short.md.jinja"))
+
+
+def test_the_page_opens_with_the_short_card_and_leads_to_all_else() -> None:
+    page = Page(SHORT)
+    assert [a["id"] for a in page.all("article")] == ["short", "card"] and not page.open
+    short = SHORT[SHORT.index('id="short"') : SHORT.index('id="card"')]
+    assert short.count("<h2>Safety audit</h2>") == 1 and "What this does not tell:" in short
+    assert '<a href="#card"' in short and "audit.md" not in short and INLINED in short
+    assert SHORT.count("<h2>Safety audit</h2>") == SHORT.count("<h2>The whole audit</h2>") == 1
+    regions = [a["aria-label"] for a in page.all("div") if a.get("class") == "scroll"]
+    assert regions[:2] == ["Table: Candidate, Decision, Finding", "Table: Candidate, Decision, Finding, Identity"]
+    links = [a["href"] for a in page.all("a") if (a["href"] or "").startswith("#")]
+    assert links[:4] == ["#short", "#card", "#part-0", "#part-1"]
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids)) and {str(link)[1:] for link in links} <= set(ids)
+
+
+def test_cells_of_the_short_card_know_their_column() -> None:
+    cells = Page(SHORT).all("td")
+    assert [a.get("data-label") for a in cells[:3]] == ["Candidate", "Decision", "Finding"]
+
+
+def test_a_decision_has_colour_beside_shape_and_word() -> None:
+    cells = re.findall(r'<td align="left" class="([a-z-]+)"[^>]*>(.)', SHORT)
+    assert set(cells) == {("go", "●"), ("no-go", "◆"), ("inconclusive", "△")}
+
+
+def test_a_card_written_by_hand_names_no_part_and_has_no_class_of_its_own() -> None:
+    card = "<h3 id='filters'>x</h3>\n\n<table><tr><td class='verdict' data-label='x'>y</td></tr></table>\n"
+    page = Page(card_html(card, {}))
+    assert page.all("h3") == [{}] and page.all("td") == [{"data-label": "x"}]
+
+
+def test_a_sample_keeps_its_name_whatever_else_is_shown() -> None:
+    first, second, *_ = samples()
+    both, one = report(SEVERAL, [first, second]), report(SEVERAL, [second])
+    names = [a["data-pair"] for a in Page(both).all("h3") if "data-pair" in a]
+    assert [a["data-pair"] for a in Page(one).all("h3") if "data-pair" in a] == names[1:]
+    assert len(set(names)) == 2 and all(re.fullmatch("pair-[0-9a-f]{12}", str(name)) for name in names)
 
 
 def test_plots_are_inside_as_images_that_scroll() -> None:
@@ -339,4 +382,4 @@ def test_a_prior_is_told_in_words() -> None:
 
 
 def test_the_card_is_registered() -> None:
-    assert {"short", "full"} == set(registered("card"))
+    assert {"short": SectionCard, "full": FullCard} == registered("card")

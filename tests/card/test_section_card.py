@@ -10,7 +10,7 @@ from results import BENIGN, RESULTS, RUDE, SUITE, draws, quantity, raised, resul
 
 from toxaudit.card.facts import gather
 from toxaudit.card.markdown import render_beside, render_card, render_summary, render_whole
-from toxaudit.card.section import SectionCard
+from toxaudit.card.section import FullCard, SectionCard
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import Skipped
@@ -54,6 +54,25 @@ def test_what_an_earlier_run_left_of_other_candidates_goes(tmp_path: Path) -> No
     files = written(RESULTS["inconclusive"], tmp_path)
     assert {file for file in files if file.startswith("candidates")} == {"candidates/notes.txt"}
     assert "toxaudit/groups.png" not in files  # this one has no slices
+
+
+@pytest.mark.usefixtures("without_plots")
+@pytest.mark.parametrize("kind", [SectionCard, FullCard])
+def test_the_report_opens_with_the_short_card_whatever_the_section_is(tmp_path: Path, kind: type[SectionCard]) -> None:
+    kind().write(RESULTS["go"], [], draws(RESULTS["go"]), tmp_path)
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    short, whole = report.index('<article class="card short"'), report.index('<article class="card" id="card">')
+    assert "What this does not tell:" in report[short:whole] and "What this does not tell:" not in report[whole:]
+    assert "<h2>The whole audit</h2>" in report[whole:]
+    assert 'href="#card"' in report[short:whole] and 'src="data:image/svg' in report[short:whole]
+
+
+def test_a_broken_template_of_the_short_card_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "short.md.jinja").write_text("{% if %}")
+    with pytest.raises(ToxauditError, match=r"The template 'short.md.jinja', line 1 has a mistake"):
+        FullCard().check()
 
 
 @pytest.mark.usefixtures("without_plots")

@@ -292,6 +292,11 @@ def test_visible_lets_nothing_act_unseen() -> None:
     assert words.visible("क\u200dष 👩\u200d🚀") == "क\u200dष 👩\u200d🚀"
 
 
+def test_a_text_that_is_printable_is_shown_as_its_characters_are() -> None:
+    text = "".join(filter(str.isprintable, map(chr, range(0x3000))))
+    assert words.visible(text) == text == words.visible(f"{text}\0")[:-1]
+
+
 def test_reference_leaves_the_checksum_to_provenance() -> None:
     assert words.reference("pkg:pypi/a@1?checksum=sha256:00ff#b/c") == "pkg:pypi/a@1#b/c"
     assert words.reference("org/name") == "org/name"

@@ -5,6 +5,7 @@ from typing import Any
 
 from toxaudit.card import words
 from toxaudit.card.index import Candidate, Pair, indexed
+from toxaudit.card.words import Measured
 from toxaudit.decision.verdict import of_audit
 from toxaudit.facts import ModelFacts
 from toxaudit.findings import AuditResult
@@ -103,9 +104,9 @@ def identity(model: ModelFacts) -> str:
     return (model.revision or model.digest)[:12]
 
 
-def changes(candidate: Candidate) -> dict[str, str]:
-    """A candidate's change of every measure in total, with its interval, by suite and measure."""
-    return {f"{each.suite}, {scorer.name}": str(words.rates(each)[2]) for each, scorer in candidate.totals}
+def rates(candidate: Candidate) -> dict[str, tuple[Measured, Measured, Measured]]:
+    """Both arms' rates and the change of every measure of a candidate in total, by suite and measure."""
+    return {f"{each.suite}, {scorer.name}": words.rates(each) for each, scorer in candidate.totals}
 
 
 def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[Row]:
@@ -146,5 +147,5 @@ def _found(result: AuditResult) -> dict[str, str]:
     rows: dict[str, str] = {"the audit": of_audit(result)}
     rows |= {verdict.candidate: verdict.decision for verdict in result.verdicts}
     for name, candidate in indexed(result).candidates.items():
-        rows |= {f"{name}: {what}": change for what, change in changes(candidate).items()}
+        rows |= {f"{name}: {what}": str(change) for what, (_, _, change) in rates(candidate).items()}
     return rows

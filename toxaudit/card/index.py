@@ -220,8 +220,11 @@ def _by_candidate(
     found: dict[str, list[Pair]] = {}
     for scorer in scorers:
         for each in measured.get(scorer.name, ()):
-            tier = limits_of(gate, named, each.suite, each.measure, each.slice).tier
-            found.setdefault(each.candidate, []).append((each, replace(scorer, tier=tier) if gate.rules else scorer))
+            if gate.rules:
+                tier = limits_of(gate, named, each.suite, each.measure, each.slice).tier
+                found.setdefault(each.candidate, []).append((each, replace(scorer, tier=tier)))
+            else:
+                found.setdefault(each.candidate, []).append((each, scorer))
     return found
 
 

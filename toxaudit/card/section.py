@@ -6,6 +6,7 @@ from typing import Any
 
 from toxaudit.card import plots
 from toxaudit.card.changed import changed_samples
+from toxaudit.card.facts import CardFacts
 from toxaudit.card.markdown import BEGIN, check, render_beside, render_card, render_summary, render_whole, texts
 from toxaudit.card.plots import Drawing, Draws, drawn
 from toxaudit.card.report import render_report
@@ -28,6 +29,8 @@ AUDIT = f"{PLOTS_FOLDER}/audit.md"
 @register("card", "short")
 class SectionCard:
     """A short section for a model card, the whole audit beside it, plots, a summary, a whole card and a report.
+
+    The report opens with the short section, whatever template the section itself has.
 
     Attributes:
         template: the section's template: its name, or a path.
@@ -53,7 +56,8 @@ class SectionCard:
         """
         if self.samples < 0:
             raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
-        for template in filter(None, (self.template, self.audit, self.summary, self.whole, self.report)):
+        named = (self.template, self.audit, self.summary, self.whole, self.report)
+        for template in dict.fromkeys((*filter(None, named), SHORT)):  # with which every report opens
             check(template)
         if self.template == SHORT and not self.audit:
             raise ToxauditError("card.audit is empty, but the short card refers to it: set it, or choose card=full.")
@@ -76,26 +80,26 @@ class SectionCard:
         Raises:
             ToxauditError: if a template does not exist, or has a mistake.
         """
-        drawings = drawn(result, draws)
-        contents = self._cards(result, drawings, Path())
+        drawings, card = drawn(result, draws), texts(result)
+        contents = self._cards(result, card, drawings, Path())
         whole = str(contents.get(Path(AUDIT), contents[Path("card.md")]))
-        short = str(contents[Path("card.md")]) if self.template == SHORT else render_beside(result, SHORT)
         changed = changed_samples(result, rows, self.samples)
-        report = render_report(result, whole, drawings, changed, self.report, short)
+        report = render_report(result, whole, drawings, changed, self.report, render_beside(result, SHORT, card))
         contents[Path("report.html")] = report
         if result.several:
             for model in result.real:
                 own = result.narrowed(model.name)
-                contents |= self._cards(own, drawn(own, draws), Path("candidates") / model.name)
+                contents |= self._cards(own, texts(own), drawn(own, draws), Path("candidates") / model.name)
         _clear(folder, contents)
         for name, content in contents.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / name, content)
         return [folder / name for name in contents]
 
-    def _cards(self, result: AuditResult, drawings: Mapping[str, Drawing], folder: Path) -> dict[Path, str | bytes]:
+    def _cards(
+        self, result: AuditResult, card: CardFacts, drawings: Mapping[str, Drawing], folder: Path
+    ) -> dict[Path, str | bytes]:
         """The files of a card and what they hold."""
-        card = texts(result)
         section = render_card(result, self.template, card)
         contents: dict[Path, str | bytes] = {
             folder / "card.md": section,

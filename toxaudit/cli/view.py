@@ -10,7 +10,7 @@ from toxaudit.errors import ToxauditError, visible
 from toxaudit.machine.stopping import Stopped
 
 if TYPE_CHECKING:
-    from toxaudit.view.found import Run, Unread
+    from toxaudit.view.found import Known, Run, Unread
 
 VIEW = Options(
     "view",
@@ -41,20 +41,21 @@ def view(words: Sequence[str]) -> int:
     if missing := next((each for each in folders if not Path(each).is_dir()), None):
         raise ToxauditError(f"There is no folder {missing}: name one that holds runs.")
     wanted = folders or list(USUAL)
-    runs, unread = _read(wanted)
+    known: Known = {}
+    runs, unread = _read(wanted, known)
     if not runs and not unread:
         print(visible(f"There is no finished run in {', '.join(wanted)}."))
         return DONE
     if file:
         return _write(file, runs, unread, wanted)
-    return _serve(wanted, runs, given.get("port", 0), "no_browser" not in given)
+    return _serve(wanted, known, given.get("port", 0), "no_browser" not in given)
 
 
-def _read(folders: Sequence[str]) -> "tuple[list[Run], list[Unread]]":
+def _read(folders: Sequence[str], known: "Known") -> "tuple[list[Run], list[Unread]]":
     from toxaudit.results.runs import runs
     from toxaudit.view import found
 
-    return found.read(runs(map(Path, folders)))
+    return found.read(runs(map(Path, folders)), known)
 
 
 def _write(file: Path, runs: "list[Run]", unread: "list[Unread]", folders: Sequence[str]) -> int:
@@ -68,20 +69,23 @@ def _write(file: Path, runs: "list[Run]", unread: "list[Unread]", folders: Seque
     return DONE
 
 
-def _serve(folders: Sequence[str], first: "list[Run]", port: int, browser: bool) -> int:
+def _serve(folders: Sequence[str], known: "Known", port: int, browser: bool) -> int:
     """Serve the page until somebody presses Ctrl-C."""
+    from threading import Thread
+
     from toxaudit.view import page, server
 
     def made() -> tuple[str, dict[str, Path]]:
-        runs, unread = _read(folders)
+        runs, unread = _read(folders, known)
         return page.page(runs, unread, ", ".join(folders), server.linked), server.reports(runs)
 
-    with server.serving(made, server.reports(first), port) as (address, serve):
+    first = server.reports(run for _, run in known.values())
+    with server.serving(made, first, port) as (address, served):
         print(f"All runs: {address}\nCtrl-C ends it.", flush=True)
         try:
-            if browser:
-                _open(address)
-            serve()
+            if browser:  # beside the serving, which one that runs in a terminal waits for
+                Thread(target=_open, args=(address,), daemon=True).start()
+            served.serve_forever()
         except (KeyboardInterrupt, Stopped) as error:
             if isinstance(error, Stopped) and error.exit_code != STOPPED:
                 raise

@@ -1,7 +1,9 @@
 """What a page of runs tells of each, read from its results alone; what can't be read is named with one sentence."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toxaudit.card import compared, words
@@ -40,7 +42,8 @@ class Change:
         mark: what the gate makes of it, where it counts.
         shown: base's rate, candidate's rate and change with interval, in words.
         reading: the change in plain words.
-        asked: what tells prompts, scorer and outcome from others: where it differs, changes are not of one thing.
+        asked: what tells reference, prompts, how they were asked, scorer and outcome from others: where it differs,
+            changes are not of one thing.
     """
 
     suite: str
@@ -98,7 +101,6 @@ class Run:
 
     folder: Path
     audit: str
-    title: str
     date: str
     time: str
     base: str
@@ -123,18 +125,38 @@ def short(text: str) -> str:
     return f"{shown} …" if len(text) > LONGEST else shown
 
 
-def read(folders: Iterable[Path]) -> tuple[list[Run], list[Unread]]:
+Known = dict[Path, tuple[tuple[int, ...], Run]]
+"""Runs that were read before, each with what tells its files from changed ones."""
+
+
+def read(folders: Iterable[Path], known: Known | None = None) -> tuple[list[Run], list[Unread]]:
     """The runs in these folders, by audit and the newest of an audit first; and what can't be read, by folder.
 
     Args:
         folders: those that hold results, such as ``results.runs.runs`` finds.
+        known: what was read before, which is not read again unless it has changed; what is read now is added.
     """
+    with _uncollected():
+        return _read(folders, {} if known is None else known)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collect no garbage meanwhile: results hold no circles, and looking for some takes a fifth of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _read(folders: Iterable[Path], known: Known) -> tuple[list[Run], list[Unread]]:
     read, unread = [], []
-    for folder in folders:
+    for folder in dict.fromkeys(folders):
         try:
-            if not (folder / RESULTS).is_file():  # a pipe would never end
-                raise ToxauditError(f"{folder / RESULTS} is no file: move it away.")
-            read.append(_run(folder, read_result(folder)))
+            read.append(_anew(folder, known))
         except ToxauditError as error:
             unread.append(Unread(folder, str(error)))
         except OSError as error:
@@ -146,6 +168,18 @@ def read(folders: Iterable[Path]) -> tuple[list[Run], list[Unread]]:
     return sorted(by_time, key=lambda run: (run.audit.casefold(), run.audit)), unread
 
 
+def _anew(folder: Path, known: Known) -> Run:
+    """A run as it is now."""
+    file = folder / RESULTS
+    if not file.is_file():  # a pipe would never end
+        raise ToxauditError(f"{file} is no file: move it away.")
+    of = file.stat()
+    now = of.st_mtime_ns, of.st_size, of.st_ino, int((folder / REPORT).is_file())
+    if folder not in known or known[folder][0] != now:
+        known[folder] = now, _run(folder, read_result(folder))
+    return known[folder][1]
+
+
 def _run(folder: Path, result: AuditResult) -> Run:
     index = indexed(result)
     audit = of_audit(result)
@@ -153,7 +187,6 @@ def _run(folder: Path, result: AuditResult) -> Run:
     return Run(
         folder=folder,
         audit=result.audit,
-        title=result.title,
         date=result.date,
         time=result.commitment.time if result.commitment else "",
         base=words.reference(result.base.reference),
@@ -168,7 +201,7 @@ def _run(folder: Path, result: AuditResult) -> Run:
 def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
     model, decision = candidate.model, candidate.verdict.decision
     suites = {suite.name: suite for suite in index.result.suites}
-    totals = candidate.totals
+    rates = {name: (str(a), str(b), str(change)) for name, (a, b, change) in compared.rates(candidate).items()}
     critical = compared.weightiest(pair for pair in candidate.critical_totals if usable(pair[0]))
     return Row(
         name=model.name,
@@ -180,10 +213,14 @@ def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
         what=index.label(critical[0].suite, critical[0].measure) if critical else "no usable critical measure",
         change=str(words.rates(critical[0])[2]) if critical else "",
         whole=audit if decision != audit and not model.expect else None,
-        changes=tuple(_change(index, candidate, suites[each.suite], each, scorer) for each, scorer in totals),
+        changes=tuple(
+            _change(index, candidate, suites, *pair, said)
+            for pair, said in zip(candidate.totals, rates.values(), strict=True)
+        ),
         asked=compared.asked_of(model),
         loaded={"model": compared.identity(model)},
-        found={"the audit": audit, "the candidate": decision} | compared.changes(candidate),
+        found={"the audit": words.expectation(audit, None), "the candidate": words.expectation(decision, model.expect)}
+        | {name: change for name, (_, _, change) in rates.items()},
     )
 
 
@@ -199,13 +236,20 @@ def _skipped(skipped: Skipped) -> Row:
     return Row(skipped.name, reference, "", "", None, NOT_AUDITED, skipped.reason, "", None, (), {}, {}, found)
 
 
-def _change(index: Index, candidate: Candidate, suite: SuiteFacts, estimate: Estimate, scorer: ScorerFacts) -> Change:
+def _change(
+    index: Index,
+    candidate: Candidate,
+    suites: Mapping[str, SuiteFacts],
+    estimate: Estimate,
+    scorer: ScorerFacts,
+    rates: tuple[str, str, str],
+) -> Change:
     change = estimate.quantities["change"]
-    base, own, changed = map(str, words.rates(estimate))
+    base, own, changed = rates
     return Change(
-        suite=suite.name,
+        suite=estimate.suite,
         measure=scorer.name,
-        title=short(index.label(suite.name, scorer.name)),
+        title=short(index.label(estimate.suite, scorer.name)),
         tier=scorer.tier,
         mean=change.mean if usable(estimate) else None,
         low=change.hdi[0],
@@ -214,5 +258,11 @@ def _change(index: Index, candidate: Candidate, suite: SuiteFacts, estimate: Est
         mark=candidate.mark(estimate),
         shown=(short(base.strip()), short(own.strip()), short(changed.strip())),
         reading=short(words.reading(estimate, scorer)),
-        asked=digest(suite.digest, scorer.identity, scorer.outcome),
+        asked=_asked(index.result, suites[estimate.suite], scorer, estimate.candidate),
     )
+
+
+def _asked(result: AuditResult, suite: SuiteFacts, scorer: ScorerFacts, candidate: str) -> str:
+    asked = replace(result.generation, seed=0)
+    told = (suite.digest, suite.ask, suite.system_instruction, scorer.identity, scorer.outcome, asked)
+    return digest(result.reference(candidate).digest, *map(str, told))

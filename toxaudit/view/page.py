@@ -13,10 +13,13 @@ from toxaudit.card import words
 from toxaudit.card.markdown import render
 from toxaudit.decision.verdict import WORST_FIRST
 from toxaudit.view.found import LONGEST, NOT_AUDITED, REPORT, Run, Unread, short
-from toxaudit.view.trends import courses
+from toxaudit.view.trends import Course, courses
 
-MOST_ROWS, MOST_PICTURES, MOST_UNREAD = 3000, 120, 200
-"""Rows of candidates, pictures, and folders that can't be read, at most; the rest is counted."""
+MOST_ROWS, MOST_UNREAD = 3000, 200
+"""Rows of candidates, and folders that can't be read, at most; the rest is counted."""
+
+MOST_DRAWN = 3_500_000
+"""Characters of pictures and their numbers, about."""
 
 MOST_TOLD, PAIR = 2_500_000, 12
 """Characters of what can be put side by side, about, and those of one name and value beside their texts."""
@@ -78,6 +81,7 @@ def page(runs: Sequence[Run], unread: Sequence[Unread], where: str, links: Links
     kept, left = _kept(runs)
     audits, models = _Places(), _Places()
     rows = list(_rows(kept, links, audits, models))
+    drawn, undrawn = courses(kept, MOST_DRAWN)
     values = {
         "where": words.visible(where),
         "version": __version__,
@@ -86,7 +90,8 @@ def page(runs: Sequence[Run], unread: Sequence[Unread], where: str, links: Links
         "runs": len(kept),
         "counts": _counts(kept),
         "filters": _filters(audits, models),
-        "courses": _courses(kept, audits, models),
+        "courses": _courses(drawn, kept, audits, models),
+        "undrawn": undrawn,
         "unread": [(short(str(each.folder)), each.why) for each in unread[:MOST_UNREAD]],
         "more_unread": max(0, len(unread) - MOST_UNREAD),
         "told": _told(kept),
@@ -111,8 +116,8 @@ def _kept(runs: Sequence[Run]) -> tuple[list[Run], int]:
     """As many of the newest runs as have room, in their order, and how many are left out."""
     room, kept = MOST_ROWS, set()
     for run in sorted(runs, key=lambda each: (each.date, each.time), reverse=True):
-        room -= max(1, len(run.rows))
-        if room >= 0:
+        if len(run.rows) <= room:
+            room -= len(run.rows)
             kept.add(run.folder)
     shown = [run for run in runs if run.folder in kept]
     return shown, len(runs) - len(shown)
@@ -168,7 +173,7 @@ def _counts(runs: Iterable[Run]) -> list[tuple[str, str, int]]:
     return [(words.expectation(each, None), each.lower(), n) for each, n in told if n]
 
 
-def _courses(runs: Sequence[Run], audits: _Places, models: _Places) -> list[dict[str, Any]]:
+def _courses(drawn: Iterable[Course], runs: Sequence[Run], audits: _Places, models: _Places) -> list[dict[str, Any]]:
     bases = {run.audit: run.base for run in runs}
     return [
         {
@@ -186,7 +191,7 @@ def _courses(runs: Sequence[Run], audits: _Places, models: _Places) -> list[dict
                 "verdict": str(_VERDICTS.index(each.rows[0].decision or NOT_AUDITED)),
             },
         }
-        for each in courses(runs, MOST_PICTURES)
+        for each in drawn
     ]
 
 
@@ -199,7 +204,6 @@ class _Told:
 
     def of(self, run: Run) -> dict[str, Any]:
         """One run and its rows; where there is no more room, only what they are called."""
-        rows = [(row, *map(self._pairs, (row.asked, row.loaded, row.found))) for row in run.rows]
         return {
             "run": short(str(run.folder)),
             "command": words.visible(shlex.quote(str(run.folder))),
@@ -207,13 +211,19 @@ class _Told:
             "asked": self._pairs(run.asked),
             "loaded": self._pairs(run.loaded),
             "rows": [
-                {"name": short(row.name), "asked": asked, "loaded": loaded, "found": found}
-                for row, asked, loaded, found in rows
+                {
+                    "name": short(row.name),
+                    "asked": self._pairs(row.asked),
+                    "loaded": self._pairs(row.loaded),
+                    "found": self._pairs(row.found),
+                }
+                for row in run.rows
             ],
         }
 
     def _pairs(self, told: dict[str, str]) -> list[int] | None:
-        self.room -= sum(PAIR + (0 if value in self.texts.known else len(value[:LONGEST])) for value in told.values())
+        new = (value for value in told.values() if value not in self.texts.known)
+        self.room -= PAIR * len(told) + sum(len(ascii(value[:LONGEST])) for value in new)
         return [self.texts.of(part) for pair in told.items() for part in pair] if self.room >= 0 else None
 
 

@@ -46,8 +46,8 @@ def reports(runs: Iterable[Run]) -> dict[str, Path]:
 
 
 @contextmanager
-def serving(page: Page, reports: dict[str, Path], port: int) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of the page, and what serves it until it is interrupted.
+def serving(page: Page, reports: dict[str, Path], port: int) -> "Iterator[tuple[str, ThreadingHTTPServer]]":
+    """The address of the page, and what serves it by ``serve_forever`` until it is interrupted.
 
     The address holds a token, which no other user of the machine and no page on the web can guess.
 
@@ -64,12 +64,10 @@ def serving(page: Page, reports: dict[str, Path], port: int) -> Iterator[tuple[s
         server = _Server((LOOPBACK, port), _Handler)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ToxauditError(
-            f"Port {port} can't be listened at: {why}. Leave out --port for any that is free."
-        ) from error
+        raise ToxauditError(f"Port {port} can't be listened at: {why}. Leave out --port for a free one.") from error
     server.page, server.token, server.reports = page, token, reports
     try:
-        yield f"http://{LOOPBACK}:{server.server_port}/{token}/", server.serve_forever
+        yield f"http://{LOOPBACK}:{server.server_port}/{token}/", server
     finally:
         server.server_close()
 
@@ -84,7 +82,7 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Listen, without asking the network for this machine's name, as the library's own does."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a browser that went away."""
@@ -109,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self) -> None:
         try:
             text, self.server.reports = self.server.page()
-        except ToxauditError as error:
+        except (ToxauditError, OSError) as error:
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, str(error).encode())
         else:
             self._answer(HTTPStatus.OK, text.encode())

@@ -22,6 +22,9 @@ WIDTH, HEIGHT = 340, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 22
 """Of its margins, in the same units."""
 
+PART = " · "
+"""What stands between the parts of a point's title."""
+
 LINE = 12
 """The least distance of two labels above each other, in the same units."""
 
@@ -35,22 +38,17 @@ SHAPES = {
 
 
 @dataclass(frozen=True)
-class Point:
-    """A measure's change in one run: the run's day, and both rates, the change and what came of it, in words."""
-
-    date: str
-    shown: tuple[str, str, str]
-    result: str
-
-
-@dataclass(frozen=True)
 class Picture:
-    """One measure of one candidate over the runs of an audit, the oldest first; ``left`` older ones are left out."""
+    """One measure of one candidate over ``runs`` of an audit, the oldest first; ``left`` older ones are left out.
+
+    Each point is titled by what it stands for, in parts that ``PART`` separates: the run's day, both rates, the change,
+    and what came of it.
+    """
 
     title: str
     tier: str
     svg: "Markup"
-    points: tuple[Point, ...]
+    runs: int
     left: int
 
 
@@ -64,22 +62,25 @@ class Course:
     pictures: tuple[Picture, ...]
 
 
-def courses(runs: Sequence[Run], most: int) -> Iterator[Course]:
-    """Each candidate that several runs of one audit have, in the order of the runs.
+def courses(runs: Sequence[Run], room: int) -> tuple[list[Course], int]:
+    """Each candidate that several runs of one audit have, in the order of the runs; and how many more have no room.
 
     Args:
         runs: those of an audit after one another, the newest first.
-        most: the largest number of pictures in all.
+        room: for so many characters, about.
     """
     found: dict[tuple[str, str], list[tuple[Run, Row]]] = {}
     for run in runs:
         for row in run.rows:
             found.setdefault((run.audit, row.name), []).append((run, row))
+    drawn, left = [], 0
     for (audit, candidate), several in found.items():
-        pictures = tuple(_pictures(several[::-1]))[:most]
-        most -= len(pictures)
-        if pictures:
-            yield Course(audit, candidate, tuple(row for _, row in several), pictures)
+        if len(several) > 1 and room <= 0:
+            left += 1
+        elif pictures := tuple(_pictures(several[::-1])):
+            room -= sum(len(each.svg) for each in pictures)
+            drawn.append(Course(audit, candidate, tuple(row for _, row in several), pictures))
+    return drawn, left
 
 
 def _pictures(several: Sequence[tuple[Run, Row]]) -> Iterator[Picture]:
@@ -97,7 +98,7 @@ def _pictures(several: Sequence[tuple[Run, Row]]) -> Iterator[Picture]:
                 title=short(last.title),
                 tier=last.tier,
                 svg=_drawn(points),
-                points=tuple(Point(short(run.date), change.shown, _result(change)) for run, change in points),
+                runs=len(points),
                 left=len(series[place]) - len(points),
             )
 
@@ -187,10 +188,11 @@ def _joined(changes: Sequence[Change], across: Sequence[float], scale: _Scale) -
 
 
 def _point(run: Run, change: Change, x: float, scale: _Scale) -> Iterator[str]:
+    told = f"<title>{escape(PART.join((short(run.date), *change.shown, _result(change))))}</title>"
     if change.mean is None:
+        yield f"<g>{told}</g>"
         return
     mark = change.mark or ""
-    told = escape(f"{short(run.date)}: {change.shown[2]}. {_result(change)}")
     span = f'<path class="span" d="M{x:.1f} {scale.at(change.high):.1f}V{scale.at(change.low):.1f}"/>'
     shape = f'<path class="mark" d="M{x:.1f} {scale.at(change.mean):.1f}{SHAPES[mark]}"/>'
-    yield f'<g class="{mark.lower() or "none"}"><title>{told}</title>{span}{shape}</g>'
+    yield f'<g class="{mark.lower() or "none"}">{told}{span}{shape}</g>'
