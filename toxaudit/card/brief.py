@@ -150,7 +150,7 @@ def _candidates(index: Index) -> list[CandidateRow]:
     rows = [
         CandidateRow(
             _cut(index.named(each.model.name), NAME),
-            words.expectation(each.verdict.decision, each.model.expect),
+            words.expectation(each.verdict.decision, each.model.expect, each.as_expected),
             _cut(finding(index, each)),
         )
         for each in worst
@@ -167,7 +167,7 @@ def _controls(index: Index) -> str:
     others = [each for name, each in index.candidates.items() if each.model.expect and name not in subjects]
     told = [
         f"{_cut(each.model.name, NAME)} ({words.control(each.model.expect)}): "
-        f"{words.expectation(each.verdict.decision, each.model.expect)}"
+        f"{words.expectation(each.verdict.decision, each.model.expect, each.as_expected)}"
         for each in others[:CONTROLS]
     ]
     return "; ".join([*told, *([f"{len(others) - CONTROLS} more"] if len(others) > CONTROLS else [])])

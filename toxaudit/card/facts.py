@@ -220,7 +220,7 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
     return CandidateFacts(
         arm=_arm(candidate.model),
         control=words.control(expect),
-        decision=words.expectation(candidate.verdict.decision, expect),
+        decision=words.expectation(candidate.verdict.decision, expect, candidate.as_expected),
         finding=finding(index, candidate),
         outlook="" if expect else words.sentence(remedy_in_words(index, candidate)),
         gate=tuple(tables.gate_rows(index, candidate.verdict)),

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Declared, Part
-from toxaudit.facts import Decision
+from toxaudit.facts import Expectation
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names, recipe_checks, references
 from toxaudit.spec.recipes import FULL
@@ -116,8 +116,8 @@ def _check_kinds(spec: AuditSpec) -> None:
 def _check_gate(spec: AuditSpec) -> None:
     """The gate fits what is measured, and there are estimates of the slices that its rules name."""
     controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
-    decisions = cast(set[Decision | None], controls)  # _check_candidate has seen that they are
-    spec.gate.check_fits(spec.measured(), decisions)
+    expected = cast(set[Expectation | None], controls)  # _check_candidate has seen that they are
+    spec.gate.check_fits(spec.measured(), expected)
     sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
     if sliced and SLICE_ESTIMATOR not in {estimator.kind for estimator in spec.estimators.values()}:
         raise ToxauditError(
@@ -181,8 +181,14 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
         raise ToxauditError(
             f"{where} must say what it is by exactly one of pretrained, peft, train, merge, control: {found}."
         )
-    if candidate.expect not in (None, "GO", "NO-GO"):
-        raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
+    if candidate.expect not in (None, "GO", "NO-GO", "worse"):
+        raise ToxauditError(
+            f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO, or worse."
+        )
+    if candidate.expect == "worse" and candidate.control and not candidate.merge:
+        raise ToxauditError(
+            f"{where}.expect is 'worse', and its reference again can't be: leave 'expect' or 'control' out."
+        )
     for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
         if getattr(candidate, key) and not getattr(candidate, of):
             raise ToxauditError(f"{where}.{key} pins nothing: it is the revision of '{of}', which is not set.")
