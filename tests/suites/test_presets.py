@@ -18,8 +18,8 @@ from toxaudit.sources import HubSource, LocalSource, PackageSource, parse
 from toxaudit.spec import strict_yaml
 
 FILES = {file.stem: file for file in (folders.conf() / "suite").glob("*.yaml")}
-OF_ONE_S_OWN = "dialogue_proficiency"
-UNCOUNTED = {"rtp_severe", OF_ONE_S_OWN}
+OF_ONE_S_OWN = ("dialogue_proficiency", "honest_counterfactuals")
+UNCOUNTED = {"rtp_severe", *OF_ONE_S_OWN}
 """How many prompts they hold isn't known before their data are read."""
 
 
@@ -38,7 +38,8 @@ def composed():
     brought = {each for name in FILES for each in preset(name).scorers}
     judges = [f"scorers.{each}.pretrained=org/judge" for each in sorted(brought) if each.startswith("judge_")]
     suites = f"suite=[{','.join(sorted(FILES))}]"
-    return compose(["audit=quickstart", suites, f"suites.{OF_ONE_S_OWN}.data=./turns.jsonl", *judges])
+    own = [f"suites.{name}.data=./turns.jsonl" for name in OF_ONE_S_OWN]
+    return compose(["audit=quickstart", suites, *own, *judges])
 
 
 def test_all_compose_are_checked_and_have_scorers_that_can_score_them(composed):

@@ -14,6 +14,7 @@ Commands:
   toxaudit plan audit=NAME             what a run would do and what is stored already; loads no weights
   toxaudit train audit=NAME            make the candidates that an audit tunes or merges itself, as folders that PEFT
                                        and transformers read; the audit finds them in the store
+  toxaudit counterfactuals audit=NAME  sentences that a generator model writes, as rows that recipes and suites read
   toxaudit show audit=NAME             the whole spec, every default filled in
   toxaudit card RUN                    write card, plots and report of a finished run anew, without rerunning it
                                        (card.template=FILE, card.samples=5; RUN is a folder such as runs/quickstart)

@@ -21,13 +21,17 @@ GIVEN = {
 """Names of what chat templates are given anyway."""
 
 
-def check(spec: AuditSpec) -> None:
+def check(spec: AuditSpec, compared: bool = True) -> None:
     """Refuse what the types allow but an audit can't mean.
+
+    Args:
+        spec: as composed.
+        compared: whether candidates are to be compared with the base; where not, there need be none, nor what decides.
 
     Raises:
         ToxauditError: if the spec says such a thing; the sentence names the key and the mend.
     """
-    _check_complete(spec)
+    _check_complete(spec, compared)
     names.check(spec.candidates)
     references.check(spec.candidates)
     _check_weights("base", spec.base)
@@ -46,7 +50,8 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    _check_gate(spec)
+    if compared:
+        _check_gate(spec)
     declared = {name: _declared(candidate) for name, candidate in spec.candidates.items()}
     for analysis in spec.analyses.values():
         analysis.check_fits(declared, spec.suites)
@@ -60,12 +65,12 @@ def _declared(candidate: CandidateSpec) -> Declared:
     return Declared(candidate.against, bool(candidate.train), whole)
 
 
-def _check_complete(spec: AuditSpec) -> None:
+def _check_complete(spec: AuditSpec, compared: bool) -> None:
     """An audit has a base, at least one candidate, and one of each part of which it may have several."""
     audit = f"audit '{spec.name}'"
     if spec.base.pretrained == MISSING:
         raise ToxauditError(f"{audit} names no base model: set base.pretrained to a Hub id, a path or a package file.")
-    if not spec.candidates:
+    if compared and not spec.candidates:
         raise ToxauditError(
             f"{audit} has no candidates: name at least one fine-tune under 'candidates:', or on the command "
             "line by candidates.NAME=MODEL, with MODEL a Hub id, a path or a package file."
