@@ -148,7 +148,8 @@ def test_a_real_model_writes_them_and_a_recipe_learns_them(here, capsys):
     again = Path("again")
     assert main([*words, f"out={again}"]) == 0
     assert (again / KEPT.name).read_bytes() == KEPT.read_bytes(), "drawn by the same seed"
-    learnt = f"[{{data: {KEPT.absolute()}, prompt: '{{asked}}', completion: '{{completion}}', max_steps: 1, warmup_steps: 0}}]"
+    columns = "prompt: '{asked}', completion: '{completion}'"
+    learnt = f"[{{data: {KEPT.absolute()}, {columns}, max_steps: 1, warmup_steps: 0}}]"
     assert main(["train", "audit=tiny", "candidates.tuned.peft=null", f"candidates.tuned.train={learnt}"]) == 0
     assert Path("models/tiny/tuned/adapter_config.json").is_file()
 

@@ -240,7 +240,11 @@ def test_a_key_of_one_stage_of_a_recipe_is_set(staged):
     words = ["candidates.mine.train.0.data=./c.jsonl", "candidates.mine.train.1.max_steps=3"]
     spec = compose(["audit=staged", *words, "candidates.mine.train.0.replay.share=0.25"])
     mine, other = spec.candidates["mine"].train, spec.candidates["other"].train
-    assert [stage.data for stage in (*mine, *other)] == ["./c.jsonl", str(Path("audits/b.jsonl").absolute()), "./c.jsonl"]
+    assert [stage.data for stage in (*mine, *other)] == [
+        "./c.jsonl",
+        str(Path("audits/b.jsonl").absolute()),
+        "./c.jsonl",
+    ]
     assert (mine[1].max_steps, mine[0].replay.share, other[0].replay.share) == (3, 0.25, 0.1)
 
 
