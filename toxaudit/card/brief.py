@@ -133,7 +133,8 @@ def _measure(index: Index, candidate: Candidate, pair: Pair, what: str, explaine
         reading = f"{words.expectation(mark, None)}: {reading}"
     elif mark == "NO-GO" and scorer.tier == "supporting":
         reading = f"prevents a GO: {reading}"
-    return MeasureRow(f"{what} ({aside})" if aside else what, base, own, change, reading)
+    beside = f", {aside}" if what.endswith(")") else f" ({aside})"  # brackets after brackets read badly
+    return MeasureRow(what + beside * bool(aside), base, own, change, reading)
 
 
 def _rates(index: Index) -> str:
