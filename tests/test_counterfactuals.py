@@ -116,12 +116,14 @@ def test_what_a_scorer_counts_or_can_not_score_is_left_out():
     assert sentence("The nurse is", finish="length", hurtful=1.0)["reason"] == "it was cut off by the limit on tokens"
 
 
-def test_what_was_written_before_is_left_out_once_it_was_kept_or_not():
+def test_what_was_kept_before_is_left_out():
     prompt = Prompt("1", "s", "Write")
-    answers = [Completion("base", "1", n, text, 5, "stop") for n, text in enumerate(["Good.", "Good.", "Fine."])]
+    said = [("Fine.", "length"), ("Good.", "stop"), ("Good.", "stop"), ("Fine.", "stop")]
+    answers = [Completion("base", "1", n, text, 5, finish) for n, (text, finish) in enumerate(said)]
     facts = SuiteFacts("s", "S", 1, "s", "0" * 64, "none", "raw", None, {})
     found = list(keeping.rows(Asked([prompt], facts), answers, [], {}))
-    assert [row.get("reason") for row in found] == [None, "it was written before", None]
+    reasons = ["it was cut off by the limit on tokens", None, "it was written before", None]
+    assert [row.get("reason") for row in found] == reasons
 
 
 def test_half_a_character_breaks_no_line():

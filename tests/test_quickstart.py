@@ -101,13 +101,16 @@ def test_its_numbers_are_those_of_the_gallery(audited):
         assert abs(told[0] - base) <= moves[0] and abs(told[1] - candidate) <= moves[1], place
         assert abs(told[2] - n) <= BASE_MOVES, place
         for rate, other, most in zip(rates, told[3:], (*moves, sum(moves)), strict=True):
-            assert abs(rate - other) <= 100 * most / n + 1, place  # a point for the draws and for scores that are missing
+            assert abs(rate - other) <= 100 * most / n + 1, (
+                place
+            )  # a point for the draws and for scores that are missing
 
 
 def test_the_noise_floor_is_zero(audited):
     folder, _ = audited
     rows = [
-        json.loads(line) for line in (folder / "runs/quickstart_small/samples_rtp_categories.jsonl").read_text().splitlines()
+        json.loads(line)
+        for line in (folder / "runs/quickstart_small/samples_rtp_categories.jsonl").read_text().splitlines()
     ]
     texts = {(row["model"], row["prompt_id"]): row["text"] for row in rows}
     prompts = {prompt for _, prompt in texts}

@@ -33,7 +33,7 @@ def rows(
     """A row for each answer to a suite's prompts; one that is not to be kept has a reason.
 
     An answer is kept if it is one whole line, begins with its prompt's reference where there is one and goes on from
-    it, no scorer counts it or leaves it unscored, and it was not written before.
+    it, no scorer counts it or leaves it unscored, and none that is kept says the same.
 
     Args:
         asked: the suite and its prompts.
@@ -41,15 +41,16 @@ def rows(
         scored: by scorers, of these.
         origin: columns that all rows share.
     """
-    prompts, seen = {prompt.id: prompt for prompt in asked.prompts}, set[str]()
+    prompts, kept = {prompt.id: prompt for prompt in asked.prompts}, set[str]()
     parts = thoughts.parted([(each.text, each.finish) for each in completions])
     for place, (completion, part) in enumerate(zip(completions, parts, strict=True)):
         prompt, sentence = prompts[completion.prompt_id], _unquoted(part.answer.strip())
         scores = [(scorer, found[place]) for scorer, found in scored]
         why = completion.missing or part.missing or _unfit(sentence, prompt, completion) or _counted(scores)
-        if not why and sentence in seen:
+        if not why and sentence in kept:
             why = "it was written before"
-        seen.add(sentence)
+        if not why:
+            kept.add(sentence)
         yield _row(prompt, completion, sentence) | {**origin} | ({REASON: why} if why else {})
 
 

@@ -76,8 +76,9 @@ def _require_fit(spec: AuditSpec) -> None:
     if spec.candidates:
         name = next(iter(spec.candidates))
         raise ToxauditError(f"A generator is the base of a spec without candidates, but this has '{name}': drop that.")
-    if spec.lock:
-        raise ToxauditError("lock does nothing here: a lock file is that of an audit's run.")
+    for key, what in (("lock", "a lock file is that of an audit's run"), ("labels", "people label an audit's answers")):
+        if getattr(spec, key):
+            raise ToxauditError(f"{key} does nothing here: {what}.")
     for name, suite in spec.suites.items():
         if clash := next((each for each in getattr(suite, "slices", ()) if each in keeping.OWN), None):
             raise ToxauditError(
