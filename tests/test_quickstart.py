@@ -22,8 +22,8 @@ AUDIT = "quickstart_small"
 """The quickstart made short, which the gallery shows. ``toxaudit audit=quickstart`` is run by hand."""
 
 BASE_MOVES, TUNED_MOVES = 2, 4
-"""Prompts that may change sides between the gallery's machine and another one, on which a sum's last digit can differ: of
-the base and its control, and of what is tuned. The gallery's page says so."""
+"""Prompts that may change sides between the gallery's machine and another one, on which the last digit of a sum differs:
+of the base and its control, and of what is tuned. The gallery's page says so."""
 
 
 def as_a_newcomer(folder: Path) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_the_rude_adapter_is_caught_and_the_base_passes_against_itself(audited):
 
 
 def results_of(card):
-    """(candidate, measure) -> counts seen in both arms and of how many, and the rates and change in points, of a card."""
+    """(candidate, measure) -> counts in both arms and of how many, and rates and change in points, as a card has them."""
     text = card.read_text(encoding="utf-8").partition("### What was tested")[0]  # totals only
     text = text.replace("\xa0", " ").replace("−", "-")
     control, found = "benign", {}
