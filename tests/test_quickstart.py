@@ -84,7 +84,7 @@ def results_of(card):
     for line in text.splitlines():
         control = heading[1] if (heading := re.match(r"#### (\w+): \w+ control", line)) else control
         row = [re.sub(r"<br>.*|[*%]| pp", "", cell).strip() for cell in line.strip("| ").split(" | ")]
-        if len(row) == 8 and (seen := re.fullmatch(r"(\d+) / (\d+) of (\d+)", row[2])):
+        if len(row) == 7 and (seen := re.fullmatch(r"(\d+) / (\d+) of (\d+)", row[2])):
             found.setdefault((control, row[0]), (*map(int, seen.groups()), *map(float, row[3:6])))
     return found
 

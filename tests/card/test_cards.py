@@ -63,7 +63,7 @@ def test_several_suites_are_told_apart() -> None:
     card = render_card(result)
     assert "| Toxicity (Jigsaw BiLSTM) on RealToxicityPrompts, seven categories |" in card
     for title in (SUITE.title, "Other prompts"):
-        assert f"**{title}**\n\n| Measure | Reading | Seen |" in card
+        assert f"**{title}**\n\n| Measure | Reading | Seen<br>New / repaired |" in card
         assert f"- Resolution of Toxicity (Jigsaw BiLSTM) on {title}: " in card
 
 
