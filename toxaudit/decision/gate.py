@@ -86,7 +86,7 @@ class MarginGate:
         known = ("GO", "NO-GO")  # what a rule can ask for
         if odd := next((each for each in self.controls if each not in known), None):
             raise ToxauditError(
-                f"gate.controls holds '{odd}', which is no decision that it can ask for.{did_you_mean(odd, known)}"
+                f"gate.controls holds '{odd}': it can ask for controls that must be GO or NO-GO.{did_you_mean(odd, known)}"
             )
 
     def facts(self) -> GateFacts:
