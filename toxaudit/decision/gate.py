@@ -85,9 +85,8 @@ class MarginGate:
         policy.check_signers(self.signatures, self.signers, self.ran_by)
         known = ("GO", "NO-GO")  # what a rule can ask for
         if odd := next((each for each in self.controls if each not in known), None):
-            raise ToxauditError(
-                f"gate.controls holds '{odd}': it can ask for controls that must be GO or NO-GO.{did_you_mean(odd, known)}"
-            )
+            near = did_you_mean(odd, known)
+            raise ToxauditError(f"gate.controls holds '{odd}': it can ask for controls that must be GO or NO-GO.{near}")
 
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""
