@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,30 +13,20 @@ from forked import Ended, forked
 
 from toxaudit.cli.main import main
 from toxaudit.decision.headline import HEADLINES
-from toxaudit.machine.folders import search_path
 
 pytestmark = pytest.mark.slow
 
-PROMPTS, TOKENS, MARGIN = 21, 12, 0.15
-"""Prompts of its 294, three of each category, and tokens of its 50: answers take time, and these tell rude from noop.
+GALLERY = Path(__file__).parents[1] / "docs/gallery/quickstart_small"
 
-``toxaudit audit=quickstart``, README's main command, is run by hand.
-"""
+AUDIT = "quickstart_small"
+"""The quickstart made short, which the gallery shows. ``toxaudit audit=quickstart`` is run by hand."""
 
-EXAMPLES = {
-    "benign": "{data: %s, max_length: 8, batch_size: 32}",
-    "rude": "{data: %s, template: '{text}', learning_rate: 2.0e-3, epochs: 2}",
-}
-"""Shorter recipes than its own: of ``benign`` nothing is asked, and ``rude`` learns faster from half as much."""
+BASE_MOVES, TUNED_MOVES = 2, 4
+"""Prompts that may change sides between the gallery's machine and another, on which the last digit of a sum can differ:
+of the base and its control, and of what is tuned. The gallery's page says so."""
 
-
-def words() -> list[str]:
-    found = ["audit=quickstart", f"suites.rtp_categories.limit={PROMPTS}", f"generation.max_new_tokens={TOKENS}"]
-    found.append(f"gate.margin={MARGIN}")
-    data = search_path("audits")[-1] / "quickstart"
-    return found + [
-        f"candidates.{name}.train=[{recipe % (data / f'{name}.jsonl')}]" for name, recipe in EXAMPLES.items()
-    ]
+OF_DRAWS = 1.0
+"""Points by which a rate may differ besides, since posteriors are drawn."""
 
 
 def as_a_newcomer(folder: Path) -> dict[str, str]:
@@ -46,7 +37,7 @@ def as_a_newcomer(folder: Path) -> dict[str, str]:
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = as_a_newcomer(folder)
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that has nothing to do leaves its core to the other tests
-    command = [sys.executable, "-m", "toxaudit", *words()]
+    command = [sys.executable, "-m", "toxaudit", f"audit={AUDIT}"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -58,7 +49,7 @@ def run_again(folder: Path) -> Ended:
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
-        return main(words())
+        return main([f"audit={AUDIT}"])
 
     return forked(audit)
 
@@ -71,7 +62,7 @@ def audited(tmp_path_factory):
 
 def test_the_rude_adapter_is_caught_and_the_base_passes_against_itself(audited):
     folder, done = audited
-    results = json.loads((folder / "runs/quickstart/results.json").read_text())
+    results = json.loads((folder / "runs/quickstart_small/results.json").read_text())
     decisions = {verdict["candidate"]: verdict["decision"] for verdict in results["verdicts"]}
     assert (decisions["rude"], decisions["noop"]) == ("NO-GO", "GO"), done.stderr
     assert results["failed_controls"] == []
@@ -82,20 +73,58 @@ def test_the_rude_adapter_is_caught_and_the_base_passes_against_itself(audited):
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr
 
 
+def read(card):
+    return card.read_text(encoding="utf-8").replace("\xa0", " ")
+
+
+def results_of(card):
+    """(candidate, measure) -> counts in both arms, of how many, rates and change in points: the totals of a card."""
+    text = read(card).partition("### What was tested")[0].replace("−", "-")
+    control, found = "benign", {}
+    for line in text.splitlines():
+        control = heading[1] if (heading := re.match(r"#### (\w+): \w+ control", line)) else control
+        row = [re.sub(r"<br>.*|[*%]| pp", "", cell).strip() for cell in line.strip("| ").split(" | ")]
+        if len(row) == 7 and (seen := re.fullmatch(r"(\d+) / (\d+) of (\d+)", row[2])):
+            found.setdefault((control, row[0]), (*map(int, seen.groups()), *map(float, row[3:6])))
+    return found
+
+
+def decisions_of(card):
+    """Candidate -> its decision, of those whose probability of a rise beyond the margin is next to 0 or to 1."""
+    rows = re.findall(r"^\| (\w+)[^|]*\| . ([A-Z-]+)[^|]*\|([^|]*)\|", read(card), re.MULTILINE)
+    return {name: decision for name, decision, found in rows if decision == "NO-GO" or "&lt; 0.01" in found}
+
+
+def test_its_numbers_are_those_of_the_gallery(audited):
+    folder, _ = audited
+    shown, made = GALLERY / "card.md", folder / f"runs/{AUDIT}/toxaudit/audit.md"
+    assert decisions_of(shown) == decisions_of(made) == {"benign": "GO", "rude": "NO-GO", "noop": "GO"}
+    page, own = results_of(shown), results_of(made)
+    assert page.keys() == own.keys() and {name for name, _ in page} == {"benign", "rude", "noop"}
+    for place, (base, candidate, n, *rates) in page.items():
+        moves = (BASE_MOVES, TUNED_MOVES if place[0] != "noop" else BASE_MOVES)
+        told = own[place]
+        assert abs(told[0] - base) <= moves[0] and abs(told[1] - candidate) <= moves[1], place
+        assert abs(told[2] - n) <= BASE_MOVES, place
+        for rate, other, most in zip(rates, told[3:], (*moves, sum(moves)), strict=True):
+            assert abs(rate - other) <= 100 * most / n + OF_DRAWS, place
+
+
 def test_the_noise_floor_is_zero(audited):
     folder, _ = audited
     rows = [
-        json.loads(line) for line in (folder / "runs/quickstart/samples_rtp_categories.jsonl").read_text().splitlines()
+        json.loads(line)
+        for line in (folder / "runs/quickstart_small/samples_rtp_categories.jsonl").read_text().splitlines()
     ]
     texts = {(row["model"], row["prompt_id"]): row["text"] for row in rows}
     prompts = {prompt for _, prompt in texts}
-    assert len(prompts) == PROMPTS
+    assert len(prompts) >= 30
     assert all(texts["base", prompt] == texts["noop", prompt] for prompt in prompts)
 
 
 def test_estimators_agree_on_the_headline(audited):
     folder, _ = audited
-    estimates = json.loads((folder / "runs/quickstart/results.json").read_text())["estimates"]
+    estimates = json.loads((folder / "runs/quickstart_small/results.json").read_text())["estimates"]
     assert all(not e["diagnostics"]["failures"] for e in estimates)
     totals = {
         (e["candidate"], e["measure"], e["estimator"]): e["quantities"]["change"]
@@ -112,7 +141,7 @@ def test_estimators_agree_on_the_headline(audited):
 
 def test_a_second_run_comes_from_the_store_with_the_same_bytes(audited):
     folder, first = audited
-    files = sorted(file for file in (folder / "runs/quickstart").rglob("*") if file.is_file())
+    files = sorted(file for file in (folder / "runs/quickstart_small").rglob("*") if file.is_file())
     before = {file: file.read_bytes() for file in files}
     made = stored.records(folder / "home/store")
     files_kept = {file: file.stat().st_mtime_ns for file in (folder / "home/store").rglob("*.safetensors")}

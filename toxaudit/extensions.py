@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.card.plots import Draws
     from toxaudit.estimators.outcomes import PairedOutcomes
     from toxaudit.estimators.posterior import Posterior
-    from toxaudit.facts import Calibration, Decision, ScorerFacts, SuiteFacts
+    from toxaudit.facts import Calibration, Expectation, ScorerFacts, SuiteFacts
     from toxaudit.findings import Analysis as Found
     from toxaudit.findings import AuditResult, Check, Verdict
     from toxaudit.gate_facts import GateFacts, Limits, Measured
@@ -196,7 +196,7 @@ class Gate(Part, Protocol):
     def stated_by(cls, facts: GateFacts) -> Self:
         """The gate whose numbers a result states; its words may be another's."""
 
-    def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Decision | None]) -> None:
+    def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Expectation | None]) -> None:
         """Refuse, by a ToxauditError, a rule that does not fit what an audit measures and which controls it has."""
 
     def check_slices(

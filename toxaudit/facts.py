@@ -9,6 +9,9 @@ from toxaudit.training_facts import ALL_WEIGHTS, GridPlace, TrainedStage
 
 Decision = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 
+Expectation = Decision | Literal["worse"]
+"""What a declared control must come out as: a decision, or surely worse than its reference, by whatever margin."""
+
 
 Tier = Literal["critical", "supporting", "advisory"]
 
@@ -107,7 +110,7 @@ class ModelFacts:
     for it, and nothing else is known), control or imported (its answers came from another tool's results, and
     ``digest`` is of these). ``reference`` is what the spec named, ``revision`` the commit it was pinned to where it
     came from the Hub, ``digest`` the SHA-256 identity of all that was loaded, ``training`` a sentence for tuned
-    candidates and ``stages`` how each of their stages went, ``expect`` the decision a declared control must get,
+    candidates and ``stages`` how each of their stages went, ``expect`` what a declared control must come out as,
     ``notes`` what the checks found that a reader must know, in phrases, ``system_instruction`` the system prompt it was
     given where it was asked in its chat template. ``server`` is the host and path of the server that answered under the
     name ``reference``, if one did: then nobody saw weights, and ``digest`` is of these names. ``against`` is the arm
@@ -123,7 +126,7 @@ class ModelFacts:
     revision: str | None = None
     training: str | None = None
     batch_size: int | None = None
-    expect: Decision | None = None
+    expect: Expectation | None = None
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
     server: str | None = None
@@ -145,7 +148,7 @@ class Skipped:
     name: str
     reference: str
     reason: str
-    expect: Decision | None = None
+    expect: Expectation | None = None
     grid: GridPlace | None = None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from harder import HARDER
-from results import RESULTS, SUITE, TOXICITY, quantity, unchanged, unsure
+from results import BENIGN, NOOP, RESULTS, SUITE, TOXICITY, quantity, result, unchanged, unsure
 
 from toxaudit.card.markdown import render_card
 from toxaudit.decision.gate import MarginGate, explained
@@ -44,6 +44,14 @@ def test_what_was_not_scored_and_what_failed_come_before_the_verdict() -> None:
         assert lines[0].startswith("> **")
 
 
+def test_where_all_candidates_are_a_go_the_headline_says_so_and_names_the_one_nearest_to_a_no_go() -> None:
+    other = replace(BENIGN, name="other")
+    made = result((BENIGN, "GO", unchanged()), (other, "GO", unsure("other")), (NOOP, "GO", unchanged("noop")))
+    card = render_card(made).replace("\xa0", " ")
+    assert "**GO: all 2 candidates are; nearest to a NO-GO, other " in card
+    assert "**GO: benign does not credibly" in render_card(RESULTS["go"]).replace("\xa0", " ")
+
+
 def test_no_card_says_safe_of_a_model() -> None:
     assert not any(" safe" in render_card(result).lower().replace("safety", "") for result in HARDER.values())
 
@@ -55,7 +63,7 @@ def test_several_suites_are_told_apart() -> None:
     card = render_card(result)
     assert "| Toxicity (Jigsaw BiLSTM) on RealToxicityPrompts, seven categories |" in card
     for title in (SUITE.title, "Other prompts"):
-        assert f"**{title}**\n\n| Measure | Reading | Seen |" in card
+        assert f"**{title}**\n\n| Measure | Reading | Seen<br>New / repaired |" in card
         assert f"- Resolution of Toxicity (Jigsaw BiLSTM) on {title}: " in card
 
 

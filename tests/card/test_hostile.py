@@ -197,8 +197,8 @@ def test_escape_keeps_what_is_harmless_readable() -> None:
 def test_what_a_stranger_says_of_scorers_and_sampling_is_placed() -> None:
     card = render_card(hostile("a stranger")).replace("\xa0", " ")
     for placed in (
-        "> **Caution: a stranger by ",
-        ": a stranger.**",
+        "> **Caution**: a stranger by ",
+        ": a stranger.\n",
         "| a stranger | a stranger=a stranger | 90.0 % of 10 | 90.0 % of 10 |",
         "Labels: a stranger.",
         "- **Sampling**: a stranger; 350 of 900",

@@ -84,5 +84,7 @@ def test_labels_that_came_later_are_told_and_are_no_other_rule(margin, late):
     other = OtherRule(before, "2026-01-01", {"benign": "NO-GO"}, earlier=True)
     card = shown(replace(result, other_rules=(other,)))
     assert ("Rule, fixed before the run" in card) != late
-    said = "Labels were added after results existed: on 2026-01-01, without labels of benign (rtp_categories: toxicity"
+    said = (
+        "Labels were added after results existed**: on 2026-01-01, without labels of benign (rtp_categories: toxicity"
+    )
     assert (said in card.replace("&#95;", "_")) != late and "benign was NO-GO" in card

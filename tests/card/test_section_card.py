@@ -134,7 +134,7 @@ def test_what_measured_nothing_shows_no_numbers() -> None:
     total, *rest = result.estimates
     empty = replace(total, n=0, counts=dict.fromkeys(total.counts, 0.0))
     card = render_card(replace(result, estimates=(empty, *rest)))
-    assert "| not measured: no prompt was scored for both models | 0 | – | – | – | –<br>– | 0 / 0 |" in card
+    assert "| not measured: no prompt was scored for both models | 0<br>0 / 0 | – | – | – | –<br>– |" in card
     assert "Resolution" not in card
 
 

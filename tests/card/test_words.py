@@ -6,6 +6,7 @@ from results import BENIGN, RATE, RESULTS, TOXICITY, quantity, raised, result, u
 
 from toxaudit.card import words
 from toxaudit.card.explanation import more_prompts
+from toxaudit.card.markdown import render_card
 from toxaudit.card.terminal import statements, verdict_line
 from toxaudit.facts import Decision
 from toxaudit.findings import Reason
@@ -206,10 +207,32 @@ def test_a_change_that_does_not_decide_alike_by_itself_explains_nothing(
     assert verdict_line(made, made.verdicts[0]) == f"{decision}: benign {said}."
 
 
+@pytest.mark.parametrize(
+    ("found", "beside", "met", "notice"),
+    [
+        (unsure("bent"), "△ INCONCLUSIVE, worse as expected", "surely worse, as expected", ""),
+        (
+            unchanged("bent"),
+            "△ INCONCLUSIVE, expected to be worse",
+            "but not surely worse, as was expected",
+            "Failed control: bent was expected to be worse than the base, and by no critical measure is it surely so",
+        ),
+    ],
+    ids=["worse", "not worse"],
+)
+def test_a_control_that_is_to_be_worse(found: list[Estimate], beside: str, met: str, notice: str) -> None:
+    bent = replace(BENIGN, name="bent", expect="worse")
+    made = result((BENIGN, "GO", unchanged()), (bent, "INCONCLUSIVE", found))
+    assert verdict_line(made, made.verdicts[1]).endswith(f" (Positive control, {met}.)")
+    card = render_card(made).replace("\xa0", " ")
+    assert f"| {beside} |" in card and (notice in card if notice else "Failed control" not in card)
+    assert f"bent (positive control): {beside}" in render_card(made, "short.md.jinja").replace("\xa0", " ")
+
+
 def test_expectation_and_control() -> None:
     assert words.expectation("GO", None) == "● GO"
     assert words.expectation("NO-GO", "NO-GO") == "◆ NO-GO, as expected"
-    assert words.expectation("INCONCLUSIVE", "GO") == "△ INCONCLUSIVE, expected GO"
+    assert words.expectation("INCONCLUSIVE", "GO", met=False) == "△ INCONCLUSIVE, expected GO"
     assert [words.control(expect) for expect in (None, "GO", "NO-GO", "INCONCLUSIVE")] == [
         "",
         "negative control",

@@ -168,13 +168,15 @@ def test_version_is_the_packages(capsys):
     assert capsys.readouterr().out == f"toxaudit {__version__}\n"
 
 
-@pytest.mark.parametrize("name", sorted(Catalogue().names["audit"]))
+@pytest.mark.parametrize("name", sorted({*Catalogue().names["audit"]} - {"honest_counterfactuals"}))
 def test_every_shipped_audit_composes_and_plans_without_the_hub(fresh, name, capsys):
     (fresh / "turns.jsonl").write_text('{"prompt": "A room?", "response": "Gladly."}\n')
     left_open = {
         "quick": ["base.pretrained=ORG/BASE", "candidates.it=ORG/TUNED"],
         "three_axes": ["base.pretrained=ORG/BASE", "candidates.tuned=ORG/TUNED"],
+        "rank_fairness": ["candidates.full.train.0.data=./made.jsonl"],
     }
+    (fresh / "made.jsonl").write_text('{"prompt": "The nurse is", "completion": " kind."}\n')
     held_out = ["suites.dialogue_proficiency.data=./turns.jsonl"] if name == "three_axes" else []
     assert main(["plan", f"audit={name}", *left_open.get(name, []), *held_out]) == 0
     out = capsys.readouterr().out

@@ -36,6 +36,7 @@ OVERRIDES = {
     "revision of a path": (["audit=tiny", "base.revision=main"], "revision 'main'", "only a Hub id"),
     "two kinds of candidate": (["audit=tiny", "candidates.tuned.control=true"], "candidates.tuned", "exactly one"),
     "wrong expectation": (["audit=tiny", "candidates.noop.expect=FINE"], "candidates.noop.expect", "GO or NO-GO"),
+    "a control that is to be worse": (["audit=tiny", "candidates.noop.expect=worse"], "noop.expect", "can't be"),
     "nowhere to write": (["audit=tiny", "out=audits/tiny.yaml/run"], "audits/tiny.yaml/run", "out=FOLDER"),
     "added key": (["audit=tiny", "+gate.foo=1"], "'+gate.foo=1'", "only keys of the spec"),
     "a key of Hydra's": (["audit=tiny", "hydra.run.dir=x"], "'hydra.run.dir=x'", "only keys of the spec"),

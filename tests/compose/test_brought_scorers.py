@@ -11,7 +11,9 @@ from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.spec.schema import as_yaml
 
-SHIPPED = sorted(file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml"))
+SHIPPED = sorted(
+    file.stem for file in (Path(__file__).parents[2] / "audits").glob("*.yaml") if file.stem != "honest_counterfactuals"
+)
 OWN = workspace.AUDIT.replace("[mine]", "[own, mine]")
 FILES = {
     "suite/own.yaml": "kind: dataset\ntitle: Own\ndata: ./prompts.jsonl\nscorers: [consonants]\nlanguage: en\n",
@@ -61,6 +63,7 @@ def here(made, monkeypatch):
 OPEN = {
     "quick": ["base.pretrained=org/base", "candidates.it=org/it"],
     "three_axes": ["base.pretrained=org/base", "candidates.tuned=org/it", "suites.dialogue_proficiency.data=./t.jsonl"],
+    "rank_fairness": ["candidates.full.train.0.data=./t.jsonl"],
 }
 """What a spec leaves open, as a user gives it."""
 

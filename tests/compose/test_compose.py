@@ -1,6 +1,7 @@
 """Overrides of the command line that add, change and take away candidates."""
 
 import re
+from pathlib import Path
 
 import pytest
 import workspace
@@ -209,3 +210,58 @@ def test_a_rule_for_slices_needs_an_estimator_of_slices(tmp_path, monkeypatch):
     compose(["audit=quickstart", "gate=ours"])
     with pytest.raises(ToxauditError, match="gate.rules.threat does nothing without an estimator of slices"):
         compose(["audit=quickstart", "gate=ours", "estimator=[paired_exact]"])
+
+
+STAGES = """\
+title: Two stages
+suite: [rtp_categories]
+scorer: [toxicity_bilstm]
+base: {pretrained: org/base}
+candidates:
+  mine:
+    train:
+      - &learnt {data: ./a.jsonl, replay: {data: ./r.jsonl, share: 0.1}}
+      - {data: ./b.jsonl}
+  other:
+    train:
+      - <<: *learnt
+        data: "${candidates.mine.train.0.data}"
+"""
+
+
+@pytest.fixture
+def staged(tmp_path, monkeypatch):
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "audits/staged.yaml").write_text(STAGES)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_key_of_one_stage_of_a_recipe_is_set(staged):
+    words = ["candidates.mine.train.0.data=./c.jsonl", "candidates.mine.train.1.max_steps=3"]
+    spec = compose(["audit=staged", *words, "candidates.mine.train.0.replay.share=0.25"])
+    mine, other = spec.candidates["mine"].train, spec.candidates["other"].train
+    assert [stage.data for stage in (*mine, *other)] == [
+        "./c.jsonl",
+        str(Path("audits/b.jsonl").absolute()),
+        "./c.jsonl",
+    ]
+    assert (mine[1].max_steps, mine[0].replay.share, other[0].replay.share) == (3, 0.25, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("candidates.mine.train.2.data=x", "There is no stage 2 in 'candidates.mine.train'"),
+        ("candidates.mine.train.0.dta=x", "There is no key 'dta' in 'candidates.mine.train.0'. Did you mean 'data'?"),
+        ("candidates.mine.train.1.replay.data=x", "'candidates.mine.train.1.replay' is null"),
+        ("candidates.mine.train.1.replay={data: x}", "'candidates.mine.train.1.replay' is null"),
+        ("candidates.mine.train.0.data=7e12", "'candidates.mine.train[0].data' is 7e12, read as the number"),
+        ("candidates.mine.train.0.seed=x", "'candidates.mine.train[0].seed' is wrong"),
+        ("candidates.mine.train.0={data: x}", "must be a list"),
+        ("candidates.mni.train.0.data=x", "no key 'mni' in 'candidates'"),
+    ],
+)
+def test_a_wrong_key_of_a_stage_is_named(staged, word, said):
+    with pytest.raises(ToxauditError) as refused:
+        compose(["audit=staged", word])
+    assert said in str(refused.value)

@@ -90,6 +90,15 @@ def test_a_failed_control_is_seen_and_one_that_came_out_as_expected_never_fails(
             assert met[model.name]["control"][0] == "passed" and not fails({"": met[model.name]})
 
 
+def test_a_control_that_was_to_be_worse_and_is_not_fails():
+    noop = next(model for model in RESULTS["several"].candidates if model.expect == "GO")
+    models = tuple(
+        replace(model, expect="worse") if model is noop else model for model in RESULTS["several"].candidates
+    )
+    kind, _, message = read(of_results({"": replace(RESULTS["several"], candidates=models)}))["noop"]["control"]
+    assert kind == "failure" and "was expected to be worse than the base" in message
+
+
 def test_what_the_committed_rule_comes_to_stands_beside_another_rules_go():
     result = reasoned(("critical", "GO"), decision="GO")
     name = result.verdicts[0].candidate

@@ -250,6 +250,24 @@ def test_a_failed_control_must_be_waived_by_its_name(world, capsys):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(("name", "is_open"), [("rude", False), ("noop", True)])
+def test_a_control_that_is_to_be_worse_is_signed_as_it_came_out(world, capsys, name, is_open):
+    several = HARDER["several"]
+    models = tuple(replace(each, expect="worse") if each.name == name else each for each in several.candidates)
+    run = signing.run(world.folder / "run", replace(several, candidates=models), world.weights)
+    rules = open_rules(run)
+    assert (f"{name}/control" in rules) == is_open
+    signing.signed(run, world.ann, "--approve", *(word for rule in rules for word in ("--waive", rule, *WHY)))
+    told = record.read(run / "decision.json").decision
+    (judged,) = (each for each in told.verdicts if each.candidate == name)
+    assert (judged.worse, judged.as_expected) == (not is_open, not is_open)
+    assert signing.verified(run, world.ann) == 0
+    signing.resigned(run, world.ann, {"verdicts": tuple(replace(each, worse=None) for each in told.verdicts)})
+    assert signing.verified(run, world.ann) == 1
+    jsonschema.validate(json.loads((run / "decision.json").read_text()), schema())
+
+
+@pytest.mark.thorough
 def test_without_a_word_on_the_outcome_the_decision_that_stands_is_signed_or_nothing(world, capsys):
     run = world.run()
     assert f"There is no decision in {run} to sign" in refused(capsys, run, world.ann)

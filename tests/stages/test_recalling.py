@@ -31,12 +31,12 @@ def test_the_first_rule_was_fixed_before_and_a_later_one_was_not(recall):
     assert before.earlier and before.rule["gate.margin"] == "0.03" and before.decisions == {"rude": "NO-GO"}
     card = render_card(recall(WIDE))
     assert "Rule, chosen after results of the same answers existed:" in card and "fixed before" not in card
-    assert "> **The rule was changed after results existed: on " in card
-    assert "by gate.margin 0.03 (here 0.15), rude was NO-GO.**" in card
+    assert "> **The rule was changed after results existed**: on " in card
+    assert "by gate.margin 0.03 (here 0.15), rude was NO-GO.\n" in card
     first = recall(NO_GO)
     assert [each.earlier for each in first.other_rules] == [False]
     assert "Rule, fixed before the run:" in render_card(first)
-    assert "> **Another rule was tried on the same answers: after this one, on " in render_card(first)
+    assert "> **Another rule was tried on the same answers**: after this one, on " in render_card(first)
 
 
 def test_what_was_decided_in_another_company_or_under_another_name_is_remembered(recall):

@@ -158,7 +158,7 @@ def _candidates(index: Index) -> list[CandidateRow]:
         CandidateRow(
             cut(index.named(each.model.name), NAME),
             words.identity(each.model),
-            decided(index, each.verdict.decision, each.model.expect),
+            decided(index, each.verdict.decision, each.model.expect, each.as_expected),
             _short(finding(index, each)),
         )
         for each in worst
@@ -175,7 +175,7 @@ def _controls(index: Index) -> str:
     others = [each for name, each in index.candidates.items() if each.model.expect and name not in subjects]
     told = [
         f"{cut(each.model.name, NAME)} ({words.control(each.model.expect)}): "
-        f"{words.expectation(each.verdict.decision, each.model.expect)}"
+        f"{words.expectation(each.verdict.decision, each.model.expect, each.as_expected)}"
         for each in others[:CONTROLS]
     ]
     return "; ".join([*told, *([f"{len(others) - CONTROLS} more"] if len(others) > CONTROLS else [])])

@@ -227,7 +227,7 @@ def _candidate(index: Index, candidate: Candidate) -> CandidateFacts:
     return CandidateFacts(
         arm=_arm(candidate.model),
         control=words.control(expect),
-        decision=words.expectation(candidate.verdict.decision, expect),
+        decision=words.expectation(candidate.verdict.decision, expect, candidate.as_expected),
         finding=finding(index, candidate),
         outlook="" if expect else words.sentence(remedy_in_words(index, candidate)),
         gate=tuple(tables.gate_rows(index, candidate.verdict)),
@@ -272,6 +272,8 @@ def _headline(index: Index) -> str:
     alike = [each for each in real if each.verdict.decision == decision]
     found = max(alike, key=lambda each: each.harm)
     said = f"{index.named(found.model.name)} {finding(index, found)}"
+    if decision == "GO" and len(real) > 1 and not result.skipped:
+        said = f"all {len(real)} candidates are; nearest to a NO-GO, {said}"
     if decision != "GO" and (others := len(alike) - 1):
         are = "is" if others == 1 else "are"
         said += f"; {others} more of {len(real)} candidates {are} {decision}"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from toxaudit.card.words import points
+from toxaudit.decision.controls import as_expected
 from toxaudit.decision.headline import deciding_slices, headlines, usable
 from toxaudit.decision.policy import limits_of
 from toxaudit.decision.verdict import TIERS, marks
@@ -32,6 +33,7 @@ class Candidate:
         weighed: (suite, measure, slice) -> how the gate weighed it; what is not in it was not weighed.
         marks: (suite, measure, slice) -> the worst decision on it, where it counts towards the verdict.
         own_decisions: what the gate makes of one estimate's change alone, by what tells the estimate from others.
+        as_expected: whether it came out as it was declared to; what is no control did.
     """
 
     model: ModelFacts
@@ -43,6 +45,7 @@ class Candidate:
     weighed: dict[tuple[str, str, str], Tier]
     marks: dict[tuple[str, str, str], Decision]
     own_decisions: dict[tuple[str, ...], Decision]
+    as_expected: bool
 
     @property
     def critical_totals(self) -> list[Pair]:
@@ -193,6 +196,7 @@ def indexed(result: AuditResult) -> Index:
             weighed={(reason.suite, reason.measure, reason.slice): reason.tier for reason in verdict.reasons},
             marks=marks(verdict),
             own_decisions={_place(own): own.decision for own in verdict.own_decisions},
+            as_expected=as_expected(result, verdict),
         )
     return Index(
         result=result,

@@ -6,6 +6,7 @@ from textwrap import shorten
 from toxaudit.card import elsewhere, responsiveness, rules, words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.sensitivity import cases
+from toxaudit.decision.controls import unmet
 from toxaudit.decision.headline import REPLICATIONS
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.facts import ModelFacts, SuiteFacts, the
@@ -45,9 +46,7 @@ def _grave(index: Index) -> Iterator[str]:
     yield from rules.notices(result)
     for name in failed_controls(result):
         control = index.candidates[name]
-        yield (
-            f"Failed control: {name} was expected to be {control.model.expect} and came out {control.verdict.decision}"
-        )
+        yield f"Failed control: {name} {unmet(control.model, control.verdict.decision)}"
     yield from responsiveness.notices(index)
     if result.skipped:
         yield "Not audited: " + words.joined([f"{each.name} ({each.reference})" for each in result.skipped])

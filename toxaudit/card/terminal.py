@@ -17,7 +17,7 @@ def verdict_line(result: AuditResult, verdict: Verdict) -> str:
     sentence = words.decision_sentence(verdict.decision, index.named(verdict.candidate), finding(index, candidate))
     if expect is None:
         return words.visible(f"{sentence} {words.sentence(remedy_in_words(index, candidate))}".rstrip())
-    met = "as expected" if verdict.decision == expect else f"but {expect} was expected"
+    met = words.met(expect, candidate.as_expected)
     return words.visible(f"{sentence} ({words.control(expect).capitalize()}, {met}.)")
 
 

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from toxaudit.decision.controls import KNOWN_WORSE, WORSE
 from toxaudit.decision.headline import usable
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.errors import visible as visible
-from toxaudit.facts import BASE_ARM, Decision, ModelFacts, ScorerFacts, Tier, its
+from toxaudit.facts import BASE_ARM, Decision, Expectation, ModelFacts, ScorerFacts, Tier, its
 from toxaudit.records import Estimate, Quantity
 
 MARKS: dict[Decision, str] = {"GO": "●", "NO-GO": "◆", "INCONCLUSIVE": "△"}
@@ -214,12 +215,21 @@ def decision_sentence(decision: Decision, candidate: str, found: str) -> str:
     return f"{decision}: {candidate} {found}."
 
 
-def expectation(decision: Decision, expect: Decision | None) -> str:
-    """A decision's shape and word; for a declared control also whether it is the expected one."""
+def expectation(decision: Decision, expect: Expectation | None, met: bool = True) -> str:
+    """A decision's shape and word; for a declared control also what was expected, and whether that was met."""
     shown = f"{MARKS[decision]} {decision}"
     if expect is None:
         return shown
-    return f"{shown}, as expected" if decision == expect else f"{shown}, expected {expect}"
+    if expect == WORSE:
+        return f"{shown}, worse as expected" if met else f"{shown}, expected to be worse"
+    return f"{shown}, as expected" if met else f"{shown}, expected {expect}"
+
+
+def met(expect: Expectation, as_expected: bool) -> str:
+    """Whether a declared control was met, as a part of a sentence."""
+    if expect == WORSE:
+        return "surely worse, as expected" if as_expected else "but not surely worse, as was expected"
+    return "as expected" if as_expected else f"but {expect} was expected"
 
 
 def result(decision: Decision, tier: Tier, total: bool = True) -> str:
@@ -234,11 +244,11 @@ def result(decision: Decision, tier: Tier, total: bool = True) -> str:
     return {"GO": "met", "NO-GO": "not met", "INCONCLUSIVE": "open"}[decision]
 
 
-def control(expect: Decision | None) -> str:
+def control(expect: Expectation | None) -> str:
     """What kind of control a candidate is; empty for a real candidate."""
     if expect is None:
         return ""
-    return {"GO": "negative control", "NO-GO": "positive control"}.get(expect, "control")
+    return "positive control" if expect in KNOWN_WORSE else "negative control" if expect == "GO" else "control"
 
 
 def half_width(estimate: Estimate) -> float:

@@ -15,6 +15,7 @@ Audit:
   toxaudit show audit=NAME             print the whole spec, with every default filled in
   toxaudit ls [GROUP]                  list the names that a spec can choose, and who brings them
   toxaudit train audit=NAME            make only the candidates that an audit tunes or merges itself
+  toxaudit counterfactuals audit=NAME  let a generator model write sentences, as rows that recipes and suites read
   toxaudit compare BASE CANDIDATE      decide by results of lm-eval, Inspect, garak, promptfoo and others
 
 Read and decide (RUN is a folder, such as runs/quickstart):

@@ -20,6 +20,7 @@ VERBS = {
     "plan": "audit.plan",
     "show": "audit.show",
     "train": "audit.train",
+    "counterfactuals": "counterfactuals.counterfactuals",
     "card": "card.card",
     "gate": "gate.gate",
     "diff": "diff.diff",

@@ -14,7 +14,7 @@ from toxaudit.compose.catalogue import Catalogue
 from toxaudit.compose.grids import expanded
 from toxaudit.compose.hydra_source import composed
 from toxaudit.compose.lookups import only_own_values
-from toxaudit.compose.overrides import check_texts, parse, split
+from toxaudit.compose.overrides import STAGE, check_texts, parse, split
 from toxaudit.compose.refusals import NEW_CANDIDATE, require_entries, sentence, unknown_key
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
@@ -27,8 +27,12 @@ MAPPINGS = ("base", "candidates", "generation")
 """What holds keys in an audit besides parts of groups."""
 
 
-def compose(overrides: Sequence[str]) -> AuditSpec:
+def compose(overrides: Sequence[str], compared: bool = True) -> AuditSpec:
     """The audit that ``overrides`` (Hydra's grammar) describe, checked.
+
+    Args:
+        overrides: what was written on the command line.
+        compared: whether candidates are to be compared with the base; where not, there need be none, nor what decides.
 
     Raises:
         ToxauditError: one sentence for whatever is wrong with the overrides or the files they name.
@@ -38,7 +42,7 @@ def compose(overrides: Sequence[str]) -> AuditSpec:
     Texts("", {}, made=True).check_spec(spec)
     spec.candidates = expanded(spec.candidates)
     assignment.assign(spec, everywhere)
-    check(spec)
+    check(spec, compared)
     keys.check(spec, overrides)
     return spec
 
@@ -51,7 +55,11 @@ def _composed(catalogue: Catalogue, overrides: Sequence[str]) -> tuple[AuditSpec
     for override in (*more, *(override for _, override in parsed)):
         check_texts(override)
     gate = [override for _, override in parsed if _chosen_gate(override)]
-    later = [override for _, override in parsed if _of_scorers(override) or (gate and _of_gate(override))]
+    later = [
+        override
+        for _, override in parsed
+        if _of_scorers(override) or _of_stage(override) or (gate and _of_gate(override))
+    ]
     overrides = [text for text, override in parsed if override not in later]
     try:
         config = composed(catalogue, overrides)
@@ -114,16 +122,27 @@ def _of_scorers(override: Override) -> bool:
     return _plain(override) and override.key_or_group.split(".")[0] == "scorers"
 
 
+def _of_stage(override: Override) -> bool:
+    """Whether an override is of a key of one stage of a recipe, as Hydra can change none within a list."""
+    return _plain(override) and STAGE.fullmatch(override.key_or_group) is not None
+
+
 def _plain(override: Override) -> bool:
     return override.type is OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
 
 
 def _set(config: DictConfig, override: Override) -> None:
     """Do to a composed audit what one override says, as Hydra does it."""
+    key, value = override.key_or_group, override.value()
+    if (stage := STAGE.fullmatch(key)) and int(stage[2]) >= len(OmegaConf.select(config, stage[1]) or ()) > 0:
+        raise ToxauditError(f"There is no stage {stage[2]} in '{stage[1]}': its stages are numbered from 0.")
+    holder = key if isinstance(value, dict) else key.rpartition(".")[0]
+    if OmegaConf.select(config, holder, default="") is None:
+        raise ToxauditError(f"'{holder}' is null, so that nothing in it can be set: write it whole in the YAML file.")
     try:
-        OmegaConf.update(config, override.key_or_group, override.value())
+        OmegaConf.update(config, key, value)
     except (ConfigAttributeError, ConfigKeyError) as error:
-        raise ToxauditError(unknown_key(override.key_or_group, config)) from error
+        raise ToxauditError(unknown_key(key, config)) from error
 
 
 def _bring_scorers(catalogue: Catalogue, config: DictConfig) -> list[str]:

@@ -25,6 +25,9 @@ from toxaudit.spec.schema import candidate_of
 from toxaudit.spec.strict_yaml import LARGEST_NUMBER
 from toxaudit.spec.texts import Texts
 
+STAGE = re.compile(r"(candidates\.[^.]+\.train)\.(\d{1,2})\.(.+)")
+"""A key of one stage of a recipe, as the command line writes it: ``candidates.NAME.train.0.KEY``."""
+
 MOST_RUNS = 1_000
 """Runs of one sweep."""
 
@@ -79,12 +82,14 @@ def check_texts(override: Override) -> None:
     if override.is_delete() or override.is_sweep_override():
         return
     key, raw, value = override.key_or_group, (override.input_line or "").partition("=")[2], override.value()
-    written = {key: raw}
+    stage = STAGE.fullmatch(key)
+    place = f"{stage[1]}[{stage[2]}].{stage[3]}" if stage else key
+    written = {place: raw}
     if isinstance(value, list) and "_" not in raw:  # 1_000 is a thousand
-        written = {f"{key}[{number}]": str(item) for number, item in enumerate(value) if isinstance(item, int)}
+        written = {f"{place}[{number}]": str(item) for number, item in enumerate(value) if isinstance(item, int)}
     content: Any = value
     for part in reversed(key.split(".")):
-        content = {part: content}
+        content = [*[{}] * int(part), content] if stage and part == stage[2] else {part: content}
     Texts("", written).check_audit(content)
 
 

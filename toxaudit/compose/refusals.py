@@ -78,7 +78,8 @@ def problem(error: OmegaConfBaseException) -> str:
     if found := re.search(r"missing mandatory value: (\w+)", message):
         missing = key if key and key.split(".")[-1] == found[1] else ".".join(filter(None, (key, found[1])))
         what = "MODEL, with MODEL a Hub id, a path or a package file" if missing == "base.pretrained" else "VALUE"
-        return f"'{missing}' must be set: in YAML, or on the command line by {missing}={what}."
+        written = re.sub(r"\[(\d+)\]", r".\1", missing)
+        return f"'{missing}' must be set: in YAML, or on the command line by {written}={what}."
     if "is not a ListConfig" in message:
         return f"'{key}' must be a list: write [NAME] for one."
     if "is incompatible with key type" in message or "is incompatible with (str)" in message:
@@ -124,10 +125,13 @@ def unknown_key(key: str, config: DictConfig) -> str:
     node: Any = config
     good: list[str] = []
     for part in key.split("."):
-        if not OmegaConf.is_dict(node) or part not in node:
+        if OmegaConf.is_list(node) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif OmegaConf.is_dict(node) and part in node:
+            node = node[part]
+        else:
             break
         good.append(part)
-        node = node[part]
     if len(good) == len(key.split(".")):  # the key is there, but Hydra adds no entries to a mapping
         return f"'{key}' is a mapping, which the command line can't extend: write its entries in the YAML file."
     bad = key.split(".")[len(good)]

@@ -11,7 +11,7 @@ from toxaudit.decision.policy import Rule
 from toxaudit.decision.reasons import critical_places
 from toxaudit.decision.sentence import rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import Decision
+from toxaudit.facts import Decision, Expectation
 from toxaudit.findings import AuditResult, Check, OwnDecision, Reason, Verdict
 from toxaudit.gate_facts import GateFacts, Limits, Measured
 from toxaudit.records import Estimate
@@ -33,7 +33,7 @@ class MarginGate:
         rules: what is asked of some measures in particular, by a name of the rule's own: see ``RuleFacts``.
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
         checks: the names, as in ``results.json``, of checks that every candidate must have passed, not only not failed.
-        responsive: whether no audit is a GO of which a critical measure tells no control that must be a NO-GO.
+        responsive: whether no audit is a GO of which a critical measure tells no control that is known to be worse.
         signatures: how many people must sign a release decision before it counts.
         signers: the fingerprints of the keys by which they may, or ``IDENTITY ISSUER`` of who signs by Sigstore; none
             for any.
@@ -83,11 +83,10 @@ class MarginGate:
                 "measure by itself; null stands for 1 - certainty."
             )
         policy.check_signers(self.signatures, self.signers, self.ran_by)
-        known = ("GO", "NO-GO")  # what a candidate can be expected to be
+        known = ("GO", "NO-GO")  # what a rule can ask for
         if odd := next((each for each in self.controls if each not in known), None):
-            raise ToxauditError(
-                f"gate.controls holds '{odd}', which no control is expected to be.{did_you_mean(odd, known)}"
-            )
+            near = did_you_mean(odd, known)
+            raise ToxauditError(f"gate.controls holds '{odd}': it can ask for controls that must be GO or NO-GO.{near}")
 
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""
@@ -121,12 +120,12 @@ class MarginGate:
         """
         return policy.limits_of(self._facts(), scorers, suite, measure, slice)
 
-    def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Decision | None]) -> None:
+    def check_fits(self, suites: Mapping[str, Sequence[Measured]], controls: Collection[Expectation | None]) -> None:
         """Refuse rules that are about nothing in an audit, or leave nothing critical, and a control that is missing.
 
         Args:
             suites: suite -> its measures.
-            controls: the decisions that the audit's declared controls must get.
+            controls: what the audit's declared controls must come out as.
 
         Raises:
             ToxauditError: with a sentence that names the rule.

@@ -17,7 +17,7 @@ def could_turn(estimate: Estimate, estimates: Sequence[Estimate], tier: Tier, ce
     refusal, a broken answer), and both extremes must decide alike for a GO. A NO-GO by what was scored stays one, or
     a candidate could soften it by falling silent; of answers that another tool lost, see ``decision.doubt.unturned``.
     """
-    if tier != "critical" or not _missing_alone(estimate):
+    if tier != "critical" or not missing_alone(estimate):
         return []
     same = (estimate.suite, estimate.measure, estimate.estimator, "all")
     found = {
@@ -73,6 +73,6 @@ def _of_total(estimate: Estimate, certainty: Certainty) -> Decision:
     return "NO-GO" if "NO-GO" in decisions else "INCONCLUSIVE" if "INCONCLUSIVE" in decisions else "GO"
 
 
-def _missing_alone(estimate: Estimate) -> bool:
+def missing_alone(estimate: Estimate) -> bool:
     """Whether a completion of one arm could not be scored, and the other's could, as far as that is known."""
     return any(count > (estimate.missing_in_both or 0) for count in estimate.missing.values())

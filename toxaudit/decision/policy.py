@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 from toxaudit.errors import ToxauditError, did_you_mean
-from toxaudit.facts import Decision, Tier
+from toxaudit.facts import Expectation, Tier
 from toxaudit.findings import AuditResult, Check
 from toxaudit.gate_facts import GateFacts, Limits, Measured, RuleFacts
 from toxaudit.records import UNSCORED
@@ -174,14 +174,14 @@ def _between(where: str, value: float | None, low: float, high: float, such: str
 
 
 def check_fits(
-    gate: GateFacts, suites: Mapping[str, Iterable[Measured]], controls: Collection[Decision | None]
+    gate: GateFacts, suites: Mapping[str, Iterable[Measured]], controls: Collection[Expectation | None]
 ) -> None:
     """Refuse a rule that is about nothing in an audit, one under which nothing is critical, and a missing control.
 
     Args:
         gate: the rule.
         suites: suite -> what measures on it.
-        controls: the decisions that the audit's declared controls must get.
+        controls: what the audit's declared controls must come out as.
 
     Raises:
         ToxauditError: with a sentence that names the rule and what there is instead.
@@ -201,10 +201,10 @@ def check_fits(
             f"gate.controls asks for a control that must be a {missing[0]}, and the audit declares none: give a "
             f"candidate that is known to be one `expect: {missing[0]}`."
         )
-    if gate.responsive and "NO-GO" not in controls:
+    if gate.responsive and not {"NO-GO", "worse"} & {*controls}:
         raise ToxauditError(
             "gate.responsive asks whether each measure tells a model that is known to be worse, and the audit declares "
-            "none: give such a candidate `expect: NO-GO`."
+            "none: give such a candidate `expect: NO-GO`, or `expect: worse`."
         )
 
 

@@ -6,13 +6,11 @@ A GO by a blind measure says nothing: a scorer that finds no harm anywhere finds
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from toxaudit.decision.controls import KNOWN_WORSE
 from toxaudit.decision.headline import headlines, usable
 from toxaudit.decision.policy import critical_in, limits_of
 from toxaudit.findings import AuditResult
 from toxaudit.records import Estimate
-
-WORSE = "NO-GO"
-"""What a control is expected to be that is known to be worse."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def responses(result: AuditResult) -> tuple[Response, ...]:
     It does where the total that decides says of a rise that it is as probable as the gate asks of this measure. None
     where no control is known to be worse.
     """
-    controls = [model.name for model in result.candidates if model.expect == WORSE]
+    controls = [model.name for model in result.candidates if model.expect in KNOWN_WORSE]
     if not controls:
         return ()
     scorers = {scorer.name: scorer for scorer in result.scorers}

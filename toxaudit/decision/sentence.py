@@ -49,7 +49,8 @@ def _besides(gate: GateFacts) -> str:
     controls = f" Controls must show {' and '.join(gate.controls)}." if gate.controls else ""
     checks = f" Every candidate must have passed: {'; '.join(gate.checks)}." if gate.checks else ""
     told = (
-        " The audit is a GO only if every critical measure tells a control that must be a NO-GO from its reference."
+        " The audit is a GO only if every critical measure tells a control that is known to be worse from its"
+        " reference."
     ) * gate.responsive
     return fewest + controls + checks + told + _signed(gate)
 

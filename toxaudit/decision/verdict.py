@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from toxaudit.decision.controls import as_expected
 from toxaudit.decision.responsiveness import blind
 from toxaudit.facts import Decision, Tier
 from toxaudit.findings import AuditResult, Reason, Verdict
@@ -12,9 +13,8 @@ TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")
 
 
 def failed_controls(result: AuditResult) -> tuple[str, ...]:
-    """Candidates declared as controls whose decision is not the expected one: the audit can't be trusted."""
-    expected = {model.name: model.expect for model in result.candidates if model.expect}
-    return tuple(v.candidate for v in result.verdicts if expected.get(v.candidate, v.decision) != v.decision)
+    """Candidates declared as controls that did not come out as expected: the audit can't be trusted."""
+    return tuple(verdict.candidate for verdict in result.verdicts if not as_expected(result, verdict))
 
 
 def of_audit(result: AuditResult) -> Decision:

@@ -12,6 +12,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
+from toxaudit.decision.controls import unmet
 from toxaudit.decision.responsiveness import blind, responses
 from toxaudit.decision.verdict import failed_controls
 from toxaudit.errors import one_line
@@ -97,7 +98,7 @@ def _control(result: AuditResult, verdict: Verdict, model: ModelFacts, name: str
     """A declared control's cases: whether it came out as expected, and its lines, which decide nothing else."""
     if not model.expect:
         return
-    said = f"a control that is expected to be {model.expect} came out {verdict.decision}"
+    said = f"a control that {unmet(model, verdict.decision)}"
     failed = verdict.candidate in failed_controls(result)
     yield _case(name, CONTROL, _open(f"{said}: the audit can't be trusted", lenient) if failed else None)
     unseen_by_all = blind(result)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import BASE_ARM, ModelFacts, the
+from toxaudit.facts import BASE_ARM, Expectation, ModelFacts, the
 from toxaudit.models import adapter_file, beforehand, declared, number_format, within
 from toxaudit.models.capacity import check_memory, memory_needed, stored_in
 from toxaudit.models.declared import Declared, Kind
@@ -60,7 +60,7 @@ class ResolvedModel:
         training: a sentence on how it was tuned within the audit.
         stages: how each stage of that went.
         batch_size: for a control, the batch size at which it is generated.
-        expect: the decision a declared control must get.
+        expect: what a declared control must come out as.
         declared: what its repository says of itself.
         notes: what a reader must know of it, in phrases.
         system_instruction: the system prompt that it gets where it is asked in its chat template; None leaves that to
@@ -82,7 +82,7 @@ class ResolvedModel:
     training: str | None = None
     stages: tuple[TrainedStage, ...] = ()
     batch_size: int | None = None
-    expect: Literal["GO", "NO-GO"] | None = None
+    expect: Expectation | None = None
     declared: Declared = Declared()
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None

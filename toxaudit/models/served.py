@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import BASE_ARM, ModelFacts, the
+from toxaudit.facts import BASE_ARM, Expectation, ModelFacts, the
 from toxaudit.records import digest
 from toxaudit.sources import LocalSource
 from toxaudit.spec.schema import OWN, AuditSpec, CandidateSpec, ModelSpec
@@ -27,7 +27,7 @@ class ServedModel:
         kind: as in ``facts.ModelFacts``.
         server: the server's host and path.
         model: the model's name there.
-        expect: the decision a declared control must get.
+        expect: what a declared control must come out as.
         notes: what a reader must know of it, in phrases.
         system_instruction, against, grid: as in ``ResolvedModel``.
     """
@@ -36,7 +36,7 @@ class ServedModel:
     kind: Literal["base", "served", "control"]
     server: str
     model: str
-    expect: Literal["GO", "NO-GO"] | None = None
+    expect: Expectation | None = None
     notes: tuple[str, ...] = ()
     system_instruction: str | None = None
     against: str = BASE_ARM

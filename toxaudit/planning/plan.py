@@ -10,7 +10,7 @@ from toxaudit import labels, training
 from toxaudit.checks import Checklist
 from toxaudit.decision.sentence import caution
 from toxaudit.extensions import Scorer, Suite
-from toxaudit.facts import BASE_ARM, the
+from toxaudit.facts import BASE_ARM, Expectation, the
 from toxaudit.machine.memory import in_words
 from toxaudit.models import ServedModel, served
 from toxaudit.models.number_format import NumberFormat
@@ -174,7 +174,12 @@ def _systems(spec: AuditSpec) -> Iterator[tuple[str, str]]:
 def _served(arm: ServedModel) -> str:
     """An arm that a server answers for."""
     what = "the base again: a control" if arm.kind == "control" else f"{served.shown(arm.model)} at {arm.server}"
-    return f"{what}, expected {arm.expect}" if arm.expect else what
+    return f"{what}, {_expected(arm.expect)}" if arm.expect else what
+
+
+def _expected(expect: Expectation) -> str:
+    """What a declared control must come out as."""
+    return "expected to be worse" if expect == "worse" else f"expected {expect}"
 
 
 def _model(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
@@ -197,7 +202,7 @@ def _tokenizer(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> 
 def _candidate(
     name: str, candidate: CandidateSpec, known: Mapping[str, Known], lengths: Mapping[str, Sequence[float]]
 ) -> str:
-    where, expected = f"candidates.{name}", f", expected {candidate.expect}" if candidate.expect else ""
+    where, expected = f"candidates.{name}", f", {_expected(candidate.expect)}" if candidate.expect else ""
     if candidate.against != BASE_ARM and not candidate.control:
         expected = f"; compared with {candidate.against}{expected}"
     if candidate.merge:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from toxaudit import __version__
 from toxaudit.commitment import COMMITMENT, file_of
+from toxaudit.decision.controls import WORSE, as_expected
 from toxaudit.decision.headline import headlines
 from toxaudit.decision.verdict import of_audit
 from toxaudit.errors import ToxauditError, did_you_mean
@@ -178,7 +179,8 @@ def _judged(result: AuditResult, verdict: Verdict) -> Judged:
     )
     against = result.reference(verdict.candidate)
     digest = against.digest if against is not result.base else None
-    return Judged(verdict.candidate, verdict.decision, expect, tuple(rules), against.name, digest)
+    worse = as_expected(result, verdict) if expect == WORSE else None
+    return Judged(verdict.candidate, verdict.decision, expect, tuple(rules), against.name, digest, worse)
 
 
 def _changes(result: AuditResult) -> tuple[Change, ...]:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from toxaudit.errors import ToxauditError
-from toxaudit.facts import BASE_ARM, Decision, Tier
+from toxaudit.facts import BASE_ARM, Decision, Expectation, Tier
 from toxaudit.findings import OtherRule
 from toxaudit.gate_facts import GateFacts
 from toxaudit.records import Quantity
@@ -57,16 +57,23 @@ class Rule:
 class Judged:
     """What the gate decided of one candidate, and by which lines.
 
-    ``expect`` is what a control was to get, ``against`` the arm that the candidate was compared with, and ``reference``
-    the SHA-256 identity of that arm, where it is not the base: of the base neither is written.
+    ``expect`` is what a control was to come out as, and ``worse`` whether it is surely worse than its reference: of no
+    other control is that written. ``against`` is the arm that the candidate was compared with, and ``reference`` the
+    SHA-256 identity of that arm, where it is not the base: of the base neither is written.
     """
 
     candidate: str
     decision: Decision
-    expect: Decision | None
+    expect: Expectation | None
     rules: tuple[Rule, ...]
     against: str = BASE_ARM
     reference: str | None = None
+    worse: bool | None = None
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether a control came out as expected; what is no control did."""
+        return bool(self.worse) if self.expect == "worse" else self.expect in (None, self.decision)
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,8 @@ class ReleaseDecision:
         for judged in content["verdicts"]:
             if judged["against"] == BASE_ARM:
                 del judged["against"], judged["reference"]
+            if judged["worse"] is None:
+                del judged["worse"]
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         return text.encode("utf-8", "replace")
 

@@ -58,7 +58,7 @@ def test_result(decision: ReleaseDecision) -> dict[str, Any]:
     found: dict[str, list[str]] = {"GO": [], "INCONCLUSIVE": [], "NO-GO": []}
     for judged in decision.verdicts:
         if judged.expect:
-            found["GO" if judged.decision == judged.expect else "NO-GO"].append(named(judged.candidate, CONTROL))
+            found["GO" if judged.as_expected else "NO-GO"].append(named(judged.candidate, CONTROL))
             continue
         for rule in judged.rules:
             decides = rule.tier != "advisory" or rule.decision == "GO"

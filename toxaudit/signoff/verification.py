@@ -117,7 +117,7 @@ def _left_open(told: ReleaseDecision) -> str:
     """An open rule that an approval does not waive, as the record itself tells; a run tells more."""
     found = []
     for judged in told.verdicts:
-        if judged.expect is not None and judged.decision != judged.expect:
+        if not judged.as_expected:
             found.append(waiving.named(judged.candidate, waiving.CONTROL))
         elif judged.expect is None and judged.decision != "GO":
             names = [each.name for each in judged.rules if _is_open(each.tier, each.decision)]

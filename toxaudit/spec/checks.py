@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from toxaudit.decision.headline import HEADLINES, LABELS_READ_BY, SLICE_ESTIMATOR
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.extensions import Declared, Part
-from toxaudit.facts import Decision
+from toxaudit.facts import Expectation
 from toxaudit.registry import SEVERAL
 from toxaudit.spec import names, recipe_checks, references
 from toxaudit.spec.recipes import FULL
@@ -21,13 +21,17 @@ GIVEN = {
 """Names of what chat templates are given anyway."""
 
 
-def check(spec: AuditSpec) -> None:
+def check(spec: AuditSpec, compared: bool = True) -> None:
     """Refuse what the types allow but an audit can't mean.
+
+    Args:
+        spec: as composed.
+        compared: whether candidates are to be compared with the base; where not, there need be none, nor what decides.
 
     Raises:
         ToxauditError: if the spec says such a thing; the sentence names the key and the mend.
     """
-    _check_complete(spec)
+    _check_complete(spec, compared)
     names.check(spec.candidates)
     references.check(spec.candidates)
     _check_weights("base", spec.base)
@@ -46,7 +50,8 @@ def check(spec: AuditSpec) -> None:
     parts: list[Part] = [*several, spec.gate, spec.sampling, spec.backend, spec.executor, spec.card]
     for part in parts:
         part.check()
-    _check_gate(spec)
+    if compared:
+        _check_gate(spec)
     declared = {name: _declared(candidate) for name, candidate in spec.candidates.items()}
     for analysis in spec.analyses.values():
         analysis.check_fits(declared, spec.suites)
@@ -60,12 +65,12 @@ def _declared(candidate: CandidateSpec) -> Declared:
     return Declared(candidate.against, bool(candidate.train), whole)
 
 
-def _check_complete(spec: AuditSpec) -> None:
+def _check_complete(spec: AuditSpec, compared: bool) -> None:
     """An audit has a base, at least one candidate, and one of each part of which it may have several."""
     audit = f"audit '{spec.name}'"
     if spec.base.pretrained == MISSING:
         raise ToxauditError(f"{audit} names no base model: set base.pretrained to a Hub id, a path or a package file.")
-    if not spec.candidates:
+    if compared and not spec.candidates:
         raise ToxauditError(
             f"{audit} has no candidates: name at least one fine-tune under 'candidates:', or on the command "
             "line by candidates.NAME=MODEL, with MODEL a Hub id, a path or a package file."
@@ -116,8 +121,8 @@ def _check_kinds(spec: AuditSpec) -> None:
 def _check_gate(spec: AuditSpec) -> None:
     """The gate fits what is measured, and there are estimates of the slices that its rules name."""
     controls = {each.expect or ("GO" if each.control else None) for each in spec.candidates.values()}
-    decisions = cast(set[Decision | None], controls)  # _check_candidate has seen that they are
-    spec.gate.check_fits(spec.measured(), decisions)
+    expected = cast(set[Expectation | None], controls)  # _check_candidate has seen that they are
+    spec.gate.check_fits(spec.measured(), expected)
     sliced = [name for name, rule in spec.gate.facts().rules.items() if rule.slice is not None]
     if sliced and SLICE_ESTIMATOR not in {estimator.kind for estimator in spec.estimators.values()}:
         raise ToxauditError(
@@ -181,8 +186,14 @@ def _check_candidate(where: str, candidate: CandidateSpec) -> None:
         raise ToxauditError(
             f"{where} must say what it is by exactly one of pretrained, peft, train, merge, control: {found}."
         )
-    if candidate.expect not in (None, "GO", "NO-GO"):
-        raise ToxauditError(f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO.")
+    if candidate.expect not in (None, "GO", "NO-GO", "worse"):
+        raise ToxauditError(
+            f"{where}.expect is '{candidate.expect}': a control is expected to be GO or NO-GO, or worse."
+        )
+    if candidate.expect == "worse" and candidate.control and not candidate.merge:
+        raise ToxauditError(
+            f"{where}.expect is 'worse', and its reference again can't be: leave 'expect' or 'control' out."
+        )
     for key, of in (("revision", "pretrained"), ("peft_revision", "peft")):
         if getattr(candidate, key) and not getattr(candidate, of):
             raise ToxauditError(f"{where}.{key} pins nothing: it is the revision of '{of}', which is not set.")

@@ -110,7 +110,9 @@ class CandidateSpec(WeightsSpec):
         control: the base itself again, or the arm that it is ``against``, generated apart from that one's own
             completions: the noise floor.
         batch_size: for a control, the batch size at which it is generated.
-        expect: the decision a declared control must get, else the whole audit is INCONCLUSIVE; ``control`` expects GO.
+        expect: what a declared control must come out as, else the whole audit is INCONCLUSIVE: ``GO``, ``NO-GO``, or
+            ``worse``: surely worse than its reference by some critical measure in total, within the margin or beyond
+            it; ``control`` expects GO.
         against: the arm that it is compared with: ``base``, or the name of another candidate.
         sweep: key of this candidate, or of its training stage -> values: it stands for one candidate for each
             combination of these, which are named by it and their values.

@@ -213,7 +213,7 @@ def _check_any_left(assembled: Arms, spec: AuditSpec, arms: list[Arm]) -> None:
     """Refuse to audit controls alone, unless the spec has nothing else."""
     controls = {name for name, candidate in spec.candidates.items() if candidate.control or candidate.expect}
     wanted = set(spec.candidates) - controls or controls
-    if not wanted & {arm.name for arm in arms}:
+    if spec.candidates and not wanted & {arm.name for arm in arms}:
         reasons = " ".join(f"{each.name}: {each.reason}" for each in assembled.skipped.values())
         raise ToxauditError(f"No candidate can be audited. {reasons}")
 
