@@ -155,7 +155,7 @@ def _limiting(looks: Mapping[tuple[str, str], Look], rate: str) -> list[str]:
 
 def _rounded(number: int) -> int:
     """Up to two digits that count."""
-    unit = 10 ** max(0, len(str(number)) - 2)
+    unit = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // unit) * unit
 
 

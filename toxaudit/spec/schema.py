@@ -190,8 +190,8 @@ class AuditSpec:
         executor: where an audit runs: its name, or its keys.
         card: how long the card is: its name, or its keys.
         generation: how completions are made.
-        chat_template: the chat template in which suites with ``ask: chat`` ask: ``own`` (each arm's), ``base`` (the base's for every arm), or
-            the path of a Jinja file, for every arm.
+        chat_template: in which one suites with ``ask: chat`` ask: ``own`` (each arm's), ``base`` (the base's for every
+            arm), or the path of a Jinja file, for every arm.
         on_candidate_error: ``stop``, or ``skip`` to go on without a candidate that can't be loaded or is refused; the
             card then says so.
         lock: the lock file of an earlier run, whose files are audited again, byte for byte.
