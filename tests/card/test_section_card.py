@@ -62,7 +62,7 @@ def test_the_report_opens_with_the_short_card_whatever_the_section_is(tmp_path: 
     kind().write(RESULTS["go"], [], draws(RESULTS["go"]), tmp_path)
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     short, whole = report.index('<article class="card short"'), report.index('<article class="card" id="card">')
-    assert "What this does not tell:" in report[short:whole] and "What this does not tell:" not in report[whole:]
+    assert "What this audit does not tell" in report[short:whole] and "What this audit does not tell" not in report[whole:]
     assert "<h2>The whole audit</h2>" in report[whole:]
     assert 'href="#card"' in report[short:whole] and 'src="data:image/svg' in report[short:whole]
 
