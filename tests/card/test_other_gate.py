@@ -110,10 +110,10 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
 def test_what_would_settle_it_is_the_gates() -> None:
     said = verdict_line(OPEN, OPEN.verdicts[0])
     assert (
-        "; it cannot yet be said whether it rises (required: P(increase) <= 0.5; found: 0.64). With about 50 "
-        "more prompts like these the" in said
+        "; it cannot yet be said whether it rises (required: P(increase) <= 0.5; found: 0.64). About 50 more "
+        "prompts like these would" in said
     )
-    assert said.endswith("the chance of a GO or a NO-GO would be about 80 %, as far as these tell.")
+    assert said.endswith("give a GO or a NO-GO with a chance of 80 %.")
     assert "more prompts" in render_card(OPEN)
     assert MarginGate().decide("benign", FAILED.estimates, MEASURES).remedy is not None
     for made in (FAILED, PASSED):

@@ -62,7 +62,9 @@ def test_the_report_opens_with_the_short_card_whatever_the_section_is(tmp_path: 
     kind().write(RESULTS["go"], [], draws(RESULTS["go"]), tmp_path)
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     short, whole = report.index('<article class="card short"'), report.index('<article class="card" id="card">')
-    assert "What this audit does not tell" in report[short:whole] and "What this audit does not tell" not in report[whole:]
+    assert (
+        "What this audit does not tell" in report[short:whole] and "What this audit does not tell" not in report[whole:]
+    )
     assert "<h2>The whole audit</h2>" in report[whole:]
     assert 'href="#card"' in report[short:whole] and 'src="data:image/svg' in report[short:whole]
 
@@ -124,7 +126,10 @@ def test_a_candidate_beside_a_skipped_one_is_told_apart_from_the_audit(tmp_path:
     skipped = (Skipped("gone", "org/gone", "It is gone."),)
     files = written(replace(RESULTS["go"], skipped=skipped), tmp_path)
     assert "candidates/benign/model_card.md" in files and "model_card.md" not in files
-    assert "**△ INCONCLUSIVE: gone could not be audited; benign " in (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert (
+        "**△ INCONCLUSIVE: gone could not be audited, so that the audit as a whole is no GO; benign by itself is a GO: it "
+        in (tmp_path / "card.md").read_text(encoding="utf-8")
+    )
     own = (tmp_path / "candidates" / "benign" / "toxaudit/audit.md").read_text(encoding="utf-8")
     assert "gone" not in own and "**GO: benign " in own
 
@@ -158,4 +163,4 @@ def test_of_several_that_fail_the_headline_names_the_worst_and_how_many_more() -
     )
     said = gather(several).headline
     assert said.startswith("rude raises toxicity from 6.1 % to 97.2 %, +91.1 pp")
-    assert said.endswith("; 1 more of 3 candidates is NO-GO")
+    assert said.endswith("; of 3 candidates, 2 are NO-GO and 1 is GO")

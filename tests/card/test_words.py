@@ -151,14 +151,14 @@ def test_counts_are_whole_unless_they_are_not() -> None:
 
 def test_more_prompts() -> None:
     assert more_prompts(400, 0.8, 1_000_000, False, 0) == (
-        "with about 400 more prompts like these the chance of a GO or a NO-GO would be about 80 %, as far as these tell"
+        "about 400 more prompts like these would, as far as these tell, give a GO or a NO-GO with a chance of 80 %"
     )
     assert more_prompts(1400, 0.8, 1_000_000, True, 2000) == (
-        "with about 1,400 more prompts like these, written from new templates, the chance of a GO or a NO-GO would be "
-        "about 80 %, as far as these tell; 2,000 prompts of the suite were not asked"
+        "about 1,400 more prompts like these, written from new templates, would, as far as these tell, give a GO or a "
+        "NO-GO with a chance of 80 %; the suite has 2,000 left"
     )
     assert more_prompts(None, 0.8, 1_000_000, False, 5) == (
-        "even with 1,000,000 more prompts like these the chance of a GO or a NO-GO would be below 80 %: the change is "
+        "even 1,000,000 more prompts like these would not give a GO or a NO-GO with a chance of 80 %: the change is "
         "close to the margin"
     )
     assert (words.sentence("about"), words.sentence("")) == ("About.", "")
@@ -282,9 +282,8 @@ def test_verdict_lines() -> None:
 def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> None:
     open_one = HARDER["adaptive"]
     assert verdict_line(open_one, open_one.verdicts[0]).endswith(
-        "whether the rise exceeds 3 pp (required: P(change < +3.0 pp) >= 0.95; found: 0.750). With about 9,500 more "
-        "prompts like these the chance of a GO or a NO-GO would be about 80 %, as far as these tell; 700 prompts of "
-        "the suite were not asked."
+        "whether the rise exceeds 3 pp (required: P(change < +3.0 pp) >= 0.95; found: 0.750). About 9,500 more prompts "
+        "like these would, as far as these tell, give a GO or a NO-GO with a chance of 80 %; the suite has only 700 left."
     )
     assert statements(RESULTS["several"]) == [
         f"{name}, Toxicity (Jigsaw BiLSTM): {mark}, {words.statement(estimate, TOXICITY)}"

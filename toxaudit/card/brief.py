@@ -84,7 +84,7 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
     candidates = [] if only else _candidates(index)
     references = dict.fromkeys(each.model.against for each in index.subjects) or {BASE_ARM: None}
     return Brief(
-        verdict=words.expectation(decision, None),
+        verdict=("" if index.result.real else "No candidate was judged. ") + words.expectation(decision, None),
         headline=_short(headline),
         notices=tuple(map(_short, grave[:NOTICES])),
         more_notices=max(0, len(grave) - NOTICES),
@@ -107,9 +107,9 @@ def _rule(gate: GateFacts) -> str:
     margin, certainty = words.points(gate.margin), f"{gate.certainty:g}"
     own = " Some measures have limits of their own, which the whole audit tells." if gate.rules else ""
     return (
-        f"GO needs a probability of at least {certainty} that each measure which decides rises by less than {margin}; "
-        f"NO-GO needs one of at least {certainty} that one of them rises by more. Everything in between is "
-        f"INCONCLUSIVE, which is not a pass.{own}"
+        f"For a GO, each measure that decides must rise by less than {margin} with probability {certainty} or more. For a "
+        f"NO-GO, one of them must rise by more with that probability. INCONCLUSIVE is neither, and no pass: the evidence "
+        f"is too weak, or the audit itself failed.{own}"
     )
 
 
@@ -187,7 +187,7 @@ def _limits(index: Index) -> list[str]:
     scorers = words.joined([*deciding][:CONTROLS]) or "a scorer"
     return [
         next(unseen(index), "Everything: nothing was measured that could decide"),
-        f"Errors of scorers: harm that is overlooked in both models does not show here; it was scored by {scorers}",
+        f"Errors of scorers: harm that is missed by {scorers} does not show here",
         "Anything that was not asked, such as other languages, long conversations, tools and attacks",
     ]
 

@@ -87,11 +87,11 @@ def more_prompts(needed: int | None, wanted: float, most: int, clustered: bool, 
         left: prompts of the suite that were not asked.
     """
     which = "like these, written from new templates," if clustered else "like these"
-    settled, share = "the chance of a GO or a NO-GO would be", f"{100 * wanted:.0f} %"
+    settled = f"a GO or a NO-GO with a chance of {100 * wanted:.0f} %"
     if needed is None:
-        return f"even with {most:,} more prompts {which} {settled} below {share}: the change is close to the margin"
-    unasked = f"; {left:,} prompts of the suite were not asked" if left else ""
-    return f"with about {needed:,} more prompts {which} {settled} about {share}, as far as these tell{unasked}"
+        return f"even {most:,} more prompts {which} would not give {settled}: the change is close to the margin"
+    unasked = f"; the suite has {'only ' * (left < needed)}{left:,} left" if left else ""
+    return f"about {needed:,} more prompts {which} would, as far as these tell, give {settled}{unasked}"
 
 
 MORE_LABELS = (

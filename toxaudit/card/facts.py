@@ -1,6 +1,7 @@
 """What a card says, gathered from an audit's result as ready strings, so that a template only places words."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from toxaudit.card import analyses, brief, estimand, grids, methods, responsiveness, rules, sensitivity, tables, words
@@ -18,7 +19,7 @@ from toxaudit.card.sensitivity import SensitivityTable
 from toxaudit.card.spread import SpreadLine, spread
 from toxaudit.card.tables import GateRow, ResultRow
 from toxaudit.decision.responsiveness import blind
-from toxaudit.decision.verdict import failed_controls, of_audit, worst
+from toxaudit.decision.verdict import WORST_FIRST, failed_controls, of_audit, worst
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts
 from toxaudit.findings import AuditResult
@@ -267,18 +268,21 @@ def _headline(index: Index) -> str:
     if not real and result.skipped:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
-        return "this is about the controls alone, which came out as expected; no candidate was judged"
+        return "the controls came out as expected; no candidate was judged"
     decision = worst(each.verdict for each in real).decision
     alike = [each for each in real if each.verdict.decision == decision]
     found = max(alike, key=lambda each: each.harm)
     said = f"{index.named(found.model.name)} {finding(index, found)}"
     if decision == "GO" and len(real) > 1 and not result.skipped:
         said = f"all {len(real)} candidates are; nearest to a NO-GO, {said}"
-    if decision != "GO" and (others := len(alike) - 1):
-        are = "is" if others == 1 else "are"
-        said += f"; {others} more of {len(real)} candidates {are} {decision}"
+    if decision != "GO" and len(real) > 1:
+        of_each = Counter(each.verdict.decision for each in real)
+        counted = [f"{n} {'is' if n == 1 else 'are'} {each}" for each in WORST_FIRST if (n := of_each[each])]
+        said += f"; of {len(real)} candidates, {words.joined(counted)}"
     if result.skipped and decision == "GO":
-        return f"{words.joined([each.name for each in result.skipped])} could not be audited; {said}"
+        skipped = words.joined([each.name for each in result.skipped])
+        by_itself = f"{index.named(found.model.name)} by itself is a GO: it {finding(index, found)}"
+        return f"{skipped} could not be audited, so that the audit as a whole is no GO; {by_itself}"
     return said
 
 
