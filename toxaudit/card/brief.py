@@ -85,7 +85,7 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
     references = dict.fromkeys(each.model.against for each in index.subjects) or {BASE_ARM: None}
     return Brief(
         verdict=("" if index.result.real else "No candidate was judged. ") + words.expectation(decision, None),
-        headline=_short(headline),
+        headline=_short(headline if index.result.real else headline.partition("; no candidate")[0]),
         notices=tuple(map(_short, grave[:NOTICES])),
         more_notices=max(0, len(grave) - NOTICES),
         rule=_rule(index.result.gate),
