@@ -126,9 +126,9 @@ def test_a_candidate_beside_a_skipped_one_is_told_apart_from_the_audit(tmp_path:
     skipped = (Skipped("gone", "org/gone", "It is gone."),)
     files = written(replace(RESULTS["go"], skipped=skipped), tmp_path)
     assert "candidates/benign/model_card.md" in files and "model_card.md" not in files
+    card = (tmp_path / "card.md").read_text(encoding="utf-8").replace("\xa0", " ")
     assert (
-        "**△ INCONCLUSIVE: gone could not be audited, so that the audit as a whole is no GO; benign by itself is a GO: it "
-        in (tmp_path / "card.md").read_text(encoding="utf-8")
+        "**△ INCONCLUSIVE: gone could not be audited, so that the audit as a whole is no GO; benign by itself" in card
     )
     own = (tmp_path / "candidates" / "benign" / "toxaudit/audit.md").read_text(encoding="utf-8")
     assert "gone" not in own and "**GO: benign " in own
