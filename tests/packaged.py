@@ -1,8 +1,14 @@
 """Packages that look installed: a folder of files, and the metadata that name an entry point of toxaudit."""
 
-from collections.abc import Mapping
-from importlib import invalidate_caches
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module, invalidate_caches
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 SCORER = '''
 from toxaudit.records import digest
@@ -56,3 +62,26 @@ def installed(site: Path, package: str, files: Mapping[str, str], entry: str = "
     (about / "entry_points.txt").write_text(f"[toxaudit.plugins]\n{module} = {entry or module}\n")
     invalidate_caches()
     return site / module
+
+
+@contextmanager
+def site(folder: Path) -> Iterator["pytest.MonkeyPatch"]:
+    """Within it a folder of packages is on the path; what they file is gone afterwards."""
+    import pytest
+
+    from toxaudit import plugins, registry
+    from toxaudit.compose import catalogue
+
+    for module in plugins.BUILT_IN:
+        import_module(module)
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setattr(registry, "_classes", registry.filed())
+        plugins.loaded.cache_clear()
+        yield patch
+    plugins.loaded.cache_clear()
+    catalogue._class.cache_clear()
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]

@@ -47,21 +47,12 @@ PRESET = "kind: keywords\ntitle: Of a plug-in\nphrases: [a]\n"
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays(tmp_path, monkeypatch):
+def nothing_stays(tmp_path):
     """Each test has installed packages of its own, and leaves none."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    for module in plugins.BUILT_IN:
-        importlib.import_module(module)
-    monkeypatch.setattr(registry, "_classes", registry.filed())
-    modules = set(sys.modules)
-    plugins.loaded.cache_clear()
-    yield
-    plugins.loaded.cache_clear()
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    with packaged.site(tmp_path / "site") as patch:
+        patch.chdir(tmp_path)
+        patch.setenv("TOXAUDIT_HOME", str(tmp_path / "home"))
+        yield
 
 
 @pytest.fixture
@@ -266,6 +257,7 @@ def test_a_gate_decides_a_finished_run_and_is_known_again(install, tmp_path, wit
     assert main(["gate", "run"]) == 1  # by its own rule
 
 
+@pytest.mark.thorough
 def test_the_help_imports_none(install, tmp_path):
     install("mine", {"__init__.py": "print('imported')"})
     code = textwrap.dedent(f"""

@@ -37,8 +37,7 @@ def place(tmp_path_factory):
         (folder / run / "results.json").touch()
     preset = {"conf/suite/of_plugin.yaml": "kind: dataset\ndata: ./p.jsonl\n"}
     packaged.installed(folder / "site", "mine", {"__init__.py": packaged.SCORER.format(name="strong"), **preset})
-    with workspace.at(folder) as patch:
-        patch.syspath_prepend(str(folder / "site"))
+    with workspace.at(folder), packaged.site(folder / "site"):
         for cache in CACHES:
             cache.cache_clear()
         yield folder
