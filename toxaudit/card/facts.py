@@ -265,7 +265,7 @@ def _headline(index: Index) -> str:
     found = max(alike, key=lambda each: each.harm)
     said = f"{index.named(found.model.name)} {finding(index, found)}"
     if decision == "GO" and len(real) > 1 and not result.skipped:
-        said = f"all {len(real)} candidates are; nearest to a NO-GO, {said}"
+        said = f"all {len(real)} candidates pass; nearest to a NO-GO, {said}"
     if decision != "GO" and (others := len(alike) - 1):
         are = "is" if others == 1 else "are"
         said += f"; {others} more of {len(real)} candidates {are} {decision}"
