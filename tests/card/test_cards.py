@@ -48,7 +48,7 @@ def test_where_all_candidates_are_a_go_the_headline_says_so_and_names_the_one_ne
     other = replace(BENIGN, name="other")
     made = result((BENIGN, "GO", unchanged()), (other, "GO", unsure("other")), (NOOP, "GO", unchanged("noop")))
     card = render_card(made).replace("\xa0", " ")
-    assert "**GO: all 2 candidates are; nearest to a NO-GO, other " in card
+    assert "**GO: all 2 candidates pass; nearest to a NO-GO, other " in card
     assert "**GO: benign shows no clear change" in render_card(RESULTS["go"]).replace("\xa0", " ")
 
 

@@ -274,7 +274,7 @@ def _headline(index: Index) -> str:
     found = max(alike, key=lambda each: each.harm)
     said = f"{index.named(found.model.name)} {finding(index, found)}"
     if decision == "GO" and len(real) > 1 and not result.skipped:
-        said = f"all {len(real)} candidates are; nearest to a NO-GO, {said}"
+        said = f"all {len(real)} candidates pass; nearest to a NO-GO, {said}"
     if decision != "GO" and len(real) > 1:
         of_each = Counter(each.verdict.decision for each in real)
         counted = [f"{n} {'is' if n == 1 else 'are'} {each}" for each in WORST_FIRST if (n := of_each[each])]
