@@ -208,7 +208,7 @@ def test_answers_are_scored_without_thoughts_and_unfinished_thoughts_are_missing
     asked, answers = answered
     scorers = {"vowels": Keywords(title="Vowels", phrases=["a", "e"]), "truncated": Truncated()}
     suite = SimpleNamespace(scorers=list(scorers))
-    spec = SimpleNamespace(scorers=scorers, suites={"mine": suite}, backend=None)
+    spec = SimpleNamespace(scorers=scorers, suites={"mine": suite}, backend=None, executor=None)
     found = scoring.score(spec, None, Store(tmp_path), asked, answers)
     assert [(each.value, each.missing) for each in found["base", "mine", "vowels"]] == [
         (0.0, None),
