@@ -12,10 +12,12 @@ still runs.
 
 import argparse
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -26,7 +28,7 @@ import gpu_padded
 import gpu_variants
 import psutil
 
-SHARE = 0.25  # of a model's time, that generate and vLLM get at most
+GENERATE, VLLM = 0.2, 0.45  # shares of a model's time that these get; vLLM takes a minute or two to start
 HEADS = "| how | arms | prompts | rows at once | tokens/s | of the limit | GB at most |"
 COMPARED = 32  # answers of an arm that are looked at closely where they part
 GRACE = 45.0  # seconds after which the process is ended, whatever it does
@@ -57,16 +59,17 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--toy", action="store_true", help="tiny models, on the CPU")
     chosen = options.parse_args(words)
     end = time.perf_counter() + 60 * chosen.minutes
-    ending = threading.Timer(60 * chosen.minutes + GRACE, _stop)
-    ending.daemon = True
-    ending.start()
-    try:
-        _measure(chosen.shapes, chosen.toy, end)
-    finally:
-        ending.cancel()
+    with TemporaryDirectory() as scratch:
+        ending = threading.Timer(60 * chosen.minutes + GRACE, _stop, [scratch])
+        ending.daemon = True
+        ending.start()
+        try:
+            _measure(chosen.shapes, chosen.toy, Path(scratch), end)
+        finally:
+            ending.cancel()
 
 
-def _measure(shapes: Sequence[str], toy: bool, end: float) -> None:
+def _measure(shapes: Sequence[str], toy: bool, scratch: Path, end: float) -> None:
     import torch
 
     from toxaudit.backends.decoding.batches import release
@@ -80,13 +83,14 @@ def _measure(shapes: Sequence[str], toy: bool, end: float) -> None:
     for number, shape in enumerate(shapes):
         begin = time.perf_counter()
         until = begin + (end - begin) / (len(shapes) - number)
-        with _told(shape), TemporaryDirectory() as scratch:
-            folders = gpu_models.make(shape, toy, Path(scratch), device, dtype, size.adapters)
+        with _told(shape):
+            folders = gpu_models.make(shape, toy, scratch / shape, device, dtype, size.adapters)
             release()
             print(f"\n{shape}: made in {time.perf_counter() - begin:.0f} s\n\n{HEADS}\n|{'---|' * 7}", flush=True)
-            bench = Bench(Path(scratch), folders, device, limit, size)
+            bench = Bench(scratch / shape, folders, device, limit, size)
             bench.run(until, last=number == len(shapes) - 1)
         release()
+        shutil.rmtree(scratch / shape, ignore_errors=True)
 
 
 class Bench:
@@ -115,19 +119,23 @@ class Bench:
     def run(self, until: float, last: bool) -> None:
         """Measure all ways, as far as there is time; with ``last``, with little memory, too, which may do harm."""
         begin = time.perf_counter()
-        share = SHARE * (until - begin)
+        left = until - begin
         with _told("generate"):
             with self.loader.open(self.arms[0]) as loaded:  # the first batch pays for what later ones find prepared
                 gpu_padded.generate(loaded, self.rows[:2], self.stops, 2)
-            self._shown("generate, padded", lambda: (self._generate(begin + share), self.size.padded))
+            self._shown("generate, padded", lambda: self._generate(begin + GENERATE * left))
         with _told("toxaudit"):
-            self._engine(until - share, last)
+            self._engine(until - VLLM * left * bool(find_spec("vllm")), last)
         self.loader.close()
         with _told("vLLM"):
             self._vllm(until)
 
-    def _generate(self, until: float) -> Answers:
-        """What transformers' ``generate`` answers: of every arm as much as there is time for, and a batch at least."""
+    def _generate(self, until: float) -> tuple[Answers, int, float]:
+        """What transformers' ``generate`` answers: of every arm as much as there is time for, and a batch at least.
+
+        Its time, as that of ``_asked``, is that of generating alone, without putting adapters on.
+        """
+        seconds = 0.0
         batches = gpu_padded.batches(self.rows[: self.size.few], self.size.padded)
         each = (until - time.perf_counter()) / len(self.arms)
         for arm in self.arms:
@@ -135,11 +143,13 @@ class Bench:
             with self.loader.open(arm) as loaded:
                 for numbers in batches:
                     rows = [self.rows[number] for number in numbers]
+                    begin = gpu_limit.synchronised(self.device)
                     new = gpu_padded.generate(loaded, rows, self.stops, self.size.tokens)
+                    seconds += gpu_limit.synchronised(self.device) - begin
                     self.right |= {(arm.name, number): row for number, row in zip(numbers, new, strict=True)}
                     if time.perf_counter() > end:
                         break
-        return self.right
+        return self.right, self.size.padded, seconds
 
     def _engine(self, until: float, last: bool) -> None:
         """Measure toxaudit's engine: one arm, all, more prompts, other batches, no CUDA graphs, little memory."""
@@ -188,8 +198,8 @@ class Bench:
 
     def _asked(
         self, session: Any, arms: Sequence[Any], prompts: int, until: float = float("inf")
-    ) -> tuple[Answers, int]:
-        """What a session answers until the time is up, and the most answers that it gave at once."""
+    ) -> tuple[Answers, int, float]:
+        """What a session answers until the time is up, the most answers that it gave at once, and seconds."""
         from toxaudit.backends.request import Request
         from toxaudit.records import Prompt
         from toxaudit.spec.schema import Generation
@@ -200,6 +210,7 @@ class Bench:
         found: Answers = {}
         most = 0
         settings = Generation(max_new_tokens=self.size.tokens)
+        begin = gpu_limit.synchronised(self.device)
         with closing(session.generate(asked, settings, lambda request: False)) as batches:
             for batch in batches:
                 most = max(most, len(batch))
@@ -208,18 +219,16 @@ class Bench:
                 }
                 if time.perf_counter() > until:
                     break
-        return found, most
+        return found, most, gpu_limit.synchronised(self.device) - begin
 
-    def _shown(self, name: str, answer: Callable[[], tuple[Answers, int]]) -> Answers:
+    def _shown(self, name: str, answer: Callable[[], tuple[Answers, int, float]]) -> Answers:
         """Time a way to answer, and print its row."""
         import torch
 
         gpu = self.device != "cpu"
         if gpu:
             torch.cuda.reset_peak_memory_stats()
-        begin = gpu_limit.synchronised(self.device)
-        found, most = answer()
-        seconds = gpu_limit.synchronised(self.device) - begin
+        found, most, seconds = answer()
         peak = torch.cuda.max_memory_allocated() if gpu else psutil.Process().memory_info().rss
         base = self.arms[0].name
         lengths = [
@@ -260,11 +269,12 @@ def _told(what: str) -> Iterator[None]:
         print(f"{what}: left out: {(str(error) or type(error).__name__).splitlines()[0]}", flush=True)
 
 
-def _stop() -> None:
-    """End the process and all that it began."""
+def _stop(scratch: str) -> None:
+    """End the process and all that it began, and remove what it wrote."""
     print("The time is up: the rest is left out.", flush=True)
     for process in psutil.Process().children(recursive=True):
         process.kill()
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
