@@ -241,3 +241,17 @@ def test_it_needs_no_model_and_no_sampler(run):
         [sys.executable, "-c", program, "gate", str(run)], capture_output=True, text=True, env=os.environ
     )
     assert done.stdout.splitlines()[-1] == "[] 1", done.stderr
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("words", [["card", "RUN"], ["plan", "audit=quickstart"]])
+def test_neither_do_a_card_that_is_written_anew_and_a_plan(run, words):
+    models = ("torch", "transformers", "peft", "pymc", "datasets", "numba")
+    program = (
+        "import sys; from toxaudit.cli.main import main; code = main(sys.argv[1:]); "
+        f"print([name for name in {models} if name in sys.modules], code)"
+    )
+    command = [sys.executable, "-c", program, *(str(run) if word == "RUN" else word for word in words)]
+    environment = os.environ | {"TOXAUDIT_HOME": str(run / "home")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=run)
+    assert done.stdout.splitlines()[-1] == "[] 0", done.stderr

@@ -384,3 +384,19 @@ def test_an_arm_ends_its_texts_by_the_tokenizer_it_is_asked_through(loader, mode
         assert loaded.stops == {tiny.END, UNSEEN}
     with loader.open(base) as loaded:
         assert loaded.stops == {tiny.END}
+
+
+def test_the_weights_are_probed_once_for_all_adapters_over_them_and_anew_once_they_were_let_go(
+    models, adapter, monkeypatch
+):
+    probed, probe = [], LOAD.probe
+    monkeypatch.setattr(LOAD, "probe", lambda loaded: probed.append(loaded.name) or probe(loaded))
+    arms = [tiny.resolved(models / "base", adapter(kind)) for kind in ("plain", "rslora")]
+    loader = Loader("cpu")
+    for arm in arms:
+        with loader.open(arm) as loaded:
+            assert torch.equal(loaded.probed, probe(loaded))
+    assert len(probed) == 1 + len(arms)
+    loader.close()
+    with loader.open(arms[0]):
+        assert len(probed) == 1 + len(arms) + 2

@@ -100,7 +100,11 @@ def check_keys(where: str, folder: Path, adapted: Any) -> None:
 
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         stored = set(file.keys())
-    ways = [set(get_peft_model_state_dict(adapted, save_embedding_layers=whole)) for whole in (False, True)]
-    if odd := min((sorted(stored ^ placed) for placed in ways), key=len):  # embeddings may be stored whole
-        problem = "the model has no place for" if odd[0] in stored else "the adapter lacks"
-        raise ToxauditError(f"{where} does not fit the base: {problem} {odd[0]}.")
+    odd: list[list[str]] = []
+    for whole in (False, True):  # embeddings may be stored whole
+        odd.append(sorted(stored ^ set(get_peft_model_state_dict(adapted, save_embedding_layers=whole))))
+        if not odd[-1]:
+            return
+    first = min(odd, key=len)[0]
+    problem = "the model has no place for" if first in stored else "the adapter lacks"
+    raise ToxauditError(f"{where} does not fit the base: {problem} {first}.")

@@ -1,9 +1,9 @@
 """Pinned files -> a model in memory that is proved to be the one that was named."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class LoadedModel:
         tokenizer: transformers' tokenizer.
         device: torch's name of the device that holds it.
         ends: the tokens by which the repository's configurations let a text end.
+        probed: what ``probe`` gave once its adapter was on; None where it has no adapter.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LoadedModel:
     tokenizer: Any
     device: str
     ends: frozenset[int]
+    probed: Any = field(default=None, compare=False, repr=False)
 
     @property
     def stops(self) -> frozenset[int]:
@@ -71,6 +73,7 @@ class Loader:
         self._held: LoadedModel | None = None
         self._holds = ""
         self._tokenizers: dict[tuple[Path, OtherTemplate | None], Any] = {}
+        self._probes: dict[tuple[Any, ...], Any] = {}  # of the weights in memory
 
     @contextmanager
     def open(self, resolved: ResolvedModel, checks: Checklist | None = None) -> Iterator[LoadedModel]:
@@ -88,7 +91,7 @@ class Loader:
             plain = self._plain(resolved)
         modules, before = dict(plain.model.named_modules()), _state(plain.model)
         try:
-            yield _attached(resolved, plain, checks)
+            yield _attached(resolved, plain, checks, self._probe)
         finally:
             _restore(plain.model, modules)
             if _state(plain.model) != before or (resolved.adapter and adapter_file.alters_base(resolved.adapter.path)):
@@ -101,6 +104,15 @@ class Loader:
             self._holds = resolved.loaded_as  # of weights that can't be loaded something may be left, too
             self._held = _weights(resolved, self.device)
         return replace(self._held, name=resolved.name, tokenizer=self.tokenizer(resolved))
+
+    def _probe(self, plain: LoadedModel) -> Any:
+        """``probe`` of the weights in memory, made once for the same tokens and threads: ``open`` leaves them alone."""
+        import torch
+
+        asked = (*(tuple(plain.encode(text)) for text in tokenizer.PROBES), torch.get_num_threads())
+        if asked not in self._probes:
+            self._probes[asked] = probe(plain)
+        return self._probes[asked]
 
     def tokenizer(self, resolved: ResolvedModel) -> Any:
         """The tokenizer that the arm is asked through, which is read once; no weights are loaded for it.
@@ -118,6 +130,7 @@ class Loader:
         if not self._holds:
             return
         self._held, self._holds = None, ""
+        self._probes.clear()
         gc.collect()
         if self.device != "cpu":
             import torch
@@ -133,7 +146,7 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
             has keys that the model lacks, has values that are not finite, or changes nothing; or if the memory is too
             small.
     """
-    return _attached(resolved, _weights(resolved, device), Checklist(resolved.name))
+    return _attached(resolved, _weights(resolved, device), Checklist(resolved.name), probe)
 
 
 def ends(*configurations: Any) -> frozenset[int]:
@@ -235,7 +248,9 @@ def _state(model: Any) -> tuple[list[Any], dict[str, Any]]:
     return weights, model.config.to_dict()
 
 
-def _attached(resolved: ResolvedModel, plain: LoadedModel, checks: Checklist) -> LoadedModel:
+def _attached(
+    resolved: ResolvedModel, plain: LoadedModel, checks: Checklist, probe_plain: Callable[[LoadedModel], Any]
+) -> LoadedModel:
     """The arm with its adapter, if it has one, on the model: its file is checked before, its effect after."""
     import torch
 
@@ -244,7 +259,7 @@ def _attached(resolved: ResolvedModel, plain: LoadedModel, checks: Checklist) ->
     folder, where = resolved.adapter.path, f"{resolved.name}: {resolved.adapter.reference}"
     adapter_file.check(where, folder, [name for name, _ in plain.model.named_modules()], checks)
     with checks.check("the adapter fits the model"):
-        before = probe(plain)
+        before = probe_plain(plain)
         with refusing(f"{where} does not fit the base"):
             adapted = replace(plain, model=attach.put_on(plain.model, folder, plain.device))
         attach.check_keys(where, folder, adapted.model)
@@ -254,7 +269,7 @@ def _attached(resolved: ResolvedModel, plain: LoadedModel, checks: Checklist) ->
     with checks.check("outputs with the adapter are finite"):
         if not torch.isfinite(after).all():
             raise ToxauditError(f"{where} makes the model's outputs infinite or not a number.")
-    return adapted
+    return replace(adapted, probed=after)
 
 
 def probe(loaded: LoadedModel) -> Any:

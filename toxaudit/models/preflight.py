@@ -162,7 +162,7 @@ class Preflight:
             words = words_of(loaded.tokenizer)
             self._check_template(where, arm, loaded, words.template, checks)
             with checks.check("outputs are finite"):
-                logits = probe(loaded)
+                logits = probe(loaded) if loaded.probed is None else loaded.probed
                 _check_finite(arm, logits)
             return ProbeResult(logits, replace(words, stops=digest_of(sorted(loaded.stops))))
 

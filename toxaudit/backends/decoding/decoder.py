@@ -256,11 +256,13 @@ class Decoder:
 
 def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[tuple[list[int], list[Any]]] | None:
     """Each row's tokens, and the logits from which they were chosen; None where decoding fails."""
+    import torch
+
     seen: list[list[Any]] = [[] for _ in range(rows)]
 
     def noise(logits: Any, numbers: list[int]) -> Any:
         for number, of_row in zip(numbers, logits, strict=True):
-            seen[number].append(of_row.float())
+            seen[number].append(of_row.to(torch.float32, copy=True))  # a CUDA graph writes the next ones over them
         return logits
 
     try:
