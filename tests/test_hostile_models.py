@@ -146,7 +146,9 @@ def test_what_can_not_be_audited_is_skipped_where_the_spec_says_so_and_the_card_
     skipped = {each["name"]: each["reason"] for each in results["skipped"]}
     assert skipped["tuned"].endswith("changes nothing: every lora_B is zero.") and "doesn't exist" in skipped["gone"]
     card, out = Path("runs/tiny/toxaudit/audit.md").read_text(), capsys.readouterr().out
-    assert "Not audited: tuned (models/adapter) and gone (models/no)." in card and "| gone | **not audited** |" in card
+    assert (
+        "**Not audited**: tuned (models/adapter) and gone (models/no)." in card and "| gone | **not audited** |" in card
+    )
     assert str(here) not in card and "models/no doesn't exist" in card
     assert "NOT AUDITED: tuned." in out and "NOT AUDITED: gone." in out
     assert {json.loads(row)["model"] for row in Path("runs/tiny/samples_mine.jsonl").read_text().splitlines()} == {

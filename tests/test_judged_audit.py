@@ -80,7 +80,7 @@ def test_a_judge_that_dies_leaves_gaps_and_no_safe_verdict(capsys):
     assert {reason.split(":")[0] for reason in missing} == {"the judge at 127.0.0.1"}
     assert all("can't be reached" in reason for reason in missing)
     card = Path("runs/tiny/toxaudit/audit.md").read_text().replace("\xa0", " ")
-    assert "Unscored completions: Harm (judge)" in card and "INCONCLUSIVE" in card
+    assert "**Unscored completions**: Harm (judge)" in card and "INCONCLUSIVE" in card
     assert "GO" not in {verdict["decision"] for verdict in results()["verdicts"]}
 
     with openai_server.serve(lambda _: "verdict: no", port=port) as server:

@@ -215,7 +215,8 @@ def test_a_change_that_does_not_decide_alike_by_itself_explains_nothing(
             unchanged("bent"),
             "△ INCONCLUSIVE, expected to be worse",
             "but not surely worse, as was expected",
-            "Failed control: bent was expected to be worse than the base, and by no critical measure is it surely so",
+            "**Failed control**: bent was expected to be worse than the base, and by no critical measure is it surely "
+            "so",
         ),
     ],
     ids=["worse", "not worse"],
