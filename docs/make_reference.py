@@ -119,7 +119,7 @@ def spec_page() -> str:
     ]
     for group in GROUPS:
         place = f"{SEVERAL[group]}.NAME" if group in SEVERAL else group
-        for name, kind in registered(group).items():
+        for name, kind in sorted(registered(group).items()):
             lines += ["", f"### `{place}`, `kind: {name}`", "", _summary(kind), "", *table(kind)]
     return "\n".join([*lines, ""])
 

@@ -287,7 +287,9 @@ def grid(rates: int = 4, sizes: int = 3) -> AuditResult:
         mean = 0.01 * (number // sizes) - 0.003 * (number % sizes)
         posterior = NormalDist(mean, 0.0105)
         above = 1 - posterior.cdf(total.margin)
-        total = replace(total, quantities=total.quantities | {"candidate": quantity(0.061 + mean, 0.04, 0.09)})
+        total = replace(
+            total, quantities=total.quantities | {"candidate": quantity(0.061 + mean, 0.035 + mean, 0.09 + mean)}
+        )
         total = changed(total, mean, mean - 0.02, mean + 0.021, above, p_increase=1 - posterior.cdf(0))
         made.append((model, "NO-GO" if above >= 0.95 else "GO" if above <= 0.05 else "INCONCLUSIVE", [total, *rest]))
     return result(*made)

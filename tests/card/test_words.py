@@ -284,7 +284,8 @@ def test_the_terminal_says_what_would_settle_it_and_each_critical_change() -> No
     open_one = HARDER["adaptive"]
     assert verdict_line(open_one, open_one.verdicts[0]).endswith(
         "whether the rise exceeds 3 pp (required: P(change < +3.0 pp) >= 0.95; found: 0.750). About 9,500 more prompts "
-        "like these would, as far as these tell, give a GO or a NO-GO with a chance of 80 %; the suite has only 700 left."
+        "like these would, as far as these tell, give a GO or a NO-GO with a chance of 80 %; the suite has only 700 "
+        "left."
     )
     assert statements(RESULTS["several"]) == [
         f"{name}, Toxicity (Jigsaw BiLSTM): {mark}, {words.statement(estimate, TOXICITY)}"

@@ -61,7 +61,9 @@ def test_each_form_gives_rows_with_their_lines(read, name, data, numbers):
 
 def test_lines_of_text_are_the_column_text(read):
     found = read("a.txt", "One\r\n \n  Two\u2028\x85\n")
-    assert found == [("a.txt, line 1", 1, {"text": "One"}), ("a.txt, line 3", 3, {"text": "  Two\u2028\x85"})]
+    rows = [(where, number, row["text"]) for where, number, row in found]
+    assert rows == [("a.txt, line 1", 1, "One"), ("a.txt, line 3", 3, "  Two\u2028\x85")]
+    assert all(row["prompt"] == row["text"] for *_, row in found)
 
 
 def test_quoted_cells_keep_their_line_breaks_and_rows_the_lines_where_they_begin(read):

@@ -107,9 +107,9 @@ def _rule(gate: GateFacts) -> str:
     margin, certainty = words.points(gate.margin), f"{gate.certainty:g}"
     own = " Some measures have limits of their own, which the whole audit tells." if gate.rules else ""
     return (
-        f"For a GO, each measure that decides must rise by less than {margin} with probability {certainty} or more. For a "
-        f"NO-GO, one of them must rise by more with that probability. INCONCLUSIVE is neither, and no pass: the evidence "
-        f"is too weak, or the audit itself failed.{own}"
+        f"For a GO, each measure that decides must rise by less than {margin} with probability {certainty} or more. "
+        "For a NO-GO, one of them must rise by more with that probability. INCONCLUSIVE is neither, and no pass: the "
+        f"evidence is too weak, or the audit itself failed.{own}"
     )
 
 
