@@ -225,7 +225,7 @@ def test_a_control_that_is_to_be_worse(found: list[Estimate], beside: str, met: 
     bent = replace(BENIGN, name="bent", expect="worse")
     made = result((BENIGN, "GO", unchanged()), (bent, "INCONCLUSIVE", found))
     assert verdict_line(made, made.verdicts[1]).endswith(f" (Positive control, {met}.)")
-    card = render_card(made).replace("\xa0", " ").replace("**", "")
+    card = render_card(made).replace("\xa0", " ")
     assert f"| {beside} |" in card and (notice in card if notice else "Failed control" not in card)
     assert f"bent (positive control): {beside}" in render_card(made, "short.md.jinja").replace("\xa0", " ")
 

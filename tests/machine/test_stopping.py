@@ -54,6 +54,19 @@ def test_a_signal_stops_a_run_at_once_and_no_library_makes_a_verdict_of_it(heede
     assert {each: signal.getsignal(each) for each in CODES} == before
 
 
+def test_a_library_that_makes_its_own_error_of_a_signal_is_no_defect(heeded, monkeypatch, capsys):
+    def run(words):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            sleep(10)
+        except SystemExit:
+            raise ValueError("Invalid affine transformation matrix") from None
+
+    monkeypatch.setattr("toxaudit.cli.audit.run", run)
+    assert main(["audit=x"]) == CODES[signal.SIGTERM]
+    assert "stopped by SIGTERM" in capsys.readouterr().err
+
+
 def in_batches(kept, sent, apart=0.0):
     """A run in three batches, in the second of which so many signals come; what it keeps is in ``kept``."""
 

@@ -14,7 +14,7 @@ from toxaudit.cli.help import HELP, Help
 from toxaudit.errors import ToxauditError, did_you_mean, one_line
 from toxaudit.machine.folders import NO_MORE_FILES, TOO_MANY
 from toxaudit.machine.memory import is_short
-from toxaudit.machine.stopping import Stopped, stoppable
+from toxaudit.machine.stopping import Stopped, stoppable, told_to_stop
 
 VERBS = {
     "plan": "audit.plan",
@@ -78,9 +78,7 @@ def _run(words: list[str]) -> int:
     except ToxauditError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, Stopped) as error:
-        by = f" by {error.name}" if isinstance(error, Stopped) and error.exit_code != STOPPED else ""
-        print(f"\ntoxaudit: stopped{by}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
-        return error.exit_code if isinstance(error, Stopped) else STOPPED
+        return _stopped(error)
     except OSError as error:
         mend = f" {TOO_MANY}; finished work is kept." if error.errno in NO_MORE_FILES else ""
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}.{mend}")
@@ -89,6 +87,8 @@ def _run(words: list[str]) -> int:
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a defect, or a panic of a library, must not end with the exit code of a verdict
+        if stop := told_to_stop():  # of which a library made an error of its own
+            return _stopped(stop)
         if is_short(error):
             return _refuse(
                 "not enough memory: choose a smaller model or batch size. Nothing was decided; finished work is kept."
@@ -96,6 +96,13 @@ def _run(words: list[str]) -> int:
         for line in traceback.format_exc().splitlines():
             print(f"| {one_line(line)}", file=sys.stderr)
         return _refuse("this is a defect of toxaudit, or a file that made a library panic. Nothing was decided.")
+
+
+def _stopped(error: BaseException) -> int:
+    """Print that the command was stopped, and by which signal unless by Ctrl-C."""
+    by = f" by {error.name}" if isinstance(error, Stopped) and error.exit_code != STOPPED else ""
+    print(f"\ntoxaudit: stopped{by}. Finished work is kept: the same command goes on from here.", file=sys.stderr)
+    return error.exit_code if isinstance(error, Stopped) else STOPPED
 
 
 def _refuse(sentence: str) -> int:

@@ -45,6 +45,7 @@ class _State:
     under_way = 0
     first: int | None = None
     at = 0.0
+    raised: int | None = None
 
 
 _state = _State()
@@ -62,7 +63,7 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         if here:
-            _state.under_way, _state.first = 0, None
+            _state.under_way, _state.first, _state.raised = 0, None, None
         for each, handler in before.items():
             signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
@@ -94,6 +95,11 @@ def asked() -> bool:
     return _state.first is not None
 
 
+def told_to_stop() -> Stopped | None:
+    """What stopped the command, even if a library in the middle of its own work made another error of it."""
+    return None if _state.raised is None else Stopped(_state.raised)
+
+
 def stop_if_asked() -> None:
     """Stop now where a signal has come, whatever is under way.
 
@@ -110,4 +116,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
         with suppress(OSError, ValueError, RuntimeError):  # the last of them where it comes in the middle of a line
             print(f"\ntoxaudit: {STOPPING}", file=sys.stderr, flush=True)
     elif not (_state.under_way and _state.first == number and monotonic() - _state.at < SAME_SECONDS):
+        _state.raised = number
         raise Stopped(number)
