@@ -181,6 +181,12 @@ def test_a_folder_without_results_is_one_sentence(tmp_path):
             read_result(run)
 
 
+def test_results_that_would_be_waited_for_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "results.json")
+    with pytest.raises(ToxauditError, match=r"results.json is no file: name the folder of a finished run.$"):
+        read_result(tmp_path)
+
+
 def test_samples_of_all_suites_are_read_back(tmp_path):
     result = HARDER["two-suites"]
     rows = list(finished.rows(result))

@@ -195,6 +195,16 @@ def test_a_design_that_a_run_would_refuse_is_refused(fresh, capsys, monkeypatch)
     assert capsys.readouterr().err == sentence
 
 
+def test_a_scorer_is_told_by_what_the_rules_make_of_it(fresh, capsys):
+    workspace.make(fresh)
+    assert row(planned(capsys, "audit=tiny"), "vowels").startswith("critical: ")
+    rules = "{less: {measure: degenerate, tier: critical}, rest: {measure: vowels, tier: supporting}}"
+    (fresh / "audits/gate").mkdir()
+    (fresh / "audits/gate/ours.yaml").write_text(f"kind: margin\nrules: {rules}\n")
+    out = planned(capsys, "audit=tiny", "gate=ours")
+    assert row(out, "degenerate").startswith("critical: ") and row(out, "vowels").startswith("supporting: ")
+
+
 def test_a_broken_file_on_this_machine_is_named(fresh, capsys):
     workspace.make(fresh)
     (fresh / "models" / "base" / "model.safetensors").write_bytes(b"torn")

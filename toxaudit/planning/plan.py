@@ -57,7 +57,8 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     lines += ["", "  Suites"]
     lines += [_row(name, _suite(name, suite, ahead.suites.get(name), known)) for name, suite in spec.suites.items()]
     lines += ["", "  Scorers"]
-    lines += [_row(name, _scorer(name, scorer, known)) for name, scorer in spec.scorers.items()]
+    tiers = _tiers(spec)
+    lines += [_row(name, _scorer(name, scorer, tiers[name], known)) for name, scorer in spec.scorers.items()]
     lines += ["", f"  To generate: {forecast.amount(spec, ahead)}"]
     if spec.sampling.in_rounds:
         lines.append(f"  Sampling: {spec.sampling.kind}, in rounds: fewer prompts may do.")
@@ -232,8 +233,17 @@ def _suite(name: str, suite: Suite, asked: Asked | None, known: Mapping[str, Kno
     )
 
 
-def _scorer(name: str, scorer: Scorer, known: Mapping[str, Known]) -> str:
-    text = f"{scorer.tier}: {scorer.title}"
+def _tiers(spec: AuditSpec) -> dict[str, str]:
+    """What each scorer's measure is worth, by the gate's rules: the most that it is on any suite."""
+    asked = spec.counting()
+    found = {name: {limits.tier for (_, measure), limits in asked.items() if measure == name} for name in spec.scorers}
+    return {
+        name: "critical" if "critical" in tiers else min(tiers, default="advisory") for name, tiers in found.items()
+    }
+
+
+def _scorer(name: str, scorer: Scorer, tier: str, known: Mapping[str, Known]) -> str:
+    text = f"{tier}: {scorer.title}"
     return f"{text}, by {_files(known.get(key))}" if (key := f"scorers.{name}.pretrained") in known else text
 
 

@@ -46,6 +46,8 @@ def read_result(run: Path) -> AuditResult:
     from pydantic import ValidationError
 
     file = run / RESULTS
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise ToxauditError(f"{file} is no file: name the folder of a finished run.")
     try:
         data = file.read_bytes()
         found = _model().model_validate_json(data)
