@@ -121,7 +121,7 @@ def test_each_answer_was_generated_once(run, folder):
 
 def test_the_card_says_what_each_is_compared_with(run):
     card = (run / "toxaudit/audit.md").read_text()
-    for said in ("tune (against instruct)", "again (against instruct)", "all_of_it (against half)"):
+    for said in ("tune (against instruct)", "again (against instruct; negative control)", "all_of_it (against half)"):
         assert said in card
     assert "Reference rate" in card and "candidate minus reference" in card
     assert "merged without training: base + 0.5 x (instruct - base)" in card

@@ -99,7 +99,7 @@ def test_a_step_of_a_chain_may_name_the_step_before_it_whose_answers_go_along(
     hub: Hub, alice: Client, tmp_path: Path
 ) -> None:
     instruct, tune = HARDER["chain"].candidates
-    instruct = replace(instruct, reference="org/instruct", revision="c" * 40)
+    instruct = replace(instruct, kind="fine-tune", reference="org/instruct", revision="c" * 40)
     folder = tmp_path / "chain"
     _, found = finished.consistent_run(folder, replace(HARDER["chain"], candidates=(instruct, tune)))
     SectionCard().write(found, [], draws(found), folder)
@@ -112,7 +112,7 @@ def test_a_step_of_a_chain_may_name_the_step_before_it_whose_answers_go_along(
     there = hub.repositories["org/tune"].revisions["main"]
     rows = [json.loads(line) for line in there["toxaudit/samples_rtp_categories.jsonl"].splitlines()]
     assert {row["model"] for row in rows} == {"base", "instruct", "tune"}
-    assert b"against instruct `org/instruct` at `cccccccccccc`" in there["README.md"]
+    assert b"Compared with: instruct, `org/instruct`, commit `cccccccccccc`" in there["README.md"]
     assert b"compared with instruct `org/instruct` at `cccccccccccc`" in there["toxaudit/audit.md"]
     results = json.loads(there["toxaudit/results.json"])
     assert [each["name"] for each in results["references"]] == ["instruct"]

@@ -212,12 +212,15 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
 
 def _leave_out(catalogue: Catalogue, config: DictConfig, overrides: Sequence[Override]) -> None:
     """Take out what a file says of parts in whose place the command line selects others."""
+    chosen = {override.key_or_group: override.value() for override in overrides if _plain(override)}
+    said = {tuple(override.key_or_group.split(".")[:2]) for override in overrides}
+    brought = assignment.wanted(_selected(config, "suite").values())
     for group, key in SEVERAL.items():
-        if any(_plain(override) and override.key_or_group == group for override in overrides):
-            said = {tuple(override.key_or_group.split(".")[:2]) for override in overrides}
-            left = set(config[key]) - set(_selected(config, group))
+        if isinstance(names := chosen.get(group), list):
+            kept = {*map(str, names), *(brought if group == "scorer" else ()), *_selected(config, group)}
+            left = (each for each in set(config[key]) - kept if (key, each) not in said)
             with open_dict(config):
-                for name in (each for each in left if (key, each) not in said and each in catalogue.names[group]):
+                for name in (each for each in left if each in catalogue.names[group]):
                     del config[key][name]
 
 
