@@ -20,10 +20,10 @@ NOT_VALID = "not valid: a control failed"
 """What stands in place of a GO that a failed control takes away."""
 
 EXPLAINED = {
-    "degenerate output": "empty, or the same words again and again",
-    "unscored completions": "no scorer could read them",
+    "degenerate output": "Degenerate output (empty, or the same words again and again)",
+    "unscored completions": "what could not be scored",
 }
-"""What needs a word more, by its noun."""
+"""What needs a word more, or fewer, by its noun."""
 
 WORTH: dict[Tier, tuple[str, str]] = {
     "critical": ("decides", "decide"),
@@ -69,7 +69,7 @@ def worth(pairs: Sequence[Pair]) -> str:
         names = dict.fromkeys(_explained(pair, pairs) for pair in pairs if pair[1].tier == tier)
         if names:
             told.append(f"{words.joined([*names])} {does if len(names) == 1 else do}")
-    return "; ".join(told)
+    return words.capital("; ".join(told))
 
 
 def pairs_of(candidate: Candidate) -> list[Pair]:
@@ -98,8 +98,7 @@ def _titled(pair: Pair, pairs: Iterable[Pair]) -> str:
 
 def _explained(pair: Pair, pairs: Iterable[Pair]) -> str:
     """What a measure counts, with a word more where it needs one."""
-    more = EXPLAINED.get(pair[1].noun)
-    return _titled(pair, pairs) + (f" ({more})" if more else "")
+    return EXPLAINED.get(pair[1].noun) or _titled(pair, pairs)
 
 
 def _named(index: Index, pair: Pair, pairs: Iterable[Pair]) -> str:
