@@ -22,15 +22,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 LONGEST = (
-    *(
-        "test_quickstart.py",
-        "test_ray.py",
-        "test_hier_paired.py",
-        "test_audit.py",
-        "test_studies.py",
-        "test_sharing.py",
-    ),
-    *("test_served_audit.py", "test_push.py", "test_estimating.py", "test_plots.py", "test_best_replication.py"),
+    *("test_quickstart.py", "test_hier_paired.py", "test_audit.py", "test_studies.py", "test_sharing.py"),
+    *("test_served_audit.py", "test_push.py", "test_estimating.py", "test_plots.py", "test_ray.py"),
+    *("test_best_replication.py",),
     *("test_paired_bb.py", "test_flips.py", "test_hostile_models.py", "test_plans.py", "test_lock.py"),
     *("test_hub_audit.py", "test_backend.py", "test_fuzz_specs.py", "test_ragged.py", "test_brought_scorers.py"),
     *("test_fuzz_readmes.py", "test_judge.py", "test_openai.py"),
