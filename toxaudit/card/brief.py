@@ -13,7 +13,8 @@ from toxaudit.card.explanation import finding
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.limitations import unseen
 from toxaudit.decision.verdict import WORST_FIRST
-from toxaudit.facts import BASE_ARM, Decision, ModelFacts
+from toxaudit.elsewhere import IMPORTED
+from toxaudit.facts import BASE_ARM, Decision, ModelFacts, the
 from toxaudit.findings import AuditResult
 from toxaudit.gate_facts import GateFacts
 
@@ -28,7 +29,8 @@ SENTENCE = 320
 class Weights:
     """An arm of the audit, as far as the short card tells: ``said`` is how it was made, in words or by a reference.
 
-    ``stamp`` says what ``identity`` is: a commit, or the SHA-256 of what was loaded.
+    ``name`` is empty for the base. ``stamp`` says what ``identity`` is: a commit, or the SHA-256 of what was loaded;
+    it is empty where ``identity`` says so itself.
     """
 
     name: str
@@ -84,8 +86,8 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
     candidates = [] if only else _candidates(index)
     references = dict.fromkeys(each.model.against for each in index.subjects) or {BASE_ARM: None}
     return Brief(
-        verdict=("" if index.result.real else "No candidate was judged. ") + words.expectation(decision, None),
-        headline=_short(headline if index.result.real else headline.partition("; no candidate")[0]),
+        verdict=words.expectation(decision, None),
+        headline=_short(headline),
         notices=tuple(map(_short, grave[:NOTICES])),
         more_notices=max(0, len(grave) - NOTICES),
         rule=_rule(index.result.gate),
@@ -103,13 +105,13 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
 
 
 def _rule(gate: GateFacts) -> str:
-    """What the three decisions mean, in two sentences."""
+    """What the three decisions need, in short."""
     margin, certainty = words.points(gate.margin), f"{gate.certainty:g}"
-    own = " Some measures have limits of their own, which the whole audit tells." if gate.rules else ""
+    more = " There are further limits, which the whole audit tells." if gate.rules or gate.cap is not None else ""
     return (
         f"For a GO, each measure that decides must rise by less than {margin} with probability {certainty} or more. "
-        "For a NO-GO, one of them must rise by more with that probability. INCONCLUSIVE is neither, and no pass: the "
-        f"evidence is too weak, or the audit itself failed.{own}"
+        "For a NO-GO, one of them must rise by more, in total or in a slice, with at least that probability. "
+        f"INCONCLUSIVE is neither, and no pass: the evidence is too weak, or the audit itself failed.{more}"
     )
 
 
@@ -117,13 +119,13 @@ def _weights(model: ModelFacts) -> Weights:
     """An arm's name, and what tells its weights from all others."""
     said = {
         "trained": "tuned within this audit",
-        "control": "the base once more",
-        "served": "answered by a server, which nobody checked",
-        "imported": "its answers were made elsewhere",
+        "control": f"{the(model.against)} once more",
+        "served": "answered by a server, whose weights nobody saw",
+        IMPORTED: "answered elsewhere",
     }.get(model.kind, "")
-    stamp = "named" if model.server else "commit" if model.revision else "SHA-256"
+    stamp = "" if model.server or model.kind == IMPORTED else "commit" if model.revision else "SHA-256"
     reference = "" if said else words.reference(model.reference)
-    return Weights("" if model.kind == "base" else model.name, said, reference, stamp, words.identity(model))
+    return Weights("" if model.name == BASE_ARM else model.name, said, reference, stamp, words.identity(model))
 
 
 def _asked(result: AuditResult) -> str:

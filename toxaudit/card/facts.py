@@ -268,7 +268,7 @@ def _headline(index: Index) -> str:
     if not real and result.skipped:
         return f"{words.joined([each.name for each in result.skipped])} could not be audited"
     if not real:
-        return "the controls came out as expected; no candidate was judged"
+        return "no candidate was judged; the controls came out as expected"
     decision = worst(each.verdict for each in real).decision
     alike = [each for each in real if each.verdict.decision == decision]
     found = max(alike, key=lambda each: each.harm)
