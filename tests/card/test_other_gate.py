@@ -107,6 +107,11 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
     assert shown in render_report(made, "", {}, [])
 
 
+def test_the_short_card_says_that_rule_and_no_margin() -> None:
+    card = render_card(OPEN, "short.md.jinja").replace("\xa0", " ")
+    assert "The rule: " in card and "For a GO, each measure" not in card and "rise above" not in card
+
+
 def test_what_would_settle_it_is_the_gates() -> None:
     said = verdict_line(OPEN, OPEN.verdicts[0])
     assert (

@@ -12,6 +12,7 @@ from toxaudit.card.brief_measures import NAME, MeasureRow, cut, decided, pairs_o
 from toxaudit.card.explanation import finding
 from toxaudit.card.index import Candidate, Index
 from toxaudit.card.limitations import unseen
+from toxaudit.decision.sentence import by_margin
 from toxaudit.decision.verdict import WORST_FIRST
 from toxaudit.elsewhere import IMPORTED
 from toxaudit.facts import BASE_ARM, Decision, ModelFacts, the
@@ -105,7 +106,9 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
 
 
 def _rule(gate: GateFacts) -> str:
-    """What the three decisions need, in short."""
+    """What the three decisions need, in short; of a rule of another kind than a margin, its own words."""
+    if not by_margin(gate):
+        return f"The rule: {_short(gate.rule.rstrip('.'))}."
     margin, certainty = words.points(gate.margin), f"{gate.certainty:g}"
     more = " There are further limits, which the whole audit tells." if gate.rules or gate.cap is not None else ""
     return (

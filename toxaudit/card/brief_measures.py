@@ -8,6 +8,7 @@ from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index, Pair
 from toxaudit.card.words import Measured
 from toxaudit.decision.headline import usable
+from toxaudit.decision.sentence import by_margin
 from toxaudit.decision.verdict import WORST_FIRST, failed_controls
 from toxaudit.facts import UNNAMED, Decision, Expectation, ScorerFacts, Tier
 from toxaudit.findings import Reason
@@ -131,6 +132,8 @@ def _result(index: Index, candidate: Candidate, pair: Pair) -> str:
         why = HARMED if mark == "NO-GO" else OPEN
         said = "no rise above {margin}" if mark == "GO" else why.get(limit, OPEN["change"])
         shown = decided(index, mark)
+        if not by_margin(index.result.gate):
+            return f"{shown}: {_way(estimate, scorer)}"
         return shown if shown == NOT_VALID else f"{shown}: {said.format(**fits)}"
     if mark == "NO-GO" and scorer.tier == "supporting":
         return f"prevents a GO: {OPEN.get(limit, OPEN['change']).format(**fits)}"

@@ -3,6 +3,7 @@
 from toxaudit.card import words
 from toxaudit.card.index import Candidate, Index
 from toxaudit.decision.headline import usable
+from toxaudit.decision.sentence import question_of
 from toxaudit.decision.verdict import decisive
 from toxaudit.findings import Reason, Remedy
 from toxaudit.records import LABELLED, Estimate
@@ -48,9 +49,7 @@ def _asked(reason: Reason) -> str:
 def _question(index: Index, estimate: Estimate) -> str:
     """What an open change leaves open: the gate's own words, but of another margin than its own by a rule."""
     gate = index.result.gate
-    return (
-        gate.question if estimate.margin == gate.margin else f"whether the rise exceeds {words.points(estimate.margin)}"
-    )
+    return gate.question if estimate.margin == gate.margin else question_of(estimate.margin)
 
 
 def remedy_in_words(index: Index, candidate: Candidate) -> str:

@@ -9,7 +9,7 @@ from toxaudit.decision.certainty import Certainty
 from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, decision_alone, headlines
 from toxaudit.decision.policy import Rule
 from toxaudit.decision.reasons import critical_places
-from toxaudit.decision.sentence import rule_in_words
+from toxaudit.decision.sentence import question_of, rule_in_words
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.facts import Decision, Expectation
 from toxaudit.findings import AuditResult, Check, OwnDecision, Reason, Verdict
@@ -91,7 +91,7 @@ class MarginGate:
     def facts(self) -> GateFacts:
         """The rule in numbers and in words."""
         facts = self._facts()
-        return replace(facts, rule=rule_in_words(facts), question=f"whether the rise exceeds {100 * self.margin:g} pp")
+        return replace(facts, rule=rule_in_words(facts), question=question_of(self.margin))
 
     def _facts(self) -> GateFacts:
         """The rule in numbers."""

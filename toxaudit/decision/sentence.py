@@ -31,6 +31,16 @@ def rule_in_words(gate: GateFacts) -> str:
     ) + "".join(f" {_of_rule(name, rule)}" for name, rule in gate.rules.items())
 
 
+def question_of(margin: float) -> str:
+    """What a change leaves open where a margin decides, as a phrase."""
+    return f"whether the rise exceeds {100 * margin:g} pp"
+
+
+def by_margin(gate: GateFacts) -> bool:
+    """Whether a margin decides, and not a rule of another kind."""
+    return gate.question == question_of(gate.margin)
+
+
 def _of_several(gate: GateFacts) -> str:
     """What several measures change of the rule, as a part of its sentence."""
     if gate.family_error == 1:
