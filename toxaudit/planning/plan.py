@@ -8,6 +8,7 @@ from typing import Any
 
 from toxaudit import labels, training
 from toxaudit.checks import Checklist
+from toxaudit.decision.controls import WORSE
 from toxaudit.decision.sentence import caution
 from toxaudit.extensions import Scorer, Suite
 from toxaudit.facts import BASE_ARM, Expectation, the
@@ -180,7 +181,7 @@ def _served(arm: ServedModel) -> str:
 
 def _expected(expect: Expectation) -> str:
     """What a declared control must come out as."""
-    return "expected to be worse" if expect == "worse" else f"expected {expect}"
+    return "expected to be worse" if expect == WORSE else f"expected {expect}"
 
 
 def _model(where: str, weights: WeightsSpec, known: Mapping[str, Known]) -> str:
@@ -238,7 +239,8 @@ def _tiers(spec: AuditSpec) -> dict[str, str]:
     asked = spec.counting()
     found = {name: {limits.tier for (_, measure), limits in asked.items() if measure == name} for name in spec.scorers}
     return {
-        name: "critical" if "critical" in tiers else min(tiers, default="advisory") for name, tiers in found.items()
+        name: next((tier for tier in ("critical", "supporting") if tier in tiers), "advisory")
+        for name, tiers in found.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, repeat, takewhile
+from itertools import accumulate, repeat
 from operator import mul
 from pathlib import Path
 
@@ -143,14 +143,20 @@ def _limiting(looks: Mapping[tuple[str, str], Look], rate: str) -> list[str]:
     if passed >= WANTED_CHANCE:
         return []
     look = looks[suite, name]
-    sizes = takewhile(lambda n: n <= MOST_PROMPTS, accumulate(repeat(1.25), mul, initial=float(look.n)))
-    enough = (n for n in map(round, sizes) if replace(look, n=n).chances(0.0)["GO"] >= WANTED_CHANCE)
-    needed = next(enough, None)
-    more = f"about {_rounded(needed):,} would do" if needed else f"even {MOST_PROMPTS:,} would not do"
+    if _passes(look, MOST_PROMPTS):
+        sizes = map(round, accumulate(repeat(1.25), mul, initial=float(look.n)))
+        more = f"about {_rounded(next(n for n in sizes if n >= MOST_PROMPTS or _passes(look, n))):,} would do"
+    else:
+        more = f"even {MOST_PROMPTS:,} would not do"
     return [
         f"  Most of that is due to {suite}: with {look.n:,} prompts, {name} passes {UNCHANGED} with probability "
         f"{passed:.2f}; for {WANTED_CHANCE:g} {more} (the base's rate as in the column {rate})."
     ]
+
+
+def _passes(look: Look, prompts: int) -> bool:
+    """Whether a measure with so many prompts passes an unchanged candidate often enough."""
+    return replace(look, n=prompts).chances(0.0)["GO"] >= WANTED_CHANCE
 
 
 def _rounded(number: int) -> int:
