@@ -92,7 +92,7 @@ def test_verdict_marks_sensitivity_and_report_are_the_gates(
     made: AuditResult, decision: Decision, by_margin: Decision
 ) -> None:
     (facts,) = gather(made).candidates
-    shown = words.expectation(decision, None)
+    shown = words.marked(decision)
     assert MarginGate().decide("benign", made.estimates, MEASURES).decision == by_margin != decision
     assert of_audit(made) == gather(made).decision == decision
     assert [row.decision for row in facts.gate] == [facts.decision] == [shown]

@@ -231,8 +231,8 @@ def test_a_control_that_is_to_be_worse(found: list[Estimate], beside: str, met: 
 
 
 def test_expectation_and_control() -> None:
-    assert words.expectation("GO", None) == "● GO"
-    assert words.expectation("NO-GO", "NO-GO") == "◆ NO-GO, as expected"
+    assert words.marked("GO") == "● GO"
+    assert words.expectation("NO-GO", "NO-GO", met=True) == "◆ NO-GO, as expected"
     assert words.expectation("INCONCLUSIVE", "GO", met=False) == "△ INCONCLUSIVE, expected GO"
     assert [words.control(expect) for expect in (None, "GO", "NO-GO", "INCONCLUSIVE")] == [
         "",

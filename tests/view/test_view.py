@@ -182,6 +182,12 @@ def test_what_no_audit_could_say_is_not_fatal(tmp_path: Path, monkeypatch: pytes
     assert not runs and "says what no audit could (KeyError, 'nobody')" in unread.why
 
 
+def test_a_control_that_failed_is_not_said_to_be_as_expected(tmp_path: Path) -> None:
+    ((failed,), _) = found.read([put(tmp_path / "run", RESULTS["failed-control"])])
+    (noop,) = (row for row in failed.rows if row.name == "noop")
+    assert noop.verdict == noop.found["the candidate"] == "◆ NO-GO, expected GO"
+
+
 def test_candidates_that_were_not_audited_have_a_row(tmp_path: Path) -> None:
     audit = replace(RESULTS["go"], skipped=(Skipped("gone", "someone/gone", "there is no such model"),))
     html = written([put(tmp_path / "run", audit)])

@@ -87,7 +87,7 @@ def of(index: Index, decision: Decision, headline: str) -> Brief:
     candidates = [] if only else _candidates(index)
     references = dict.fromkeys(each.model.against for each in index.subjects) or {BASE_ARM: None}
     return Brief(
-        verdict=words.expectation(decision, None),
+        verdict=words.marked(decision),
         headline=_short(headline),
         notices=tuple(map(_short, grave[:NOTICES])),
         more_notices=max(0, len(grave) - NOTICES),

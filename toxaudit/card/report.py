@@ -131,7 +131,7 @@ def render_report(
         "date": result.date,
         "version": result.version,
         "decision": decision,
-        "verdict": words.expectation(decision, None),
+        "verdict": words.marked(decision),
         "reference": index.reference,
         "margin": index.margin,
         "short": _card(short, drawings, for_phones=True)[0] if short else None,

@@ -116,7 +116,7 @@ def _decision(candidate: Candidate, estimate: Estimate) -> str:
     own = candidate.own_decision(estimate)
     if own is None:
         return "never decides"
-    return words.expectation(own, None) if usable(estimate) else "not usable"
+    return words.marked(own) if usable(estimate) else "not usable"
 
 
 def _assumption(estimate: Estimate, deciding: Estimate) -> str:

@@ -35,4 +35,4 @@ def statements(result: AuditResult) -> list[str]:
 
 def _decided(candidate: Candidate, estimate: Estimate) -> str:
     mark = candidate.mark(estimate)
-    return f"{words.expectation(mark, None)}, " if mark else ""
+    return f"{words.marked(mark)}, " if mark else ""

@@ -215,9 +215,14 @@ def decision_sentence(decision: Decision, candidate: str, found: str) -> str:
     return f"{decision}: {candidate} {found}."
 
 
-def expectation(decision: Decision, expect: Expectation | None, met: bool = True) -> str:
+def marked(decision: Decision) -> str:
+    """A decision's shape and word."""
+    return f"{MARKS[decision]} {decision}"
+
+
+def expectation(decision: Decision, expect: Expectation | None, met: bool) -> str:
     """A decision's shape and word; for a declared control also what was expected, and whether that was met."""
-    shown = f"{MARKS[decision]} {decision}"
+    shown = marked(decision)
     if expect is None:
         return shown
     if expect == WORSE:
@@ -240,7 +245,7 @@ def result(decision: Decision, tier: Tier, total: bool = True) -> str:
     if not total and decision == "GO":
         return "no alarm"
     if tier == "critical":
-        return expectation(decision, None)
+        return marked(decision)
     return {"GO": "met", "NO-GO": "not met", "INCONCLUSIVE": "open"}[decision]
 
 

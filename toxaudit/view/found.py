@@ -200,6 +200,7 @@ def _run(folder: Path, result: AuditResult) -> Run:
 
 def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
     model, decision = candidate.model, candidate.verdict.decision
+    verdict = words.expectation(decision, model.expect, candidate.as_expected)
     suites = {suite.name: suite for suite in index.result.suites}
     rates = {name: (str(a), str(b), str(change)) for name, (a, b, change) in compared.rates(candidate).items()}
     critical = compared.weightiest(pair for pair in candidate.critical_totals if usable(pair[0]))
@@ -209,7 +210,7 @@ def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
         identity=compared.identity(model),
         about=_about(model),
         decision=decision,
-        verdict=words.expectation(decision, model.expect),
+        verdict=verdict,
         what=index.label(critical[0].suite, critical[0].measure) if critical else "no usable critical measure",
         change=str(words.rates(critical[0])[2]) if critical else "",
         whole=audit if decision != audit and not model.expect else None,
@@ -219,7 +220,10 @@ def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
         ),
         asked=compared.asked_of(model),
         loaded={"model": compared.identity(model)},
-        found={"the audit": words.expectation(audit, None), "the candidate": words.expectation(decision, model.expect)}
+        found={
+            "the audit": words.marked(audit),
+            "the candidate": words.expectation(decision, model.expect, candidate.as_expected),
+        }
         | {name: change for name, (_, _, change) in rates.items()},
     )
 

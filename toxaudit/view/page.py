@@ -95,7 +95,7 @@ def page(runs: Sequence[Run], unread: Sequence[Unread], where: str, links: Links
         "unread": [(short(str(each.folder)), each.why) for each in unread[:MOST_UNREAD]],
         "more_unread": max(0, len(unread) - MOST_UNREAD),
         "told": _told(kept),
-        "marks": {decision: words.expectation(decision, None) for decision in WORST_FIRST},
+        "marks": {decision: words.marked(decision) for decision in WORST_FIRST},
     }
     return render("view.html.jinja", values)
 
@@ -142,7 +142,7 @@ def _rows(runs: Iterable[Run], links: Links, audits: _Places, models: _Places) -
             identity=short(row.identity),
             verdict=row.verdict,
             kind=(row.decision or "none").lower(),
-            whole=words.expectation(row.whole, None) if row.whole else "",
+            whole=words.marked(row.whole) if row.whole else "",
             what=short(row.what),
             change=short(row.change),
             places={
@@ -158,7 +158,7 @@ _VERDICTS: tuple[str, ...] = (*WORST_FIRST, NOT_AUDITED)
 
 
 def _filters(audits: _Places, models: _Places) -> list[Filter]:
-    verdicts = [words.expectation(each, None) for each in WORST_FIRST]
+    verdicts = [words.marked(each) for each in WORST_FIRST]
     return [
         Filter("audit", "Audit", "all audits", tuple(map(short, audits.known))),
         Filter("model", "Model", "all models", tuple(map(short, models.known))),
@@ -170,7 +170,7 @@ def _counts(runs: Iterable[Run]) -> list[tuple[str, str, int]]:
     """Verdict in words, its kind, and how many runs have it; the worst first."""
     decisions = [run.decision for run in runs]
     told = ((each, decisions.count(each)) for each in WORST_FIRST)
-    return [(words.expectation(each, None), each.lower(), n) for each, n in told if n]
+    return [(words.marked(each), each.lower(), n) for each, n in told if n]
 
 
 def _courses(drawn: Iterable[Course], runs: Sequence[Run], audits: _Places, models: _Places) -> list[dict[str, Any]]:

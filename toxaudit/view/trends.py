@@ -104,7 +104,7 @@ def _pictures(several: Sequence[tuple[Run, Row]]) -> Iterator[Picture]:
 
 
 def _result(change: Change) -> str:
-    return f"{words.expectation(change.mark, None)}: {change.reading}" if change.mark else change.reading
+    return f"{words.marked(change.mark)}: {change.reading}" if change.mark else change.reading
 
 
 def _drawn(points: Sequence[tuple[Run, Change]]) -> "Markup":
