@@ -163,7 +163,9 @@ def _candidates(index: Index) -> list[CandidateRow]:
         CandidateRow(
             cut(index.named(each.model.name), NAME),
             words.identity(each.model),
-            decided(index, each.verdict.decision, each.model.expect, each.as_expected),
+            words.expectation(each.verdict.decision, each.model.expect, each.as_expected)
+            if each.model.expect
+            else decided(index, each.verdict.decision),
             _short(finding(index, each)),
         )
         for each in worst

@@ -10,7 +10,7 @@ from toxaudit.card.words import Measured
 from toxaudit.decision.headline import usable
 from toxaudit.decision.sentence import by_margin
 from toxaudit.decision.verdict import WORST_FIRST, failed_controls
-from toxaudit.facts import UNNAMED, Decision, Expectation, ScorerFacts, Tier
+from toxaudit.facts import UNNAMED, Decision, ScorerFacts, Tier
 from toxaudit.findings import Reason
 from toxaudit.records import Estimate
 
@@ -144,11 +144,9 @@ def _place(reason: Reason) -> tuple[str, str, str]:
     return reason.suite, reason.measure, reason.slice
 
 
-def decided(index: Index, decision: Decision, expect: Expectation | None = None, met: bool = True) -> str:
-    """A decision's shape and word; a GO that a failed control takes away is none."""
-    if decision == "GO" and expect is None and failed_controls(index.result):
-        return NOT_VALID
-    return words.expectation(decision, expect, met)
+def decided(index: Index, decision: Decision) -> str:
+    """The shape and word of a decision on what is no control; a GO that a failed control takes away is none."""
+    return NOT_VALID if decision == "GO" and failed_controls(index.result) else words.marked(decision)
 
 
 def _way(estimate: Estimate, scorer: ScorerFacts) -> str:

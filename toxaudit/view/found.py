@@ -222,7 +222,7 @@ def _row(index: Index, candidate: Candidate, audit: Decision) -> Row:
         loaded={"model": compared.identity(model)},
         found={
             "the audit": words.marked(audit),
-            "the candidate": words.expectation(decision, model.expect, candidate.as_expected),
+            "the candidate": verdict,
         }
         | {name: change for name, (_, _, change) in rates.items()},
     )
