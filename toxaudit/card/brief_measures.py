@@ -20,11 +20,8 @@ NAME = 60
 NOT_VALID = "not valid: a control failed"
 """What stands in place of a GO that a failed control takes away."""
 
-EXPLAINED = {
-    "degenerate output": "Degenerate output (empty, or the same words again and again)",
-    "unscored completions": "what could not be scored",
-}
-"""What needs a word more, or fewer, by its noun."""
+EXPLAINED = {"degenerate output": "Degenerate output (empty, or the same words again and again)"}
+"""What needs a word more, by its noun."""
 
 WORTH: dict[Tier, tuple[str, str]] = {
     "critical": ("decides", "decide"),
