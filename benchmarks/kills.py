@@ -129,12 +129,15 @@ def killed(folder: Path, audit: str, kills: int, seed: int, within: float | None
         units = "; ".join(f"{whole[f'made {unit}']:,} {unit}s" for unit in UNITS.values())
         print(f"{audit}: undisturbed {took:.1f} s, {units}; seed {seed}, a kill within {within:.1f} s", flush=True)
         count = Count()
+        (folder / "twice").unlink(missing_ok=True)
         while count.kills < kills:
             _until_finished(folder, words, count, kills, lambda: moments.uniform(0, within))
             count.finished += 1
             count.wrong += _differences(meant, _state(folder))
             _clear(folder)
             print(f"{count.kills} kills, {count.finished} audits finished, {len(count.wrong)} wrong", flush=True)
+    if count.twice:
+        count.wrong += (folder / "twice").read_text().splitlines()
     _tell(count, whole)
     return count
 
@@ -336,7 +339,10 @@ def _note(noted: Noted) -> None:
 
     def noted_put(self: Any, number: int, records: Any) -> None:
         kind = places[number].split("/")[0]
-        noted["twice"] += 0 if kind in stored.TIMED else len(self.get(number, list(records)))
+        if kind not in stored.TIMED and (twice := self.get(number, list(records))):
+            noted["twice"] += len(twice)
+            with open("twice", "a") as told:
+                told.write(f"{places[number]} {b', '.join(sorted(twice))!r}\n")
         put(self, number, records)
         if kind == "completions":
             noted.kept("token")

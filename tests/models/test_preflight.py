@@ -17,7 +17,7 @@ from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, Preflight, effect, load, resolve_base, resolve_candidate
 from toxaudit.spec.schema import CandidateSpec, ModelSpec
 from toxaudit.store import identities
-from toxaudit.store.shelves import Store
+from toxaudit.store.shelves import Shelf, Store
 
 LOAD = sys.modules[Loader.__module__]  # whose name the package gives to a function
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -207,6 +207,15 @@ def test_only_new_arms_are_looked_at_and_their_base(checks, rendered):
     del checks.loaded[:]
     checks.run(checks.candidate("again", peft="adapter"), checks.candidate("full", pretrained="full"))
     assert checks.loaded == ["full", "base"]
+
+
+def test_checks_of_a_base_are_not_kept_again_where_it_is_looked_at_for_a_new_arm(checks, rendered, monkeypatch):
+    kept = []
+    add = Shelf.add
+    monkeypatch.setattr(Shelf, "add", lambda shelf, records: (kept.extend(records), add(shelf, records)))
+    checks.run(checks.candidate("tuned", peft="adapter"))
+    checks.run(checks.candidate("full", pretrained="full"))
+    assert len(kept) == len(set(kept)) == 3
 
 
 def test_every_arm_that_is_looked_at_is_told_of_once(checks, rendered):

@@ -21,7 +21,9 @@ class FinishedChecks:
         return key + RECORDS in self._shelf
 
     def add(self, key: str, checks: Checklist) -> None:
-        """Keep the checks of an arm, all of which passed or did not apply."""
+        """Keep the checks of an arm, all of which passed or did not apply; those already kept stay as they are."""
+        if key in self:
+            return
         kept = [{name: held for name, held in asdict(check).items() if name != "arm"} for check in checks.done]
         self._shelf.add({key + RECORDS: kept})
 
