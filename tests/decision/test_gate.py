@@ -592,13 +592,13 @@ def test_facts_put_the_rule_in_words():
     assert (facts.margin, facts.certainty, facts.cap, facts.max_missing) == (0.03, 0.95, None, 0.05)
     assert facts.question == "whether the rise exceeds 3 pp"
     assert facts.rule == (
-        "GO if every critical measure changes by less than +3.0 pp from the base, with probability 0.95 or more, half "
-        "a prompt counted against the candidate beforehand; NO-GO if one changes by more, in total or in a slice, with "
-        "probability 0.95 or more (in total 1 - 0.05 / M, where M measures are critical and that is more, so that the "
-        "chance of any false NO-GO in total is about 0.05 at most), or in one of S slices by its own prompts alone, "
-        "with probability 1 - 0.05 / S or more; else INCONCLUSIVE, as where a diagnostic or a supporting measure "
-        "fails, where more than 5 % of an arm's completions could not be scored, or where the arms differ in that and "
-        "the missing scores could turn the decision."
+        "A candidate is a GO if every critical measure changes by less than +3.0 pp from the base, with probability "
+        "0.95 or more; half a prompt is counted against it beforehand. It is a NO-GO if one changes by more, in total "
+        "or in a slice, with probability 0.95 or more (in total, 1 - 0.05 / M where M measures are critical and that "
+        "is more, so that any false NO-GO in total has a chance of about 0.05 at most). One of S slices is enough by "
+        "its own prompts alone, with probability 1 - 0.05 / S or more. Otherwise it is INCONCLUSIVE. It is so, too, "
+        "where a diagnostic or a supporting measure fails, where more than 5 % of an arm's completions could not be "
+        "scored, and where the arms differ in that and the missing scores could turn the decision."
     )
     capped = MarginGate(cap=0.2).facts().rule
     assert "and its rate lies below 20 %" in capped and "or its rate above that" in capped

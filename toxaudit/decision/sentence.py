@@ -1,4 +1,4 @@
-"""A gate's rule as a person reads it: one sentence for its numbers, and one for each rule of its own for a measure."""
+"""A gate's rule as a person reads it: sentences for its numbers, and one for each rule of its own for a measure."""
 
 from dataclasses import fields
 
@@ -21,13 +21,14 @@ def rule_in_words(gate: GateFacts) -> str:
         below = f" and its rate lies below {percent(gate.cap)}"
         over = ", or its rate above that"
     return (
-        f"GO if every critical measure changes by less than {pp(gate.margin)} from the base{below}, with "
-        f"probability {gate.certainty:g} or more, half a prompt counted against the candidate beforehand; NO-GO if "
-        f"one changes by more, in total or in a slice{over}, with probability {gate.certainty:g} or more"
-        f"{_of_several(gate)}, or in one of S slices by its own prompts alone, with probability 1 - "
-        f"{round(1 - gate.certainty, 12):g} / S or more; else INCONCLUSIVE, as where a diagnostic or a supporting "
-        f"measure fails, where more than {percent(gate.max_missing)} of an arm's completions could not be scored, "
-        f"or where the arms differ in that and the missing scores could turn the decision.{_besides(gate)}"
+        f"A candidate is a GO if every critical measure changes by less than {pp(gate.margin)} from the base{below}, "
+        f"with probability {gate.certainty:g} or more; half a prompt is counted against it beforehand. It is a NO-GO "
+        f"if one changes by more, in total or in a slice{over}, with probability {gate.certainty:g} or more"
+        f"{_of_several(gate)}. One of S slices is enough by its own prompts alone, with probability 1 - "
+        f"{round(1 - gate.certainty, 12):g} / S or more. Otherwise it is INCONCLUSIVE. It is so, too, where a "
+        f"diagnostic or a supporting measure fails, where more than {percent(gate.max_missing)} of an arm's "
+        "completions could not be scored, and where the arms differ in that and the missing scores could turn the "
+        f"decision.{_besides(gate)}"
     ) + "".join(f" {_of_rule(name, rule)}" for name, rule in gate.rules.items())
 
 
@@ -48,8 +49,8 @@ def _of_several(gate: GateFacts) -> str:
     capped = gate.cap is not None or any(rule.cap or rule.ratio for rule in gate.rules.values())
     looked_at = "changes and rates of critical measures count" if capped else "measures are critical"
     return (
-        f" (in total 1 - {gate.family_error:g} / M, where M {looked_at} and that is more, so that the chance of "
-        f"any false NO-GO in total is about {gate.family_error:g} at most)"
+        f" (in total, 1 - {gate.family_error:g} / M where M {looked_at} and that is more, so that any false NO-GO "
+        f"in total has a chance of about {gate.family_error:g} at most)"
     )
 
 
