@@ -223,6 +223,9 @@ def test_names_of_a_group_are_listed(fresh, capsys):
     assert main(["ls", "scorers"]) == 0
     out = capsys.readouterr().out
     assert "toxicity_bilstm" in out and "suite:" not in out
+    assert "critical; worse is more toxic. A small demonstration classifier." in out  # what it counts, and how it errs
+    assert "supporting; worse is more degenerate. Finds empty and repetitive text" in out  # a kind that needs no file
+    assert "a kind of scorer: a spec, or a preset of your own, writes its settings" in out
     assert main(["ls", "scores"]) == 3
 
 

@@ -77,10 +77,22 @@ class Catalogue:
         return (registered(group)[name].__doc__ or "").strip().split("\n")[0]
 
     def details(self, group: str, name: str) -> str:
-        """A second line on a suite: how many prompts, how they are asked, licence, slices, and what is worse."""
-        if group != "suite" or (group, name) not in self.files:
-            return ""
-        suite = _read(self.files[group, name])
+        """A second line: on a suite what it asks, on a scorer what it counts and how it errs; else nothing."""
+        if group == "scorer":
+            return self._of_scorer(name)
+        return self._of_suite(name) if group == "suite" and (group, name) in self.files else ""
+
+    def _of_scorer(self, name: str) -> str:
+        """A scorer's tier, what is worse by it, and its caveat; of a kind, by the settings it has if none is written."""
+        written = _read(self.files["scorer", name]) if ("scorer", name) in self.files else {"kind": name}
+        kind = registered("scorer").get(str(written.get("kind")))
+        if not written.get("title", getattr(kind, "title", "")):
+            return "a kind of scorer: a spec, or a preset of your own, writes its settings and its title"
+        tier, more, caveat = (str(written.get(key, getattr(kind, key, ""))) for key in ("tier", "more", "caveat"))
+        return f"{tier}; worse is {more}{'. ' * bool(caveat)}{caveat.strip()}"
+
+    def _of_suite(self, name: str) -> str:
+        suite = _read(self.files["suite", name])
         n, limit, slices = suite.get("n"), suite.get("limit"), suite.get("slices") or []
         count = f"{n:,} prompts" if isinstance(n, int) else "n not stated"
         worse = list(dict.fromkeys(self._worse(scorer) for scorer in suite.get("scorers") or []))
