@@ -181,7 +181,7 @@ def test_runs_lists_what_is_there(store, capsys):
     Path("runs/damaged/results.json").write_text("{")
     assert main(["runs"]) == 0
     heads, *rows = capsys.readouterr().out.splitlines()
-    assert heads.split() == ["run", "audit", "date", "verdict", "size"]
+    assert heads.split() == ["run", "audit", "date", "verdict", "signed", "size"]
     assert [row.split()[0] for row in rows] == ["runs/damaged", "runs/kept", "multirun/x/0"]
     assert "is damaged or cut off" in rows[0] and "NO-GO" in rows[1]
     assert main(["runs", "home"]) == 0

@@ -20,7 +20,7 @@ Audit:
 
 Read and decide (RUN is a folder, such as runs/quickstart):
   toxaudit view [FOLDER]               open a page of all runs: verdicts, trends, two runs side by side
-  toxaudit runs [FOLDER]               list the finished runs: audit, day, verdict, size
+  toxaudit runs [FOLDER]               list the finished runs: audit, day, verdict, decision, size
   toxaudit diff RUN RUN                print what differs between two runs, in spec, files and results
   toxaudit card RUN                    write card, plots and report of a run anew
   toxaudit gate RUN [gate=NAME]        decide a run again, by its own rule or another, from its stored posteriors

@@ -10,8 +10,9 @@ from toxaudit.errors import ToxauditError, one_line
 RUNS = Options(
     "runs",
     "[FOLDER ...]",
-    "Lists the finished runs at or below some folders, by default runs/ and multirun/: audit, day, verdict, and how "
-    "much the folder takes.",
+    "Lists the finished runs at or below some folders, by default runs/ and multirun/: audit, day, verdict, what "
+    "people decided if anybody signed, and how much the folder takes. A signature is not checked here: `toxaudit "
+    "verify RUN` does that.",
 )
 
 
@@ -28,7 +29,7 @@ def runs(words: Sequence[str]) -> int:
         return DONE
     from toxaudit.cli.summary import aligned
 
-    print(*aligned([("run", "audit", "date", "verdict", "size"), *map(_row, places)]), sep="\n")
+    print(*aligned([("run", "audit", "date", "verdict", "signed", "size"), *map(_row, places)]), sep="\n")
     return DONE
 
 
@@ -41,5 +42,20 @@ def _row(run: Path) -> tuple[str, ...]:
     try:
         result = read_result(run)
     except ToxauditError as error:
-        return str(run), one_line(str(error)), "", "", size
-    return str(run), result.audit, result.date, of_audit(result), size
+        return str(run), one_line(str(error)), "", "", "", size
+    return str(run), result.audit, result.date, of_audit(result), _signed(run), size
+
+
+def _signed(run: Path) -> str:
+    """What the record of a run says was decided, whoever signed it; nothing where there is no record."""
+    from toxaudit.results.files import RESULTS
+    from toxaudit.signoff import decision, record
+
+    if not (run / decision.DECISION).exists():
+        return ""
+    try:
+        told = record.read(run / decision.DECISION).decision
+    except ToxauditError:
+        return "damaged"
+    about_these = told.files.get(RESULTS) == decision.digest((run / RESULTS).read_bytes())
+    return told.outcome if about_these else "other results"

@@ -83,7 +83,7 @@ class Catalogue:
         return self._of_suite(name) if group == "suite" and (group, name) in self.files else ""
 
     def _of_scorer(self, name: str) -> str:
-        """A scorer's tier, what is worse by it, and its caveat; of a kind, by the settings it has if none is written."""
+        """A scorer's tier, what is worse by it, and its caveat; of a kind, by its defaults."""
         written = _read(self.files["scorer", name]) if ("scorer", name) in self.files else {"kind": name}
         kind = registered("scorer").get(str(written.get("kind")))
         if not written.get("title", getattr(kind, "title", "")):
