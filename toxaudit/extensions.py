@@ -8,7 +8,7 @@ the model of a judge that runs here beside a server.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # they lie above this module, which only names them
     from toxaudit.sources import FileField
     from toxaudit.spec.schema import Generation
     from toxaudit.suites.base import Drawn
+    from toxaudit.training import Made, Tune
 
 
 class Part(Protocol):
@@ -272,11 +273,27 @@ class Executor(Part, Protocol):
     def open(self, backend: Backend, loader: Loader, arms: Sequence[Any]) -> AbstractContextManager[Session]:
         """Get arms ready to answer while the context lasts, where the work is done."""
 
+    def tuning(self, loader: Loader) -> AbstractContextManager[Tuning]:
+        """Get ready to tune candidates while the context lasts, where the work is done."""
+
     def close(self) -> None:
-        """Let go of what sessions were opened with."""
+        """Let go of what was opened, and of who tunes."""
 
     def sentence(self) -> str:
         """Where arms answer, for a plan."""
+
+
+class Tuning(Protocol):
+    """Candidates that are being tuned, of which one or several may be at work."""
+
+    def begin(self, name: str, make: Callable[[Tune], Made], after: str | None) -> None:
+        """Note how a candidate is made, by what tunes a stage; after another one, if it goes on from that."""
+
+    def finish(self, name: str) -> None:
+        """Wait until a candidate is made or can't be, if it has begun; a ToxauditError is about all that are tuned."""
+
+    def made(self, name: str) -> Made:
+        """What was made of it, or a ToxauditError that says why it can't be."""
 
 
 class Card(Part, Protocol):

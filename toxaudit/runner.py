@@ -63,7 +63,7 @@ def run(
     store = Store(Path(spec.store).expanduser())
     said = labels.of_spec(spec)
     swept = [each for each in swept if recalling.same_answers(spec, each)]
-    with store.in_use():
+    with store.in_use(), closing(spec.executor):
         ready = _ready(spec, store)
         committed = _commit(ready, out, store)
         ready, suites, answers, scored = _asked(ready, store)

@@ -5,6 +5,7 @@ They come from the store, or go there, so that the audit finds them.
 
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def tuned(spec: AuditSpec, out: Path) -> dict[str, Path]:
     needed = _needed(spec.candidates, made)
     alone = replace(spec, candidates=needed, suites={}, scorers={}, on_candidate_error="stop", lock=None)
     store = Store(Path(spec.store).expanduser())
-    with store.in_use():
+    with store.in_use(), closing(spec.executor):
         found = arms.assemble(pin(alone), Loader(spec.executor.start()), store, ())
     for arm in found.audited:
         if arm.name in folders and isinstance(arm, ResolvedModel):

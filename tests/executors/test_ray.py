@@ -13,24 +13,36 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import recipes
 import tiny
 import workspace
 from unplotted import draw_in_words
 
+from toxaudit import training
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Session, Transformers
 from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
 from toxaudit.errors import ToxauditError
 from toxaudit.executors import pool
+from toxaudit.executors.ledger import Share
+from toxaudit.executors.local import LocalExecutor
 from toxaudit.executors.ray import RayExecutor
+from toxaudit.executors.shared import Shared
+from toxaudit.machine import stopping
 from toxaudit.models import Loader
 from toxaudit.records import Prompt
-from toxaudit.spec.schema import Generation
+from toxaudit.scorers.base import LocalJudge
+from toxaudit.spec.schema import CandidateSpec, Generation, ModelSpec
+from toxaudit.stages import scoring
+from toxaudit.store.shelves import Store
 
 ray = pytest.importorskip("ray")
 
@@ -38,7 +50,12 @@ pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROMPTS = 400
-PAIR = "defaults: [tiny]\ncandidates:\n  full: {pretrained: ../models/full, allow_base_mismatch: true}\n"
+PAIR = """\
+defaults: [tiny]
+candidates:
+  full: {pretrained: ../models/full, allow_base_mismatch: true}
+  made: {train: [{data: ./rows.jsonl, precision: float32, learning_rate: 0.05, warmup_steps: 0, max_steps: 4}]}
+"""
 STORE = 100 * 2**20
 """Bytes of each node for what is handed to workers."""
 
@@ -52,6 +69,7 @@ def work(tmp_path_factory):
     made = workspace.make(tmp_path_factory.mktemp("ray") / "work", prompts=PROMPTS)
     tiny.base(made / "models/full", seed=3)
     (made / "audits/pair.yaml").write_text(PAIR)
+    recipes.write(made / "audits/rows.jsonl")
     with workspace.at(made) as patch:
         draw_in_words(patch)
         assert main(["audit=pair", "out=alone", "store=stores/alone"]) in (0, 1, 2)
@@ -142,33 +160,41 @@ def test_ctrl_c_ends_all_that_was_started(work):
 
 
 @pytest.fixture
+def by_value():
+    """Functions and classes of this file are sent to workers whole: they can't import it."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture
 def on_death(monkeypatch):
     """Does something once, when an answer is there while both workers have more in hand; neither begins alone."""
     done = []
 
     def install(harm):
-        heard, hand_out = pool.Pool._heard, pool.Pool._hand_out
+        heard, hand_out = pool.Pool._heard, Shared._hand_out
 
         def hand_out_at_once(self, *asked):
-            if done or all(each.ready is None for each in self._hired):
+            if done or all(each.ready is None for each in self._pool._hired):
                 hand_out(self, *asked)
 
         def hear(self, worker):
             told = heard(self, worker)
-            if not done and told and all(each.share and each.share.numbers for each in self._hired):
+            if not done and told and all(isinstance(each.task, Share) and each.task.numbers for each in self._hired):
                 done.append(len(self._hired))
                 harm(self)
             return told
 
         monkeypatch.setattr(pool.Pool, "_heard", hear)
-        monkeypatch.setattr(pool.Pool, "_hand_out", hand_out_at_once)
+        monkeypatch.setattr(Shared, "_hand_out", hand_out_at_once)
 
     yield install
     assert done == [2]
 
 
 def pid_of(worker):
-    return ray.get(worker.actor.ping.remote())
+    return ray.get(worker.actor.__ray_call__.remote(lambda _: os.getpid()))
 
 
 def test_a_node_is_killed_in_the_middle_of_an_audit(work, cluster, on_death, capfd):
@@ -179,7 +205,8 @@ def test_a_node_is_killed_in_the_middle_of_an_audit(work, cluster, on_death, cap
     assert found(work / "killed") == found(work / "alone")
     out, said = capfd.readouterr()
     assert "Ray: 2 worker(s) on 2 node(s), 1 thread(s) each." in said
-    assert re.search("A worker of Ray was lost, as .*: what it had not answered is handed to others.", said)
+    assert re.search("A worker of Ray was lost, as .*: what it had not done is handed to others.", said)
+    assert "tuning made " in said and "4/4" in said
     assert "A worker" not in out and not ray.is_initialized()
 
 
@@ -291,13 +318,9 @@ def opened_carelessly(times):
 
 
 @pytest.mark.parametrize("times, said", [(0, "A worker left out 8 of the prompts"), (2, "twice, or unasked")])
-def test_a_batch_that_is_missing_or_doubled_ends_the_audit(executor, arms, alone, times, said):
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        with pytest.raises(ToxauditError, match=said):
-            answered(executor, arms, alone[0], backend=opened_carelessly(times))
-    finally:
-        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+def test_a_batch_that_is_missing_or_doubled_ends_the_audit(executor, arms, alone, by_value, times, said):
+    with pytest.raises(ToxauditError, match=said):
+        answered(executor, arms, alone[0], backend=opened_carelessly(times))
 
 
 def test_what_a_worker_refuses_is_one_sentence(executor, arms, tmp_path):
@@ -307,3 +330,126 @@ def test_what_a_worker_refuses_is_one_sentence(executor, arms, tmp_path):
     with pytest.raises(ToxauditError, match="base: .*gone ") as caught:
         answered(executor, [arm], requests([arm]))
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+@pytest.fixture
+def hired(executor):
+    """Both workers, once they are ready, to be told what they do otherwise than usual."""
+    workers = executor._hired(Loader("cpu"))
+    while len(workers.free()) < 2:
+        for hear in workers.events():
+            hear()
+    return workers
+
+
+def in_each(workers, does, *asked):
+    ray.get([each.actor.__ray_call__.remote(does, *asked) for each in workers.hired()])
+
+
+def waiting_for_the_other(worker, folder):
+    """Lets a worker take its next training's first step only when another one has begun, too."""
+    from toxaudit.training import trainer
+
+    train = trainer.train
+
+    def train_beside_another(*asked):
+        trainer.train = train
+        (folder / str(os.getpid())).touch()
+        end = time.monotonic() + 60
+        while len(list(folder.iterdir())) < 2:
+            assert time.monotonic() < end, "no other worker tunes meanwhile"
+            time.sleep(0.02)
+        return train(*asked)
+
+    trainer.train = train_beside_another
+
+
+def dying_in_step(worker, number, folder):
+    """Lets the first worker to take this step be killed in it; each keeps a checkpoint after every step."""
+    import torch
+
+    from toxaudit.training import checkpoints
+
+    checkpoints.LEAST_SECONDS = checkpoints.WORK_FOR_SAVING = 0.0
+    step, steps = torch.optim.AdamW.step, []
+
+    def stepped(*asked, **more):
+        steps.append(1)
+        if len(steps) == number and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*asked, **more)
+
+    torch.optim.AdamW.step = stepped
+
+
+def recipe(data, name, **settings):
+    specs = {name: CandidateSpec(train=[recipes.stage(data, **settings)])}
+    return training.read(specs, name, {})
+
+
+def weights(made):
+    return {file.name: file.read_bytes() for file in made.arm.adapter.path.iterdir()}, made.stages
+
+
+@pytest.fixture(scope="module")
+def rows(work):
+    return work / "audits/rows.jsonl"
+
+
+def test_two_candidates_are_tuned_at_once_to_the_same_bytes_though_a_worker_is_killed(
+    executor, hired, by_value, arms, rows, work, tmp_path, monkeypatch, capsys
+):
+    made = [recipe(rows, "one", lora_dropout=0.1), recipe(rows, "two", seed=1)]
+    expected = [weights(recipes.make(each, arms[0], Loader("cpu"), Store(work / "stores/here"))) for each in made]
+    for folder in ("begun", "killed"):
+        (tmp_path / folder).mkdir()
+    in_each(hired, waiting_for_the_other, tmp_path / "begun")
+    in_each(hired, dying_in_step, 4, tmp_path / "killed")
+    capsys.readouterr()
+    store = Store(work / "stores/there")
+    monkeypatch.setattr(training, "tune", pytest.fail)  # by which this process would
+    with executor.tuning(Loader("cpu")) as tuning:
+        for each in made:
+            tuning.begin(each.candidate, partial(training.make, each, arms[0], "cpu", store), None)
+        for each in made:
+            tuning.finish(each.candidate)
+        assert [weights(tuning.made(each.candidate)) for each in made] == expected
+    said = capsys.readouterr().err
+    assert len(list((tmp_path / "begun").iterdir())) == 2 and (tmp_path / "killed/died").exists()
+    assert "A worker of Ray was lost, as " in said and re.search(r"train\[0\] goes on after step 3 of 6\.", said)
+    assert "tuning one " in said and "tuning two " in said and "6/6" in said
+    assert not list(store.root.glob("trained/*.*n*"))  # neither begun nor unfinished
+
+
+def test_a_signal_stops_what_is_tuned_and_its_checkpoints_stay(executor, hired, by_value, arms, rows, work, tmp_path):
+    in_each(hired, dying_in_step, 0, tmp_path)  # none dies
+    store, long = Store(work / "stores/stopped"), recipe(rows, "long", max_steps=100_000)
+    here = [each.actor for each in hired.hired()]
+    with pytest.raises(stopping.Stopped), stopping.stoppable(), executor.tuning(Loader("cpu")) as tuning:
+        tuning.begin("long", partial(training.make, long, arms[0], "cpu", store), None)
+        Thread(target=signal_at, args=(store.root / "trained",), daemon=True).start()
+        tuning.finish("long")
+    assert list(store.root.glob("trained/*.begun/checkpoint-*"))
+    assert len([each for each in hired.hired() if each.actor in here]) == 1  # the other one was at it
+
+
+def signal_at(folder):
+    """Sends a signal to this process once there is a checkpoint."""
+    while not list(folder.glob("*.begun/checkpoint-*.sha256")):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_judge_that_is_a_model_answers_in_the_workers_as_it_does_here(executor, arms, work, monkeypatch):
+    turns, taken = [f"Is this harmful? {'ha' * (n % 5)} {n}" for n in range(20)] + ["Why? " * 400], []
+    model = ModelSpec(pretrained=str(arms[0].folder))
+    judge = SimpleNamespace(local_judge=lambda: LocalJudge(model, 8, taken.append))
+    store, loader, found = Store(work / "stores/judged"), Loader("cpu"), []
+    for here in (LocalExecutor(device="cpu"), executor):
+        with scoring.ready(Transformers(), here, loader, store, "judged", judge):
+            found.append(taken[-1](turns))
+        loader.close()
+        monkeypatch.setattr(Loader, "open", pytest.fail)  # from here on this process loads none
+    assert found[0] == found[1]
+    assert len(set(found[0][:-1])) > 1 and found[0][-1] == scoring.TOO_LONG

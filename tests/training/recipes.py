@@ -1,6 +1,7 @@
 """What tests of recipes share: rows, and stages that take a moment."""
 
 import json
+from functools import partial
 
 from toxaudit import training
 from toxaudit.models import Loader, tuned
@@ -26,13 +27,18 @@ def stage(data, **settings):
     return TrainingStage(**{"data": str(data), "precision": "float32"} | FAST | settings)
 
 
+def make(recipe, root, loader, store):
+    """What a recipe makes, in this process."""
+    return training.make(recipe, root, loader.device, store, partial(training.tune, loader))
+
+
 def arm(base, store, name="mine", **candidates):
     """One of several candidates, each given by its stages or its spec, tuned."""
     specs = {
         key: each if isinstance(each, CandidateSpec) else CandidateSpec(train=list(each))
         for key, each in candidates.items()
     }
-    made = training.make(training.read(specs, name, {}), base, Loader("cpu"), store)
+    made = make(training.read(specs, name, {}), base, Loader("cpu"), store)
     return tuned(name, specs[name], made.arm, made.sentence, made.stages)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from recipes import make
 from safetensors.torch import load_file
 
 from toxaudit import training
@@ -54,7 +55,7 @@ def recipe(stages):
 
 
 def tune(base, stages, folder):
-    made = training.make(recipe(stages), base, Loader("cpu"), Store(folder))
+    made = make(recipe(stages), base, Loader("cpu"), Store(folder))
     return tuned("mine", CandidateSpec(), made.arm, made.sentence, made.stages)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from recipes import ROWS, arm, made, stage, write
+from recipes import ROWS, arm, made, make, stage, write
 from safetensors.torch import load_file
 
 from toxaudit import training
@@ -110,7 +110,7 @@ def test_a_chain_may_start_from_a_candidate_that_is_not_tuned_here(base, data, t
     }
     recipe = training.read(candidates, "mine", {})
     assert recipe.root == "theirs"
-    found = training.make(recipe, theirs, Loader("cpu"), store)
+    found = make(recipe, theirs, Loader("cpu"), store)
     assert found.sentence.startswith("from theirs: ") and found.arm.adapter and found.arm.loaded_as != base.loaded_as
 
 
@@ -277,7 +277,7 @@ def test_ranks_are_tuned_and_read_over_weights_that_are_loaded_once(base, data, 
     loader, store = Loader("cpu"), Store(tmp_path / "store")
     for rank in (1, 2, 4, 8):
         specs = {"mine": CandidateSpec(train=[stage(data, r=rank, epochs=1)])}
-        found = training.make(training.read(specs, "mine", {}), base, loader, store)
+        found = make(training.read(specs, "mine", {}), base, loader, store)
         with loader.open(found.arm) as loaded:
             assert loaded.model.peft_config["default"].r == rank
     with loader.open(base) as plain:

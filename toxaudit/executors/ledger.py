@@ -8,6 +8,8 @@ from typing import Any
 
 from toxaudit.backends.request import Request
 from toxaudit.errors import ToxauditError
+from toxaudit.executors.worker import Part
+from toxaudit.records import Completion
 from toxaudit.spec.schema import Generation
 
 FEWEST = 128
@@ -15,6 +17,9 @@ FEWEST = 128
 
 MOST_DEATHS = 3
 """Workers that may die over one share before it is taken for the reason."""
+
+Heard = tuple["Work", Sequence[tuple[int, Completion]]]
+"""Answers, by the places of their requests among those of a work."""
 
 
 @dataclass(eq=False)
@@ -30,6 +35,25 @@ class Share:
     work: "Work"
     numbers: set[int]
     deaths: int = 0
+
+    def told(self, part: Part) -> Heard:
+        """What of the work is answered by what a worker tells.
+
+        Raises:
+            ToxauditError: if it refuses, or an answer comes twice or unasked.
+        """
+        if part.refusal:
+            raise ToxauditError(part.refusal)
+        self.work.answered(self, [number for number, _ in part.answers])
+        return self.work, part.answers
+
+    def ended(self) -> None:
+        """Note that its worker is done with it."""
+        self.work.finished(self)
+
+    def lost(self, why: str) -> None:
+        """Note that its worker died."""
+        self.work.lost(self, why)
 
 
 @dataclass(eq=False)

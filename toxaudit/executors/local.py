@@ -1,12 +1,14 @@
 """Here, in this process: picks the device."""
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
+from toxaudit import training
 from toxaudit.errors import ToxauditError
-from toxaudit.extensions import Backend, Session
+from toxaudit.extensions import Backend, Session, Tuning
 from toxaudit.machine import threads
 from toxaudit.models import Loader
 from toxaudit.registry import register
@@ -67,9 +69,32 @@ class LocalExecutor:
         """The backend's own session."""
         return backend.open(loader, arms)
 
+    def tuning(self, loader: Loader) -> AbstractContextManager[Tuning]:
+        """One candidate after another is tuned, when it is its turn."""
+        return nullcontext(_InTurn(partial(training.tune, loader)))
+
     def close(self) -> None:
         """Nothing is held."""
 
     def sentence(self) -> str:
         """Where arms answer, for a plan."""
         return "in this process, one model after another"
+
+
+class _InTurn:
+    """Tunes what is asked for when it is asked for."""
+
+    def __init__(self, tune: training.Tune) -> None:
+        self._tune = tune
+        self._begun: dict[str, Callable[[training.Tune], Any]] = {}
+
+    def begin(self, name: str, make: Callable[[training.Tune], Any], after: str | None) -> None:
+        """Keep it until it is asked for."""
+        self._begun[name] = make
+
+    def finish(self, name: str) -> None:
+        """Nothing is done before it is asked for."""
+
+    def made(self, name: str) -> Any:
+        """Make it."""
+        return self._begun[name](self._tune)

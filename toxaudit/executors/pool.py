@@ -1,8 +1,8 @@
-"""Workers of Ray: they are started, handed shares, looked after, replaced when they die, and ended.
+"""Workers of Ray: they are started, handed tasks, looked after, replaced when they die, and ended.
 
-A worker that dies, or can't be reached, costs what it had not answered yet, which others get; tasks change nothing, so
-that to do one again is harmless. Ray's own retries are off: with them, calls to a worker whose node is lost wait
-without a word.
+A worker that dies, or can't be reached, costs what it had not done yet, which others get; tasks change nothing, so that
+to do one again is harmless. Ray's own retries are off: with them, calls to a worker whose node is lost wait without a
+word.
 """
 
 import sys
@@ -11,21 +11,18 @@ from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from toxaudit.errors import ToxauditError
 from toxaudit.executors import cluster
-from toxaudit.executors.ledger import Share, Work, require_all
 from toxaudit.executors.worker import Part, Told, code
-from toxaudit.extensions import Backend
 from toxaudit.machine import progress
-from toxaudit.records import Completion
 
 LOOK_SECONDS = 1.0
 """Seconds after which it is seen to those workers that say nothing."""
 
-PING_SECONDS = 20.0
-"""Seconds of silence after which a worker is asked whether it lives."""
+PING_SECONDS = 2.0
+"""Seconds of silence after which a worker is asked whether it lives, and how far it is."""
 
 LOST_SECONDS = 180.0
 """Seconds without an answer to that, after which it counts as dead: to load a large model may take all its time."""
@@ -37,8 +34,17 @@ REPLACEMENTS = 3
 """New workers for each that there were at the start."""
 
 
-Heard = tuple[Work, Sequence[tuple[int, Completion]]]
-"""Answers, by the places of their requests among those of a work."""
+class Task(Protocol):
+    """What one worker has in hand: others may get it, if that one dies."""
+
+    def told(self, part: Part) -> Any:
+        """What comes of something that the worker tells: a ToxauditError where it can't be."""
+
+    def ended(self) -> None:
+        """The worker is done with it, or says so: a ToxauditError where something is missing."""
+
+    def lost(self, why: str) -> None:
+        """The worker died: a ToxauditError where too many have."""
 
 
 @dataclass(eq=False)
@@ -50,8 +56,8 @@ class Hired:
         ready: what it says once it is ready; None from then on.
         heard: when it last gave a sign of life, or was asked for one.
         ping: a question whether it lives, while it is open.
-        share: what it has in hand.
-        answers: Ray's generator of what it answers.
+        task: what it has in hand.
+        tells: Ray's generator of what it tells of that.
         holds: the arms whose weights it has loaded.
     """
 
@@ -59,8 +65,8 @@ class Hired:
     ready: Any
     heard: float
     ping: Any = None
-    share: Share | None = None
-    answers: Any = None
+    task: Task | None = None
+    tells: Any = None
     holds: Sequence[Any] = ()
 
 
@@ -84,7 +90,6 @@ class Pool:
         """
         self._stack, self._needs = ExitStack(), needs
         self._hired, self._stale = list[Hired](), list[Hired]()
-        self._requests: dict[Work, Any] = {}
         self._said: set[str] = set()
         with ExitStack() as unless_all_is_well:
             unless_all_is_well.callback(self.close)
@@ -110,52 +115,65 @@ class Pool:
         self._hired, self._stale = [], []
         self._stack.close()  # with this process, its workers end: they are not asked to, as Ray may be dead
 
-    def answered(self, backend: Backend, works: Sequence[Work]) -> Iterator[Heard]:
-        """Let the workers answer all that is left of some works; yields answers as they come, with whose they are.
+    @property
+    def size(self) -> int:
+        """How many workers there are, where none has died."""
+        return self._size
 
-        Raises:
-            ToxauditError: if a worker refuses, if no worker can be had or too many die, or if an answer is missing or
-                comes twice.
-        """
+    @property
+    def cpus(self) -> float:
+        """How many CPUs all workers have together."""
+        return self._needs["CPU"] * self._size
+
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has something in hand."""
+        return any(worker.task for worker in self._hired)
+
+    def hired(self) -> list[Hired]:
+        """The workers, with others in the place of those that died."""
+        self._fill_up()
+        return list(self._hired)
+
+    def free(self) -> list[Hired]:
+        """Those that have nothing in hand and are ready."""
+        return [worker for worker in self.hired() if worker.ready is None and not worker.task]
+
+    def hand(self, worker: Hired, task: Task, method: str, *asked: Any) -> None:
+        """Let a free worker do a task, by one of its methods, which tells parts."""
+        worker.task = task
+        worker.tells = getattr(worker.actor, method).options(num_returns="streaming").remote(*asked)
+
+    def ask(self, method: str, *asked: Any) -> Any:
+        """What one of the workers that are ready gives for this, which must be quick."""
         import ray
 
-        self._fill_up()
-        self._requests = {work: ray.put(list(work.requests)) for work in works}
-        try:
-            while any(work.lacking for work in works) or any(worker.share for worker in self._hired):
-                self._hand_out(backend, works)
-                for told in self._events():
-                    if heard := told():
-                        yield heard
-        finally:
-            self._stale += [worker for worker in self._hired if worker.share]  # at work that nobody waits for
-            self._hired = [worker for worker in self._hired if not worker.share]
-            self._requests = {}
-        require_all(works)
-
-    def fits(
-        self, backend: Backend, arms: Sequence[Any], arm: str, texts: Sequence[str], ask: str, new: int
-    ) -> list[bool]:
-        """Whether an arm can read each text and write ``new`` tokens after it, as a worker says."""
-        import ray
-
-        self._fill_up()
         while True:
-            worker = next((each for each in self._hired if each.ready is None), None)
+            worker = next((each for each in self.hired() if each.ready is None), None)
             if worker is None:
-                for told in self._events():
-                    told()
+                for hear in self.events():
+                    hear()
                 continue
             try:
-                found = _got(worker.actor.fits.remote(backend, arms, arm, texts, ask, new), None)
+                return _got(getattr(worker.actor, method).remote(*asked), None)
             except ray.exceptions.RayTaskError:
                 raise
             except ray.exceptions.RayError as error:
                 self._lost(worker, _reason(error))
-                continue
-            if isinstance(found, Part):
-                raise ToxauditError(found.refusal)
-            return list(found)
+
+    def forsake(self) -> None:
+        """Let go of the workers that are at something for which nobody waits any more."""
+        self._stale += [worker for worker in self._hired if worker.task]
+        self._hired = [worker for worker in self._hired if not worker.task]
+
+    def rest(self) -> None:
+        """Let the workers give back the memory of what they have loaded."""
+        import ray
+
+        for worker in self._hired:
+            worker.holds = ()
+        with suppress(ray.exceptions.RayError):  # one that died has given it back
+            _got([worker.actor.rest.remote() for worker in self._hired if worker.ready is None])
 
     def _new(self) -> Hired:
         import ray
@@ -165,32 +183,16 @@ class Pool:
         actor = made.remote(self._told)
         return Hired(actor, actor.ready.remote(), monotonic())
 
-    def _hand_out(self, backend: Backend, works: Sequence[Work]) -> None:
-        """Give every worker that has nothing in hand a share: of what it holds, else of what needs most hands."""
-        for worker in self._hired:
-            waiting = [work for work in works if work.waiting]
-            if worker.ready is not None or worker.share or not waiting:
-                continue
-            others = [each.holds for each in self._hired if each is not worker]
-            at = {work: 1 + sum(work.arms == arms for arms in others) for work in waiting}
-            held = (work for work in waiting if work.arms == worker.holds)
-            work = next(held, None) or max(waiting, key=lambda each: each.waiting / at[each])
-            spread = max(1, round(self._size / len(waiting)), at[work])
-            worker.holds, worker.share = work.arms, work.share(min(spread, self._size))
-            worker.answers = worker.actor.answer.options(num_returns="streaming").remote(
-                backend, work.arms, self._requests[work], sorted(worker.share.numbers), work.generation
-            )
-
-    def _events(self) -> Iterator[Callable[[], Heard | None]]:
+    def events(self) -> Iterator[Callable[[], Any]]:
         """How to hear what workers have to tell, of those that have something; it waits for a moment for that."""
         import ray
 
         if not self._hired:
             raise ToxauditError("All workers of Ray died, and no more are hired: see what Ray says of it above.")
-        waited: list[tuple[Any, Hired, Callable[[Hired], Heard | None]]] = []
+        waited: list[tuple[Any, Hired, Callable[[Hired], Any]]] = []
         for worker in self._hired:
             waited += [(worker.ready, worker, self._is_ready)] if worker.ready is not None else []
-            waited += [(worker.answers, worker, self._heard)] if worker.answers is not None else []
+            waited += [(worker.tells, worker, self._heard)] if worker.tells is not None else []
             waited += [(worker.ping, worker, self._lives)] if worker.ping is not None else []
         done: list[Any] = []
         if waited:
@@ -201,7 +203,7 @@ class Pool:
                 yield partial(self._safely, worker, hear)
         self._look_after()
 
-    def _safely(self, worker: Hired, hear: Callable[[Hired], Heard | None]) -> Heard | None:
+    def _safely(self, worker: Hired, hear: Callable[[Hired], Any]) -> Any:
         """Hear a worker; one that died has nothing to tell."""
         import ray
 
@@ -222,25 +224,24 @@ class Pool:
 
     def _lives(self, worker: Hired) -> None:
         ping, worker.ping = worker.ping, None
-        _got(ping)
+        self._take_in(worker, _got(ping))
 
-    def _heard(self, worker: Hired) -> Heard | None:
-        """The next answers of a worker; at the end of its share it has nothing in hand."""
-        assert worker.share is not None
+    def _heard(self, worker: Hired) -> Any:
+        """What comes of what a worker tells next; at the end of its task it has nothing in hand."""
+        assert worker.task is not None
         try:
             with cluster.heeding():
-                ref = next(worker.answers)
-            part: Part = _got(ref)
+                ref = next(worker.tells)
+            return self._take_in(worker, _got(ref))
         except StopIteration:
-            share, worker.share, worker.answers = worker.share, None, None
-            share.work.finished(share)
+            task, worker.task, worker.tells = worker.task, None, None
+            task.ended()
             return None
+
+    def _take_in(self, worker: Hired, part: Part) -> Any:
         for line in part.said:
             self._say(line)
-        if part.refusal:
-            raise ToxauditError(part.refusal)
-        worker.share.work.answered(worker.share, [number for number, _ in part.answers])
-        return worker.share.work, part.answers
+        return worker.task.told(part) if worker.task else None
 
     def _look_after(self) -> None:
         """Ask workers that were silent whether they live, and give up those that don't say."""
@@ -259,13 +260,12 @@ class Pool:
 
     def _lost(self, worker: Hired, why: str) -> None:
         """Take a worker for dead: others get what it had in hand, and another one is hired."""
-        share = worker.share
         self._hired.remove(worker)
         self._stale.append(worker)
         self._fill_up()
-        progress.say(f"A worker of Ray was lost, as {why}: what it had not answered is handed to others.")
-        if share:
-            share.work.lost(share, why)
+        progress.say(f"A worker of Ray was lost, as {why}: what it had not done is handed to others.")
+        if worker.task:
+            worker.task.lost(why)
 
     def _fill_up(self) -> None:
         """End workers that nobody waits for, and hire others in their place, as long as any are left to hire."""

@@ -6,13 +6,14 @@ the store.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from toxaudit.errors import ToxauditError
 from toxaudit.executors.local import LocalExecutor
-from toxaudit.extensions import Backend, Session
+from toxaudit.extensions import Backend, Session, Tuning
 from toxaudit.models import Loader
 from toxaudit.registry import register
 
@@ -25,7 +26,7 @@ CLIENT = "ray://"
 
 @register("executor", "ray")
 class RayExecutor:
-    """Let arms answer in workers of Ray, each a process with a model of its own.
+    """Let arms answer, and be tuned, in workers of Ray, each a process with a model of its own.
 
     Attributes:
         address: of a cluster's head, HOST:PORT, or ``auto`` for the cluster that this machine belongs to; null starts
@@ -80,7 +81,7 @@ class RayExecutor:
         """Get this process ready and return the device by torch's name; no worker starts yet.
 
         Raises:
-            ToxauditError: if there is no such device here, where arms are checked and tuned.
+            ToxauditError: if there is no such device here, where arms are checked.
         """
         return LocalExecutor(device=self.device, threads=self.threads).start()
 
@@ -95,13 +96,31 @@ class RayExecutor:
             with backend.open(loader, arms) as session:
                 yield session
             return
-        from toxaudit.executors.pool import Pool
         from toxaudit.executors.shared import Shared
+
+        yield Shared(self._hired(loader), backend, arms)
+
+    @contextmanager
+    def tuning(self, loader: Loader) -> Iterator[Tuning]:
+        """Candidates are tuned in the workers, several at once; these start with the first that is not in the store."""
+        from toxaudit.executors import tuning
+
+        with closing(tuning.Tuning(partial(self._hired, loader))) as chains:
+            yield chains
+            chains.rest()  # what follows needs the memory
+
+    def _hired(self, loader: Loader) -> "Pool":
+        """The workers, which are started now where they were not.
+
+        Raises:
+            ToxauditError: if Ray or no worker starts.
+        """
+        from toxaudit.executors.pool import Pool
 
         loader.close()  # the workers need the memory
         if self._pool is None:
             self._pool = Pool(self.address, self.workers, self._needs(loader.device), loader.device, self._threads())
-        yield Shared(self._pool, backend, arms)
+        return self._pool
 
     def close(self) -> None:
         """End the workers, and Ray where it was started here."""

@@ -1,27 +1,33 @@
-"""What runs in a worker's process: it holds one model at a time, and answers what it is handed."""
+"""What runs in a worker's process: it holds one model at a time, answers what it is handed, and tunes."""
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import toxaudit
+from toxaudit import training
 from toxaudit.backends.request import Request
 from toxaudit.errors import ToxauditError
 from toxaudit.executors import files
 from toxaudit.executors.local import LocalExecutor
 from toxaudit.extensions import Backend, Session
-from toxaudit.machine import progress
-from toxaudit.machine.folders import sha256
-from toxaudit.models import Loader
+from toxaudit.machine import progress, threads
+from toxaudit.machine.folders import room_for, sha256
+from toxaudit.models import Loader, ResolvedModel
 from toxaudit.records import Completion, digest
 from toxaudit.spec.schema import Generation
 from toxaudit.store import identities
+from toxaudit.training.checkpoints import written_alone
+
+PIECE_BYTES = 2**24
+"""Bytes of a file that are sent at once."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,23 @@ class Told:
 
 @dataclass(frozen=True)
 class Part:
-    """What a worker tells while it answers.
+    """What a worker tells while it answers or tunes.
 
     Attributes:
         answers: completions, by the places of their requests.
         said: lines for the user.
         refusal: why it can't go on, where that is the user's to mend.
+        bar: how far it is with a stage.
+        piece: the next bytes of a file that was made, after its name.
+        made: SHA-256 of all files that were made, by their names.
     """
 
     answers: Sequence[tuple[int, Completion]] = ()
     said: Sequence[str] = ()
     refusal: str = ""
+    bar: progress.Unseen | None = None
+    piece: tuple[str, bytes] | None = None
+    made: Mapping[str, str] = field(default_factory=dict)
 
 
 class Worker:
@@ -67,7 +79,8 @@ class Worker:
         self._open = ExitStack()
         self._session: Session | None = None
         self._holds: tuple[Backend, Sequence[Any]] | None = None
-        self._said: list[str] = []
+        self._said: deque[str] = deque()
+        self._bars: deque[progress.Unseen] = deque(maxlen=1)
 
     def ready(self) -> str:
         """Get ready; returns what is wrong with this worker, or nothing."""
@@ -80,13 +93,13 @@ class Worker:
             device = LocalExecutor(device=self._told.device, threads=self._told.threads).start()
         except ToxauditError as error:
             return self._named(error)
-        progress.hear(self._said.append)
+        progress.hear(self._said.append, self._bars.append)
         self._loader = Loader(device)
         return ""
 
-    def ping(self) -> int:
-        """The number of this process, which shows that it lives."""
-        return os.getpid()
+    def ping(self) -> Part:
+        """How far it is, which shows that it lives."""
+        return self._heard()
 
     def answer(
         self,
@@ -111,10 +124,11 @@ class Worker:
                 session.choose(requests, done) if generation is None else session.generate(requests, generation, done)
             )
             for batch in batches:
-                yield Part([(mine[id(request)], completion) for request, completion in batch], self._heard())
+                answers = [(mine[id(request)], completion) for request, completion in batch]
+                yield replace(self._heard(), answers=answers)
         except ToxauditError as error:
             self._close()
-            yield Part(said=self._heard(), refusal=self._named(error))
+            yield replace(self._heard(), refusal=self._named(error))
 
     def fits(self, backend: Backend, arms: Sequence[Any], arm: str, texts: Sequence[str], ask: str, new: int) -> Any:
         """Whether an arm can read each text and write ``new`` tokens after it; or a ``Part`` that says why not."""
@@ -124,15 +138,55 @@ class Worker:
             self._close()
             return Part(refusal=self._named(error))
 
+    def tune(
+        self, arm: ResolvedModel, stage: training.ReadStage, computed: training.Computed, scratch: Path
+    ) -> Iterator[Part]:
+        """Tune an arm by one stage; what is made comes in pieces, and lies here only until then.
+
+        Args:
+            arm: what the stage goes on from.
+            stage: with its rows.
+            computed: how the audit's own process would compute it.
+            scratch: that one's folder for checkpoints, which are written there where it is this machine's, too.
+        """
+        self._close()
+        self._bars.clear()
+        assert self._loader is not None  # as it is ready
+        with TemporaryDirectory(prefix="toxaudit-") as temporary:
+            made, begun = Path(temporary, "made"), Path(temporary, "begun")
+            made.mkdir()
+            begun.mkdir()
+            try:
+                arm = self._here(arm, Path(temporary, "arm"))
+            except ToxauditError as error:
+                yield replace(self._heard(), refusal=self._named(error))
+                return
+            try:
+                with threads.exactly(computed.threads), written_alone(scratch, begun) as kept, room_for(made):
+                    training.tune(self._loader, arm, stage, computed, made, kept)
+            except ToxauditError as error:  # said as it would be there, since results may hold it
+                yield replace(self._heard(), refusal=str(error))
+                return
+            yield self._heard()
+            yield from _pieces(made)
+
+    def rest(self) -> None:
+        """Give back the memory of what is loaded."""
+        self._close()
+        if self._loader:
+            self._loader.close()
+
+    def _here(self, arm: Any, scratch: Path) -> Any:
+        """An arm as its files lie on this machine."""
+        return arm if self._node == self._told.node else files.found(arm, scratch)
+
     def _opened(self, backend: Backend, arms: Sequence[Any]) -> Session:
         """A session of these arms: their weights are loaded once, however many shares they answer."""
         if self._session is None or self._holds != (backend, arms):
             self._close()
             assert self._loader is not None  # as it is ready
-            here = list(arms)
-            if self._node != self._told.node:
-                scratch = Path(self._open.enter_context(TemporaryDirectory(prefix="toxaudit-")))
-                here = [files.found(arm, scratch / str(number)) for number, arm in enumerate(arms)]
+            scratch = Path(self._open.enter_context(TemporaryDirectory(prefix="toxaudit-")))
+            here = [self._here(arm, scratch / str(number)) for number, arm in enumerate(arms)]
             self._session = self._open.enter_context(backend.open(self._loader, here))
             self._holds = backend, arms
         return self._session
@@ -141,15 +195,26 @@ class Worker:
         self._session, self._holds = None, None
         self._open.close()
 
-    def _heard(self) -> list[str]:
-        said = list(self._said)
-        self._said.clear()
-        return said
+    def _heard(self) -> Part:
+        """What is to be told of how it goes; another thread may ask for it meanwhile."""
+        bar = next((replace(each) for each in list(self._bars)), None)
+        return Part(said=[self._said.popleft() for _ in range(len(self._said))], bar=bar)
 
     def _named(self, error: ToxauditError) -> str:
         """A sentence that says which node it is of, where that is not the audit's own."""
         elsewhere = self._node != self._told.node
         return f"On node {socket.gethostname()}: {error}" if elsewhere else str(error)
+
+
+def _pieces(folder: Path) -> Iterator[Part]:
+    """All files of a folder, piece by piece, and then their digests."""
+    made = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    for name, file in made.items():
+        with file.open("rb") as opened:
+            yield Part(piece=(name, opened.read(PIECE_BYTES)))  # the first one even of an empty file
+            while more := opened.read(PIECE_BYTES):
+                yield Part(piece=(name, more))
+    yield Part(made={name: sha256(file) for name, file in made.items()})
 
 
 @cache

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -37,6 +38,10 @@ def bar(what: str, total: int, unit: str, done: int = 0) -> Any:
         unit: what is counted, in the singular.
         done: how many units were done before, which tells nothing of the rate.
     """
+    if _hearers:
+        shown = Unseen(what, total, unit, done)
+        _hearers[0][1](shown)
+        return shown
     return tqdm(total=total, initial=done, unit=unit, bar_format=BAR_FORMAT, **_look(what))
 
 
@@ -79,18 +84,48 @@ def of_downloads(what: str) -> type[Any]:
     return Download
 
 
-_hearers: list[Callable[[str], object]] = []
+@dataclass
+class Unseen:
+    """A bar in a process whose standard error nobody sees: what another process needs to show it.
+
+    Attributes:
+        what: what is done, in words.
+        total: how many units there are to do.
+        unit: what is counted, in the singular.
+        n: how many are done.
+        postfix: what is said behind it.
+    """
+
+    what: str
+    total: int
+    unit: str
+    n: float = 0
+    postfix: str = ""
+
+    def update(self, n: float = 1) -> None:
+        """Count more units as done."""
+        self.n += n
+
+    def set_postfix_str(self, postfix: str, refresh: bool = True) -> None:
+        """Say this behind it."""
+        self.postfix = postfix
+
+    def close(self) -> None:
+        """Nothing: who shows it closes it."""
 
 
-def hear(hearer: Callable[[str], object]) -> None:
-    """Give lines to ``hearer`` from now on, in a process whose standard error nobody sees."""
-    _hearers[:] = [hearer]
+_hearers: list[tuple[Callable[[str], object], Callable[[Unseen], object]]] = []
+
+
+def hear(said: Callable[[str], object], begun: Callable[[Unseen], object]) -> None:
+    """Give lines and new bars to these from now on, in a process whose standard error nobody sees."""
+    _hearers[:] = [(said, begun)]
 
 
 def say(line: str) -> None:
     """Write a line that leaves bars as they are, whoever wrote what it says."""
     if _hearers:
-        _hearers[0](line)
+        _hearers[0][0](line)
         return
     with suppress(OSError):
         tqdm.write(one_line(line), file=sys.stderr)

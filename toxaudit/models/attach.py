@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from toxaudit.errors import ToxauditError
@@ -18,6 +19,9 @@ MISSHAPEN = re.compile(
 """What torch says of a tensor: its name, its shape, that of the model's."""
 
 START_SEED = 0  # of what PEFT draws when it puts an adapter on
+
+_DRAWING = Lock()
+"""Random numbers are one thread's at a time: all of a process draw from one sequence."""
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def put_on(model: Any, folder: Path, device: str) -> Any:
     from peft import PeftConfig, PeftModel
 
     devices = [torch.device(device)] if device.startswith("cuda") else []
-    with quiet_peft(), torch.inference_mode(), torch.random.fork_rng(devices):
+    with _DRAWING, quiet_peft(), torch.inference_mode(), torch.random.fork_rng(devices):
         torch.manual_seed(START_SEED)
         config = PeftConfig.from_pretrained(str(folder))
         if not adapter_file.alters_base(folder):

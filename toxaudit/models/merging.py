@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from toxaudit.errors import ToxauditError
@@ -17,6 +18,9 @@ from toxaudit.store.shelves import Store
 
 WRITTEN = ("*.safetensors", "*.safetensors.index.json", "config.json")
 """What is written anew; all else in a model's folder is copied."""
+
+_ALONE = Lock()
+"""Whole weights are in the memory of one thread at a time."""
 
 
 def merged(arm: ResolvedModel, device: str, store: Store) -> ResolvedModel:
@@ -33,7 +37,8 @@ def merged(arm: ResolvedModel, device: str, store: Store) -> ResolvedModel:
         stored_in=arm.dtype,
         made_with=identities.versions("torch", "transformers", "peft"),
     )
-    folder = store.folder(done, partial(_merge, arm, device))
+    with _ALONE:
+        folder = store.folder(done, partial(_merge, arm, device))
     files = pinned(f"{arm.adapter.reference}, merged", None, folder, WEIGHTS)
     return replace(arm, weights=files, folder=folder, adapter=None)
 

@@ -113,7 +113,7 @@ class Claims:
             try:
                 lock.acquire(timeout=QUIET_SECONDS, poll_interval=POLL_SECONDS)
             except Timeout:
-                progress.say(f"Another process is making {work}: waiting for it.")
+                progress.say(f"{work} is being made already: waiting for it.")
                 lock.acquire(poll_interval=POLL_SECONDS)
         try:
             yield

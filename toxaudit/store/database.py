@@ -1,4 +1,4 @@
-"""The records of a store, as bytes, in a SQLite database with which several processes work at once.
+"""The records of a store, as bytes, in a SQLite database with which several processes and threads work at once.
 
 A row stands for itself: it holds its shelf's number, its name, its value and a checksum over all three. A damaged row
 is as if it had never been kept. Where SQLite finds its file damaged, what ``salvage.py`` reads of it gets a new one.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
 from time import time
 from typing import Any, TypeVar
 
@@ -61,6 +62,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._copy: TemporaryDirectory[str] | None = None
+        self._one_by_one = RLock()  # of this process's threads
 
     def ready(self) -> None:
         """Open the file, or make it, lest anything else is done to a store of another version."""
@@ -162,18 +164,19 @@ class Database:
         Raises:
             ToxauditError: if the database can't be read or written, is of a newer version, or was removed.
         """
-        try:
-            return self._try(work, write)
-        except DAMAGE as error:
-            self._require_damage(error)
-        self._mend()
-        try:
-            return self._try(work, write)
-        except DAMAGE as error:
-            self._require_damage(error)
-            raise ToxauditError(
-                f"{self._file} can't be mended ({error}): remove it; its work is made again."
-            ) from error
+        with self._one_by_one:
+            try:
+                return self._try(work, write)
+            except DAMAGE as error:
+                self._require_damage(error)
+            self._mend()
+            try:
+                return self._try(work, write)
+            except DAMAGE as error:
+                self._require_damage(error)
+                raise ToxauditError(
+                    f"{self._file} can't be mended ({error}): remove it; its work is made again."
+                ) from error
 
     def _try(self, work: Callable[[sqlite3.Connection], Found], write: bool) -> Found:
         to = self._opened()

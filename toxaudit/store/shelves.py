@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import local
 from time import time
 from typing import Any
 
@@ -86,6 +87,12 @@ class Shelf:
             raise _read_only(self.place)
 
 
+class _Making(local):
+    """How many works a thread is making, one for the other."""
+
+    depth = 0
+
+
 class Store:
     """All finished work under ``root``; one that may not be written serves what it holds."""
 
@@ -106,7 +113,7 @@ class Store:
         self.records = Database(root / RECORDS, self._writable, self.claims.alone, copied=migration.waits(root))
         self._taken_in = False
         self._used: dict[str, None] = {}
-        self._making = 0
+        self._making = _Making()
         weakref.finalize(self, self.records.close)
 
     @property
@@ -250,15 +257,15 @@ class Store:
         if not self._writable:
             raise _read_only(self.root / place(identity))
         with self.claims.held(place(identity)):
-            self._making += 1
+            self._making.depth += 1
             try:
                 yield
             finally:
-                self._making -= 1
+                self._making.depth -= 1
 
     def _number(self, identity: Identity) -> int:
         """Note that some work is asked for, and whose it is; the number of its place."""
-        if not self._making:
+        if not self._making.depth:
             self._used[place(identity)] = None
         self._take_in()
         return self.records.tell(place(identity), _encoded(_JSON.encode(identity.content)))

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from toxaudit.sources.base import WEIGHTS
 from toxaudit.spec.recipes import FULL, TrainingStage
 from toxaudit.store.shelves import Store
 from toxaudit.training import sentence, trainer
-from toxaudit.training.recipe import ReadStage, Recipe, goes_on, identity, precision
+from toxaudit.training.recipe import Computed, ReadStage, Recipe, goes_on, identity
 from toxaudit.training.tokens import tokens
 from toxaudit.training_facts import TrainedStage
 
@@ -26,6 +26,9 @@ MODEL, COURSE = "model", "training.json"
 """What the folder of a stage holds: the folder of its weights, and how it went."""
 
 HERE = "tuned in this audit"
+
+Tune = Callable[[ResolvedModel, ReadStage, Computed, Path, Path], None]
+"""What tunes an arm by one stage: it fills the first folder; the second is kept until the stage is finished."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,15 @@ class Made:
     stages: tuple[TrainedStage, ...]
 
 
-def make(recipe: Recipe, root: ResolvedModel, loader: Loader, store: Store) -> Made:
+def make(recipe: Recipe, root: ResolvedModel, device: str, store: Store, tune: Tune) -> Made:
     """Tune through all stages, or find them in the store.
 
     Args:
         recipe: with its rows.
         root: what the first stage goes on from.
-        loader: loads what is tuned, on its device.
+        device: torch's name of what computes.
         store: of finished work.
+        tune: tunes by one stage after the other, in this process or elsewhere.
 
     Raises:
         ToxauditError: if the root can't be loaded or tuned so, or if the training diverges.
@@ -60,9 +64,9 @@ def make(recipe: Recipe, root: ResolvedModel, loader: Loader, store: Store) -> M
         before = recipe.stages[number - 1].spec if number else None
         kept = before is not None and goes_on(before, stage.spec)
         if arm.adapter and not kept and stage.spec.method != FULL:
-            arm = merged(arm, loader.device, store)
-        done = identity(root, recipe.stages[: number + 1], loader.device)
-        folder = store.long(done, partial(_tune, arm, stage, loader))
+            arm = merged(arm, device, store)
+        done = identity(root, recipe.stages[: number + 1], device)
+        folder = store.long(done, partial(tune, arm, stage, Computed.of(stage.spec, device)))
         files = pinned(f"{HERE} ({recipe.candidate})", None, folder / MODEL, WEIGHTS)
         if stage.spec.method == FULL:
             arm = replace(arm, weights=files, folder=files.path, adapter=None, bits=None)
@@ -72,15 +76,27 @@ def make(recipe: Recipe, root: ResolvedModel, loader: Loader, store: Store) -> M
     return Made(arm, sentence.of(recipe, went), tuple(went))
 
 
-def _tune(arm: ResolvedModel, stage: ReadStage, loader: Loader, folder: Path, scratch: Path) -> None:
-    """One stage: fills ``folder``; ``scratch`` is kept until it is finished."""
+def tune(loader: Loader, arm: ResolvedModel, stage: ReadStage, computed: Computed, folder: Path, scratch: Path) -> None:
+    """Tune an arm by one stage, in this process.
+
+    Args:
+        loader: loads what is tuned, on its device.
+        arm: what the stage goes on from.
+        stage: with its rows.
+        computed: how it is computed.
+        folder: an empty one, which gets what is made.
+        scratch: gets checkpoints, and may hold some.
+
+    Raises:
+        Stopped: after a checkpoint, if a signal asks for it.
+        ToxauditError: if the arm can't be loaded or tuned so, or if the training diverges.
+    """
     import torch
 
-    with _opened(arm, stage, loader) as (loaded, model):
+    with _opened(arm, stage, computed, loader) as (loaded, model):
         torch.manual_seed(stage.spec.seed)
         model = model or _with_adapter(loaded.model, arm, stage.spec, stage.place)
         rows = tokens(stage.place, loaded, stage.examples.all, stage.spec)
-        computed = loader.device, precision(stage.spec, loader.device)
         went = trainer.train(stage.place, model, rows.rows, stage.spec, computed, scratch)
         if stage.spec.method == FULL:
             write_whole(model, arm, folder / MODEL)
@@ -91,7 +107,9 @@ def _tune(arm: ResolvedModel, stage: ReadStage, loader: Loader, folder: Path, sc
 
 
 @contextmanager
-def _opened(arm: ResolvedModel, stage: ReadStage, loader: Loader) -> Iterator[tuple[LoadedModel, Any]]:
+def _opened(
+    arm: ResolvedModel, stage: ReadStage, computed: Computed, loader: Loader
+) -> Iterator[tuple[LoadedModel, Any]]:
     """The model that a stage goes on from, and what of it is tuned: all of it, or None for an adapter that is to come.
 
     An adapter goes over the weights that the loader holds, which are not read again, and comes off them at the end.
@@ -101,7 +119,7 @@ def _opened(arm: ResolvedModel, stage: ReadStage, loader: Loader) -> Iterator[tu
         loaded = in_memory(replace(arm, dtype="float32"), loader.device)
         yield loaded, loaded.model.requires_grad_(True)
         return
-    plain = replace(arm, adapter=None, dtype=precision(stage.spec, loader.device))
+    plain = replace(arm, adapter=None, dtype=computed.number_format)
     if stage.spec.load_in_4bit or arm.bits:
         loader.close()
         yield load(replace(plain, bits=4 if stage.spec.load_in_4bit else arm.bits), loader.device), None

@@ -1,8 +1,13 @@
 """Where a training that was killed goes on: checkpoints in the store, sealed when whole, gone when it is finished."""
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
+
+from filelock import FileLock, Timeout
 
 from toxaudit.store import seals
 
@@ -14,6 +19,32 @@ WORK_FOR_SAVING = 20.0
 
 When a checkpoint is written changes nothing in what is trained, so that the clock may decide it.
 """
+
+WRITER = "writer.lock"
+"""The file whose lock the process holds that writes checkpoints beside it; the system takes it where that ends."""
+
+
+@contextmanager
+def written_alone(folder: Path, else_in: Path) -> Iterator[Path]:
+    """A folder for checkpoints that no other process writes meanwhile.
+
+    Args:
+        folder: that of earlier tries, which may be on another machine alone, or be written by a process that is
+            wrongly taken for dead.
+        else_in: an empty one, where the other can't be had.
+    """
+    with ExitStack() as stack:
+        yield folder if _locked(folder, stack) else else_in
+
+
+def _locked(folder: Path, stack: ExitStack) -> bool:
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        return False
+    try:
+        stack.enter_context(FileLock(folder / WRITER, blocking=False))
+    except (Timeout, OSError):
+        return False
+    return True
 
 
 class Checkpoints:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import speed, threads
@@ -26,6 +26,26 @@ _ROWS = (
 """Fields that decide only which rows are learnt: in a name, these rows themselves stand."""
 
 _OF_LORA = (*_SHAPE, "lora_dropout", "load_in_4bit")
+
+
+@dataclass(frozen=True)
+class Computed:
+    """How a stage is computed, wherever that is: its weights are named by it.
+
+    Attributes:
+        device: torch's name of what computes.
+        threads: how many do so on a CPU.
+        number_format: torch's name of it; what is tuned is held in float32 all the same.
+    """
+
+    device: str
+    threads: int
+    number_format: str
+
+    @classmethod
+    def of(cls, stage: TrainingStage, device: str) -> Self:
+        """How this process would compute a stage on a device."""
+        return cls(device, threads.steady(), precision(stage, device))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from toxaudit.models import quiet_peft
 from toxaudit.spec.recipes import FULL, TrainingStage
 from toxaudit.training.checkpoints import Checkpoints
 from toxaudit.training.ema import Ema
+from toxaudit.training.recipe import Computed
 from toxaudit.training.tokens import Row, batch
 
 
@@ -27,7 +28,7 @@ class Course:
 
 
 def train(
-    place: str, model: Any, rows: Sequence[Row], stage: TrainingStage, computed: tuple[str, str], folder: Path
+    place: str, model: Any, rows: Sequence[Row], stage: TrainingStage, computed: Computed, folder: Path
 ) -> Course:
     """Tune what of the model requires a gradient.
 
@@ -36,7 +37,7 @@ def train(
         model: transformers' or PEFT's, on its device.
         rows: of tokens.
         stage: the settings.
-        computed: torch's names of the device, and of the number format that is computed in.
+        computed: on which device, by how many threads and in which number format.
         folder: of the checkpoints, kept from one run to the next.
 
     Raises:
@@ -44,7 +45,6 @@ def train(
         ToxauditError: if the loss or a weight is no number any more, if the memory is too small, or if a library that
             the settings need is missing.
     """
-    device, number_format = computed
     weights = [each for each in model.parameters() if each.requires_grad]
     checkpoints = Checkpoints(folder)
     average = Ema(weights, stage.ema.decay) if stage.ema else None
@@ -56,9 +56,9 @@ def train(
         around.enter_context(_refusing(place))
         if hasattr(model.config, "use_cache"):  # which Trainer changes, and would be written with the weights
             around.callback(setattr, model.config, "use_cache", model.config.use_cache)
-        if device == "cpu":
-            around.enter_context(threads.exactly(threads.steady()))
-        arguments = _arguments(stage, device, number_format, folder)
+        if computed.device == "cpu":
+            around.enter_context(threads.exactly(computed.threads))
+        arguments = _arguments(stage, computed.device, computed.number_format, folder)
         trainer = _trainer(model, arguments, rows, _callbacks(place, checkpoints, average, last is not None))
         with stopping.finishing():
             trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -162,7 +162,7 @@ def _callbacks(place: str, checkpoints: Checkpoints, average: Ema | None, resume
         """The bar, the average, the checkpoints, and the end of a training that diverges."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.bar = progress.bar(f"tuning {_short(place)}", state.max_steps, "step", state.global_step)
+            self.bar = progress.bar(doing(place), state.max_steps, "step", state.global_step)
             if resumed:
                 progress.say(f"{place} goes on after step {state.global_step:,} of {state.max_steps:,}.")
 
@@ -196,10 +196,14 @@ def _callbacks(place: str, checkpoints: Checkpoints, average: Ema | None, resume
     return [Watch()]
 
 
-def _short(place: str) -> str:
-    """A stage in few words: the candidate's name, and which of its stages it is where that is not the first."""
+def doing(place: str) -> str:
+    """What a stage does, for its bar: the candidate's name, and which of its stages it is where that is not the first.
+
+    Args:
+        place: where it stands in the spec.
+    """
     name, _, number = place.removeprefix("candidates.").removesuffix("]").partition(".train[")
-    return name if number in ("", "0") else f"{name} ({int(number) + 1})"
+    return f"tuning {name}" if number in ("", "0") else f"tuning {name} ({int(number) + 1})"
 
 
 def _diverged(place: str) -> ToxauditError:

@@ -28,7 +28,7 @@ from toxaudit.models.served import served_base, shown
 from toxaudit.pinning.references import Pinned
 from toxaudit.records import Answers, Completion
 from toxaudit.spec import references
-from toxaudit.spec.schema import AuditSpec
+from toxaudit.spec.schema import AuditSpec, CandidateSpec
 from toxaudit.stages.arms import making
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
@@ -77,25 +77,49 @@ def assemble(pinned: Pinned, loader: Loader, store: Store, chats: tuple[str, ...
     recipes = _recipes(assembled, pinned, loader.device)
     base: Arm = served_base(spec.base, server) if server else resolve_base(spec.base, loader.device, store)
     base = making.asked(replace(base, system_instruction=spec.base.system_instruction), base, spec)
-    resolved = {base.name: base}
-    for name in references.in_order({name: [*references.rests_on(each)] for name, each in spec.candidates.items()}):
-        if name not in assembled.skipped:
-            with _may_skip(assembled, pinned, name) as checks:
-                _require_others(assembled, spec, name, checks)
-                reference = resolved[spec.candidates[name].against]
-                if recipe := recipes.get(name):
-                    arm: Arm = making.by_recipe(recipe, pinned, resolved, loader, store)
-                elif spec.candidates[name].merge:
-                    arm = making.as_sum(name, spec, resolved, store)
-                else:
-                    arm = making.named(name, pinned, base, reference, loader.device, store)
-                arm = making.unlike_reference(arm, spec.candidates[name], reference, chats, checks)
-                arm = replace(arm, against=reference.name, grid=references.place(spec, name))
-                resolved[name] = making.asked(arm, base, spec)
+    with spec.executor.tuning(loader) as tuning:
+        by_recipe = making.ByRecipe(recipes, spec.candidates, tuning, loader.device, store)
+        resolved = _resolved(assembled, pinned, base, by_recipe, chats)
     arms = [resolved[name] for name in (base.name, *spec.candidates) if name in resolved]
     _check_any_left(assembled, spec, arms)
     assembled.audited = _checked(assembled, pinned, arms, loader, store, chats)
     return _followed(assembled, pinned)
+
+
+def _resolved(
+    assembled: Arms, pinned: Pinned, base: Arm, by_recipe: making.ByRecipe, chats: tuple[str, ...]
+) -> dict[str, Arm]:
+    """The base and all candidates that can be had, by their names."""
+    spec, resolved = pinned.spec, {base.name: base}
+    by_recipe.begin_from(base)
+    for name in _order(spec.candidates):
+        if name in assembled.skipped:
+            continue
+        by_recipe.finish(name)
+        with _may_skip(assembled, pinned, name) as checks:
+            _require_others(assembled, spec, name, checks)
+            reference = resolved[spec.candidates[name].against]
+            if name in by_recipe.recipes:
+                arm: Arm = by_recipe.made(name)
+            elif spec.candidates[name].merge:
+                arm = making.as_sum(name, spec, resolved, by_recipe.store)
+            else:
+                arm = making.named(name, pinned, base, reference, by_recipe.device, by_recipe.store)
+            arm = making.unlike_reference(arm, spec.candidates[name], reference, chats, checks)
+            arm = replace(arm, against=reference.name, grid=references.place(spec, name))
+            resolved[name] = making.asked(arm, base, spec)
+            by_recipe.begin_from(resolved[name])
+    return resolved
+
+
+def _order(candidates: Mapping[str, CandidateSpec]) -> list[str]:
+    """The candidates, each after those that it rests on, and what needs no tuning first: from there, much can begin."""
+    order = references.in_order({name: [*references.rests_on(each)] for name, each in candidates.items()})
+    tuned: set[str] = set()
+    for name in order:
+        if candidates[name].train or tuned & references.rests_on(candidates[name]).keys():
+            tuned.add(name)
+    return sorted(order, key=tuned.__contains__)
 
 
 def told_apart(arms: Arms, pinned: Pinned, answers: Answers, again: Callable[[Arm, Arm], effect.Again]) -> Arms:
@@ -190,7 +214,7 @@ def _lookalike(arm: Arm) -> str:
 
 
 def _recipes(assembled: Arms, pinned: Pinned, device: str) -> dict[str, training.Recipe]:
-    """The recipes of the candidates that are tuned, with their rows."""
+    """The recipes of the candidates that are tuned, with their rows, each after that of which it goes on."""
     recipes: dict[str, training.Recipe] = {}
     known: dict[str, training.ReadStage] = {}
     for name, candidate in pinned.spec.candidates.items():
@@ -198,7 +222,7 @@ def _recipes(assembled: Arms, pinned: Pinned, device: str) -> dict[str, training
             with _may_skip(assembled, pinned, name):
                 recipes[name] = training.read(pinned.spec.candidates, name, known)
                 training.check_device(recipes[name], device)
-    return recipes
+    return {name: recipes[name] for name in _order(pinned.spec.candidates) if name in recipes}
 
 
 def _ordered(arms: Arms, spec: AuditSpec) -> Arms:

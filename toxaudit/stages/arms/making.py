@@ -1,13 +1,15 @@
 """One arm, as its spec says how it comes into being: named, tuned by a recipe, or a sum of others."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from toxaudit import training
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
+from toxaudit.extensions import Tuning
 from toxaudit.facts import BASE_ARM, the
-from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, effect, resolve_candidate, tokenizer, tuned
+from toxaudit.models import Arm, ResolvedModel, ServedModel, effect, resolve_candidate, tokenizer, tuned
 from toxaudit.models.served import served_candidate
 from toxaudit.pinning.references import Pinned
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
@@ -24,14 +26,41 @@ def named(name: str, pinned: Pinned, base: Arm, reference: Arm, device: str, sto
     return resolve_candidate(name, spec, under, device, store, pinned.replayed, reference)
 
 
-def by_recipe(
-    recipe: training.Recipe, pinned: Pinned, resolved: Mapping[str, Arm], loader: Loader, store: Store
-) -> ResolvedModel:
-    """A candidate that is tuned within the audit, from the base or from a candidate that is not."""
-    root = resolved[recipe.root]
-    assert isinstance(root, ResolvedModel)  # a server's model can't be tuned, which pinning has refused
-    made = training.make(recipe, root, loader, store)
-    return tuned(recipe.candidate, pinned.spec.candidates[recipe.candidate], made.arm, made.sentence, made.stages)
+@dataclass(frozen=True)
+class ByRecipe:
+    """The candidates that are tuned within the audit, each from the base or from a candidate that is not.
+
+    Attributes:
+        recipes: candidate -> its recipe.
+        candidates: all of the audit.
+        tuning: who tunes.
+        device: torch's name of what computes.
+        store: of finished work.
+    """
+
+    recipes: Mapping[str, training.Recipe]
+    candidates: Mapping[str, CandidateSpec]
+    tuning: Tuning
+    device: str
+    store: Store
+
+    def begin_from(self, root: Arm) -> None:
+        """Begin with those whose first stage goes on from this arm."""
+        for name in self.recipes:
+            recipe = self.recipes[name]
+            if recipe.root == root.name:
+                assert isinstance(root, ResolvedModel)  # a server's model can't be tuned, which pinning has refused
+                make = partial(training.make, recipe, root, self.device, self.store)
+                self.tuning.begin(name, make, self.candidates[name].starts_from)
+
+    def finish(self, name: str) -> None:
+        """Wait until it is made or can't be, if it is one of them that has begun."""
+        self.tuning.finish(name)
+
+    def made(self, name: str) -> ResolvedModel:
+        """One of them, which has begun."""
+        made = self.tuning.made(name)
+        return tuned(name, self.candidates[name], made.arm, made.sentence, made.stages)
 
 
 def as_sum(name: str, spec: AuditSpec, resolved: Mapping[str, Arm], store: Store) -> ResolvedModel:
