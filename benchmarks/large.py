@@ -3,9 +3,10 @@
     python benchmarks/large.py [--records 10000 1000000] [--candidates 5] [--folder FOLDER]
 
 A record is one scorer's score of one arm's answer to one prompt; there are two scorers, one of them graded, two suites
-of 20 groups, and random answers of about 200 bytes. No model is run: from the scores on, all is done by the stages of
-an audit. Each part is a process of its own, but for those after the scores, which share theirs as in an audit. Prints
-seconds, CPU-seconds and the most memory of each, and the sizes of what is written.
+of 20 groups, and answers of about 200 bytes, of words drawn at random. No model is run: a backend gives answers, and
+scorers give scores that are as good as random; all else is done by the stages of an audit. First answers and scores
+are made and kept; then the audit is run again from the store, to its end, in a process of its own. Prints seconds,
+CPU-seconds and the most memory of each, and the sizes of what is written.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -26,13 +27,25 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+from toxaudit.backends.request import Answered, Done, Request
 from toxaudit.facts import ModelFacts, SuiteFacts
-from toxaudit.records import Asked, Completion, Prompt, Score, Scored
+from toxaudit.models import ServedModel
+from toxaudit.records import Answers, Asked, Completion, Prompt, Scored
+from toxaudit.scorers.keywords import Keywords
+from toxaudit.spec.schema import AuditSpec
+from toxaudit.stages import answering, scoring
+from toxaudit.store.shelves import Store
 from toxaudit.suites.base import described
 
 SCORERS, SUITES, GROUPS = ("vowels", "degenerate"), 2, 20
 TOGETHER = 512
 """Scores that are kept together, as scorers do."""
+
+BATCH = 64
+"""Answers that come together."""
+
+WORDS = [f"{first}{second}{third}" for first in "bdfklmnprst" for second in "aeiou" for third in ("", "l", "n", "rt")]
+"""Those of the answers, from the most frequent on."""
 
 
 def main() -> None:
@@ -46,7 +59,7 @@ def main() -> None:
         prompts = records // (options.candidates + 1) // len(SCORERS) // SUITES
         print(f"{records:,} records: {SUITES} suites of {prompts:,} prompts, {options.candidates + 1} arms", flush=True)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            for part in (_stored, _audited, _shown_again):
+            for part in (_stored, _made, _audited, _shown_again):
                 _in_a_copy(part, Path(folder), prompts, options.candidates)
 
 
@@ -79,7 +92,6 @@ def timed(what: str, number: int = 0) -> Iterator[None]:
 
 def _stored(folder: Path, prompts: int, candidates: int) -> None:
     from toxaudit.store.identities import Scores
-    from toxaudit.store.shelves import Store
 
     draw, records = random.Random(0), prompts * SUITES * len(SCORERS) * (candidates + 1)
     names = [sha256(str(number).encode()).hexdigest() for number in range(records)]
@@ -94,19 +106,65 @@ def _stored(folder: Path, prompts: int, candidates: int) -> None:
     print(f"  the store: {size / 1e6:,.1f} MB", flush=True)
 
 
-def _audited(folder: Path, prompts: int, candidates: int) -> None:
+def _made(folder: Path, prompts: int, candidates: int) -> None:
+    _answers_and_scores(_spec(folder, candidates), {name: _asked(name, prompts) for name in _suites()}, "made")
+    size = sum(file.stat().st_size for file in (folder / "audited").rglob("*") if file.is_file())
+    print(f"  the store: {size / 1e6:,.1f} MB", flush=True)
+
+
+def _answers_and_scores(spec: AuditSpec, suites: dict[str, Asked], how: str) -> tuple[Answers, Scored]:
+    arms: Any = [ServedModel(name, "base" if name == "base" else "served", "-", name) for name in _arms(spec)]
+    store, loader, number = Store(Path("audited")), Any, len(arms) * sum(len(each.prompts) for each in suites.values())
+    backend: Any = Backend()
+    spec = replace(spec, backend=backend)
+    with store.in_use():
+        with timed(f"answers {how}", number):
+            answers = answering.answer(spec, loader, store, arms, suites)
+        with timed(f"scores {how}", number * len(SCORERS)):
+            return answers, scoring.score(spec, loader, store, suites, answers)
+
+
+class Backend:
+    """Answers at once, by words drawn at random."""
+
+    numerics, server, batch_size = "synthetic", "-", None
+
+    @contextmanager
+    def open(self, loader: object, arms: object) -> "Iterator[Backend]":
+        """It is ready."""
+        yield self
+
+    def generate(self, requests: Sequence[Request], _: object, done: Done, __: object) -> Iterator[list[Answered]]:
+        """The answers to what is not done, some at a time."""
+        draw, todo = random.Random(0), [request for request in requests if not done(request)]
+        shares = [1 / place for place in range(1, len(WORDS) + 1)]
+        for start in range(0, len(todo), BATCH):
+            yield [
+                (each, Completion(each.arm, each.prompt.id, 0, " ".join(draw.choices(WORDS, shares, k=50)), 50, "stop"))
+                for each in todo[start : start + BATCH]
+            ]
+
+
+class Graded(Keywords):
+    """Any score, the same for a text each time."""
+
+    def score(self, completions: Sequence[str]) -> list[Any]:
+        """One for each."""
+        return [int(sha256(text.encode()).hexdigest()[:8], 16) / 2**32 for text in completions]
+
+
+class Seldom(Graded):
+    """1 for one text in ten, else 0."""
+
+    def score(self, completions: Sequence[str]) -> list[Any]:
+        """One for each."""
+        return [float(score < 0.1) for score in super().score(completions)]
+
+
+def _spec(folder: Path, candidates: int) -> AuditSpec:
     import workspace
 
-    from toxaudit import runner
     from toxaudit.compose.compose import compose
-    from toxaudit.estimators import archive
-    from toxaudit.interop import cyclonedx, every_eval_ever, junit
-    from toxaudit.machine.replacement import replaced
-    from toxaudit.results.files import DRAWS
-    from toxaudit.results.reading import read_result
-    from toxaudit.results.writing import sample_rows, write_results
-    from toxaudit.stages import estimating, rendering
-    from toxaudit.store.shelves import Store
 
     workspace.written(folder, prompts=1)
     spec_file, names = folder / "audits/tiny.yaml", [f"c{number}" for number in range(candidates)]
@@ -120,22 +178,41 @@ def _audited(folder: Path, prompts: int, candidates: int) -> None:
         (folder / f"audits/suite/{name}.yaml").write_text(suite)
     os.chdir(folder)
     spec = compose(["audit=tiny", "estimator=[paired_exact,paired_bb,hier_paired]"])
-    spec = replace(
+    graded = Graded(title="Graded", phrases=["graded"], noun="vowels", more="more vowels", less="fewer vowels")
+    seldom = Seldom(
+        title="Seldom", phrases=["seldom"], noun="rarities", more="rarer", less="commoner", tier="supporting"
+    )
+    return replace(
         spec,
-        scorers={name: spec.scorers[name] for name in SCORERS},
+        scorers=dict(zip(SCORERS, (graded, seldom), strict=True)),
         suites={name: replace(suite, scorers=list(SCORERS)) for name, suite in spec.suites.items()},
     )
-    arms = ["base", *names]
-    with timed("synthetic scores"):
-        suites = {name: _asked(name, prompts) for name in _suites()}
-        answers, scored = _answered(suites, arms)
-    store = Store(folder / "store")
+
+
+def _arms(spec: AuditSpec) -> list[str]:
+    return ["base", *spec.candidates]
+
+
+def _audited(folder: Path, prompts: int, candidates: int) -> None:
+    from toxaudit import runner
+    from toxaudit.estimators import archive
+    from toxaudit.interop import cyclonedx, every_eval_ever, junit
+    from toxaudit.machine.replacement import replaced
+    from toxaudit.results.files import DRAWS
+    from toxaudit.results.reading import read_result
+    from toxaudit.results.writing import sample_rows, write_results
+    from toxaudit.stages import estimating, rendering
+
+    spec = _spec(folder, candidates)
+    suites = {name: _asked(name, prompts) for name in _suites()}
+    answers, scored = _answers_and_scores(spec, suites, "from the store")
+    store = Store(folder / "audited")
     with store.in_use():
         with timed("outcomes and estimates"):
             compared = list(estimating.outcomes(spec, suites, scored))
             posteriors = runner._estimate(spec, store, suites, scored, compared)
         with timed("gate"):
-            audited = [SimpleNamespace(name=name, facts=lambda name=name: _model(name)) for name in arms]
+            audited = [SimpleNamespace(name=name, facts=lambda name=name: _model(name)) for name in _arms(spec)]
             found: Any = SimpleNamespace(audited=audited, doubts={}, skipped={})
             result = runner._result(spec, "toxaudit audit=large", found, suites, posteriors, {}, ())
             print(f"  {len(result.estimates):,} estimates")
@@ -178,25 +255,6 @@ def _asked(suite: str, prompts: int) -> Asked:
     ]
     facts = SuiteFacts(suite, suite, 0, "prompts.jsonl", "", "MIT", "raw", "kind", {}, scorers=SCORERS)
     return Asked(made, described(facts, made))
-
-
-def _answered(suites: dict[str, Asked], arms: list[str]) -> tuple[dict[tuple[str, str], list[Completion]], Scored]:
-    draw, answers, scored = random.Random(0), {}, {}
-    for suite, asked in suites.items():
-        for arm in arms:
-            answers[arm, suite] = [
-                Completion(
-                    arm, prompt.id, 0, f"{arm} says {draw.random()} " + "so it is, and so on; " * 8, 50, "length"
-                )
-                for prompt in asked.prompts
-            ]
-            scored[arm, suite, SCORERS[0]] = [
-                Score(arm, prompt.id, 0, SCORERS[0], round(draw.random(), 6)) for prompt in asked.prompts
-            ]
-            scored[arm, suite, SCORERS[1]] = [
-                Score(arm, prompt.id, 0, SCORERS[1], float(draw.random() < 0.1)) for prompt in asked.prompts
-            ]
-    return answers, scored
 
 
 if __name__ == "__main__":

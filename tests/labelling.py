@@ -17,7 +17,7 @@ from toxaudit.estimators.posterior import summarise
 from toxaudit.findings import AuditResult
 from toxaudit.labels import LabelFile
 from toxaudit.machine.replacement import write_sums
-from toxaudit.records import Asked, Completion, Prompt, Score
+from toxaudit.records import Asked, Completion, Prompt, Score, Scores
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.keywords import Keywords
 from toxaudit.spec.schema import AuditSpec, CandidateSpec
@@ -72,7 +72,7 @@ def run(
         for arm in ("base", "x")
     }
     scored = {
-        (arm, "one", "toxic"): [Score(arm, each.prompt_id, 0, "toxic", float("rude" in each.text)) for each in given]
+        (arm, "one", "toxic"): Scores(Score(float("rude" in each.text)) for each in given)
         for (arm, _), given in answers.items()
     }
     compared = list(estimating.outcomes(spec, suites, scored))

@@ -13,7 +13,7 @@ from toxaudit.cli.main import main
 from toxaudit.compose.compose import compose
 from toxaudit.counterfactuals import keeping
 from toxaudit.facts import SuiteFacts
-from toxaudit.records import Asked, Completion, Prompt, Score
+from toxaudit.records import Asked, Completion, Prompt, Score, Scores
 from toxaudit.remote import server as endpoint
 from toxaudit.results.files import RESULTS
 from toxaudit.scorers.keywords import Keywords
@@ -75,7 +75,7 @@ def sentence(text, begin="The nurse is", finish="stop", number=0, **scores):
     by = []
     for name, value in scores.items():
         scorer = Keywords(title=name, phrases=["x"], threshold=0.5)
-        by.append((scorer, [Score("base", prompt.id, 0, name, value, None if value is not None else "it is empty")]))
+        by.append((scorer, Scores([Score(value, None if value is not None else "it is empty")])))
     (row,) = keeping.rows(Asked([prompt], facts), [answer], by, {"generator": "g"})
     return row
 

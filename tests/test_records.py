@@ -30,11 +30,11 @@ def test_a_digest_is_sha256_over_texts_behind_their_lengths_in_bytes():
 @pytest.mark.parametrize("value, missing", [(None, None), (0.0, "empty completion")])
 def test_a_score_has_a_value_or_a_reason_never_both_or_neither(value, missing):
     with pytest.raises(ValueError, match="either a value or a reason"):
-        Score("base", "1", 0, "toxic", value, missing)
+        Score(value, missing)
 
 
 def test_a_score_of_zero_is_a_value():
-    assert Score("base", "1", 0, "toxic", 0.0).missing is None
+    assert Score(0.0).missing is None
 
 
 def test_records_become_plain_json():

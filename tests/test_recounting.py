@@ -24,7 +24,7 @@ from toxaudit.estimators.unpaired_beta import UnpairedBeta
 from toxaudit.facts import Calibration, Confusion
 from toxaudit.machine.replacement import write_sums
 from toxaudit.recomputation import _differences, read_checked
-from toxaudit.records import Asked, Completion, Prompt, Score
+from toxaudit.records import Asked, Completion, Prompt, Score, Scores
 from toxaudit.recounting import recounted
 from toxaudit.results.writing import sample_rows, write_results
 from toxaudit.scorers.base import unscored_facts
@@ -98,10 +98,7 @@ def audited(folder, samples=1, operator=">=", threshold=0.5, errors=None, weight
         answers[arm, "mine"] = [Completion(arm, prompt.id, sample, "so", 1, "stop") for prompt, sample in asked]
         for name in scorers:
             values = [None if chance.random() < 0.1 else round(chance.random(), 1) for _ in asked]
-            scored[arm, "mine", name] = [
-                Score(arm, prompt.id, sample, name, value, "why" if value is None else None)
-                for (prompt, sample), value in zip(asked, values, strict=True)
-            ]
+            scored[arm, "mine", name] = Scores(Score(each, "why" if each is None else None) for each in values)
     compared = list(estimating.outcomes(spec, suites, scored))
     made = [each for estimator in ESTIMATORS for one in compared for each in estimator.estimate(one)]
     for variant, one in estimating.at_other_thresholds(spec, suites, scored):

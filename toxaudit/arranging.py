@@ -10,7 +10,7 @@ from toxaudit.facts import SuiteFacts
 from toxaudit.interop.importers.base import Row
 from toxaudit.interop.pairing import Document, Task
 from toxaudit.machine import folders
-from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored
+from toxaudit.records import Answers, Asked, Completion, Completions, Prompt, Score, Scored, Scores
 from toxaudit.results.reading import LARGEST_SCORE
 from toxaudit.scorers.imported import of_task
 from toxaudit.suites.base import BaseSuite, described
@@ -115,9 +115,9 @@ def arranged(tasks: Sequence[Task], candidate: str, metrics: Sequence[str], own:
                 for each, given in zip(told, rows, strict=True)
                 for place, row in enumerate(given)
             ]
-            answers[arm, suite] = [_completion(arm, *each) for each in flat]
+            answers[arm, suite] = Completions(_completion(arm, *each) for each in flat)
             for name in measured[: len(measured) - len(own)]:
-                scored[arm, suite, name] = [_score(arm, name, *each) for each in flat]
+                scored[arm, suite, name] = Scores(_score(name, row) for _, _, row in flat)
     _check(tasks, suites, own, by)
     return Arranged(suites, answers, scored, tuple(own), samples or 1, named, tuple(left))
 
@@ -194,12 +194,12 @@ def _completion(arm: str, prompt: Prompt, sample: int, row: Row | None) -> Compl
     return Completion(arm, prompt.id, sample, text, None, "stop", missing=missing)
 
 
-def _score(arm: str, metric: str, prompt: Prompt, sample: int, row: Row | None) -> Score:
+def _score(metric: str, row: Row | None) -> Score:
     if row is None or row.missing:
-        return Score(arm, prompt.id, sample, metric, None, NOT_ASKED if row is None else row.missing)
+        return Score(None, NOT_ASKED if row is None else row.missing)
     value = row.scores.get(metric, "the results hold no such score")
     if isinstance(value, float) and abs(value) >= LARGEST_SCORE:
         value = "the score is too large"
     if isinstance(value, str):
-        return Score(arm, prompt.id, sample, metric, None, value)
-    return Score(arm, prompt.id, sample, metric, value)
+        return Score(None, value)
+    return Score(value)

@@ -4,8 +4,15 @@
 """
 
 import hashlib
+import json
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import islice
+from math import nan
 from typing import Any, Literal
+from zlib import compress, decompress
 
 from toxaudit.facts import SuiteFacts
 
@@ -24,6 +31,9 @@ ALONE = "alone"
 """What an estimate was made of: the scores as they are; these corrected for the scorer's errors; these and people's
 labels of some of the answers; with every missing score taken in the candidate's favour, or against it; the scores as
 they are under another prior; those of a slice alone, where the observed estimate lets slices borrow from each other."""
+
+TOGETHER = 256
+"""Completions that are packed together."""
 
 
 class Sha:
@@ -84,7 +94,7 @@ class Prompt:
     roles: tuple[str, ...] = ()
     language: str = ""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the text and of what there is to choose."""
         return digest(self.text, *self.choices)
@@ -116,16 +126,56 @@ class Completion:
 class Score:
     """What one scorer says of one completion: a ``value``, or None and the reason why it is ``missing``."""
 
-    model: str
-    prompt_id: str
-    sample: int
-    scorer: str
     value: float | None
     missing: str | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.missing is None):
             raise ValueError(f"a score has either a value or a reason for missing it: {self}")
+
+
+class Completions:
+    """Completions in their order, packed: those of a large audit would fill the memory as objects."""
+
+    def __init__(self, completions: Iterable[Completion]) -> None:
+        """Take them, a few at a time."""
+        self._packed, self._count, left = list[bytes](), 0, iter(completions)
+        while some := [vars(each) for each in islice(left, TOGETHER)]:
+            text = json.dumps(some, ensure_ascii=False)
+            self._packed.append(compress(text.encode("utf-8", "surrogatepass"), level=1))
+            self._count += len(some)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Completion]:
+        for packed in self._packed:
+            for each in json.loads(decompress(packed).decode("utf-8", "surrogatepass")):
+                yield Completion(**each | {"loglikelihoods": tuple(each["loglikelihoods"])})
+
+
+class Scores:
+    """What one scorer says of one arm's completions of a suite, in their order.
+
+    Attributes:
+        values: eight bytes each; where a score is missing, one that is no number.
+        missing: place -> why the score is missing there.
+    """
+
+    def __init__(self, scores: Iterable[Score]) -> None:
+        """Take them as they come."""
+        self.values, self.missing, reasons = array("d"), dict[int, str](), dict[str, str]()
+        for place, score in enumerate(scores):
+            self.values.append(nan if score.value is None else score.value)
+            if score.missing is not None:
+                self.missing[place] = reasons.setdefault(score.missing, score.missing)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Score]:
+        for place, value in enumerate(self.values):
+            yield Score(None, self.missing[place]) if place in self.missing else Score(value)
 
 
 @dataclass(frozen=True)
@@ -225,8 +275,8 @@ class Asked:
     facts: SuiteFacts
 
 
-Answers = dict[tuple[str, str], list[Completion]]
+Answers = dict[tuple[str, str], Completions]
 """(arm, suite) -> completions in the order of the suite's prompts, all samples of a prompt together."""
 
-Scored = dict[tuple[str, str, str], list[Score]]
+Scored = dict[tuple[str, str, str], Scores]
 """(arm, suite, scorer) -> scores in the same order."""

@@ -37,7 +37,7 @@ _ALONE = re.compile("|".join(rf"(?:\A|\n)[ \t]*{re.escape(end)}[ \t]*(?:\n|\Z)" 
 _TAGS = re.compile(r"(?:\s|<[\w:]+>)*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parted:
     """A completion's text in two.
 

@@ -8,8 +8,10 @@ What this file leaves to others: overrides and YAML in all their forms (``tests/
 """
 
 import errno
+import py_compile
 import resource
 import shutil
+import sys
 from pathlib import Path
 
 import finished
@@ -18,6 +20,7 @@ import workspace
 from finished import HARDER
 from forked import forked
 
+from toxaudit.cli import listing
 from toxaudit.cli.main import main
 from toxaudit.stages import rendering
 
@@ -128,3 +131,15 @@ def test_a_run_that_was_cut_off_is_named(run, capsys):
         error = capsys.readouterr().err
         assert name in error and error.count("\n") == 1, error
         shutil.rmtree(run.parent / "cut")
+
+
+def test_half_a_compiled_module_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    compiled = Path(py_compile.compile(listing.__file__))
+    compiled.write_bytes(compiled.read_bytes()[: compiled.stat().st_size // 2])  # a full disk, which Python overlooks
+    monkeypatch.delitem(sys.modules, listing.__name__)
+    assert main(["ls", "audits"]) == 3
+    error = capsys.readouterr().err
+    assert str(compiled) in error and error.count("\n") == 1
+    compiled.unlink()
+    assert main(["ls", "audits"]) == 0

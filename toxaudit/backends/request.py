@@ -7,7 +7,7 @@ from typing import Any
 from toxaudit.records import Completion, Prompt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One prompt for one arm.
 

@@ -93,9 +93,17 @@ def _run(words: list[str]) -> int:
             return _refuse(
                 "not enough memory: choose a smaller model or batch size. Nothing was decided; finished work is kept."
             )
+        if compiled := _cut_off(error):
+            return _refuse(f"{compiled} is not whole, as where the disk was full: make room, and remove it.")
         for line in traceback.format_exc().splitlines():
             print(f"| {one_line(line)}", file=sys.stderr)
         return _refuse("this is a defect of toxaudit, or a file that made a library panic. Nothing was decided.")
+
+
+def _cut_off(error: BaseException) -> str:
+    """The compiled file of a module that can't be read to its end, if that is the error; Python makes it anew."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_locals["bytecode_path"]) if frame.f_code.co_name == "_compile_bytecode" else ""
 
 
 def _stopped(error: BaseException) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from toxaudit import thoughts
 from toxaudit.extensions import Scorer
-from toxaudit.records import Asked, Completion, Prompt, Score
+from toxaudit.records import Asked, Completion, Completions, Prompt, Score, Scores
 
 REASON = "reason"
 """The column that says why an answer was left out; a row that is kept has none."""
@@ -23,13 +23,11 @@ OWN = (*OF_ROWS, *OF_ORIGIN, REASON)
 QUOTES = {'"': '"', "“": "”", "'": "'"}
 """What a whole sentence may stand between, and is taken out of."""
 
-Given = Sequence[tuple[Scorer, Sequence[Score]]]
+Given = Sequence[tuple[Scorer, Scores]]
 """Scorers, each with its scores of all answers, in the order of these."""
 
 
-def rows(
-    asked: Asked, completions: Sequence[Completion], scored: Given, origin: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
+def rows(asked: Asked, completions: Completions, scored: Given, origin: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each answer to a suite's prompts; one that is not to be kept has a reason.
 
     An answer is kept if it is one whole line, begins with its prompt's reference where there is one and goes on from
@@ -43,10 +41,11 @@ def rows(
     """
     prompts, kept = {prompt.id: prompt for prompt in asked.prompts}, set[str]()
     parts = thoughts.parted([(each.text, each.finish) for each in completions])
-    for place, (completion, part) in enumerate(zip(completions, parts, strict=True)):
+    by, found = [scorer for scorer, _ in scored], [each for _, each in scored]
+    for completion, part, *scores in zip(completions, parts, *found, strict=True):
         prompt, sentence = prompts[completion.prompt_id], _unquoted(part.answer.strip())
-        scores = [(scorer, found[place]) for scorer, found in scored]
-        why = completion.missing or part.missing or _unfit(sentence, prompt, completion) or _counted(scores)
+        why = completion.missing or part.missing or _unfit(sentence, prompt, completion)
+        why = why or _counted(zip(by, scores, strict=True))
         if not why and sentence in kept:
             why = "it was written before"
         if not why:

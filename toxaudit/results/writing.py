@@ -116,10 +116,11 @@ def sample_rows(
     identities = {scorer.name: scorer.identity for scorer in scorers}
     for (arm, suite), completions in answers.items():
         asked = suites[suite]
-        scores = {scorer: found for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
+        scores = {scorer: iter(found) for (a, s, scorer), found in scored.items() if (a, s) == (arm, suite)}
         samples = len(completions) // len(asked.prompts)
         each = (prompt for prompt in asked.prompts for _ in range(samples))
-        for i, (prompt, completion) in enumerate(zip(each, completions, strict=True)):
+        for prompt, completion in zip(each, completions, strict=True):
+            told = {name: next(found) for name, found in scores.items()}
             yield (
                 {key: value for key, value in vars(completion).items() if key != "missing" or value}
                 | {"loglikelihoods": [x if isfinite(x) else None for x in completion.loglikelihoods]}
@@ -133,8 +134,8 @@ def sample_rows(
                 | ({"choices": prompt.choices, "target": prompt.target} if prompt.choices else {})
                 | {
                     "scores": {
-                        name: {"value": f[i].value, "missing": f[i].missing, "scorer": identities[name][:12]}
-                        for name, f in scores.items()
+                        name: {"value": score.value, "missing": score.missing, "scorer": identities[name][:12]}
+                        for name, score in told.items()
                     }
                 }
             )

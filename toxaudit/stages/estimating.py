@@ -19,7 +19,7 @@ from toxaudit.estimators.strata import clusters_of
 from toxaudit.estimators.variance import of_one_thing, variance_components
 from toxaudit.extensions import Estimator
 from toxaudit.facts import BASE_ARM, UNNAMED
-from toxaudit.records import OBSERVED, UNSCORED, Asked, Estimate, Score, Scored
+from toxaudit.records import OBSERVED, UNSCORED, Asked, Estimate, Scored, Scores
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Store
@@ -228,10 +228,11 @@ def _design(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _scores(scores: Sequence[Score], asked: Asked) -> Floats:
-    """Shape (n, m): the scores of n prompts' m samples, NaN where missing."""
-    values = [np.nan if score.value is None else score.value for score in scores]
-    return np.array(values, dtype=float).reshape(len(asked.prompts), -1)
+def _scores(scores: Scores, asked: Asked) -> Floats:
+    """Shape (n, m): the scores of n prompts' m samples, NaN where missing; not a copy."""
+    values = np.asarray(scores.values).reshape(len(asked.prompts), -1)
+    values.setflags(write=False)
+    return values
 
 
 def _outcomes(scores: Floats, outcome: Callable[[float], float]) -> Floats:

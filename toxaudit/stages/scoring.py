@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from toxaudit import thoughts
@@ -14,7 +15,7 @@ from toxaudit.extensions import Backend, Executor, Scorer, Session
 from toxaudit.facts import ScorerFacts
 from toxaudit.machine import progress, stopping
 from toxaudit.models import Loader, resolve_base
-from toxaudit.records import Answers, Asked, Completion, Prompt, Score, Scored, digest
+from toxaudit.records import Answers, Asked, Completion, Completions, Prompt, Score, Scored, Scores, digest
 from toxaudit.scorers.base import Unscored, unscored_facts
 from toxaudit.scorers.endpoint import Unanswered
 from toxaudit.spec.schema import AuditSpec, Generation
@@ -23,32 +24,53 @@ from toxaudit.store.shelves import Shelf, Store
 
 TOO_LONG = Unanswered("the question is longer than the judge can read")
 
+LOT = 50_000
+"""Completions of which texts are in memory at a time, but for those of one arm and suite, which are so together."""
+
 
 def score(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], answers: Answers) -> Scored:
     """Every scorer's score of every completion of the suites that it scores; equal texts are scored once."""
     scored: Scored = {}
     for name, scorer in spec.scorers.items():
-        mine = {key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers}
-        read = {(arm, suite): _read(scorer, suites[suite], found) for (arm, suite), found in mine.items()}
+        lots = _lots({key: found for key, found in answers.items() if name in spec.suites[key[1]].scorers})
         with ready(spec.backend, spec.executor, loader, store, name, scorer) as made_with:
-            parts = [[each for each in reads if not isinstance(each, Unscored)] for reads in read.values()]
-            found = iter(stored_scores(store, name, scorer, parts, made_with))
-        for (arm, suite), completions in mine.items():
-            scored[arm, suite, name] = [
-                Score(
-                    arm, each.prompt_id, each.sample, name, **(_stored(r) if isinstance(r, Unscored) else next(found))
-                )
-                for each, r in zip(completions, read[arm, suite], strict=True)
-            ]
+            for number, lot in enumerate(lots, start=1):
+                called = f"{name}, {number} of {len(lots)}" if len(lots) > 1 else name
+                for (arm, suite), scores in _of_lot(store, called, scorer, suites, lot, made_with):
+                    scored[arm, suite, name] = scores
     return scored
+
+
+def _of_lot(
+    store: Store, called: str, scorer: Scorer, suites: dict[str, Asked], lot: Answers, made_with: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], Scores]]:
+    """A scorer's scores of some arms' and suites' completions, each with these."""
+    read = {(arm, suite): _read(scorer, suites[suite], completions) for (arm, suite), completions in lot.items()}
+    parts = [[each for each in some if not isinstance(each, Unscored)] for some in read.values()]
+    found = iter(stored_scores(store, called, scorer, parts, made_with))
+    for key, some in read.items():
+        told = (_stored(each) if isinstance(each, Unscored) else next(found) for each in some)
+        yield key, Scores(Score(**each) for each in told)
+
+
+def _lots(answers: Answers) -> list[Answers]:
+    """The same in parts, each of which takes in those of further arms and suites until it is large enough."""
+    lots: list[Answers] = [{}]
+    for key, completions in answers.items():
+        if sum(map(len, lots[-1].values())) >= LOT:
+            lots.append({})
+        lots[-1][key] = completions
+    return lots
 
 
 def thought_notes(answers: Answers) -> dict[str, str]:
     """A phrase for the card on each arm that writes thoughts before its answers."""
-    found: dict[str, list[thoughts.Parted]] = {}
-    for (arm, _), completions in answers.items():
-        found.setdefault(arm, []).extend(_parted(completions))
-    return {arm: note for arm, each in found.items() if (note := thoughts.note(each))}
+    found: dict[str, str] = {}
+    for arm in dict.fromkeys(arm for arm, _ in answers):
+        parts = (_parted(list(completions)) for (name, _), completions in answers.items() if name == arm)
+        if note := thoughts.note(list(chain.from_iterable(parts))):
+            found[arm] = note
+    return found
 
 
 def stored_scores(
@@ -60,7 +82,7 @@ def stored_scores(
 
     Args:
         store: of finished work.
-        name: the scorer's.
+        name: the scorer's, for people.
         scorer: it may be asked, where it is ``ready``.
         parts: what it reads of each completion; of those parts that another process is scoring, its scores are taken.
         made_with: what ``ready`` says that scores depend on besides, by fields of their identity.
@@ -138,13 +160,13 @@ def ready(
         yield {"judge": judge.identity, "backend": here.numerics, "made_with": made_with}
 
 
-def _read(scorer: Scorer, asked: Asked, completions: Sequence[Completion]) -> list[Any]:
+def _read(scorer: Scorer, asked: Asked, completions: Completions) -> list[Any]:
     """What a scorer reads of each completion, or why there is nothing for it to read."""
-    prompts = {prompt.id: prompt for prompt in asked.prompts}
-    found = _answered(completions) if scorer.reads_answers else [_given(each) for each in completions]
+    prompts, given = {prompt.id: prompt for prompt in asked.prompts}, list(completions)
+    found = _answered(given) if scorer.reads_answers else map(_given, given)
     return [
         each if isinstance(each, Unscored) else scorer.reads(prompts[completion.prompt_id], each)
-        for completion, each in zip(completions, found, strict=True)
+        for completion, each in zip(given, found, strict=True)
     ]
 
 
@@ -153,12 +175,11 @@ def _given(completion: Completion) -> Completion | Unscored:
     return Unscored(completion.missing) if completion.missing else completion
 
 
-def _answered(completions: Sequence[Completion]) -> list[Completion | Unscored]:
+def _answered(completions: Sequence[Completion]) -> Iterator[Completion | Unscored]:
     """The completions without their thoughts; where nothing else was written, why there is no answer."""
-    return [
-        Unscored(why) if (why := completion.missing or parted.missing) else replace(completion, text=parted.answer)
-        for completion, parted in zip(completions, _parted(completions), strict=True)
-    ]
+    for completion, parted in zip(completions, _parted(completions), strict=True):
+        why = completion.missing or parted.missing
+        yield Unscored(why) if why else replace(completion, text=parted.answer)
 
 
 def _parted(completions: Sequence[Completion]) -> list[thoughts.Parted]:

@@ -14,7 +14,7 @@ from toxaudit.extensions import Session
 from toxaudit.facts import SuiteFacts
 from toxaudit.machine import progress
 from toxaudit.models import Arm, Loader, ResolvedModel, ServedModel, effect, tokenizer
-from toxaudit.records import Answers, Asked, Completion, Prompt, digest
+from toxaudit.records import Answers, Asked, Completions, Prompt, digest
 from toxaudit.spec.schema import AuditSpec, Generation
 from toxaudit.stages.answering import kept
 from toxaudit.store import identities
@@ -169,36 +169,32 @@ def samples(spec: AuditSpec, facts: SuiteFacts) -> range:
 
 def _of_arms(spec: AuditSpec, loader: Loader, store: Store, suites: dict[str, Asked], arms: Sequence[Arm]) -> Answers:
     """The answers of arms that answer together; those that another process is making are waited for."""
-    asked = {(arm.name, name): list(_requests(spec, arm, suites[name])) for arm in arms for name in suites}
+    wanted = {
+        (arm.name, name): partial(_requests, spec, arm, asked)
+        for arm in arms
+        for name, asked in suites.items()
+        if asked.prompts
+    }
     by_name = {arm.name: arm for arm in arms}
-    shelves = kept.shelves_of(spec, store, by_name, [requests[0] for requests in asked.values() if requests])
-
-    def place(request: Request) -> kept.Place:
-        return shelves[kept.way_of(request)].place, kept.key_of(request)
-
-    wanted = {place(request): request for requests in asked.values() for request in requests}
-    found = kept.Found({shelf.place: shelf for shelf in shelves.values()}, list(wanted))
+    shelves = kept.shelves_of(spec, store, by_name, [next(requests()) for requests in wanted.values()])
+    found = kept.Found(shelves, wanted)
     found.lacking()
     what = f"generating {arms[0].name}" if len(arms) == 1 else f"generating {len(arms)} models"
-    with progress.Writing(what, len(wanted), len(found.answers), spec.generation.max_new_tokens) as bar:
+    with progress.Writing(what, found.wanted, len(found), spec.generation.max_new_tokens) as bar:
 
         def make(mine: Sequence[str]) -> None:
             if not set(mine) & set(found.lacking()):
                 return  # another process was quicker
-            requests = [request for (shelf, _), request in wanted.items() if shelf in mine]
+            requests = [each for each in found.requests() if found.shelf(each).place in mine]
             with spec.executor.open(spec.backend, loader, arms) as session:
-                for batch in _batches(session, requests, spec, lambda each: place(each) in found.answers, bar):
-                    found.keep({place(request): completion for request, completion in batch})
+                for batch in _batches(session, requests, spec, found.__contains__, bar):
+                    found.keep(batch)
                     bar.answered(completion for _, completion in batch)
 
         store.claims.each_once(found.lacking, make)
-    return {
-        key: [
-            Completion(request.arm, request.prompt.id, request.sample, **kept.restored(found.answers[place(request)]))
-            for request in requests
-        ]
-        for key, requests in asked.items()
-    }
+    if found.lacking():
+        raise ToxauditError(f"{store.root} no longer holds answers that were kept there just now: run the same again.")
+    return {(arm.name, name): found.whole.get((arm.name, name), Completions([])) for arm in arms for name in suites}
 
 
 def _batches(
@@ -215,10 +211,10 @@ def _batches(
 
 def _requests(spec: AuditSpec, arm: Arm, asked: Asked) -> Iterator[Request]:
     """What an arm is asked of a suite."""
-    system = kept.system_of(arm, asked.facts)
+    system, takes = kept.system_of(arm, asked.facts), _takes(spec, asked.facts.ask)
     for prompt in asked.prompts:
         for sample in samples(spec, asked.facts):
-            yield Request(arm.name, prompt, asked.facts.ask, system, sample, _takes(spec, asked.facts.ask))
+            yield Request(arm.name, prompt, asked.facts.ask, system, sample, takes)
 
 
 def _takes(spec: AuditSpec, ask: str) -> dict[str, Any]:

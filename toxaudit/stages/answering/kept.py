@@ -1,13 +1,14 @@
 """Completions that are kept: what names them, how they are stored, and which are there already."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from toxaudit.backends.request import Request
 from toxaudit.facts import SuiteFacts
 from toxaudit.models import Arm, ServedModel
-from toxaudit.records import Completion
+from toxaudit.records import Completion, Completions
 from toxaudit.spec.schema import AuditSpec
 from toxaudit.store import identities
 from toxaudit.store.shelves import Shelf, Store
@@ -21,44 +22,85 @@ TOLD = {"thoughts": "in the text, between their marks"}
 Way = tuple[str, str, str | None, bool]
 """An arm, how it is asked, its system prompt, whether it chooses: what has a shelf."""
 
-Place = tuple[str, str]
-"""A shelf, and the name of an answer on it."""
+Part = tuple[str, str]
+"""An arm and a suite, whose answers are on one shelf."""
 
 
 class Found:
-    """The answers that are there already, of those that are wanted.
+    """The answers that are there already, of those that are wanted; the store holds them, and the memory their names.
 
     Attributes:
-        answers: as they are stored, by their places.
+        whole: the parts of which no answer is lacking, with all their answers.
     """
 
-    def __init__(self, shelves: Mapping[str, Shelf], wanted: Sequence[Place]) -> None:
-        """Take the shelves by their places, and what is wanted of them."""
-        self.answers: dict[Place, dict[str, Any]] = {}
-        self._shelves = shelves
-        self._left = {shelf: {key for each, key in wanted if each == shelf} for shelf in shelves}
+    def __init__(self, shelves: Mapping[Way, Shelf], wanted: Mapping[Part, Callable[[], Iterator[Request]]]) -> None:
+        """Take the shelves, and what is wanted of them: for each part that has any, what gives its requests."""
+        self.whole: dict[Part, Completions] = {}
+        self._shelves, self._wanted = shelves, wanted
+        self._names: dict[str, set[str]] = {shelf.place: set() for shelf in shelves.values()}
+        self._passing: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def __contains__(self, request: Request) -> bool:
+        return key_of(request) in self._names[self.shelf(request).place]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._names.values()))
+
+    @property
+    def wanted(self) -> int:
+        """How many answers are, whether they are there or not."""
+        names: dict[str, set[str]] = {place: set() for place in self._names}
+        for requests in self._wanted.values():
+            for request in requests():
+                names[self.shelf(request).place].add(key_of(request))
+        return sum(map(len, names.values()))
+
+    def requests(self) -> Iterable[Request]:
+        """What is asked, once where two suites ask an arm for the same."""
+        every = chain.from_iterable(requests() for requests in self._wanted.values())
+        return {(self.shelf(request).place, key_of(request)): request for request in every}.values()
+
+    def shelf(self, request: Request) -> Shelf:
+        """Where the answer to a request is kept."""
+        return self._shelves[way_of(request)]
 
     def lacking(self) -> list[str]:
         """The shelves that lack an answer, now that those are here which the store has got meanwhile."""
-        for shelf, keys in self._left.items():
-            for key, answer in self._shelves[shelf].found(keys).items():
-                self._take(shelf, key, answer)
-        return [shelf for shelf, keys in self._left.items() if keys]
+        left = dict[str, None]()
+        for part, requests in self._wanted.items():
+            if part not in self.whole:
+                shelf = self.shelf(next(requests()))
+                if not self._took(part, requests, shelf):
+                    left[shelf.place] = None
+        return list(left)
 
-    def keep(self, made: Mapping[Place, Completion]) -> None:
-        """Take answers, and store those that are none of another try's to give, each shelf's in one go."""
-        records: dict[str, dict[str, Any]] = {}
-        for (shelf, key), completion in made.items():
-            if not completion.missing:
+    def keep(self, made: Iterable[tuple[Request, Completion]]) -> None:
+        """Store answers, each shelf's in one go, but for those that another try may bring."""
+        records: dict[Shelf, dict[str, dict[str, Any]]] = {}
+        for request, completion in made:
+            shelf, key = self.shelf(request), key_of(request)
+            if completion.missing:
+                self._passing[shelf.place, key] = _stored(completion)
+            else:
                 records.setdefault(shelf, {})[key] = _stored(completion)
+            self._names[shelf.place].add(key)
         for shelf, answers in records.items():
-            self._shelves[shelf].add(answers)
-        for (shelf, key), completion in made.items():
-            self._take(shelf, key, _stored(completion))
+            shelf.add(answers)
 
-    def _take(self, shelf: str, key: str, answer: dict[str, Any]) -> None:
-        self.answers[shelf, key] = answer
-        self._left[shelf].discard(key)
+    def _took(self, part: Part, requests: Callable[[], Iterator[Request]], shelf: Shelf) -> bool:
+        """Whether a part is whole, and so all of it was taken from the store."""
+        keys = {key_of(request) for request in requests()}
+        found = shelf.found(keys)
+        found |= {key: self._passing[shelf.place, key] for key in keys if (shelf.place, key) in self._passing}
+        self._names[shelf.place] -= keys - found.keys()  # which were damaged since they were kept
+        self._names[shelf.place] |= found.keys()
+        if len(found) < len(keys):
+            return False
+        self.whole[part] = Completions(
+            Completion(request.arm, request.prompt.id, request.sample, **restored(found[key_of(request)]))
+            for request in requests()
+        )
+        return True
 
 
 def shelves_of(spec: AuditSpec, store: Store, arms: Mapping[str, Arm], requests: Sequence[Request]) -> dict[Way, Shelf]:
