@@ -49,9 +49,8 @@ def main(run: Path) -> None:
     (folder / "card.md").write_text(heading + card, encoding="utf-8")
     first = re.search(rf"\]\({run.name}/([\w-]+)\.png\)", page.read_text(encoding="utf-8")) if page.exists() else None
     whole = picture(run, first[1] if first else names[0])
-    top = whole.crop(
-        (0, 0, whole.width, min(whole.height, whole.width * 2 // 3))
-    )  # all are of like height in the index
+    tallest = whole.width * 2 // 3  # so that no row of the index is tall
+    top = whole.crop((0, 0, whole.width, min(whole.height, tallest)))
     small(top, folder / "thumbnail.png", THUMB)
 
 
