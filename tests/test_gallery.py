@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from toxaudit.compose.compose import compose
 
@@ -23,6 +24,7 @@ def test_a_page_has_its_command_and_the_card_of_that_audit(page):
     assert f"toxaudit audit={page.stem}\n" in text and f"toxaudit audit={page.stem}\n" in card
     assert text.startswith("# ") and spec.title in text
     assert all(f"| {name} " in card for name in spec.candidates)
+    assert card.startswith(f"# The card of {page.stem}\n") and f"](../{page.name})" in card
     assert re.search(r"CPU-(minutes|seconds)", text), "it says how long it took"
 
 
@@ -36,6 +38,12 @@ def test_pictures_are_small():
     pictures = list(GALLERY.rglob("*.png"))
     assert len(pictures) >= 2 * len(PAGES)
     assert max(each.stat().st_size for each in pictures) < 60_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_thumbnail_makes_no_tall_row(page):
+    with Image.open(GALLERY / page.stem / "thumbnail.png") as picture:
+        assert picture.width == 300 and picture.height <= 200
 
 
 def test_the_index_has_every_page():
