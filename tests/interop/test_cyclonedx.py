@@ -46,6 +46,7 @@ def test_the_schema_is_strict():
     content = bom(HARDER["go"])
     assert not valid(content | {"more": 1})
     assert not valid(content | {"serialNumber": "7"})
+    assert not valid(content | {"metadata": content["metadata"] | {"timestamp": "yesterday"}})
 
 
 def test_it_is_about_the_candidate_where_there_is_one_and_else_about_the_audit():
