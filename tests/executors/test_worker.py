@@ -135,7 +135,10 @@ def test_what_a_worker_can_not_read_is_told_and_it_goes_on(alone, tiny_base):
 
 def test_other_code_is_refused(alone):
     said = Worker(Told("cpu", 1, "other", "here"), "there").ready()
-    assert said.startswith("On node ") and "it has another version of toxaudit, torch, transformers or peft" in said
+    assert (
+        said.startswith("On node ")
+        and "it has another version of toxaudit, torch, transformers, peft or accelerate" in said
+    )
 
 
 def test_the_code_is_known_by_every_module(monkeypatch):

@@ -30,6 +30,9 @@ LOST_SECONDS = 180.0
 START_SECONDS = 300.0
 """Seconds within which the first worker must be ready."""
 
+AHEAD = 8
+"""Parts that a worker may have told that nobody has heard: of tuned weights, each takes megabytes of memory."""
+
 REPLACEMENTS = 3
 """New workers for each that there were at the start."""
 
@@ -142,7 +145,8 @@ class Pool:
     def hand(self, worker: Hired, task: Task, method: str, *asked: Any) -> None:
         """Let a free worker do a task, by one of its methods, which tells parts."""
         worker.task = task
-        worker.tells = getattr(worker.actor, method).options(num_returns="streaming").remote(*asked)
+        how = {"num_returns": "streaming", "_generator_backpressure_num_objects": AHEAD}
+        worker.tells = getattr(worker.actor, method).options(**how).remote(*asked)
 
     def ask(self, method: str, *asked: Any) -> Any:
         """What one of the workers that are ready gives for this, which must be quick."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 from toxaudit.errors import ToxauditError
@@ -25,7 +26,7 @@ LOOK_SECONDS = 0.05
 """Seconds after which chains are looked at again, while no worker has anything in hand."""
 
 END_SECONDS = 10.0
-"""Seconds that a chain which is given up gets to end; one that waits for another process ends with this one."""
+"""Seconds that chains which are given up get to end; one that waits for another process ends with this one."""
 
 
 class Stage:
@@ -51,11 +52,13 @@ class Stage:
 
     def told(self, part: Part) -> None:
         """Take in how far a worker is, the next bytes of what is made, or why nothing can be."""
+        if self.done.done():
+            return
         if part.bar and part.bar.what == doing(self._place):  # and not that of its worker's last stage
             self._show(part.bar)
         if part.refusal:
             self._refuse(ToxauditError(part.refusal))
-        if part.piece and not self.done.done():
+        if part.piece:
             try:
                 self._write(*part.piece)
             except OSError as error:  # which its chain knows to say
@@ -78,6 +81,7 @@ class Stage:
         if self.done.done():
             return
         if self._deaths < MOST_DEATHS:
+            self._made.clear()
             shutil.rmtree(self._folder)
             self._folder.mkdir()
             self._waiting.appendleft(self)
@@ -172,8 +176,9 @@ class Tuning:
             stage.close()
         if self._pool:
             self._pool.forsake()
+        end = monotonic() + END_SECONDS
         for thread in self._threads:
-            thread.join(END_SECONDS)
+            thread.join(max(0.0, end - monotonic()))
 
     def _tune(self, arm: ResolvedModel, stage: ReadStage, computed: Computed, folder: Path, scratch: Path) -> None:
         """Let a worker tune, and wait for it: in a chain's thread."""

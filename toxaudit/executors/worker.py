@@ -87,8 +87,8 @@ class Worker:
         try:
             if self._told.code != code():
                 raise ToxauditError(
-                    "it has another version of toxaudit, torch, transformers or peft than the audit's own process: "
-                    "install the same on every node."
+                    "it has another version of toxaudit, torch, transformers, peft or accelerate than the audit's own "
+                    "process: install the same on every node."
                 )
             device = LocalExecutor(device=self._told.device, threads=self._told.threads).start()
         except ToxauditError as error:
@@ -222,5 +222,5 @@ def code() -> str:
     """SHA-256 over toxaudit's own modules and the versions of the packages that compute."""
     root = Path(toxaudit.__file__).parent
     modules = sorted(file.relative_to(root).as_posix() for file in root.rglob("*.py"))
-    versions = identities.versions("torch", "transformers", "peft")
+    versions = identities.versions("torch", "transformers", "peft", "accelerate")
     return digest(*(f"{name}\0{sha256(root / name)}" for name in modules), *(f"{k}={v}" for k, v in versions.items()))
