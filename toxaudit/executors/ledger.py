@@ -1,4 +1,4 @@
-"""What a worker has in hand. Which requests that are, and what came back: each is answered once, or there is no result."""
+"""What a worker has in hand, and what came back: each request is answered exactly once, or there is no result."""
 
 import math
 from collections import deque
