@@ -253,7 +253,7 @@ class Sampling(Part, Protocol):
 
 
 class Executor(Part, Protocol):
-    """Where arms answer: in this process, or in others."""
+    """Where arms answer and are tuned: in this process, or in others."""
 
     @property
     def device(self) -> str:

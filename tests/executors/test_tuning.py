@@ -6,6 +6,7 @@ The workers are this process's own, one in the place of each that Ray would star
 import errno
 import os
 import time
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -346,3 +347,18 @@ def test_a_worker_computes_by_as_many_threads_as_this_process_would_and_no_more_
     specs = {name: CandidateSpec(train=[stage(data, max_steps=1, seed=n)]) for n, name in enumerate("ab")}
     tuned(pool, base, Store(tmp_path / "there"), specs)
     assert seen == [2, 2] and pool.most == 1
+
+
+def test_a_worker_on_another_node_compares_the_files_and_says_of_a_training_what_would_be_said_here(
+    base, data, tmp_path
+):
+    away = Worker(Told("cpu", 1, "", "here"), "there")
+    away._loader = Loader("cpu")
+    specs = {"mine": CandidateSpec(train=[stage(data, learning_rate=1e30)])}
+    (read,) = training.read(specs, "mine", {}).stages
+    asked = read, training.Computed.of(read.spec, "cpu"), tmp_path / "not shared"
+    (part,) = away.tune(base, *asked)
+    assert part.refusal.startswith("candidates.mine.train[0] diverged")
+    gone = replace(base, weights=replace(base.weights, path=tmp_path / "gone"), folder=tmp_path / "gone")
+    (part,) = away.tune(gone, *asked)
+    assert part.refusal.startswith("On node ") and " is not there: let all nodes share" in part.refusal

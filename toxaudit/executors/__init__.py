@@ -1,3 +1,3 @@
-"""Where arms answer: here, in this process, or in workers of Ray on this machine and others."""
+"""Where arms answer and are tuned: here, in this process, or in workers of Ray on this machine and others."""
 
 from toxaudit.executors import local, ray  # noqa: F401  (registers)

@@ -1,10 +1,10 @@
-"""Which requests are handed to whom, and what came back: each is answered exactly once, or there is no result."""
+"""What a worker has in hand, and what came back: each request is answered exactly once, or there is no result."""
 
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from toxaudit.backends.request import Request
 from toxaudit.errors import ToxauditError
@@ -16,7 +16,21 @@ FEWEST = 128
 """Requests that are worth a share of their own: about as many as a CPU decodes at once."""
 
 MOST_DEATHS = 3
-"""Workers that may die over one share before it is taken for the reason."""
+"""Workers that may die over one task before it is taken for the reason."""
+
+
+class Task(Protocol):
+    """What one worker has in hand: others may get it, if that one dies."""
+
+    def told(self, part: Part) -> Any:
+        """What comes of something that the worker tells: a ToxauditError where it can't be."""
+
+    def ended(self) -> None:
+        """The worker is done with it, or says so: a ToxauditError where something is missing."""
+
+    def lost(self, why: str) -> None:
+        """The worker died: a ToxauditError where too many have."""
+
 
 Heard = tuple["Work", Sequence[tuple[int, Completion]]]
 """Answers, by the places of their requests among those of a work."""

@@ -11,10 +11,11 @@ from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from toxaudit.errors import ToxauditError
 from toxaudit.executors import cluster
+from toxaudit.executors.ledger import Task
 from toxaudit.executors.worker import Part, Told, code
 from toxaudit.machine import progress
 
@@ -35,19 +36,6 @@ AHEAD = 8
 
 REPLACEMENTS = 3
 """New workers for each that there were at the start."""
-
-
-class Task(Protocol):
-    """What one worker has in hand: others may get it, if that one dies."""
-
-    def told(self, part: Part) -> Any:
-        """What comes of something that the worker tells: a ToxauditError where it can't be."""
-
-    def ended(self) -> None:
-        """The worker is done with it, or says so: a ToxauditError where something is missing."""
-
-    def lost(self, why: str) -> None:
-        """The worker died: a ToxauditError where too many have."""
 
 
 @dataclass(eq=False)

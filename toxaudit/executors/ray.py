@@ -1,7 +1,7 @@
 """Workers of Ray, on this machine or on those of a cluster: each holds the weights once and answers shares of prompts.
 
-Fetching, checks of arms, tuning, analyses and questions to servers stay in the audit's own process, which alone writes
-the store.
+They tune, too. Fetching, checks of arms, analyses and questions to servers stay in the audit's own process, which alone
+writes the store.
 """
 
 import os
@@ -35,7 +35,8 @@ class RayExecutor:
         cpus_per_worker: CPUs that Ray keeps for each.
         gpus_per_worker: GPUs that Ray keeps for each, or a share of one; null is 1 where the device is a GPU, else 0.
         device: ``auto`` (a CUDA GPU where this process has one, else the CPU), ``cpu`` or ``cuda``: of every worker.
-        threads: of torch on a worker's CPU; null takes ``OMP_NUM_THREADS`` where it is set, else ``cpus_per_worker``.
+        threads: of torch on a worker's CPU; null takes ``OMP_NUM_THREADS`` where it is set, else ``cpus_per_worker``,
+            and for tuning all cores of the audit's own process.
     """
 
     address: str | None = None

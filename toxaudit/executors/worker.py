@@ -157,7 +157,7 @@ class Worker:
             made.mkdir()
             begun.mkdir()
             try:
-                arm = self._here(arm, Path(temporary, "arm"))
+                arm = files.found(arm, Path(temporary, "arm")) if self._elsewhere else arm
             except ToxauditError as error:
                 yield replace(self._heard(), refusal=self._named(error))
                 return
@@ -176,17 +176,20 @@ class Worker:
         if self._loader:
             self._loader.close()
 
-    def _here(self, arm: Any, scratch: Path) -> Any:
-        """An arm as its files lie on this machine."""
-        return arm if self._node == self._told.node else files.found(arm, scratch)
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether this is another node than that of the audit's own process."""
+        return self._node != self._told.node
 
     def _opened(self, backend: Backend, arms: Sequence[Any]) -> Session:
         """A session of these arms: their weights are loaded once, however many shares they answer."""
         if self._session is None or self._holds != (backend, arms):
             self._close()
             assert self._loader is not None  # as it is ready
-            scratch = Path(self._open.enter_context(TemporaryDirectory(prefix="toxaudit-")))
-            here = [self._here(arm, scratch / str(number)) for number, arm in enumerate(arms)]
+            here = list(arms)
+            if self._elsewhere:
+                scratch = Path(self._open.enter_context(TemporaryDirectory(prefix="toxaudit-")))
+                here = [files.found(arm, scratch / str(number)) for number, arm in enumerate(arms)]
             self._session = self._open.enter_context(backend.open(self._loader, here))
             self._holds = backend, arms
         return self._session
@@ -202,8 +205,7 @@ class Worker:
 
     def _named(self, error: ToxauditError) -> str:
         """A sentence that says which node it is of, where that is not the audit's own."""
-        elsewhere = self._node != self._told.node
-        return f"On node {socket.gethostname()}: {error}" if elsewhere else str(error)
+        return f"On node {socket.gethostname()}: {error}" if self._elsewhere else str(error)
 
 
 def _pieces(folder: Path) -> Iterator[Part]:
