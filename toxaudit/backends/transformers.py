@@ -16,7 +16,7 @@ from toxaudit.spec.schema import Generation
 
 if TYPE_CHECKING:
     from toxaudit.backends.decoding.decoder import Decoder
-    from toxaudit.backends.decoding.ragged import Row
+    from toxaudit.backends.decoding.prompts import Row
     from toxaudit.backends.decoding.sharing import Models
 
 AUTO = "auto"
@@ -188,7 +188,7 @@ class Session:
 
         How far they do is told from all of them, done or not: what is read apart is rounded otherwise.
         """
-        from toxaudit.backends.decoding.ragged import Row
+        from toxaudit.backends.decoding.prompts import Row
 
         arms = {requests[n].arm for n in numbers}
         alike: dict[tuple[str, str, str | None], list[list[int]]] = defaultdict(list)
