@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from toxaudit.backends.decoding.sharing import Models
 
 AUTO = "auto"
-MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
+MOST_ROWS = {"cpu": 256, "cuda": 512}  # decoded together; more gains nothing
 FREE_SHARE = 0.4  # of the memory that is free, for keys, values and logits
 SHARED_TOKENS = 32
 """A beginning of whole blocks of so many, as attention computes them, is read apart to the same bits."""
