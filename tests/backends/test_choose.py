@@ -264,7 +264,7 @@ def opened(tiny_base, monkeypatch):
 def test_what_reads_alike_is_read_once(opened):
     """Equal choices, and the letters of an answer, of which only the last token differs."""
     found, tokens = opened([prompt("Q", "yes", "no", "yes", "yes"), prompt("Which?", *"ABCD", id="letters")])
-    assert tokens == [len("Qye") + len("Qn") + 2 * len("Which?")], "the last twice, to make up a product of 16 rows"
+    assert tokens == [len("Q ye") + len("Q n") + 2 * len("Which? ")], "the last twice, to make up a product of 16 rows"
     assert len(set(found["letters"].loglikelihoods)) == 4
     yes, no, *others = found["p"].loglikelihoods
     assert others == [yes, yes] and yes != no
