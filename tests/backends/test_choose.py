@@ -234,16 +234,16 @@ def test_a_text_is_read_whole_and_cut_where_the_prompt_alone_would_end(choose, t
 
 
 def read(monkeypatch):
-    """How many different rows of how many tokens the model reads at a time, from now on."""
-    shapes, forward = [], LlamaForCausalLM.forward
+    """How many tokens the model reads at a time, from now on."""
+    tokens, forward = [], LlamaForCausalLM.forward
 
     @functools.wraps(forward)
     def counted(self, input_ids=None, **others):
-        shapes.append(tuple(input_ids.unique(dim=0).shape))  # a few rows are read several times at once
+        tokens.append(input_ids.numel())
         return forward(self, input_ids=input_ids, **others)
 
     monkeypatch.setattr(LlamaForCausalLM, "forward", counted)
-    return shapes
+    return tokens
 
 
 @pytest.fixture
@@ -254,33 +254,33 @@ def opened(tiny_base, monkeypatch):
         with Transformers().open(Loader("cpu"), [tiny.resolved(tiny_base)]) as session:
             list(session.choose([Request("base", PROMPTS[0])], lambda _: False))  # what is found out at first
             with monkeypatch.context() as patch:
-                shapes = read(patch)
+                tokens = read(patch)
                 batches = list(session.choose([Request("base", each) for each in asked], lambda _: False))
-        return {completion.prompt_id: completion for batch in batches for _, completion in batch}, shapes
+        return {completion.prompt_id: completion for batch in batches for _, completion in batch}, tokens
 
     return opened
 
 
 def test_what_reads_alike_is_read_once(opened):
     """Equal choices, and the letters of an answer, of which only the last token differs."""
-    found, shapes = opened([prompt("Q", "yes", "no", "yes", "yes"), prompt("Which?", *"ABCD", id="letters")])
-    assert sum(rows for rows, _ in shapes) == 2 + 1
+    found, tokens = opened([prompt("Q", "yes", "no", "yes", "yes"), prompt("Which?", *"ABCD", id="letters")])
+    assert tokens == [len("Q ye") + len("Q n") + 2 * len("Which? ")], "the last twice, to make up a product of 16 rows"
     assert len(set(found["letters"].loglikelihoods)) == 4
     yes, no, *others = found["p"].loglikelihoods
     assert others == [yes, yes] and yes != no
 
 
-def test_rows_of_one_length_are_read_together(opened):
-    found, shapes = opened([prompt(f"Question {i}", "yes", "not", id=str(i)) for i in range(10)])
-    assert shapes == [(20, len("Question 1 ye"))]
+def test_rows_are_read_together(opened):
+    _, tokens = opened([prompt(f"Question {i}", "yes", "not", id=str(i)) for i in range(10)])
+    assert tokens == [20 * len("Question 1 ye")]
 
 
 def test_a_context_is_read_once_for_all_its_choices(opened, tiny_base):
     asked = [prompt(f"Question {i}: what did they find in the old house?", *ANSWERS, id=str(i)) for i in range(6)]
-    found, shapes = opened(asked)
+    found, tokens = opened(asked)
     context = len(asked[0].text)
-    assert shapes[0] == (6, context - 1)
-    assert all(tokens <= 1 + len(" " + max(ANSWERS, key=len)) for _, tokens in shapes[1:])
+    assert tokens[0] == 6 * (context - 1)
+    assert sum(tokens[1:]) <= 6 * sum(1 + len(" " + each) for each in ANSWERS)
     assert_near(found, expected(tiny.resolved(tiny_base), asked))
 
 

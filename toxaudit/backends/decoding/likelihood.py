@@ -13,7 +13,7 @@ import torch
 
 from toxaudit.backends.decoding import ragged
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
-from toxaudit.backends.decoding.ragged import Row
+from toxaudit.backends.decoding.prompts import Row
 from toxaudit.backends.reading import Pair
 
 READ_TOKENS = 2048  # that are read at once; more gains nothing and costs memory

@@ -1,7 +1,7 @@
 """Decoding without padding: every row keeps its own position, and rows that have ended leave the batch.
 
-Prompts of exactly one length are read together; then all rows are decoded side by side over a cache of slots. It sits
-on transformers' public interfaces of attention (``attention.py``) and cache, and so serves decoders whose layers all
+Prompts are read together (``prompts.py``); then all rows are decoded side by side over a cache of slots. It sits on
+transformers' public interfaces of attention (``attention.py``) and cache, and so serves decoders whose layers all
 attend to everything.
 
 A row's numbers don't depend on the rows beside it: no sum runs over padding, and no matrix product is done on so few
@@ -9,56 +9,21 @@ rows that another kernel would add up in another order (``LEAST``).
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache
 
-from toxaudit.backends.decoding.adapters import LEAST, Adapters
+from toxaudit.backends.decoding import prompts
+from toxaudit.backends.decoding.adapters import Adapters
 from toxaudit.backends.decoding.attention import attending
 from toxaudit.backends.decoding.padded import until_stop
+from toxaudit.backends.decoding.prompts import Prefix, Row
 from toxaudit.backends.decoding.slots import Slots
-
-READ_TOKENS = 2048  # read at once; more gains nothing and costs memory
-SEEN_TOKENS = 8 * READ_TOKENS  # attended to at once, with what was read before
 
 Pick = Callable[[torch.Tensor, list[int]], torch.Tensor]
 """Logits (rows, vocabulary) and the rows' numbers -> the next token of each row."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prefix:
-    """The beginning that several rows of one arm have in common, read once.
-
-    Attributes:
-        tokens: how many.
-        layers: keys and values of each layer: (1, heads, tokens, size).
-    """
-
-    tokens: int
-    layers: list[tuple[torch.Tensor, torch.Tensor]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A prompt to be continued.
-
-    Attributes:
-        tokens: of the whole prompt, at least one.
-        arm: whose adapter it gets, if that arm has one.
-        stops: tokens that end it.
-        prefix: what of the prompt is read already; at least one token is left.
-        counts: whether anybody wants its tokens; rows that are there to make up the number don't.
-    """
-
-    tokens: Sequence[int]
-    arm: str = ""
-    stops: frozenset[int] = frozenset()
-    prefix: Prefix | None = None
-    counts: bool = True
 
 
 def covers(model: Any) -> bool:
@@ -106,7 +71,7 @@ def decode(
             if made == most or not (kept := slots.end(chosen)):
                 break
             following = following[kept] if len(kept) < len(chosen) else following
-            with adapters.over([rows[number].arm for number in slots.rows], 1):
+            with adapters.over([rows[number].arm for number in slots.rows]):
                 following = pick(step(following), slots.rows)
             slots.advance()
     return [until_stop(tokens, row.stops) for tokens, row in zip(new, rows, strict=True)]
@@ -117,11 +82,11 @@ def read_prefixes(model: Any, rows: Sequence[Row], adapters: Adapters) -> list[P
     """Read rows with which others begin."""
     prefixes: list[Any] = [None] * len(rows)
     with attending(model):
-        for numbers in _parts(rows):
-            cache, _ = _read(model, [rows[number] for number in numbers], 1, adapters)
-            for place, number in enumerate(numbers):
-                layers = [(layer.keys[place : place + 1], layer.values[place : place + 1]) for layer in cache.layers]
-                prefixes[number] = Prefix(len(rows[number].tokens), layers)
+        for part in prompts.read(model, rows, [1] * len(rows), adapters):
+            for numbers, layers in part.kept():
+                for place, number in enumerate(numbers):
+                    own = [(keys[place : place + 1], values[place : place + 1]) for keys, values in layers]
+                    prefixes[number] = Prefix(len(rows[number].tokens), own)
     return prefixes
 
 
@@ -137,12 +102,9 @@ def read(
         last: after how many of its last tokens each row's logits are wanted.
         adapters: as for ``decode``.
     """
-    for numbers in _parts(rows):
-        with attending(model):
-            most = max(last[number] for number in numbers)
-            _, logits = _read(model, [rows[number] for number in numbers], most, adapters)
-        for number, of_row in zip(numbers, logits, strict=True):
-            yield number, of_row[-last[number] :]
+    with attending(model):
+        for part in prompts.read(model, rows, last, adapters):
+            yield from zip(part.numbers, part.logits, strict=True)
 
 
 def greatest(logits: torch.Tensor) -> torch.Tensor:
@@ -214,42 +176,10 @@ class _Captured(_Eager):
 def _begin(model: Any, rows: Sequence[Row], slots: Slots, pick: Pick, adapters: Adapters) -> torch.Tensor:
     """Read all prompts into their slots; the first new token of each."""
     first = torch.zeros(len(rows), dtype=torch.long, device=model.device)
-    for numbers in _parts(rows):
-        cache, logits = _read(model, [rows[number] for number in numbers], 1, adapters)
-        index = torch.tensor(numbers, device=model.device)
-        first[index] = pick(logits[:, -1], numbers)
-        for layer, filled in zip(slots.layers, cache.layers, strict=True):
-            layer.fill(index, filled.keys, filled.values)
+    for part in prompts.read(model, rows, [1] * len(rows), adapters):
+        first[torch.tensor(part.numbers, device=model.device)] = pick(torch.cat(part.logits), part.numbers)
+        for numbers, layers in part.kept():
+            index = torch.tensor(numbers, device=model.device)
+            for layer, (keys, values) in zip(slots.layers, layers, strict=True):
+                layer.fill(index, keys, values)
     return first
-
-
-def _parts(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """The numbers of rows that can be read together: of one length, and with prefixes of one length."""
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, row in enumerate(rows):
-        alike[row.prefix.tokens if row.prefix else 0, len(row.tokens)].append(number)
-    for (before, length), numbers in alike.items():
-        together = max(1, min(READ_TOKENS // (length - before), SEEN_TOKENS // length))
-        for start in range(0, len(numbers), together):
-            yield numbers[start : start + together]
-
-
-def _read(model: Any, rows: Sequence[Row], last: int, adapters: Adapters) -> tuple[Cache, torch.Tensor]:
-    """The cache and the logits (rows, last, vocabulary) of rows of one length, each perhaps after its prefix."""
-    before = rows[0].prefix.tokens if rows[0].prefix else 0
-    copies = -(-LEAST // (len(rows) * (len(rows[0].tokens) - before)))
-    read = [row for row in rows for _ in range(copies)]
-    cache = DynamicCache()
-    if before:
-        for number in range(len(rows[0].prefix.layers)):  # type: ignore[union-attr]
-            keys, values = zip(*(row.prefix.layers[number] for row in read), strict=True)  # type: ignore[union-attr]
-            cache.update(torch.cat(keys), torch.cat(values), number)
-    ids = torch.tensor([list(row.tokens[before:]) for row in read], device=model.device)
-    with adapters.over([row.arm for row in read], ids.shape[1]):
-        # named one by one, since a view of the last ones would be multiplied row by row
-        kept = torch.arange(ids.shape[1] - max(last, -(-LEAST // len(read))), ids.shape[1], device=model.device)
-        logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=kept).logits[:, -last:]
-    if copies > 1:
-        cache.batch_select_indices(torch.arange(0, len(read), copies, device=model.device))
-        logits = logits[::copies]
-    return cache, logits
