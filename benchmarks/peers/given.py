@@ -24,7 +24,7 @@ def main() -> None:
     scratch, prompts, dtype, adapters, rank = sys.argv[1:]
     spec = compose(["audit=quickstart", f"suites.rtp_categories.limit={prompts}", f"base.dtype={dtype}"])
     base = resolve_base(spec.base, "cpu", Store(folders.home() / "store"))
-    found, _ = spec.suites["rtp_categories"].prompts("rtp_categories")
+    found = spec.suites["rtp_categories"].draw("rtp_categories").prompts
     loaded = load(base, "cpu")
     reader = Reader({"base": loaded.tokenizer}, loaded.ends, loaded.known)
     lengths = [len(row) for row in reader.rows([Request("base", prompt) for prompt in found], new=1)]
