@@ -184,6 +184,7 @@ class Decoder:
             settings = Generation(max_new_tokens=THREAD_TOKENS)
             threads.use_fastest(lambda: self.decode(few, settings, [0] * LEAST, lambda tokens: None))
         self.steady = self.ragged and self._is_steady()
+        self._among = {}  # they take megabytes an arm
 
     def _is_ragged(self) -> bool:
         """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
