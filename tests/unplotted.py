@@ -7,7 +7,7 @@ def draw_in_words(patch: pytest.MonkeyPatch) -> None:
     """Let audits write what plots show in words instead of drawings, until ``patch`` is undone."""
     from toxaudit.card.plots import Drawing, described
 
-    def in_words(result, draws):
+    def in_words(result, draws, on_page=True):
         return {name: Drawing(alt, b"\x89PNG" + alt.encode(), "<svg/>") for name, alt in described(result).items()}
 
     patch.setattr("toxaudit.card.section.drawn", in_words)

@@ -45,7 +45,7 @@ def test_a_grid_of_many_is_drawn_in_one_heat_map_and_its_candidates_have_small_c
 ):
     """With plots on each, a hundred cards took three quarters of a minute; without, five seconds."""
     made = []
-    monkeypatch.setattr("toxaudit.card.section.drawn", lambda result, draws: made.append(result) or {})
+    monkeypatch.setattr("toxaudit.card.section.drawn", lambda result, draws, on_page=True: made.append(result) or {})
     result = grid(3, 4)
     SectionCard(samples=0).write(result, [], {}, tmp_path)
     assert len(list(tmp_path.glob("candidates/*/card.md"))) == 12

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
+from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
 from toxaudit.models import Loader, load, resolve_base, resolve_candidate
 from toxaudit.records import Prompt
@@ -400,3 +401,66 @@ def test_the_weights_are_probed_once_for_all_adapters_over_them_and_anew_once_th
     loader.close()
     with loader.open(arms[0]):
         assert len(probed) == 1 + len(arms) + 2
+
+
+@pytest.fixture
+def puts(monkeypatch):
+    """The folders of the adapters that PEFT puts on, as it happens."""
+    folders, put_on = [], LOAD.attach.put_on
+    monkeypatch.setattr(
+        LOAD.attach, "put_on", lambda model, folder, device: folders.append(folder) or put_on(model, folder, device)
+    )
+    return folders
+
+
+def laid_by(loader, resolved):
+    with loader.open(resolved, Checklist(resolved.name), lay_by=True) as loaded:
+        return logits_of(loaded)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_that_is_laid_by_is_put_on_once_and_answers_as_if_anew(loader, arm, kind, puts):
+    base, tuned, other = arm(), arm(kind), arm("dora" if kind in ("plain", "tokens") else "plain")
+    before, held, anew = logits(loader, base), parts(loader, base), logits_of(load(tuned, "cpu"))
+    puts.clear()
+    assert torch.equal(laid_by(loader, tuned), anew)
+    assert torch.equal(logits(loader, base), before)
+    assert not torch.equal(laid_by(loader, other), anew)
+    assert torch.equal(logits(loader, tuned), anew) and len(puts) == 2
+    modules, parameters, config = parts(loader, base)
+    assert same_objects(modules, held[0]) and same_objects(parameters, held[1]) and config == held[2]
+    assert torch.equal(logits(loader, base), before)
+    assert torch.equal(logits(loader, tuned), anew) and len(puts) == 3  # it was laid by for one time
+
+
+@pytest.mark.parametrize("kind", INTO_THE_BASE)
+def test_an_adapter_that_changes_what_is_below_it_is_not_laid_by(loader, arm, kind, puts):
+    tuned = arm(kind)
+    try:
+        found = laid_by(loader, tuned)
+    except ToxauditError:
+        assert kind == "layers twice"
+    else:
+        assert torch.equal(logits(loader, tuned), found) and len(puts) == 2
+
+
+def test_an_adapter_is_not_laid_by_where_memory_is_short_or_its_checks_fail_or_its_weights_went(
+    loader, arm, puts, monkeypatch
+):
+    anew = laid_by(loader, arm("plain"))
+    loader.close()
+    assert torch.equal(logits(loader, arm("plain")), anew) and len(puts) == 2
+    with pytest.raises(ZeroDivisionError), loader.open(arm("plain"), Checklist("plain"), lay_by=True):
+        _ = 1 / 0
+    assert torch.equal(logits(loader, arm("plain")), anew) and len(puts) == 4
+    monkeypatch.setattr(LOAD, "memory_free", lambda device: 1000)
+    laid_by(loader, arm("plain"))
+    assert torch.equal(logits(loader, arm("plain")), anew) and len(puts) == 6
+
+
+def test_whoever_wants_records_gets_all_of_them_again(loader, arm, puts):
+    first, second = Checklist("plain"), Checklist("plain")
+    for checks in (first, second):
+        with loader.open(arm("plain"), checks, lay_by=True):
+            pass
+    assert first.done == second.done and len(puts) == 2

@@ -89,7 +89,8 @@ class SectionCard:
         if result.several:
             for model in result.real:
                 own = result.narrowed(model.name)
-                contents |= self._cards(own, texts(own), drawn(own, draws), Path("candidates") / model.name)
+                drawings = drawn(own, draws, on_page=False)
+                contents |= self._cards(own, texts(own), drawings, Path("candidates") / model.name)
         _clear(folder, contents)
         for name, content in contents.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

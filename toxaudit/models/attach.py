@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -65,6 +66,58 @@ def put_on(model: Any, folder: Path, device: str) -> Any:
             return PeftModel.from_pretrained(model, folder, config=config, use_safetensors=True).eval()
         except RuntimeError as error:
             raise ToxauditError(_misshapen(str(error), known)) from error
+
+
+@dataclass(frozen=True)
+class TakenOff:
+    """An adapter that was taken off a model.
+
+    Attributes:
+        modules: those that stood in the places of the model's own, by these places' names.
+        config: what PEFT noted on the model; None where it noted nothing.
+        size: bytes that the adapter takes.
+    """
+
+    modules: dict[str, Any]
+    config: Any
+    size: int
+
+
+def take_off(model: Any, modules: dict[str, Any]) -> TakenOff:
+    """Put back the modules that stood in the model before an adapter wrapped them.
+
+    PEFT's own ``unload`` leaves a tuned copy where an adapter stores whole modules (``modules_to_save``).
+
+    Args:
+        model: on which an adapter may have been put.
+        modules: the model's own, by their names.
+    """
+    taken = {}
+    for name, module in modules.items():
+        if name:
+            parent, _, child = name.rpartition(".")
+            if (found := modules[parent]._modules[child]) is not module:
+                taken[name] = found
+                modules[parent]._modules[child] = module
+    own = {id(weight) for weight in model.parameters()} if taken else set()
+    theirs = {id(weight): weight for each in taken.values() for weight in each.parameters()}
+    size = sum(weight.nbytes for weight in theirs.values() if id(weight) not in own)
+    return TakenOff(taken, model.__dict__.pop("peft_config", None), size)
+
+
+def put_back(model: Any, modules: dict[str, Any], taken: TakenOff) -> None:
+    """Put an adapter on again, where it was, as it was.
+
+    Args:
+        model: from which it was taken, otherwise as it was then.
+        modules: as of ``take_off``.
+        taken: the adapter.
+    """
+    for name, module in taken.modules.items():
+        parent, _, child = name.rpartition(".")
+        modules[parent]._modules[child] = module
+    if taken.config is not None:
+        model.peft_config = taken.config
 
 
 def _check_tokens(named: Any, known: int) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.memory import memory_free
 from toxaudit.models import adapter_file, attach, effect, tokenizer
+from toxaudit.models.attach import TakenOff
 from toxaudit.models.capacity import check_described, check_memory, memory_needed, weight_sizes
 from toxaudit.models.declared import json_object
 from toxaudit.models.other_template import OtherTemplate
@@ -18,6 +20,9 @@ from toxaudit.models.refusing import refusing
 from toxaudit.models.resolve import ResolvedModel
 
 LOADS = "weights and tokenizer can be loaded"
+
+LAID_BY_SHARE = 0.1
+"""An adapter may take no more than this share of the memory that is free, to be kept until it is asked for again."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +79,43 @@ class Loader:
         self._holds = ""
         self._tokenizers: dict[tuple[Path, OtherTemplate | None], Any] = {}
         self._probes: dict[tuple[Any, ...], Any] = {}  # of the weights in memory
+        self._laid_by: dict[str, tuple[LoadedModel, TakenOff]] = {}  # adapters over them, by their arms' identities
 
     @contextmanager
-    def open(self, resolved: ResolvedModel, checks: Checklist | None = None) -> Iterator[LoadedModel]:
+    def open(
+        self, resolved: ResolvedModel, checks: Checklist | None = None, lay_by: bool = False
+    ) -> Iterator[LoadedModel]:
         """One arm, checked; an adapter is taken off the shared weights again at the end.
 
         Args:
             resolved: the arm.
             checks: gets the records of the checks, if anybody wants them.
+            lay_by: keep the adapter, as far as there is memory: the next time that nobody wants records, it is put on
+                these weights as it is, having been checked.
 
         Raises:
             ToxauditError: if ``load`` would refuse the arm.
         """
-        checks = checks or Checklist(resolved.name)
-        with checks.check(LOADS):
+        records = checks or Checklist(resolved.name)
+        with records.check(LOADS):
             plain = self._plain(resolved)
+        checked = None if checks else self._laid_by.pop(resolved.identity, None)
         modules, before = dict(plain.model.named_modules()), _state(plain.model)
+        loaded, passed = plain, False
         try:
-            yield _attached(resolved, plain, checks, self._probe)
+            if checked:
+                attach.put_back(plain.model, modules, checked[1])
+                loaded = replace(checked[0], name=plain.name, tokenizer=plain.tokenizer)
+            else:
+                loaded = _attached(resolved, plain, records, self._probe)
+            yield loaded
+            passed = True
         finally:
-            _restore(plain.model, modules)
+            taken = attach.take_off(plain.model, modules)
             if _state(plain.model) != before or (resolved.adapter and adapter_file.alters_base(resolved.adapter.path)):
                 self.close()
+            elif lay_by and passed and taken.modules and taken.size < LAID_BY_SHARE * memory_free(self.device):
+                self._laid_by[resolved.identity] = loaded, taken
 
     def _plain(self, resolved: ResolvedModel) -> LoadedModel:
         """The arm without its adapter, over the weights in memory where these are its own."""
@@ -103,6 +123,7 @@ class Loader:
             self.close()
             self._holds = resolved.loaded_as  # of weights that can't be loaded something may be left, too
             self._held = _weights(resolved, self.device)
+            self._tokenizers.setdefault(_words(resolved), self._held.tokenizer)
         return replace(self._held, name=resolved.name, tokenizer=self.tokenizer(resolved))
 
     def _probe(self, plain: LoadedModel) -> Any:
@@ -120,8 +141,7 @@ class Loader:
         Raises:
             ToxauditError: if it can't be read or knows no words.
         """
-        named = tokenizer.folder_of(resolved), resolved.template
-        if named not in self._tokenizers:
+        if (named := _words(resolved)) not in self._tokenizers:
             self._tokenizers[named] = tokenizer.read(resolved)
         return self._tokenizers[named]
 
@@ -131,6 +151,7 @@ class Loader:
             return
         self._held, self._holds = None, ""
         self._probes.clear()
+        self._laid_by.clear()
         gc.collect()
         if self.device != "cpu":
             import torch
@@ -147,6 +168,11 @@ def load(resolved: ResolvedModel, device: str) -> LoadedModel:
             small.
     """
     return _attached(resolved, _weights(resolved, device), Checklist(resolved.name), probe)
+
+
+def _words(resolved: ResolvedModel) -> tuple[Path, OtherTemplate | None]:
+    """What names the tokenizer that an arm is asked through."""
+    return tokenizer.folder_of(resolved), resolved.template
 
 
 def ends(*configurations: Any) -> frozenset[int]:
@@ -230,18 +256,6 @@ def _read(resolved: ResolvedModel, device: str) -> tuple[Any, dict[str, Any]]:
         return read("eager")  # e.g. Gemma 2, whose attention is more than SDPA does
 
 
-def _restore(model: Any, modules: dict[str, Any]) -> None:
-    """Put back the modules that stood in the model before an adapter wrapped them.
-
-    PEFT's own ``unload`` leaves a tuned copy where an adapter stores whole modules (``modules_to_save``).
-    """
-    for name, module in modules.items():
-        if name:
-            parent, _, child = name.rpartition(".")
-            modules[parent]._modules[child] = module
-    model.__dict__.pop("peft_config", None)
-
-
 def _state(model: Any) -> tuple[list[Any], dict[str, Any]]:
     """What changes when a model's weights are exchanged, or its configuration is."""
     weights = [(name, weight.data_ptr(), weight._version) for name, weight in model.named_parameters()]
@@ -273,14 +287,13 @@ def _attached(
 
 
 def probe(loaded: LoadedModel) -> Any:
-    """The logits of two short texts, one after the other: (tokens, vocabulary), on the CPU.
+    """The logits of two short texts, read as one: (tokens, vocabulary), on the CPU.
 
     Raises:
         ToxauditError: if the model can't read them.
     """
     import torch
 
-    rows = [loaded.encode(text) for text in tokenizer.PROBES]
+    row = [token for text in tokenizer.PROBES for token in loaded.encode(text)]
     with refusing(f"{loaded.name} can't read a text"), torch.inference_mode():
-        found = [loaded.inner(input_ids=torch.tensor([row], device=loaded.device)).logits[0].cpu() for row in rows]
-    return torch.cat(found)
+        return loaded.inner(input_ids=torch.tensor([row], device=loaded.device)).logits[0].cpu()

@@ -66,6 +66,7 @@ class Preflight:
         self._refused = refused
         self._rendered: set[tuple[str, str]] = set()  # templates, with system prompts, that came to an end
         self._tried: set[Path] = set()  # folders of tokenizers that stayed within limits
+        self._words: dict[int, tuple[Any, Words]] = {}  # tokenizers by their ids, which the loader reads once
 
     def run(self, arms: Sequence[ResolvedModel], done: Callable[[], object]) -> dict[str, tuple[Check, ...]]:
         """The checks of each arm that may be audited, by its name.
@@ -158,13 +159,18 @@ class Preflight:
                 self._try(where, tokenizer.folder_of(arm))
                 if arm.template and arm.template.folder and not arm.template.run_code:
                     self._try("base: its tokenizer", arm.template.folder)
-        with self._loader.open(arm, checks) as loaded:
-            words = words_of(loaded.tokenizer)
+        with self._loader.open(arm, checks, lay_by=True) as loaded:
+            words = self._words_of(loaded.tokenizer)
             self._check_template(where, arm, loaded, words.template, checks)
             with checks.check("outputs are finite"):
                 logits = probe(loaded) if loaded.probed is None else loaded.probed
                 _check_finite(arm, logits)
             return ProbeResult(logits, replace(words, stops=digest_of(sorted(loaded.stops))))
+
+    def _words_of(self, read: Any) -> Words:
+        if id(read) not in self._words:
+            self._words[id(read)] = read, words_of(read)
+        return self._words[id(read)][1]
 
     def _check_template(
         self, where: str, arm: ResolvedModel, loaded: LoadedModel, template: str, checks: Checklist

@@ -22,8 +22,13 @@ from toxaudit.spec.schema import Generation
 
 PROBE_TOKENS = 8
 THREAD_TOKENS = 3  # decoded to find the best number of threads
+AMONG_ROWS = LEAST + LEAST // 2  # in which probes are decoded among others; alone, a row is decoded in ``LEAST``
+FILLING_TOKENS = 8  # of the rows that make up that number
 
 Wrote = Callable[[int], object]
+
+Watched = tuple[list[int], list[Any]]
+"""A row's tokens, and the logits from which they were chosen, in float32."""
 
 CLOSE_UNITS = {"float32": 512, "bfloat16": 16, "float16": 16}
 """By how many units of the number format's precision, as a share of the greatest logit, two ways of adding up may
@@ -83,6 +88,8 @@ class Decoder:
         self.loaded, self.refused, self.steady = loaded, set[str](), False
         self._expected, self._adapters = expected, adapters
         self._unpack: Callable[[], None] | None = None
+        self._among: dict[str, list[Watched]] = {}  # each arm's probes, as they were decoded among all others
+        self._threads = 0  # by which that was done
         self._way = padded.by_length
         self.ragged = False
         try:
@@ -177,6 +184,7 @@ class Decoder:
             settings = Generation(max_new_tokens=THREAD_TOKENS)
             threads.use_fastest(lambda: self.decode(few, settings, [0] * LEAST, lambda tokens: None))
         self.steady = self.ragged and self._is_steady()
+        self._among = {}  # they take megabytes an arm
 
     def _is_ragged(self) -> bool:
         """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
@@ -198,9 +206,11 @@ class Decoder:
 
     def _wrong(self) -> set[str]:
         """The arms whose probes ``ragged`` doesn't decode rightly, all of them together in one batch."""
+        import torch
+
         of = [arm for arm, expected in self._expected.items() for _ in expected.rows]
         rows = [Row(row, arm, self._expected[arm].stops) for arm in self._expected for row in self._expected[arm].rows]
-        rows += [rows[-1]] * (LEAST - len(rows))
+        rows += [replace(rows[-1], tokens=rows[-1].tokens[:FILLING_TOKENS])] * (AMONG_ROWS - len(rows))
 
         def way(noise: Noise) -> list[list[int]]:
             def pick(logits: Any, numbers: list[int]) -> Any:
@@ -209,10 +219,12 @@ class Decoder:
             made: list[list[int]] = ragged.decode(self.loaded.inner, rows, PROBE_TOKENS, pick, self._adapters)
             return made
 
+        self._threads = torch.get_num_threads()
         if (made := _watched(way, len(rows))) is None:
+            self._among = {}
             return set(self._expected)
-        own = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
-        return {arm for arm, each in self._expected.items() if not each.agrees(*zip(*own[arm], strict=True))}
+        self._among = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
+        return {arm for arm, each in self._expected.items() if not each.agrees(*zip(*self._among[arm], strict=True))}
 
     def _gives(self, way: Any) -> bool:
         """Whether one of the ways that pad decodes the probes rightly."""
@@ -231,30 +243,32 @@ class Decoder:
         """Whether a probe's logits are the same, bit by bit, alone and among others: the weights' and an adapter's."""
         import torch
 
+        if self._threads != torch.get_num_threads():  # these were chosen since, and may add up otherwise
+            self._wrong()
         arms = [arm for arm in self._expected if arm not in self.refused]
         adapted = [arm for arm in arms if arm in self._adapters.arms]
-        short, long = sorted(self._expected[arms[0]].rows, key=len)
-        for arm in [*[arm for arm in arms if arm not in adapted][:1], *adapted[:1]]:
-            others = [Row(long, other) for other in arms for _ in range(LEAST // len(arms) + 1)]
-            alone = self._logits([Row(short, arm)] * LEAST)
-            among = self._logits([Row(short, arm), *others])
-            if not all(map(torch.equal, alone, among)):
-                return False
-        return True
+        return all(self._is_alike(arm) for arm in [*[arm for arm in arms if arm not in adapted][:1], *adapted[:1]])
 
-    def _logits(self, rows: Sequence[Row]) -> list[Any]:
-        """Those of the first row: once as it is read, once as it is decoded."""
-        found: list[Any] = []
+    def _is_alike(self, arm: str) -> bool:
+        """Whether the first two logits of an arm's shorter probe, or of the longer if that ends at once, are so."""
+        import torch
+
+        if arm not in self._among:
+            return False
+        expected, alone = self._expected[arm], list[Any]()
 
         def pick(logits: Any, numbers: list[int]) -> Any:
-            found.extend(logits[place].clone() for place, number in enumerate(numbers) if number == 0)
+            place = numbers.index(0)
+            alone.append(logits[place].to(torch.float32, copy=True))
             return ragged.greatest(logits)
 
-        ragged.decode(self.loaded.inner, rows, 2, pick, self._adapters)
-        return found
+        probes = zip(expected.rows, self._among[arm], strict=True)
+        row, (_, among) = min(probes, key=lambda probe: (len(probe[1][1]) < 2, len(probe[0])))
+        ragged.decode(self.loaded.inner, [Row(row, arm, expected.stops)] * LEAST, 2, pick, self._adapters)
+        return all(map(torch.equal, alone, among))
 
 
-def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[tuple[list[int], list[Any]]] | None:
+def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[Watched] | None:
     """Each row's tokens, and the logits from which they were chosen; None where decoding fails."""
     import torch
 

@@ -37,7 +37,10 @@ PLOTS: dict[str, Plot] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A plot: what it shows in plain words, and the same figure in pixels for a card and in vectors for a page."""
+    """A plot: what it shows in plain words, and the same figure in pixels for a card and in vectors for a page.
+
+    The vectors are empty where no page was to show it.
+    """
 
     alt: str
     png: bytes
@@ -56,17 +59,18 @@ def _described(index: Index) -> dict[str, str]:
     return {name: alt for name, alt in found if alt}
 
 
-def drawn(result: AuditResult, draws: Draws) -> dict[str, Drawing]:
+def drawn(result: AuditResult, draws: Draws, on_page: bool = True) -> dict[str, Drawing]:
     """The plots that ``described`` names: the same bytes for the same result, draws and libraries.
 
     Args:
         result: what the audit found.
         draws: posterior draws of the changes that decide; a change without draws has no density.
+        on_page: whether a page will show them, and not only a card.
     """
     made: dict[str, Drawing] = {}
     index = indexed(result)
     with style.house():
         for name, alt in _described(index).items():
             figure = PLOTS[name].draw(index, draws)
-            made[name] = Drawing(alt, style.png(figure), style.svg(figure, name))
+            made[name] = Drawing(alt, style.png(figure), style.svg(figure, name) if on_page else "")
     return made
