@@ -51,3 +51,9 @@ def _in_the_copy(run: Callable[[], int], said: Path) -> None:
             written.flush()
     finally:
         os._exit(code)
+
+
+def foreground(*words: str) -> list[str]:
+    """A command of toxaudit that heeds Ctrl-C even where the tests run as a background job, which ignores it."""
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    return [sys.executable, "-c", f"{heeding}; from toxaudit.cli.main import script; script()", *words]

@@ -23,6 +23,7 @@ import pytest
 import recipes
 import tiny
 import workspace
+from forked import foreground
 from unplotted import draw_in_words
 
 from toxaudit import training
@@ -141,7 +142,7 @@ def test_the_job_script_runs_an_audit(work, tmp_path):
 
 def test_ctrl_c_ends_all_that_was_started(work):
     words = ["audit=pair", "executor=ray", "executor.workers=2", "backend.batch_size=1", "out=stopped"]
-    command = [sys.executable, "-m", "toxaudit", *words, "store=stores/stopped"]
+    command = foreground(*words, "store=stores/stopped")
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     said = []
     for line in run.stderr:

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from dataclasses import replace
 from html import unescape
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from forked import foreground
 from results import BENIGN, RESULTS
 from test_report import NASTY, Page
 from viewed import moved, put, releases
@@ -345,7 +345,7 @@ def test_it_is_served_by_token_to_this_machine_and_shows_new_runs(places: list[P
 @pytest.mark.thorough
 def test_ctrl_c_ends_it_cleanly(home: Path) -> None:
     put(home / "runs" / "a", RESULTS["go"])
-    command = [sys.executable, "-m", "toxaudit", "view", "--no-browser"]
+    command = foreground("view", "--no-browser")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         first = process.stdout.readline()
         assert re.fullmatch(r"All runs: http://127\.0\.0\.1:\d+/[\w-]{24}/\n", first)
