@@ -30,6 +30,11 @@ def test_a_whole_audit_is_signed_and_checked_with_its_weights(tmp_path, monkeypa
     signing.signed(run, ann, "--approve")
     assert signing.verified(run, ann, words=["--weights", "models"]) == 0
     assert listed_as(capsys) == "approved"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "toxaudit.signoff.decision.ReleaseDecision.expired", lambda record, day: "it was valid until then"
+        )
+        assert listed_as(capsys) == "expired"
     again = Path(shutil.copytree("models", "others"))
     adapter = again / "adapter" / "adapter_model.safetensors"
     adapter.write_bytes(adapter.read_bytes()[:-1] + b"\x07")

@@ -1,11 +1,16 @@
 """``toxaudit runs`` lists the runs that are there."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toxaudit.cli.exit_codes import DONE
 from toxaudit.cli.options import Options
 from toxaudit.errors import ToxauditError, one_line
+
+if TYPE_CHECKING:
+    from toxaudit.findings import AuditResult
 
 RUNS = Options(
     "runs",
@@ -43,11 +48,11 @@ def _row(run: Path) -> tuple[str, ...]:
         result = read_result(run)
     except ToxauditError as error:
         return str(run), one_line(str(error)), "", "", "", size
-    return str(run), result.audit, result.date, of_audit(result), _signed(run), size
+    return str(run), result.audit, result.date, of_audit(result), _signed(run, result), size
 
 
-def _signed(run: Path) -> str:
-    """What the record of a run says was decided, whoever signed it; nothing where there is no record."""
+def _signed(run: Path, result: "AuditResult") -> str:
+    """What the record of a run says was decided, and of whom unless of all; nothing where there is no record."""
     from toxaudit.results.files import RESULTS
     from toxaudit.signoff import decision, record
 
@@ -57,5 +62,10 @@ def _signed(run: Path) -> str:
         told = record.read(run / decision.DECISION).decision
     except ToxauditError:
         return "damaged"
-    about_these = told.files.get(RESULTS) == decision.digest((run / RESULTS).read_bytes())
-    return told.outcome if about_these else "other results"
+    if told.files.get(RESULTS) != decision.digest((run / RESULTS).read_bytes()):
+        return "other results"
+    if told.expired(datetime.now(UTC).date()):
+        return "expired"
+    controls = {each.name for each in result.candidates if each.expect}
+    whole = {each.candidate for each in result.verdicts} - controls <= set(told.candidates)
+    return told.outcome if whole else f"{told.outcome}: {', '.join(told.candidates)}"
