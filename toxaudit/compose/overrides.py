@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice, product
+from json import dumps
 from math import inf, prod
 from typing import Any
 
@@ -70,6 +71,11 @@ def parse(text: str) -> Override:
         raise ToxauditError(
             f"'{text}': it is read as the number {odd:.6g}, which no key can mean: write quotes around a text."
         )
+    if (key := next((key for key in _keys(value) if not isinstance(key, str)), "")) != "":
+        raise ToxauditError(
+            f"'{text}': the key {dumps(key)} of its mapping is no text, and the command line knows no quotes there: "
+            "write the mapping in the YAML file, with quotes around that key."
+        )
     return override
 
 
@@ -106,6 +112,14 @@ def _depth(text: str) -> int:
     """How deep brackets are nested in a text."""
     steps = ((sign in "[{(") - (sign in "]})") for sign in text)
     return max(accumulate(steps), default=0)
+
+
+def _keys(value: Any) -> Iterator[Any]:
+    """The keys of all mappings within a value."""
+    if isinstance(value, dict):
+        yield from value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(item)
 
 
 def _odd_numbers(value: Any) -> Iterator[float]:

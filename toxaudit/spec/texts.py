@@ -68,7 +68,7 @@ class Texts:
         """Settings of a part of which the group is known, and the class may be any of that."""
         for name, value in settings.items():
             hints = [_hints(cls)[name] for cls in registered(group).values() if name in _hints(cls)]
-            self._check(hints[0] if hints else None, value, place + name)
+            self._check(hints[0] if hints else None, value, f"{place}{name}")
 
     def _check(self, hint: Any, value: Any, place: str) -> None:
         if get_origin(hint) in (Union, UnionType):
