@@ -23,6 +23,9 @@ NAMES = ("candidate", "suite", "measure", "slice", "estimator", "variant")
 RATES = ("base_rate", "candidate_rate", "cautious_change")
 """The columns that hold draws."""
 
+FOREIGN = "belongs to another run than results.json, or one of the two was changed"
+"""What is said of a file whose draws are not those of the results beside it."""
+
 Name = tuple[str, str, str, str, str, str]
 """One posterior's values of ``NAMES``."""
 
@@ -174,7 +177,7 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     if all_of_it:
         odd += [(name, "draws of something else,") for name in by_name if name not in set(wanted)]
     for name, what in odd:
-        raise ToxauditError(f"{file} holds {what} {in_words(name)}: it belongs to another run.")
+        raise ToxauditError(f"{file} holds {what} {in_words(name)}: it {FOREIGN}.")
     return by_name
 
 

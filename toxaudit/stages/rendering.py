@@ -106,5 +106,5 @@ def _draws(file: Path, result: AuditResult) -> Draws:
     found = archive.read_changes(file, deciding)
     for key, change in found.items():
         if not np.isclose(change.mean(), deciding[key].quantities["change"].mean, rtol=0, atol=1e-6):
-            raise ToxauditError(f"{file} belongs to another run: its change of {', '.join(key)} is another.")
+            raise ToxauditError(f"{file} holds another change of {', '.join(key)}: it {archive.FOREIGN}.")
     return found
