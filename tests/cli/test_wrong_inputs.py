@@ -24,6 +24,8 @@ WORDS = {
     "out=s3://bucket/x": "out is 's3://bucket/x': it must be a folder on this machine.",
     "store=gs://bucket/x": "store is 'gs://bucket/x': it must be a folder on this machine.",
     "suites.mine.limit=10%": "'suites.mine.limit' is wrong: '10%' is no whole number.",
+    "gate=[margin]": "'gate=[margin]' is a list, but one gate alone can be chosen: write gate=NAME.",
+    "card=[short,full]": "'card=[short,full]' is a list, but one card alone can be chosen: write card=NAME.",
     "gate.margin=3pp": "'gate.margin' is wrong: '3pp' is no number: write 0.03.",
     "gate.margin=2.5%": "'gate.margin' is wrong: '2.5%' is no number: write 0.025.",
     "gate.margin=0,02": "'gate.margin=0,02': for one number write gate.margin=0.02, with a point; for a list ",
@@ -35,6 +37,8 @@ SPECS = {
     HEAD + BASE + "candidates: {tuned: [x]}\n": "'candidates.tuned' must be a mapping of KEY: VALUE.",
     HEAD + BASE + "candidates: {tuned: 5}\n": "'candidates.tuned' must be a mapping of KEY: VALUE.",
     HEAD + "base: ../models/base\n" + TUNED: "'base' must be a mapping of KEY: VALUE, such as 'pretrained: MODEL'.",
+    HEAD + BASE + TUNED + "gate: [margin]\n": "'gate' is a list, but one gate alone can be chosen: write 'gate: NAME'.",
+    HEAD + BASE + TUNED + "card: [short, full]\n": "'card' is a list, but one card alone can be chosen: write ",
     HEAD + BASE + TUNED + "generation: [64]\n": "'generation' must be a mapping of KEY: VALUE.",
     "defaults: [_self_, {suite: mine}]\nscorer: [vowels]\n" + BASE + TUNED: "'defaults' names audits to begin with; ",
 }

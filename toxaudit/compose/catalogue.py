@@ -25,7 +25,7 @@ from toxaudit import plugins
 from toxaudit.compose.refusals import problem
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
-from toxaudit.registry import GROUPS, registered
+from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.schema import candidate_of
 from toxaudit.spec.strict_yaml import Written
@@ -222,6 +222,10 @@ def _audit(file: Path) -> dict[str, Any]:
         raise ToxauditError(f"{file} sets Hydra's own 'hydra', which would do nothing: leave it out.")
     for group in GROUPS:
         chosen = content.get(group)
+        if isinstance(chosen, list) and group not in SEVERAL:
+            raise ToxauditError(
+                f"{file}: '{group}' is a list, but one {group} alone can be chosen: write '{group}: NAME'."
+            )
         if isinstance(chosen, str | list):
             if not all(isinstance(name, str) for name in chosen):
                 raise ToxauditError(f"{file}: '{group}' must be a name or a list of names.")
