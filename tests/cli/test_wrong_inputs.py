@@ -41,6 +41,12 @@ SPECS = {
     HEAD + BASE + TUNED + "card: [short, full]\n": "'card' is a list, but one card alone can be chosen: write ",
     HEAD + BASE + TUNED + "generation: [64]\n": "'generation' must be a mapping of KEY: VALUE.",
     "defaults: [_self_, {suite: mine}]\nscorer: [vowels]\n" + BASE + TUNED: "'defaults' names audits to begin with; ",
+    "defaults: [wrong]\n" + HEAD + BASE + TUNED: "'defaults' leads back to this audit itself: leave that name out.",
+    "defaults: [suite/mine]\n" + HEAD: "'defaults' holds 'suite/mine': write names of audits, and perhaps _self_.",
+    "defaults: [tiny@x]\n" + HEAD: "'defaults' holds 'tiny@x': write names of audits, and perhaps _self_.",
+    "defaults: ['']\n" + HEAD: "'defaults' holds '': write names of audits, and perhaps _self_.",
+    "defaults: [{tiny: x}]\n" + HEAD: "'defaults' holds {'tiny': 'x'}: write names of audits, and perhaps _self_.",
+    "defaults: [_self_, tiny, _self_]\n" + HEAD: "'defaults' holds a name twice: leave one.",
 }
 
 
@@ -68,6 +74,21 @@ def test_a_wrong_spec_gets_one_sentence_that_names_file_and_key(text, here, caps
     file = Path("audits/wrong.yaml").absolute()
     file.write_text(text)
     assert said(capsys, "audit=wrong").startswith(f"{file}: {SPECS[text]}")
+
+
+def test_audits_that_begin_with_each_other_are_named_and_cost_no_other(here, capsys):
+    Path("audits/one.yaml").write_text("defaults: [two]\n")
+    Path("audits/two.yaml").write_text("defaults: [one]\n")
+    Path("audits/three.yaml").write_text("defaults: [one]\n")
+    assert said(capsys, "audit=one").startswith(f"{Path('audits/one.yaml').absolute()}: 'defaults' leads back to ")
+    assert "'defaults' leads back to this audit itself" in said(capsys, "audit=three")
+    assert main(["show", "audit=tiny"]) == 0
+
+
+def test_a_suite_whose_list_of_scorers_holds_a_number_is_listed(here, capsys):
+    Path("audits/suite/odd.yaml").write_text(f"{workspace.SUITE}scorers: [1]\n")
+    assert main(["ls", "suites"]) == 0
+    assert "worse is 1" in capsys.readouterr().out
 
 
 def test_a_folder_within_a_repository_is_named_with_its_key(here, capsys):
