@@ -26,6 +26,7 @@ WORDS = {
     "suites.mine.limit=10%": "'suites.mine.limit' is wrong: '10%' is no whole number.",
     "gate=[margin]": "'gate=[margin]' is a list, but one gate alone can be chosen: write gate=NAME.",
     "card=[short,full]": "'card=[short,full]' is a list, but one card alone can be chosen: write card=NAME.",
+    "suites.mine.limit=range(1,3)": "'suites.mine.limit=range(1,3)' names several values: write one, or add -m to ",
     "gate.margin=3pp": "'gate.margin' is wrong: '3pp' is no number: write 0.03.",
     "gate.margin=2.5%": "'gate.margin' is wrong: '2.5%' is no number: write 0.025.",
     "gate.margin=0,02": "'gate.margin=0,02': for one number write gate.margin=0.02, with a point; for a list ",
@@ -89,6 +90,12 @@ def test_a_suite_whose_list_of_scorers_holds_a_number_is_listed(here, capsys):
     Path("audits/suite/odd.yaml").write_text(f"{workspace.SUITE}scorers: [1]\n")
     assert main(["ls", "suites"]) == 0
     assert "worse is 1" in capsys.readouterr().out
+
+
+def test_a_sweep_over_no_values_is_one_sentence(here, capsys):
+    assert main(["-m", "audit=tiny", "suites.mine.limit=range(3,1)"]) == 3
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "names no list of values to sweep over: write key=a,b." in told
 
 
 def test_a_folder_within_a_repository_is_named_with_its_key(here, capsys):
