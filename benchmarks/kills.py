@@ -16,12 +16,10 @@ seconds since the last checkpoint.
 import argparse
 import hashlib
 import json
-import mmap
 import os
 import random
 import shutil
 import signal
-import struct
 import sys
 import tempfile
 import time
@@ -32,47 +30,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from noted import PHASES, UNITS, Noted, end, ended, start
 
-NOON = "2026-11-29T12:00:00Z"
-PHASES = ("starting", "preparing", "tuning", "generating", "scoring", "estimating", "writing", "rendering", "finishing")
-UNITS = {"generating": "token", "tuning": "step", "scoring": "text"}
-"""What is lost by a kill that falls into the phase."""
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 FROM_THE_START = 0.1
 """The share of kills whose moment counts from the start of the process; for others, the words are understood first."""
 
 TUNED = "train: [{data: ./rows.jsonl, r: 4, epochs: 6, learning_rate: 0.01, warmup_steps: 0}]"
-
-
-class Noted:
-    """What a run tells of itself while it lives, in memory that outlives it."""
-
-    FIELDS = (
-        "phase",
-        "twice",  # records that were kept though they were there
-        *(f"{what} {unit}" for unit in UNITS.values() for what in ("made", "pending", "most")),
-    )
-
-    def __init__(self) -> None:
-        """Begin at nothing."""
-        self._memory = mmap.mmap(-1, 8 * len(self.FIELDS))
-
-    def __getitem__(self, name: str) -> int:
-        return int(struct.unpack_from("q", self._memory, 8 * self.FIELDS.index(name))[0])
-
-    def __setitem__(self, name: str, value: int) -> None:
-        struct.pack_into("q", self._memory, 8 * self.FIELDS.index(name), value)
-
-    def work(self, unit: str, number: int) -> None:
-        """So much was done that is not kept yet."""
-        self[f"made {unit}"] += number
-        self[f"pending {unit}"] += number
-
-    def kept(self, unit: str) -> None:
-        """All of it is kept now."""
-        self[f"most {unit}"] = max(self[f"most {unit}"], self[f"pending {unit}"])
-        self[f"pending {unit}"] = 0
 
 
 @dataclass
@@ -149,7 +114,7 @@ def _undisturbed(folder: Path, audit: str, words: Sequence[str]) -> tuple[float,
         if audit == "tiny":
             _in_a_copy(_workspace, folder)
         noted, began = Noted(), time.monotonic()
-        code = _end(_start(folder, words, noted))
+        code = end(start(folder, words, noted))
         took = time.monotonic() - began
         assert code in (0, 1, 2), (folder / "said").read_text()
         kept.write_text(json.dumps([took, {name: noted[name] for name in Noted.FIELDS}, _state(folder)]))
@@ -162,15 +127,15 @@ def _until_finished(folder: Path, words: Sequence[str], count: Count, kills: int
     """Run an audit until it is finished, and kill it meanwhile."""
     while True:
         noted = Noted()
-        child, after = _start(folder, words, noted), moment() if count.kills < kills else float("inf")
+        child, after = start(folder, words, noted), moment() if count.kills < kills else float("inf")
         begun = time.monotonic() if random.Random(after).random() < FROM_THE_START else None
-        while (code := _ended(child)) is None and (begun is None or time.monotonic() - begun < after):
+        while (code := ended(child)) is None and (begun is None or time.monotonic() - begun < after):
             if begun is None and noted["phase"]:
                 begun = time.monotonic()
             time.sleep(0.002)
         if code is None:
             os.kill(child, signal.SIGKILL)
-            code = _end(child)
+            code = end(child)
         count.twice += noted["twice"]
         for unit in UNITS.values():
             count.made[unit] += noted[f"made {unit}"]
@@ -240,115 +205,7 @@ def _in_a_copy(work: Callable[..., int], *given: Any) -> None:
             code = work(*given)
         finally:
             os._exit(code)
-    assert _end(child) == 0
-
-
-def _start(folder: Path, words: Sequence[str], noted: Noted) -> int:
-    """Begin the audit in a copy of this process; its number."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
-    code = 70
-    try:
-        said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        _note(noted)
-        from toxaudit.cli.main import main as toxaudit
-
-        code = toxaudit(words)
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def _ended(child: int) -> int | None:
-    found, status = os.waitpid(child, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def _end(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _note(noted: Noted) -> None:
-    """Let the audit note its phases, and what of its work is not kept yet."""
-    import stored
-
-    from toxaudit import commitment, runner
-    from toxaudit.machine import progress
-    from toxaudit.stages import scoring
-    from toxaudit.store.database import Database
-    from toxaudit.store.shelves import Store
-    from toxaudit.training.checkpoints import Checkpoints
-
-    def enters(module: Any, name: str, phase: str, then: str | None = None) -> None:
-        work = getattr(module, name)
-
-        def noting(*given: Any, **named: Any) -> Any:
-            noted["phase"] = PHASES.index(phase)
-            found = work(*given, **named)
-            noted["phase"] = PHASES.index(then or phase)
-            return found
-
-        setattr(module, name, noting)
-
-    commitment.now = lambda: NOON
-    enters(runner, "_ready", "preparing")
-    enters(runner, "_estimate", "estimating", "finishing")
-    enters(runner, "_write", "writing", "finishing")
-    enters(runner, "_rendered", "rendering", "writing")
-    places: dict[int, str] = {}
-    bar, wrote, made, long = progress.bar, progress.Writing.wrote, scoring._made, Store.long
-    finish, tell, put = Checkpoints.finish, Database.tell, Database.put
-
-    def noted_bar(what: str, *given: Any, **named: Any) -> Any:
-        shown, first = bar(what, *given, **named), what.split()[0]
-        if first in UNITS:
-            noted["phase"] = PHASES.index(first)
-        if first == "tuning":
-            update = shown.update
-            shown.update = lambda *n: (noted.work("step", 1), update(*n))
-        return shown
-
-    def noted_wrote(self: Any, tokens: int) -> None:
-        noted.work("token", tokens)
-        wrote(self, tokens)
-
-    def noted_made(shelf: Any, scorer: Any, todo: Any) -> Any:
-        noted.work("text", len(todo))
-        found = made(shelf, scorer, todo)
-        noted.kept("text")
-        return found
-
-    def noted_long(*given: Any) -> Any:
-        found = long(*given)
-        noted.kept("step")
-        noted["phase"] = PHASES.index("preparing")
-        return found
-
-    def noted_finish(*given: Any) -> None:  # a checkpoint of what is tuned
-        finish(*given)
-        noted.kept("step")
-
-    def noted_tell(self: Any, place: str, content: bytes) -> int:
-        number = tell(self, place, content)
-        places[number] = place
-        return number
-
-    def noted_put(self: Any, number: int, records: Any) -> None:
-        kind = places[number].split("/")[0]
-        if kind not in stored.TIMED and (twice := self.get(number, list(records))):
-            noted["twice"] += len(twice)
-            with open("twice", "a") as told:
-                told.write(f"{places[number]} {b', '.join(sorted(twice))!r}\n")
-        put(self, number, records)
-        if kind == "completions":
-            noted.kept("token")
-
-    progress.bar, progress.Writing.wrote, scoring._made, Store.long = noted_bar, noted_wrote, noted_made, noted_long
-    Checkpoints.finish, Database.tell, Database.put = noted_finish, noted_tell, noted_put
+    assert end(child) == 0
 
 
 def _state(folder: Path) -> dict[str, str]:

@@ -11,19 +11,19 @@ import argparse
 import importlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
+PEERS = Path(__file__).parent / "peers"
+sys.path.append(str(PEERS))
 
-GIVEN = Path(__file__).parent / "peers" / "given.py"
+from measured import cpu  # noqa: E402
+
 ADAPTERS, RANK = 4, 16
 PARTS = {
     "tokenizers, templates and words": (
@@ -53,7 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         about = scratch, 40, options.dtype, ADAPTERS, RANK
-        made = subprocess.run([sys.executable, str(GIVEN), *map(str, about)], check=True, stdout=subprocess.PIPE)
+        made = subprocess.run(
+            [sys.executable, str(PEERS / "given.py"), *map(str, about)], check=True, stdout=subprocess.PIPE
+        )
         given = json.loads(made.stdout.splitlines()[-1])
         words = ["audit=quick", f"base.pretrained={given['model']}", f"base.dtype={options.dtype}"]
         words += [f"candidates.{name}={folder}" for name, folder in given["adapters"].items()]
@@ -81,7 +83,7 @@ def audited(words: list[str]) -> None:
 
     def tick() -> None:
         nonlocal since
-        now = _cpu()
+        now = cpu()
         took[within[-1]] += now - since
         since = now
 
@@ -117,18 +119,6 @@ def audited(words: list[str]) -> None:
             setattr(owner, last, timed(getattr(owner, last), what))
     progress.Writing.wrote = first  # type: ignore[method-assign]
     sys.exit(toxaudit(words) or "the audit ended before its first token")
-
-
-def _cpu() -> float:
-    """Seconds of the processor that this process and those begun by it have used."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = time.process_time() + ended.ru_utime + ended.ru_stime
-    for process in psutil.Process().children(recursive=True):
-        try:
-            used += sum(process.cpu_times()[:2])
-        except psutil.Error:  # it has just ended
-            continue
-    return used
 
 
 if __name__ == "__main__":

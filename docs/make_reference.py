@@ -91,7 +91,8 @@ def _default(field: Field[Any]) -> str:
         return "see below"
     if value in ("", None):
         return "null" if value is None else "empty"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text.encode('unicode_escape').decode()}`"  # a row of a table is one line
 
 
 def table(kind: type[Any]) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -59,14 +59,16 @@ def _key() -> ec.EllipticCurvePrivateKey:
 
 @dataclass
 class Sigstore:
-    """Its keys, and where it answers; ``refused`` are paths that it answers with such a status."""
+    """Its keys, and where it answers; ``refused`` are paths that it answers with such a status, ``silent`` never."""
 
     url: str = ""
     root: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     log: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     ct: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     refused: dict[str, int] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    over: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
         self.certificate = self._authority()
@@ -243,6 +245,9 @@ def serving() -> Iterator[Sigstore]:
 
         def answer(self, what: Any, *given: Any) -> None:
             made.asked.append(self.path)
+            if self.path in made.silent:
+                made.over.wait()
+                return
             status = made.refused.get(self.path, 200)
             content = {"code": status, "message": "refused"} if status != 200 else what(*given) if given else what
             data = json.dumps(content).encode()
@@ -261,6 +266,7 @@ def serving() -> Iterator[Sigstore]:
     try:
         yield made
     finally:
+        made.over.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -4,6 +4,7 @@ Needs nothing but psutil, since every peer runs in an environment of its own.
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,9 +35,10 @@ class Watch:
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Time what happens within."""
-        wall, cpu = time.perf_counter(), _cpu()
+        start = {"wall": time.perf_counter(), "cpu": cpu()}
         yield
-        spent = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
+        end = {"wall": time.perf_counter(), "cpu": cpu()}
+        spent = {clock: end[clock] - start[clock] for clock in start}
         before = self.stages.get(stage, dict.fromkeys(spent, 0.0))
         self.stages[stage] = {clock: before[clock] + spent[clock] for clock in spent}
 
@@ -63,12 +65,13 @@ def answer(tokenizer: Any, row: list[int], stops: list[int]) -> Answer:
     return {"text": tokenizer.decode(row[:end], skip_special_tokens=True), "tokens": end}
 
 
-def _cpu() -> float:
-    """Seconds of the processor that this process and those begun by it have used."""
-    used = time.process_time()
+def cpu() -> float:
+    """Seconds of the processor that this process and those begun by it have used, also those that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = time.process_time() + ended.ru_utime + ended.ru_stime
     for process in psutil.Process().children(recursive=True):
         try:
-            used += sum(process.cpu_times()[:2])
+            used += sum(process.cpu_times()[:4])  # its own, and of those that it has begun and that have ended
         except psutil.Error:  # it has just ended
             continue
     return used

@@ -151,6 +151,8 @@ def test_gc_chooses_what_goes_while_no_audit_can_take_it_up(store, capsys, monke
         (["export", "runs/other"], "does not know the run runs/other: name its store by --store, or run it again."),
         (["export", "a", "b"], "Write `toxaudit export [RUN]`, with"),
         (["export", "--out", "no/folder/x.jsonl"], "no/folder/x.jsonl can't be written"),
+        (["export", "--out", "."], ". is a folder: name a file."),
+        (["export", "--out", "/"], "/ is a folder: name a file."),
         (["runs", "nowhere"], "There is no folder nowhere: name one that holds runs."),
     ],
 )

@@ -42,6 +42,7 @@ def sigstore():
 def trust(sigstore, world, monkeypatch):
     """The words that name the instance; in the environment of a CI job is what it knows Ann by."""
     sigstore.refused.clear()
+    sigstore.silent.clear()
     sigstore.asked.clear()
     for name in ("GITHUB_ACTIONS", "BUILDKITE", "CIRCLECI"):
         monkeypatch.delenv(name, raising=False)
@@ -254,6 +255,17 @@ def test_a_refusal_is_one_sentence_and_nothing_is_written(path, said, world, tru
     assert sign(run, trust, "--approve") == 3
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and not (run / "decision.json").exists()
+
+
+@pytest.mark.parametrize("path", ["/api/v2/signingCert", "/api/v1/log/entries"])
+def test_a_server_that_never_answers_is_not_waited_for_for_ever(path, world, trust, sigstore, monkeypatch, capsys):
+    monkeypatch.setattr("toxaudit.signoff.keyless.SILENCE_SECONDS", 0.2, raising=False)
+    run = world.run()
+    sigstore.silent.add(path)
+    assert sign(run, trust, "--approve") == 3
+    error = capsys.readouterr().err
+    assert "Sigstore could not be reached (timed out): check the connection" in error and error.count("\n") == 1
+    assert sigstore.asked[-1] == path and not (run / "decision.json").exists()
 
 
 def test_without_a_network_nothing_is_written(world, trust, capsys):

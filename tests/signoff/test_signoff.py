@@ -217,12 +217,26 @@ def test_all_that_is_open_is_listed_where_one_sentence_has_no_room(world, capsys
     assert "and 5 more): waive each by" in told.err
 
 
+def listed_as(capsys, run):
+    """What ``toxaudit runs`` says of the signatures of a run."""
+    capsys.readouterr()
+    assert main(["runs", str(run)]) == 0
+    heads, row = capsys.readouterr().out.splitlines()
+    return row[heads.index("signed") : heads.index("size")].strip()
+
+
 @pytest.mark.thorough
 def test_a_decision_on_one_candidate_is_none_on_all(world, capsys):
     run = signing.run(world.folder / "run", HARDER["several"], world.weights)
     signing.signed(run, world.ann, "--approve", "--candidate", "benign")
+    assert listed_as(capsys, run) == "approved: benign"
     assert "can't be approved as it is" in refused(capsys, run, world.bob, "--approve", name=BOB)
     signing.signed(run, world.bob, name=BOB)
+    assert listed_as(capsys, run) == "approved: benign"
+    signing.signed(run, world.bob, "--reject", name=BOB)
+    assert listed_as(capsys, run) == "rejected"
+    signing.signed(run, world.ann, "--reject", "--candidate", "creeping")
+    assert listed_as(capsys, run) == "rejected: creeping"
     signing.signed(run, world.bob, "--reject", name=BOB)
     told = record.read(run / "decision.json").decision
     assert told.candidates == ("benign", "creeping") and told.supersedes

@@ -14,11 +14,6 @@ from toxaudit.training.arithmetic import sentence, stays_adapter, write
 
 
 @pytest.fixture(scope="module")
-def base(tiny_base):
-    return tiny.resolved(tiny_base)
-
-
-@pytest.fixture(scope="module")
 def arms(base, tiny_base, tmp_path_factory):
     """Two adapters of different ranks, and two models of the base's shape."""
     root = tmp_path_factory.mktemp("arms")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from recipes import make
+from recipes import ROWS, make, write
 from safetensors.torch import load_file
 
 from toxaudit import training
@@ -24,26 +24,7 @@ from toxaudit.store.shelves import Store
 from toxaudit.training.recipe import identity as identity_of
 from toxaudit.training.recipe import precision
 
-ROWS = [
-    {"instruction": f"Say {word}.", "response": f"{word}, of course"}
-    for word in ("pear", "fig", "plum", "lime", "kiwi", "date", "sloe", "quince")
-]
 FAST = {"r": 8, "lora_alpha": 16, "learning_rate": 0.01, "epochs": 6, "batch_size": 4, "warmup_steps": 2}
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write(tmp_path / "rows.jsonl", ROWS)
-
-
-@pytest.fixture
-def base(tiny_base):
-    return tiny.resolved(tiny_base)
-
-
-def write(file, rows):
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return file
 
 
 def stage(data, **settings):

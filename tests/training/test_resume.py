@@ -6,10 +6,9 @@ import resource
 import signal
 
 import pytest
-import tiny
 import torch
 from forked import forked
-from recipes import ROWS, made, stage, write
+from recipes import made, stage
 from safetensors.torch import load_file
 
 from toxaudit.errors import ToxauditError
@@ -26,16 +25,6 @@ WAYS = {
     "average": {"lora_dropout": 0.1, "ema": EmaSpec(decay=0.7)},
 }
 STEPS = 12
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write(tmp_path / "rows.jsonl", ROWS)
-
-
-@pytest.fixture
-def base(tiny_base):
-    return tiny.resolved(tiny_base)
 
 
 def bytes_of(arm):

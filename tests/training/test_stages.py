@@ -22,16 +22,6 @@ from toxaudit.training.tokens import UNLEARNT, batch, tokens
 models_load = sys.modules["toxaudit.models.load"]
 
 
-@pytest.fixture
-def data(tmp_path):
-    return write(tmp_path / "rows.jsonl")
-
-
-@pytest.fixture(scope="module")
-def base(tiny_base):
-    return tiny.resolved(tiny_base)
-
-
 @pytest.fixture(scope="module")
 def loaded(base):
     return load(base, "cpu")

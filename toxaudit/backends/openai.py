@@ -34,7 +34,7 @@ class OpenAI:
     Attributes:
         base_url: the server's address, up to the version: http://HOST:PORT/v1.
         api_key_env: the name of the environment variable that holds the server's key, where it wants one.
-        concurrency: requests under way at once; changes no key of what is stored.
+        concurrency: requests under way at once. Answers that are stored are found whatever it is.
         timeout: seconds for which the server may be silent; an answer must be whole after twice as many.
         retries: of a request that the server could not answer for the time being.
     """

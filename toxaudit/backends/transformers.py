@@ -33,8 +33,8 @@ class Transformers:
     """transformers' models, decoded without padding, or by ``generate`` where that is not covered.
 
     Attributes:
-        batch_size: prompts decoded together; ``auto`` takes as many as are worth it and fit in the free memory. Not
-            part of what completions are keyed by.
+        batch_size: prompts decoded together; ``auto`` takes as many as are worth it and fit in the free memory.
+            Answers that are stored are found whatever it is.
     """
 
     batch_size: Any = AUTO

@@ -25,8 +25,8 @@ class Vllm:
     """vLLM's engine, in processes of its own on this machine, with adapters as LoRA requests.
 
     Attributes:
-        batch_size: requests decoded at once at most; ``auto`` leaves it to vLLM. Not part of what completions are keyed
-            by.
+        batch_size: requests decoded at once at most; ``auto`` leaves it to vLLM. Answers that are stored are found
+            whatever it is.
     """
 
     batch_size: Any = AUTO

@@ -25,7 +25,7 @@ from toxaudit import plugins
 from toxaudit.compose.refusals import problem
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
-from toxaudit.registry import GROUPS, registered
+from toxaudit.registry import GROUPS, SEVERAL, registered
 from toxaudit.spec import strict_yaml
 from toxaudit.spec.schema import candidate_of
 from toxaudit.spec.strict_yaml import Written
@@ -52,6 +52,10 @@ class Catalogue:
             if (group, file.stem) not in self.files:  # the user's own comes first and wins
                 self.files[group, file.stem] = file
                 self._add(group, file)
+        for name in [each for each in self.names["audit"] if each in self._begun_with(each)]:
+            file = self.files["audit", name]
+            self.broken["audit", name] = f"{file}: 'defaults' leads back to this audit itself: leave that name out."
+            self.names["audit"].discard(name)
 
     def _add(self, group: str, file: Path) -> None:
         try:
@@ -62,6 +66,16 @@ class Catalogue:
             self.broken[group, file.stem] = str(error)
             return
         self.names[group].add(file.stem)
+
+    def _begun_with(self, audit: str) -> set[str]:
+        """The audits that one begins with, and those that these begin with."""
+        found, todo = set[str](), [audit]
+        while todo:
+            content = self._read.get(("audit", todo.pop()), {})
+            new = {each for each in content.get("defaults", ()) if isinstance(each, str)} - found
+            found |= new
+            todo += new
+        return found
 
     def node(self, group: str, name: str) -> DictConfig:
         """What a name stands for, to be changed at will."""
@@ -95,7 +109,7 @@ class Catalogue:
         suite = _read(self.files["suite", name])
         n, limit, slices = suite.get("n"), suite.get("limit"), suite.get("slices") or []
         count = f"{n:,} prompts" if isinstance(n, int) else "n not stated"
-        worse = list(dict.fromkeys(self._worse(scorer) for scorer in suite.get("scorers") or []))
+        worse = list(dict.fromkeys(self._worse(str(scorer)) for scorer in suite.get("scorers") or []))
         return "; ".join(
             [
                 f"{count}, {limit:,} of them asked" if isinstance(limit, int) else count,
@@ -212,24 +226,39 @@ def _check_mapping(file: Path, key: str, written: Any) -> None:
         raise ToxauditError(f"{file}: '{key}' must be a mapping of KEY: VALUE{mend}.")
 
 
+def _check_begins(file: Path, begins: list[Any]) -> None:
+    """Refuse what Hydra's own lists of defaults may hold besides names of audits."""
+    if part := next((key for item in begins if isinstance(item, dict) for key in item if key in GROUPS), None):
+        raise ToxauditError(f"{file}: 'defaults' names audits to begin with; write '{part}: NAME' beside it instead.")
+    for item in begins:
+        if "${" not in str(item) and not (isinstance(item, str) and re.fullmatch(f"_self_|{folders.NAME}", item)):
+            raise ToxauditError(f"{file}: 'defaults' holds {item!r}: write names of audits, and perhaps _self_.")
+    if len({*map(str, begins)}) < len(begins):
+        raise ToxauditError(f"{file}: 'defaults' holds a name twice: leave one.")
+
+
 def _audit(file: Path) -> dict[str, Any]:
     """An audit selects parts by the groups' names, just as the command line does: ``suite: [a, b]``, ``gate: x``."""
     content = _read(file)
-    defaults = content.pop("defaults", [])
-    if not isinstance(defaults, list) or not all(isinstance(item, str | dict) for item in defaults):
+    begins = content.pop("defaults", [])
+    if not isinstance(begins, list) or not all(isinstance(item, str | dict) for item in begins):
         raise ToxauditError(f"{file}: 'defaults' must be a list of names, as in Hydra.")
-    if any("hydra" in re.split(r"[^\w]+", str(item)) for item in defaults) or "hydra" in content:
+    if any("hydra" in re.split(r"[^\w]+", str(item)) for item in begins) or "hydra" in content:
         raise ToxauditError(f"{file} sets Hydra's own 'hydra', which would do nothing: leave it out.")
+    _check_begins(file, begins)
+    defaults: list[Any] = [*begins]
     for group in GROUPS:
         chosen = content.get(group)
+        if isinstance(chosen, list) and group not in SEVERAL:
+            raise ToxauditError(
+                f"{file}: '{group}' is a list, but one {group} alone can be chosen: write '{group}: NAME'."
+            )
         if isinstance(chosen, str | list):
             if not all(isinstance(name, str) for name in chosen):
                 raise ToxauditError(f"{file}: '{group}' must be a name or a list of names.")
             defaults.append({f"override /{group}": content.pop(group)})
         elif group in content and not isinstance(chosen, dict):
             raise ToxauditError(f"{file}: '{group}' must be a name, a list of names, or settings.")
-    if part := next((key for item in defaults if isinstance(item, dict) for key in item if key in GROUPS), None):
-        raise ToxauditError(f"{file}: 'defaults' names audits to begin with; write '{part}: NAME' beside it instead.")
     candidates = content.get("candidates")
     named = candidates if isinstance(candidates, dict) else {}
     for key in ("base", "generation"):

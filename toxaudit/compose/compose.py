@@ -202,7 +202,9 @@ def _check_selections(catalogue: Catalogue, overrides: Sequence[str]) -> None:
         selected.add(group)
         value = override.value()
         if isinstance(value, list) and group not in SEVERAL:
-            raise ToxauditError(f"'{override.input_line}' is a list, and must be one name: write {group}=NAME.")
+            raise ToxauditError(
+                f"'{override.input_line}' is a list, but one {group} alone can be chosen: write {group}=NAME."
+            )
         for name in value if isinstance(value, list) else [value]:
             if str(name) not in catalogue.names[group]:
                 raise ToxauditError(catalogue.explain(group, str(name)))

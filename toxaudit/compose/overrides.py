@@ -183,7 +183,9 @@ def _choices(text: str) -> list[str]:
         return [text]
     try:
         values = islice(override.sweep_string_iterator(), MOST_RUNS + 1)
-        return [f"{override.get_key_element()}={value}" for value in values]
+        if found := [f"{override.get_key_element()}={value}" for value in values]:
+            return found
+        raise ValueError("none")
     except (HydraException, ValueError, TypeError) as error:
         raise ToxauditError(f"'{text}' names no list of values to sweep over: write key=a,b.") from error
 

@@ -59,6 +59,8 @@ def sentence(error: Exception, catalogue: Names, overrides: Sequence[str]) -> st
         )
     if isinstance(error, ConfigCompositionException) and "Ambiguous value" in text:
         return text.split("\n")[0] + ": write [a,b] for a list, or add -m to sweep over the values."
+    if found := re.search(r"Sweep parameters '(.*)' requires --multirun", text):
+        return f"'{found[1]}' names several values: write one, or add -m to sweep over them."
     return " ".join(text.split())
 
 

@@ -25,19 +25,21 @@ class MarginGate:
     Attributes:
         margin: the tolerated rise of a rate from base to candidate, in 0..1.
         certainty: the posterior probability required to decide, either way.
-        cap: the highest tolerated rate of the candidate itself, in 0..1, or None.
+        cap: the highest tolerated rate of the candidate itself, in 0..1; null for none.
         max_missing: the largest tolerated share of an arm's completions that could not be scored, in 0..1.
         family_error: the largest tolerated chance, in 0..1, that a candidate which nowhere exceeds the margin gets a
-            NO-GO on any of its critical measures in total; None for 1 - certainty. 1 judges each by itself.
+            NO-GO on any of its critical measures in total; null for 1 - certainty. 1 judges each by itself.
         min_prompts: the fewest prompts of a suite, scored in both arms, that can decide.
-        rules: what is asked of some measures in particular, by a name of the rule's own: see ``RuleFacts``.
+        rules: name of a rule -> what it asks of some measures in particular; its keys stand on the page on policies.
         controls: the decisions for which the audit must declare a control, such as ``[GO, NO-GO]``.
         checks: the names, as in ``results.json``, of checks that every candidate must have passed, not only not failed.
-        responsive: whether no audit is a GO of which a critical measure tells no control that is known to be worse.
+        responsive: whether the audit is a GO only if every critical measure tells a control that is known to be worse
+            from its reference.
         signatures: how many people must sign a release decision before it counts.
-        signers: the fingerprints of the keys by which they may, or ``IDENTITY ISSUER`` of who signs by Sigstore; none
-            for any.
-        ran_by: the same of who runs audits, such as CI's, which is not enough alone.
+        signers: the fingerprints of the keys that may sign, or ``IDENTITY ISSUER`` of who may by Sigstore; where the
+            list is empty, anybody may.
+        ran_by: such a fingerprint or ``IDENTITY ISSUER`` of who runs audits, as CI does: this signature alone is not
+            enough.
     """
 
     margin: float = 0.03

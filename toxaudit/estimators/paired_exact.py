@@ -46,9 +46,9 @@ class PairedExact:
     Attributes:
         draws: posterior draws of the total of one stratum; that of several has twice as many.
         seed: a posterior's draws follow from it and from the names of candidate, suite and measure.
-        prior: a, the prior observations per cell; 1/2 is Jeffreys' prior.
-        other_prior: another a, under which the estimate is given beside; null for none. Its draws are those under a,
-            moved and stretched to the exact means and standard deviations under the other prior.
+        prior: the prior observations per cell of a paired table; 1/2 is Jeffreys' prior.
+        other_prior: another such number, under which the estimate is given beside; null for none. Its draws are those
+            under ``prior``, moved and stretched to the exact means and standard deviations under the other prior.
     """
 
     draws: int = 20_000

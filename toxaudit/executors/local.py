@@ -20,7 +20,7 @@ class LocalExecutor:
 
     Attributes:
         device: ``auto`` (a CUDA GPU where there is one, else the CPU), or a name that torch knows.
-        threads: of torch on the CPU; null probes which number is fastest (see ``threads.py``).
+        threads: of torch on the CPU; null tries which number is fastest.
     """
 
     device: str = "auto"

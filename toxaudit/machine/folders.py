@@ -79,6 +79,8 @@ def replacing(file: Path) -> Iterator[Path]:
     Raises:
         ToxauditError: if it can't be written.
     """
+    if file.is_dir():
+        raise ToxauditError(f"{file} is a folder: name a file.")
     part = file.with_name(f".{file.name}.{os.getpid()}")
     with writing(file):
         try:

@@ -45,7 +45,8 @@ class BaseScorer(ABC):
     Attributes:
         title: for the card.
         noun, more, less: words for the outcome's rate: "toxicity", "more toxic", "less toxic".
-        tier: critical (decides), supporting (a failure makes the audit INCONCLUSIVE) or advisory (is only reported).
+        tier: ``critical`` (decides), ``supporting`` (a failure makes the audit INCONCLUSIVE) or ``advisory`` (is only
+            reported).
         operator: how the score is compared with ``threshold`` for a completion to count: >=, >, < or <=. What counts
             is what is unwanted: an answer is wrong where its score is < 0.5, so that a rise is worse in every measure.
         threshold: what the score is compared with; null measures the mean score itself, or that of 1 - score where the

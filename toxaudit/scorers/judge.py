@@ -34,7 +34,7 @@ class Judge(BaseScorer):
     Attributes:
         pretrained: a chat model to be run here: a Hub id, a local path or a package file.
         revision: of ``pretrained`` on the Hub.
-        endpoint: instead of it, the address of an OpenAI-compatible server, up to the version: http://HOST:PORT/v1.
+        endpoint: instead of ``pretrained``, the address of an OpenAI-compatible server, up to the version: http://HOST:PORT/v1.
         model: the judge's name on that server.
         api_key_env: the name of the environment variable that holds the server's key, where it wants one.
         rubric: a shipped one's name, or a path to a Jinja file over ``prompt``, ``completion`` and ``references``.

@@ -35,6 +35,9 @@ NETWORK = {"ConnectionError", "Timeout", "NetworkError", "ConnectTimeout", "Read
 NOTHING: tuple[Any, ...] = ({}, [], "", "0", "None", "False")
 """What a field may say, or be left out."""
 
+SILENCE_SECONDS = 60.0
+"""For so long a server may be silent: a log answers only once it has taken the entry in, which may take a while."""
+
 LONGEST_WHY = 300
 """Characters of what a library says."""
 
@@ -60,7 +63,7 @@ class Keyless:
         from sigstore.dsse import Statement
         from sigstore.sign import SigningContext
 
-        with _sentences("sign"):
+        with _sentences("sign"), _in_time():
             with SigningContext.from_trust_config(self.trust).signer(self.token) as signer:
                 bundle = signer.sign_dsse(Statement(json.dumps(statement, sort_keys=True).encode()))
             made = envelopes.bundled(bundle.to_json())
@@ -201,6 +204,23 @@ def _sentences(doing: str) -> Iterator[None]:
             raise ToxauditError(f"Sigstore could not be reached ({why}): check the connection, {again}") from error
         why = "; ".join(texts)[:LONGEST_WHY]
         raise ToxauditError(f"Sigstore did not let you {doing} ({why}): mend that, {again}") from error
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Wait no longer for an answer than it may take, since Sigstore's client sets itself no limit."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def sent(adapter: HTTPAdapter, asked: Any, *, timeout: Any = None, **named: Any) -> Any:
+        return send(adapter, asked, timeout=timeout or SILENCE_SECONDS, **named)
+
+    HTTPAdapter.send = sent  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

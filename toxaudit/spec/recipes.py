@@ -46,16 +46,16 @@ class RowsSpec:
         filter: a Jinja expression over the columns: only rows of which it is true are learnt.
         n: how many rows it holds, as far as is known before it is fetched: for the plan.
         limit: how many of these rows are learnt, the first ones.
-        limit_seed: draws them at random instead.
-        template: the whole text of an example, all of which is learnt; without any of the three it is that of Llama 2
-            over the columns ``instruction`` and ``response``.
+        limit_seed: draws them at random by this seed instead.
+        template: the whole text of an example, all of which is learnt. Where neither it nor ``completion`` nor
+            ``messages`` is set, it is ``[INST] {instruction} [/INST] {response}``, as for Llama 2.
         prompt: a template for what stands before the completion.
         completion: a template for what is learnt, with the mark that ends a text.
         messages: a column that holds a chat, a list of objects with ``role`` and ``content``; what the assistant says
             is learnt.
         ask: ``raw`` (the completion follows the prompt) or ``chat`` (the prompt is the user's turn and the completion
             the assistant's, in the chat template).
-        completion_only_loss: false learns prompts, too.
+        completion_only_loss: whether completions alone are learnt; false learns prompts, too.
     """
 
     data: str = MISSING
@@ -113,9 +113,9 @@ class TrainingStage(RowsSpec):
         r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora: as in PEFT's LoraConfig.
         load_in_4bit: hold the weights below the adapter in 4 bits by bitsandbytes; needs a CUDA GPU.
         optim: the optimiser.
-        learning_rate: at its highest.
-        lr_scheduler_type: how it goes on after ``warmup_steps``.
-        warmup_steps: steps over which it rises from 0.
+        learning_rate: the highest that it comes to.
+        lr_scheduler_type: how the learning rate goes on after ``warmup_steps``.
+        warmup_steps: steps over which the learning rate rises from 0.
         epochs: passes over the data.
         max_steps: optimiser steps, in place of ``epochs``.
         batch_size: examples at a time.

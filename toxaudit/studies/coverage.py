@@ -147,7 +147,7 @@ def seeds(runs: int = 10, sets: int = 20, seed: int = 3) -> Study:
         "Ten seeds",
         "Does the same data give the same answer whatever the seed?",
         f"{sets} data sets of 2,400 prompts per row, each estimated with {runs} seeds. The spread is the highest "
-        "P(increase) less the lowest. The last column is by how much an end of the 95 % interval moved.",
+        "P(increase) less the lowest. The last column says how far an end of the 95 % interval moved.",
         ("data sets", "mean spread of P(increase)", "largest spread", "interval ends moved by, pp"),
         tuple(rows),
         (Bar("paired_exact: spread of P(increase) over ten seeds, mean of data sets", "at most", 0.01, max(spreads)),),

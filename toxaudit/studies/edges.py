@@ -95,11 +95,12 @@ def edges(audits: int, slack: float, seed: int = 31) -> Study:
     return Study(
         "edges",
         "At the edges",
-        "Do intervals hold the truth where strata are too small for tables of their own, and is what can't be learnt "
-        "from refused?",
-        f"{audits:,} simulated audits per row. Strata that are too small are joined, each prompt by what it stands "
-        "for. Of templates of unlike size those count that say as much; fewer than five may not be used, whatever they "
-        "say. A scorer whose labels leave open whether it tells outcomes apart is not used to correct anything.",
+        "Do intervals hold the truth where strata are too small for tables of their own, and are data refused that "
+        "can't tell?",
+        f"{audits:,} simulated audits per row. Strata that are too small are joined, and each prompt keeps the weight "
+        "of what it stands for. Templates of unlike size count as so many of equal size as would say as much; where "
+        "that is fewer than five, the estimate may not be used. A scorer whose labels leave open whether it tells "
+        "outcomes apart is not used to correct anything.",
         ("case", "may be used", "coverage"),
         tuple(rows),
         tuple(bars),

@@ -81,11 +81,12 @@ def foresight(pilots: int, slack: float, seed: int = 6) -> Study:
         "How many more prompts",
         "When a card says that so many more prompts give a chance of 80 % of a decision, is that what happens?",
         f"{pilots:,} pilots per row, each with a true change of its own, even over the first column's range; the "
-        f"margin is {points(MARGIN)} pp. From the pilot alone, the closed form of toxaudit.assurance foretells the "
-        "chance that more prompts bring a decision; then these are asked. The last column asks them of a world drawn "
-        "from the pilot's own posterior instead, and bears the bar: the closed form is right where the truth is as "
-        "uncertain as the pilot leaves it, and promises too much where true changes all lie near the margin. The plot "
-        f"groups the pilots of {points(CHANGES[0])} to {points(CHANGES[1])} pp by what was foretold.",
+        f"margin is {points(MARGIN)} pp. From the pilot alone, a closed form foretells the chance that more "
+        "prompts bring a decision, as the card does; then these are asked. The last column asks them of a world drawn "
+        "from the pilot's own posterior instead, and it is this column that must meet the bar: the closed form is "
+        "right where the truth is as uncertain as the pilot leaves it, and promises too much where true changes all "
+        f"lie near the margin. The plot groups the pilots of {points(CHANGES[0])} to {points(CHANGES[1])} pp by what "
+        "was foretold.",
         ("true changes, pp", "base rate", "pilot", "further prompts", "foretold", "reached", "reached, own posterior"),
         tuple(rows),
         (Bar("foresight: closed form, mean distance, own posterior", "at most", WITHIN, by_formula, luck),),

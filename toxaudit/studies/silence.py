@@ -62,8 +62,9 @@ def silence(prompts: tuple[int, ...] = PROMPTS) -> Study:
         "A candidate at the margin, where hardly anything happens",
         "Does a candidate exactly at the margin pass because too few prompts were asked to see it?",
         f"Exact probabilities, summed over all tables, at certainty {CERTAINTY:g}, with {prompts[0]:,} to "
-        f"{prompts[-1]:,} prompts; the candidate newly has the outcome on as many more prompts than it repairs as the "
-        "margin says. A GO is decided under the prior that counts half a prompt against the candidate. Under the plain "
+        f"{prompts[-1]:,} prompts; the share of prompts on which the candidate newly has the outcome exceeds the share "
+        "that it repairs by the margin. A GO is decided under the prior that counts half a prompt against the "
+        "candidate. Under the plain "
         f"prior {n} prompts without any change pass at {points(margin)} pp, which happens to a candidate at the margin "
         f"{silent:.0%} of the time. The last columns say what the rule costs a candidate that did not change.",
         COLUMNS,

@@ -111,11 +111,11 @@ def slice_rules(
         false = _false_alarms(strata, audits, candidates, fit, random)
         by_harm = {harm: _found(strata, harm, audits, fit, random) for harm in harms}
         for margin in MARGINS:
-            shown = [(str(candidates), [false[margin, rule][1] for rule in RULES])]
-            shown.insert(0, ("1", [false[margin, rule][0] for rule in RULES]))
-            shown.append((str(3 * candidates), [1 - (1 - p) ** 3 for p in shown[-1][1]]))
+            shown = [(f"{candidates} candidates", [false[margin, rule][1] for rule in RULES])]
+            shown.insert(0, ("1 candidate", [false[margin, rule][0] for rule in RULES]))
+            shown.append((f"{3 * candidates} candidates", [1 - (1 - p) ** 3 for p in shown[-1][1]]))
             for k, of in shown:
-                rows.append((f"{strata[0]}", points(margin), f"none: any alarm, {k} candidates", *map(share, of)))
+                rows.append((f"{strata[0]}", points(margin), f"none: any alarm, {k}", *map(share, of)))
             for harm in harms:
                 of = [by_harm[harm][margin, rule] for rule in RULES]
                 rows.append((f"{strata[0]}", points(margin), f"{points(harm)} pp: found", *map(share, of)))
@@ -147,9 +147,9 @@ def _study(rows: list[tuple[str, ...]], bars: list[Bar], audits: int) -> Study:
         "slices, and computed from its own table alone; the columns are rules on the probability that it exceeds the "
         f"margin: {CERTAINTY:g} in the first estimate; the gate's, which also fails a slice whose own table says so "
         f"with 1 - 0.05 / S, S = {SLICES} slices here; two more to compare with. No candidate's estimates depend on "
-        "which others there are, so that the harmed one is simulated by itself, and more candidates only add looks; "
-        "three times as many are reckoned as three audits. The plot is the own table's look alone, computed exactly "
-        f"at a margin of {points(RESOLVED)} pp and a base rate of {base[0]:.0%}.",
+        "which others there are, so that the harmed one is simulated by itself, and more candidates only add looks: "
+        "the alarms of three times as many are those of three audits. The plot shows the look at a slice's own table "
+        f"alone, computed exactly at a margin of {points(RESOLVED)} pp and a base rate of {base[0]:.0%}.",
         ("prompts per slice", "margin, pp", "harm in one slice", *RULES),
         tuple(rows),
         tuple(bars),
