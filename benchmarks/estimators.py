@@ -1,7 +1,7 @@
 """What the statistics cost: exact and hierarchical estimates, cold and warm, with and without a C compiler, at scale.
 
 python benchmarks/estimators.py            # everything, some minutes
-python benchmarks/estimators.py exact      # one of: exact, seeds, cold, bare, scale
+python benchmarks/estimators.py exact      # one of: exact, seeds, cold, parts, bare, scale
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,41 @@ def cold() -> None:
             row("  the same again in the same process", f"{found['warm']:.1f} s")
 
 
+def spent() -> None:
+    """In a process of its own, in which all is compiled: CPU-seconds by part of what slices take, for three scorers."""
+    from toxaudit.estimators import hier_paired
+
+    told: dict[str, float] = {}
+
+    def timed(owner: Any, name: str, part: str) -> None:
+        function = getattr(owner, name)
+
+        def wrapped(*given: Any, **named: Any) -> Any:
+            start, inside = time.process_time(), sum(told.values())
+            found = function(*given, **named)
+            told[part] = told.get(part, 0.0) + time.process_time() - start - (sum(told.values()) - inside)
+            return found
+
+        setattr(owner, name, wrapped)
+
+    timed(hier_paired, "nutpie", "importing")
+    timed(hier_paired, "_model", "importing")
+    timed(hier_paired, "diagnose", "diagnosing")
+    timed(HierPaired, "_fit", "sampling")
+    start = time.process_time()
+    for seed in range(3):
+        HierPaired().estimate(world(3, seed))
+    print(json.dumps({**told, "all else": time.process_time() - start - sum(told.values())}))
+
+
+def parts() -> None:
+    """The slices of three candidates by three scorers, as in the quickstart: medians of five processes."""
+    found = [process({}, "spent") for _ in range(5)]
+    for name in found[0]:
+        values = [each[name] for each in found]
+        row(f"slices, 9 fits: {name}", f"{np.median(values):.2f} CPU-s, {min(values):.2f} to {max(values):.2f}")
+
+
 def bare() -> None:
     """The same where no C compiler can be found."""
     with tempfile.TemporaryDirectory() as folder:
@@ -112,10 +148,10 @@ def bare() -> None:
         row("hierarchical, 3 fits, no C compiler, cold", f"{result['cold']:.1f} s; again {result['warm']:.1f} s")
 
 
-def process(environment: dict[str, str]) -> dict[str, float]:
-    """``fits`` in a fresh Python."""
+def process(environment: dict[str, str], part: str = "fits") -> dict[str, float]:
+    """A part in a fresh Python."""
     done = subprocess.run(
-        [sys.executable, __file__, "fits"], env=os.environ | environment, capture_output=True, text=True, check=True
+        [sys.executable, __file__, part], env=os.environ | environment, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -145,7 +181,9 @@ def row(what: str, figures: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("only", nargs="?", choices=("exact", "seeds", "cold", "bare", "scale", "fits"))
+    parser.add_argument(
+        "only", nargs="?", choices=("exact", "seeds", "cold", "parts", "bare", "scale", "fits", "spent")
+    )
     only = parser.parse_args().only
-    for part in (exact, seeds, cold, bare, scale) if only is None else (globals()[only],):
+    for part in (exact, seeds, cold, parts, bare, scale) if only is None else (globals()[only],):
         part()

@@ -79,7 +79,7 @@ def write(run: Path, before: AuditResult, after: AuditResult, lenient: bool = Fa
     Raises:
         ToxauditError: if that can't be written, or the run is no longer what was decided; it is then as it was.
     """
-    from toxaudit.compose.parts import settings
+    from toxaudit.compose.card import settings
     from toxaudit.interop import cyclonedx, junit
     from toxaudit.stages import rendering
 

@@ -13,7 +13,7 @@ from finished import HARDER
 
 from toxaudit.card.section import SectionCard
 from toxaudit.cli.main import main
-from toxaudit.compose.parts import settings
+from toxaudit.compose.card import settings
 from toxaudit.decision.headline import headlines
 from toxaudit.errors import ToxauditError
 from toxaudit.estimators.archive import read_changes, write_draws

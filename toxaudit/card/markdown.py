@@ -153,13 +153,17 @@ def _line(error: BaseException, name: str) -> str:
     return f", line {frames[-1]}" if frames else ""
 
 
-def check(name: str) -> None:
+def check(name: str, page: bool = False) -> None:
     """Refuse a template that does not exist or does not parse, before an audit spends anything.
+
+    Args:
+        name: the template's name, or its path.
+        page: whether it is that of a page, and not of Markdown: it is compiled as it will be filled, and only once.
 
     Raises:
         ToxauditError: if there is no such template, or it does not parse.
     """
-    with environment_of(name) as environment:
+    with environment_of(name, None if page else _placed) as environment:
         environment.get_template(Path(name).name)
 
 

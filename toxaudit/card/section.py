@@ -56,9 +56,10 @@ class SectionCard:
         """
         if self.samples < 0:
             raise ToxauditError(f"card.samples is {self.samples}: it must be 0 (none) or more.")
-        named = (self.template, self.audit, self.summary, self.whole, self.report)
+        named = (self.template, self.audit, self.summary, self.whole)
         for template in dict.fromkeys((*filter(None, named), SHORT)):  # with which every report opens
             check(template)
+        check(self.report, page=True)
         if self.template == SHORT and not self.audit:
             raise ToxauditError("card.audit is empty, but the short card refers to it: set it, or choose card=full.")
 

@@ -21,7 +21,7 @@ def card(words: Sequence[str]) -> int:
     others, _ = CARD.read(words)
     if not others or others[0].startswith("card."):
         raise CARD.miswritten()
-    from toxaudit.compose.parts import settings
+    from toxaudit.compose.card import settings
     from toxaudit.stages.rendering import render_anew
 
     folder = Path(others[0])

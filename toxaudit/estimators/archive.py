@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -123,7 +123,7 @@ def read_changes(file: Path, totals: Mapping[tuple[str, str, str], Estimate]) ->
     """Draws of the change of some totals, from a file that ``write_draws`` wrote.
 
     Args:
-        file: the file, of which no more is decoded than is asked for.
+        file: the file, of which no more is kept in memory than is asked for.
         totals: (candidate, suite, measure) -> the estimate whose draws are wanted.
 
     Returns:
@@ -158,16 +158,10 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
         ToxauditError: if the file is not there, holds no draws, none of one of these estimates, or some of others.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     wanted = [name_of(each) for each in estimates]
-    filters = [(name, "in", sorted({of[i] for of in wanted})) for i, name in enumerate(NAMES)]
     try:
-        if all_of_it:  # without filters, which import what takes longer than reading all
-            table = pq.ParquetFile(file.absolute()).read(columns=[*NAMES, *RATES])
-        else:
-            table = pq.read_table(file.absolute(), columns=[*NAMES, *RATES], filters=filters)
-        by_name = {name: _draws(*columns) for name, columns in _parted(table)}
+        by_name = _stored(file, None if all_of_it else frozenset(wanted))
     except FileNotFoundError as error:
         raise ToxauditError(f"There is no {file}: run the audit again; finished work is kept.") from error
     except (OSError, ValueError, TypeError, LookupError, BufferError, pa.ArrowException) as error:
@@ -181,13 +175,29 @@ def read_rates(file: Path, estimates: Iterable[Estimate], all_of_it: bool = Fals
     return by_name
 
 
+def _stored(file: Path, wanted: Collection[Name] | None) -> dict[Name, Draws]:
+    """The draws of what is wanted in a file, of everything where that is None.
+
+    Pyarrow's own filters, and its reading of a file in one call, import pandas, which takes longer than reading all.
+    """
+    import pyarrow.parquet as pq
+
+    found: dict[Name, list[list[Floats]]] = {}
+    with pq.ParquetFile(file.absolute()) as stored:
+        for group in range(stored.num_row_groups):
+            for name, columns in _parted(stored.read_row_group(group, columns=[*NAMES, *RATES])):
+                if wanted is None or name in wanted:
+                    found.setdefault(name, []).append(columns)
+    return {name: _draws(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items()}
+
+
 def _parted(table: Any) -> Iterator[tuple[Name, list[Floats]]]:
     """The columns of draws of each posterior in a table, in the order of its rows.
 
     Arrays are handed over as they are: pyarrow's own way to NumPy imports pandas.
     """
     names = [_encoded(table[name].combine_chunks()) for name in NAMES]
-    rates = [np.concatenate([np.from_dlpack(chunk) for chunk in table[rate].chunks] or [np.empty(0)]) for rate in RATES]
+    rates = [_numbers(table[rate]) for rate in RATES]
     changes = np.zeros(max(len(table) - 1, 0), dtype=np.bool_)
     for _, codes in names:
         changes |= np.diff(codes) != 0
@@ -198,6 +208,10 @@ def _parted(table: Any) -> Iterator[tuple[Name, list[Floats]]]:
         parts.setdefault(name, []).append(slice(start, end))
     for name, places in parts.items():
         yield name, [np.concatenate([rate[place] for place in places], dtype=float) for rate in rates]
+
+
+def _numbers(column: Any) -> Floats:
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks] or [np.empty(0)])
 
 
 def _encoded(column: Any) -> tuple[list[str], NDArray[np.int32]]:
@@ -222,8 +236,8 @@ def unpacked(data: bytes) -> list[Posterior]:
 
     told, _, parquet = data.partition(b"\n")
     described = json.loads(told)
-    table = pq.read_table(pa.BufferReader(parquet), columns=list(RATES))
-    columns = (table[name].to_numpy() for name in RATES)
+    table = pq.ParquetFile(pa.BufferReader(parquet)).read(columns=list(RATES))
+    columns = (_numbers(table[name]) for name in RATES)
     ends = np.cumsum([fields["draws"] for fields in described], dtype=np.intp)[:-1]
     posteriors = []
     for fields, *found in zip(described, *(np.split(column, ends) for column in columns), strict=False):

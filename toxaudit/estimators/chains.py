@@ -1,14 +1,18 @@
 """What estimators by Markov chains share: nutpie without noise, compiled PyMC models, whether chains may be used."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from toxaudit.errors import ToxauditError
+from toxaudit.estimators.convergence import convergence
 from toxaudit.estimators.outcomes import Floats
 from toxaudit.records import Diagnostics
 
@@ -45,7 +49,7 @@ def nutpie(estimator: str) -> Any:
     Raises:
         ToxauditError: if nutpie can't be imported.
     """
-    with quiet():
+    with quiet(), _without("arviz"):
         try:
             import nutpie as module
         except ImportError as error:
@@ -54,6 +58,32 @@ def nutpie(estimator: str) -> Any:
                 "leave the estimator out."
             ) from error
     return module
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Spare what is imported meanwhile a module that it names in its annotations alone, as nutpie does ArviZ.
+
+    ArviZ brings plots along: to import it takes three times as long as all else that sampling needs. Whoever uses it
+    all the same, such as PyMC, imports it itself, afterwards.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = _Unread(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+class _Unread(ModuleType):
+    """A module whose names can be written while it is spared; used afterwards, it is the module after all."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Any if sys.modules.get(self.__name__) is self else getattr(import_module(self.__name__), name)
 
 
 def compiled(estimator: str, model: Callable[[], Any], reported: Sequence[str]) -> Any:
@@ -93,18 +123,11 @@ def _column(batch: Any, name: str) -> Any:
 
 
 def diagnose(quantities: Sequence[Floats], divergences: int) -> Diagnostics:
-    """Whether one fit may be used, over all quantities it reports, each of shape (chains, draws).
-
-    Method and tail probabilities are named, because ArviZ 0.x and 1.x are free to differ in their defaults.
-    """
-    with quiet():
-        import arviz as az
+    """Whether one fit may be used, over all quantities it reports, each of shape (chains, draws)."""
     # The base's draws are the same object for every candidate and need no second look.
     quantities = list({id(chains): chains for chains in quantities}.values())
-    rhat = float(np.max([az.rhat(chains, method="rank") for chains in quantities]))
-    bulk = np.min([az.ess(chains, method="bulk") for chains in quantities])
-    tail = np.min([az.ess(chains, method="tail", prob=(0.05, 0.95)) for chains in quantities])
-    ess = float(np.minimum(bulk, tail))
+    rhats, sizes = zip(*map(convergence, quantities), strict=True)
+    rhat, ess = float(np.max(rhats)), float(np.min(sizes))
     share = divergences / quantities[0].size
     failures = []
     # Written so that NaN fails.

@@ -18,7 +18,7 @@ from toxaudit.interop.junit import JUNIT
 from toxaudit.labels import COPY
 from toxaudit.machine.replacement import SUMS, obstacle, replaced
 from toxaudit.pinning.lock_file import LOCK
-from toxaudit.recomputation import read_checked
+from toxaudit.recomputation import read_with_draws
 from toxaudit.results.files import DRAWS, RESULTS, SPEC, samples_file, table_file
 from toxaudit.results.reading import read_result, read_samples
 from toxaudit.results.writing import earlier_samples
@@ -33,7 +33,15 @@ def render_anew(run: Path, card: Card) -> list[Path]:
     """
     read_result(run)  # before the folder is written in
     with replaced(run, of_before(run), keep=True) as new:
-        files = _render(run, read_checked(run), card, new)
+        result, posteriors = read_with_draws(run)
+        deciding = {archive.name_of(each): key for key, each in headlines(result.estimates).items()}
+        draws = {
+            deciding[name]: each.draws["candidate"] - each.draws["base"]
+            for each in posteriors
+            if (name := archive.name_of(each)) in deciding
+        }
+        del posteriors  # which of a large audit take more memory than all else
+        files = _written(run, result, card, draws, new)
         show_again(run, new)
     return [run / file.relative_to(new) for file in files]
 
@@ -92,7 +100,11 @@ def of_before(run: Path) -> list[str]:
 
 
 def _render(run: Path, result: AuditResult, card: Card, into: Path) -> list[Path]:
-    files = card.write(result, read_samples(run, result), _draws(run / DRAWS, result), into)
+    return _written(run, result, card, _draws(run / DRAWS, result), into)
+
+
+def _written(run: Path, result: AuditResult, card: Card, draws: Draws, into: Path) -> list[Path]:
+    files = card.write(result, read_samples(run, result), draws, into)
     return sorted(files, key=lambda file: file not in (into / "card.md", into / "report.html"))
 
 

@@ -59,9 +59,9 @@ def _normal(x, gradient, i, mean, scale):
 
 
 @JIT
-def _half_normal(x, gradient, i, scale):
-    """The same for a half-normal prior, of which x holds the log."""
-    square = (exp(x[i]) / scale) ** 2
+def _half_normal(x, gradient, i, value, scale):
+    """The same for a half-normal prior of a value, of which x holds the log."""
+    square = (value / scale) ** 2
     gradient[i] = 1.0 - square
     return x[i] - 0.5 * square
 
@@ -79,72 +79,81 @@ def _student(score):
 
 
 @JIT
-def _priors(x, gradient, strata):
+def _shared(x, strata):
+    """What all strata share of a point: both scales, the mean of shifts, its derivative by m over M, and kappa.
+
+    Functions of single numbers take most of the time, so none of these is computed twice.
+    """
+    m = strata + 2
+    return exp(x[1]), exp(x[m + 1]), priors.M * sinh(x[m]), cosh(x[m]), expm1(x[2 * strata + 4])
+
+
+@JIT
+def _priors(x, gradient, strata, sa, ts):
     """Write the gradient of the priors of all but the effects, and return their log density."""
     m = strata + 2
     gradient[:] = 0.0
-    total = _normal(x, gradient, 0, *priors.A) + _half_normal(x, gradient, 1, priors.SA)
-    total += _half_normal(x, gradient, m + 1, priors.TS) + _normal(x, gradient, 2 * strata + 4, *priors.LOG_PSI)
+    total = _normal(x, gradient, 0, *priors.A) + _half_normal(x, gradient, 1, sa, priors.SA)
+    total += _half_normal(x, gradient, m + 1, ts, priors.TS) + _normal(x, gradient, 2 * strata + 4, *priors.LOG_PSI)
     gradient[m] = -tanh(x[m])
     return total - _log_cosh(x[m])
 
 
 @JIT
-def _effect(x, mean, log_scale, weight):
-    """An effect and its standard score."""
-    score = (x - weight * mean) * exp(-weight * log_scale)
-    return mean + exp(log_scale) * score, score
+def _effect(x, mean, scale, log_scale, weight):
+    """An effect, its standard score, and by what that grows with x."""
+    inside = exp(-weight * log_scale)
+    score = (x - weight * mean) * inside
+    return mean + scale * score, score, inside
 
 
 @JIT
-def _pull(x, gradient, i, scale_at, score, weight, slope, own):
+def _pull(gradient, i, scale_at, scale, score, inside, weight, slope, own):
     """Add the gradient of effect x[i] and of its log scale, by which the log density changes with the given slope.
 
-    ``own`` is the derivative of the log prior of its standard score.
+    ``own`` is the derivative of the log prior of its standard score, ``inside`` as ``_effect`` returns it.
 
     Returns:
         The derivative by the effect's mean.
     """
-    by_score = slope * exp(x[scale_at]) + own
-    inside = exp(-weight * x[scale_at])
+    by_score = slope * scale + own
     gradient[i] += by_score * inside
-    gradient[scale_at] += slope * exp(x[scale_at]) * score - weight * (by_score * score + 1)
+    gradient[scale_at] += slope * scale * score - weight * (by_score * score + 1)
     return slope - weight * by_score * inside
 
 
 @JIT
-def _middle(x, data, strata, s):
-    """The middle of both arms' logits in stratum s and its standard score."""
-    return _effect(x[2 + s], x[0], x[1], data[1 + 6 * strata + s])
+def _middle(x, data, strata, s, sa):
+    """The middle of both arms' logits in stratum s, its standard score, and by what that grows with x."""
+    return _effect(x[2 + s], x[0], sa, x[1], data[1 + 6 * strata + s])
 
 
 @JIT
-def _shift(x, data, strata, s):
-    """The shift of the logit in stratum s and its standard score."""
+def _shift(x, data, strata, s, mean, ts):
+    """The shift of the logit in stratum s, its standard score, and by what that grows with x where the data know it."""
     m, weight = strata + 2, data[1 + 7 * strata + s]
-    mean = priors.M * sinh(x[m])
     if weight < HARDLY:
         score = SQRT_2 * sinh(x[m + 2 + s] / 2)
-        return mean + exp(x[m + 1]) * score, score
-    return _effect(x[m + 2 + s], mean, x[m + 1], weight)
+        return mean + ts * score, score, 0.0
+    return _effect(x[m + 2 + s], mean, ts, x[m + 1], weight)
 
 
 @JIT
-def _pull_shift(x, gradient, data, strata, s, score, slope):
+def _pull_shift(x, gradient, data, strata, s, ts, slope_of_m, score, inside, slope):
     """Add the gradient of the shift in stratum s, of its mean and of its log scale; return its prior's log density."""
     m, weight = strata + 2, data[1 + 7 * strata + s]
     at = m + 2 + s
     by_mean = slope
     if weight < HARDLY:
         half = x[at] / 2
-        gradient[at] += slope * exp(x[m + 1]) * cosh(half) / SQRT_2 - tanh(half)
-        gradient[m + 1] += slope * exp(x[m + 1]) * score
+        gradient[at] += slope * ts * cosh(half) / SQRT_2 - tanh(half)
+        gradient[m + 1] += slope * ts * score
         prior = -2 * _log_cosh(half)
     else:
         value, own = _student(score)
-        by_mean = _pull(x, gradient, at, m + 1, score, weight, slope, own)
+        by_mean = _pull(gradient, at, m + 1, ts, score, inside, weight, slope, own)
         prior = value - weight * x[m + 1]
-    gradient[m] += by_mean * priors.M * cosh(x[m])
+    gradient[m] += by_mean * priors.M * slope_of_m
     return prior
 
 
@@ -158,13 +167,12 @@ def _rate(logit):
 
 
 @JIT
-def _table(p, logit_candidate, log_psi, n11, n10, n01, n00):
+def _table(p, logit_candidate, log_psi, kappa, n11, n10, n01, n00):
     """One table's log likelihood and its derivatives by the base's logit, the candidate's logit and log_psi.
 
     Terms as in ``model.log_conditionals``; d11 to d00 are what stands beneath each cell's fraction there.
     """
     c, log_c, log_not_c = _rate(logit_candidate)
-    kappa = expm1(log_psi)
     discordant = p * (1 - c) + c * (1 - p)
     apart = kappa * (p - c)
     root = sqrt(1 + 2 * kappa * discordant + apart * apart)
@@ -182,21 +190,23 @@ def _table(p, logit_candidate, log_psi, n11, n10, n01, n00):
 
 
 @JIT
-def _stratum(x, gradient, data, strata, s):
+def _stratum(x, gradient, data, strata, s, shared):
     """Add the gradient of one stratum's likelihood and effects, and return their log density."""
     odds = 2 * strata + 4
-    middle, middle_score = _middle(x, data, strata, s)
-    shift, shift_score = _shift(x, data, strata, s)
+    sa, ts, mean, slope_of_m, kappa = shared
+    middle, middle_score, middle_inside = _middle(x, data, strata, s, sa)
+    shift, shift_score, shift_inside = _shift(x, data, strata, s, mean, ts)
     p, log_p, log_not_p = _rate(middle - shift / 2)
     has, has_not = data[1 + s], data[1 + strata + s]
     n11, n10 = data[1 + 2 * strata + s], data[1 + 3 * strata + s]
     n01, n00 = data[1 + 4 * strata + s], data[1 + 5 * strata + s]
-    value, base_slope, slope, odds_slope = _table(p, middle + shift / 2, x[odds], n11, n10, n01, n00)
+    value, base_slope, slope, odds_slope = _table(p, middle + shift / 2, x[odds], kappa, n11, n10, n01, n00)
     base_slope += has * (1 - p) - has_not * p
     gradient[odds] += odds_slope
-    prior = _pull_shift(x, gradient, data, strata, s, shift_score, (slope - base_slope) / 2)
+    by_shift = (slope - base_slope) / 2
+    prior = _pull_shift(x, gradient, data, strata, s, ts, slope_of_m, shift_score, shift_inside, by_shift)
     weight = data[1 + 6 * strata + s]
-    gradient[0] += _pull(x, gradient, 2 + s, 1, middle_score, weight, slope + base_slope, -middle_score)
+    gradient[0] += _pull(gradient, 2 + s, 1, sa, middle_score, middle_inside, weight, slope + base_slope, -middle_score)
     prior -= 0.5 * middle_score * middle_score + weight * x[1]
     return value + has * log_p + has_not * log_not_p + prior
 
@@ -213,9 +223,10 @@ def log_density(size, x, gradient, value, data):
     """The log density and its gradient, as nutpie calls them: 0 is success, 1 a number that is not finite."""
     strata, numbers = _numbers(data)
     point, slopes = numba.carray(x, size), numba.carray(gradient, size)
-    total = _priors(point, slopes, strata)
+    shared = _shared(point, strata)
+    total = _priors(point, slopes, strata, shared[0], shared[1])
     for s in range(strata):
-        total += _stratum(point, slopes, numbers, strata, s)
+        total += _stratum(point, slopes, numbers, strata, s, shared)
     value[0] = total
     for slope in slopes:
         total += slope
@@ -227,8 +238,9 @@ def rates(size, expanded, x, out, data):
     """The base's rates (S), the candidate's (S) and the log odds ratio of a point, as nutpie calls them."""
     strata, numbers = _numbers(data)
     point = numba.carray(x, size)
+    sa, ts, mean, _, _ = _shared(point, strata)
     for s in range(strata):
-        middle, shift = _middle(point, numbers, strata, s)[0], _shift(point, numbers, strata, s)[0]
+        middle, shift = _middle(point, numbers, strata, s, sa)[0], _shift(point, numbers, strata, s, mean, ts)[0]
         out[s] = _rate(middle - shift / 2)[0]
         out[strata + s] = _rate(middle + shift / 2)[0]
     out[2 * strata] = point[2 * strata + 4]
