@@ -1,13 +1,16 @@
 """A classifier in bfloat16 decides as in float32, alike in any company to the last bit, or is refused in a sentence."""
 
+import json
 import random
 
 import pytest
 import tiny
 import torch
+import workspace
 from transformers import RobertaConfig
 from transformers import RobertaForSequenceClassification as Roberta
 
+from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.machine import speed
 from toxaudit.scorers.bfloat16 import TOLERANCE
@@ -133,3 +136,29 @@ def test_number_format_and_threshold_change_the_identity_and_both_are_told(folde
     near = "Computed in bfloat16, within 0.02 of the threshold in float32"
     assert half.facts("hate", "", "").caveat == f"Errs. {near}; {tried}"
     assert scorer(folder, threshold=None).facts("hate", "", "").caveat == f"Computed in bfloat16; {tried}"
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("without_plots")
+def test_an_audit_estimates_what_it_does_in_float32_and_its_card_names_format_and_tolerance(tmp_path):
+    folder = workspace.make(tmp_path / "work", prompts=24)
+    make(folder / "models" / "hate")
+    preset = "kind: classifier\ntitle: Hate\npretrained: ../../models/hate\nlabel: hate\nthreshold: 0.7\n"
+    (folder / "audits/scorer/hate.yaml").write_text(preset)
+    told, scores = [], []
+    with workspace.at(folder):
+        for dtype in ("float32", "bfloat16"):
+            code = main(["audit=tiny", "scorer=[hate]", f"scorers.hate.dtype={dtype}", f"out={dtype}"])
+            results = json.loads((folder / dtype / "results.json").read_text())
+            decisive = [each for each in results["estimates"] if not each["variant"].startswith("counted at")]
+            told.append((code, results["decision"], decisive))
+            samples = (folder / dtype / "samples_mine.jsonl").read_text().splitlines()
+            scores.append([json.loads(row)["scores"]["hate"]["value"] for row in samples])
+        card = (folder / "bfloat16" / "toxaudit/audit.md").read_text().replace("\xa0", " ")
+    assert told[0] == told[1] and told[0][0] in (0, 1, 2)
+    assert 5 < sum(one >= 0.7 for one in scores[0] if one is not None) < len(scores[0]) - 5  # both sides are met
+    assert 0 < max(abs(one - other) for one, other in zip(*scores, strict=True) if one is not None) <= TOLERANCE
+    assert "Computed in bfloat16, within 0.02 of the threshold in float32" in card
+    assert "label hate, in bfloat16" in card
+    (scorer,) = [each for each in results["scorers"] if each["name"] == "hate"]
+    assert "no score differs by more than 0.02" in scorer["caveat"]
