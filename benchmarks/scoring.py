@@ -9,7 +9,9 @@ from the manual inside Python's standard library; how many is drawn from a sprea
     continuations  six in ten have 50, the limit; the others stopped before, anywhere
     full           all have 50
 
-Prints texts per CPU-second (the median of the repeats), the ratio, and the largest difference of two scores.
+Prints texts per CPU-second (the median of the repeats), the ratio, the share of the roofline and the largest difference
+of two scores. The roofline is the speed of the encoder's own matrix products alone, at 1,024 rows with packed weights,
+measured before each repeat; what they amount to is two operations a weight for each token.
 """
 
 import argparse
@@ -26,6 +28,9 @@ from typing import Any
 import numpy as np
 
 LIMIT = 50  # new tokens of a continuation
+SHAPES = [(768, 768)] * 4 + [(768, 3072), (3072, 768)]  # inputs and outputs of a layer's products
+LAYERS = 12
+WEIGHTS = LAYERS * sum(inputs * outputs for inputs, outputs in SHAPES)
 SPREADS: dict[str, Callable[[random.Random], int]] = {
     "answers": lambda draw: min(128, max(1, round(50 * draw.lognormvariate(0, 1)))),
     "continuations": lambda draw: LIMIT if draw.random() < 0.6 else draw.randrange(1, LIMIT),
@@ -52,25 +57,59 @@ def _compare(folder: Path, spread: str, number: int, repeats: int) -> None:
     texts = _texts(folder, SPREADS[spread], number)
     ways: dict[str, Callable[[list[str]], list[float]]] = {
         "pipeline, batch 16": _pipeline(folder),
-        "toxaudit": _toxaudit(folder),
+        "toxaudit": _toxaudit(folder, "float32"),
+        "bfloat16": _toxaudit(folder, "bfloat16"),
+        "bfloat16, mean score": _toxaudit(folder, "bfloat16", None),
     }
+    tokens = sum(map(len, _tokenizer(folder)(texts)["input_ids"]))
     for way in ways.values():
         way(texts[:16])  # the first run pays for what later ones find prepared
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     scores: dict[str, list[float]] = {}
+    speeds: dict[str, list[float]] = {dtype: [] for dtype in ("float32", "bfloat16")}
     for _ in range(repeats):
+        for dtype, found in speeds.items():
+            found.append(_products(dtype))
         for name, way in ways.items():
             start = time.process_time()
             scores[name] = way(texts)
             seconds[name].append(time.process_time() - start)
-    usual, ours = scores.values()
     slowest = np.median(seconds["pipeline, batch 16"])
     for name, taken in seconds.items():
         median = np.median(taken)
         each = ", ".join(f"{number / one:.1f}" for one in taken)
-        print(f"{spread:<14} {name:<20} {number / median:6.1f} texts/CPU-s ({each})  x{slowest / median:4.2f}")
-    apart = max(abs(one - other) for one, other in zip(usual, ours, strict=True))
-    print(f"{spread:<14} scores {min(ours):.3f} to {max(ours):.3f}, apart by at most {apart:.1e}", flush=True)
+        peak = np.median(speeds["bfloat16" if "bfloat16" in name else "float32"])
+        share = 2 * WEIGHTS * tokens / median / peak
+        print(
+            f"{spread:<14} {name:<20} {number / median:6.1f} texts/CPU-s ({each})  x{slowest / median:4.2f}  "
+            f"{share:4.0%} of {peak / 1e9:,.0f} GFLOP/s"
+        )
+    usual, *ours = scores.values()
+    for name, found in zip(list(scores)[1:], ours, strict=True):
+        apart = max(abs(one - other) for one, other in zip(usual, found, strict=True))
+        print(
+            f"{spread:<14} {name}: scores {min(found):.3f} to {max(found):.3f}, apart by at most {apart:.1e}",
+            flush=True,
+        )
+
+
+def _products(dtype: str) -> float:
+    """Operations a CPU-second in the encoder's products."""
+    import torch
+
+    from toxaudit.machine import packed
+
+    layers = torch.nn.ModuleList(torch.nn.Linear(*shape) for shape in SHAPES).to(getattr(torch, dtype))
+    packed.pack(layers)
+    rows = [torch.randn(1024, inputs).to(getattr(torch, dtype)) for inputs, _ in SHAPES]
+    took = []
+    with torch.inference_mode():
+        for _ in range(6):
+            start = time.process_time()
+            for layer, each in zip(layers, rows, strict=True):
+                layer(each)
+            took.append(time.process_time() - start)
+    return float(2 * 1024 * WEIGHTS / LAYERS / np.median(took))
 
 
 def _make(folder: Path) -> None:
@@ -140,13 +179,14 @@ def _pipeline(folder: Path) -> Callable[[list[str]], list[float]]:
 
 
 @cache
-def _toxaudit(folder: Path) -> Callable[[list[str]], list[float]]:
+def _toxaudit(folder: Path, dtype: str, threshold: float | None = 0.5) -> Callable[[list[str]], list[float]]:
     from toxaudit.scorers.classifier import Classifier
 
-    scorer = Classifier(title="Hate", pretrained=str(folder), label="hate")
+    scorer = Classifier(title="Hate", pretrained=str(folder), label="hate", dtype=dtype, threshold=threshold)
 
     def score(texts: list[str]) -> list[float]:
-        return [each for each in scorer.score(texts) if isinstance(each, float)]
+        lots = (texts[start : start + scorer.together] for start in range(0, len(texts), scorer.together))
+        return [each for lot in lots for each in scorer.score(lot) if isinstance(each, float)]
 
     return score
 

@@ -18,8 +18,12 @@ FREE_MEMORY_SHARE = 0.25
 """The packed copies may take no more than this share of the memory that is free."""
 
 
-def pack(model: Any) -> Callable[[], None] | None:
+def pack(model: Any, smallest: int = SMALLEST_WIDTH) -> Callable[[], None] | None:
     """Let the large linear layers of ``model`` compute from packed copies of their weights.
+
+    Args:
+        model: any module of torch.
+        smallest: inputs, and outputs, that a layer must have at least.
 
     Returns:
         The function that undoes it; None where nothing was packed, since the model is not on a CPU, this build of torch
@@ -32,9 +36,7 @@ def pack(model: Any) -> Callable[[], None] | None:
     layers = [
         module
         for module in model.modules()
-        if type(module) is nn.Linear
-        and min(module.weight.shape) >= SMALLEST_WIDTH
-        and module.weight.device.type == "cpu"
+        if type(module) is nn.Linear and min(module.weight.shape) >= smallest and module.weight.device.type == "cpu"
     ]
     size = sum(layer.weight.numel() * layer.weight.element_size() for layer in layers)
     able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -218,7 +218,8 @@ class Effort:
             return 0.0
         judge = scorer.local_judge()
         if judge is None:
-            return 2 * sizes.parameters * asked.written / self._speed("float32", CLASSIFYING_SPEED_SHARE)
+            reached = self._speed(getattr(scorer, "dtype", "float32"), CLASSIFYING_SPEED_SHARE)
+            return 2 * sizes.parameters * asked.written / reached
         tokens: float = JUDGE_QUESTION_TOKENS + asked.read / max(1, asked.answers) + answer + judge.max_new_tokens
         return asked.answers * tokens * self._token(sizes.parameters, scorer.together)
 
