@@ -1,7 +1,11 @@
 """The device is there or is refused in one sentence, before any model loads."""
 
+import os
 import re
+import subprocess
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -144,3 +148,28 @@ def test_an_address_of_no_cluster_is_one_sentence(address):
         executor.open(SimpleNamespace(server=None), Loader("cpu"), []),
     ):
         pass
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this system has no large pages")
+@pytest.mark.parametrize(("said", "large"), [(None, True), ("0", False)])
+def test_torch_asks_for_large_pages_unless_the_user_says_otherwise(said, large):
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {"THP_MEM_ALLOC_ENABLE": said} if said else {}
+    told = subprocess.run([sys.executable, "-c", LARGE], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    assert told.stdout == f"{large}\n"
+
+
+LARGE = """
+import re
+from pathlib import Path
+from toxaudit.executors.local import LocalExecutor
+LocalExecutor(device="cpu").start()
+import torch
+tensor = torch.ones(2**24)
+place = tensor.data_ptr() + 2**23
+for mapped in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())[1:]:
+    first, last = (int(each, 16) for each in mapped.split()[0].split("-"))
+    if first <= place < last:
+        print(" hg" in mapped)
+"""
+"""Tells whether the kernel was asked to have a tensor in large pages."""

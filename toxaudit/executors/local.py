@@ -45,6 +45,7 @@ class LocalExecutor:
             ToxauditError: if there is no such device.
         """
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow a busy machine down twentyfold
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages: weights are found the faster
         import torch
         from transformers.utils import logging
 
