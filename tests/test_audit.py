@@ -313,14 +313,17 @@ def test_a_policy_of_ones_own_decides_by_its_rules_and_the_card_says_so(again, w
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("without_plots")
-@pytest.mark.parametrize("candidate", ["./models/adapter", "./models/tuned"])
-def test_a_quick_question_is_one_line(here, candidate):
+@pytest.mark.parametrize(
+    ("candidate", "also"), [("./models/adapter", []), ("./models/tuned", ["estimator=[paired_exact]"])]
+)
+def test_a_quick_question_is_one_line(here, candidate, also):
+    """The pooled estimate, which takes as long as all else, is made of the adapter alone."""
     import tiny
 
     tiny.base(Path("models/tuned"), seed=1)
     shutil.copy("audits/suite/mine.yaml", "audits/suite/rtp_categories.yaml")
     shutil.copy("audits/scorer/vowels.yaml", "audits/scorer/toxicity_bilstm.yaml")
-    line = ["audit=quick", "base.pretrained=./models/base", f"candidates.it={candidate}"]
+    line = ["audit=quick", "base.pretrained=./models/base", f"candidates.it={candidate}", *also]
     assert main(["plan", *line]) == 0
     assert main([*line, "generation.max_new_tokens=8"]) in (0, 1, 2)  # fewer than its own, which only take longer
     assert [each["name"] for each in json.loads(Path("runs/quick/results.json").read_text())["candidates"]] == ["it"]

@@ -1,4 +1,4 @@
-"""Audits of four candidates of one base, with one store at the same time: as one after another, and nothing twice."""
+"""Audits of three candidates of one base, with one store at the same time: as one after another, and nothing twice."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from toxaudit.store.shelves import Shelf
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("without_plots")]
 
-CANDIDATES = range(4)
+CANDIDATES = range(3)
 KILLED = 2
 """The audit that is killed once it has kept some of the base's or of its candidate's answers."""
 

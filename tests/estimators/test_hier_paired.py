@@ -413,7 +413,7 @@ def test_one_candidate_alone_is_estimated_too():
     "sizes, total_bar, slices_bar", [((300, 300, 300, 300, 1200), 0.93, 0.93), ((50,) * 5, 0.9, 0.9)]
 )
 def test_intervals_cover_the_truth(sizes, total_bar, slices_bar, monkeypatch):
-    """95 % intervals over 80 simulated audits of two candidates, whose strata differ in their shifts.
+    """95 % intervals over 40 simulated audits of two candidates, whose strata differ in their shifts.
 
     Each is of 800 draws, a fifth of an audit's, which makes its ends rougher and its coverage no better.
     """
@@ -421,7 +421,7 @@ def test_intervals_cover_the_truth(sizes, total_bar, slices_bar, monkeypatch):
     random = np.random.default_rng(9)
     shares = np.array(sizes) / sum(sizes)
     total, slices = [], []
-    for audit in range(80):
+    for audit in range(40):
         shifts = {"worse": 0.5 + 0.2 * random.normal(size=5), "near": 0.1 * random.normal(size=5)}
         outcomes, rates = world(audit, sizes, (-2.2, -4.6, -3.6, -3.4, -3.9), shifts)
         for (candidate, title), posterior in by_name(HierPaired(**ROUGH).estimate(outcomes)).items():

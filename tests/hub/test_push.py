@@ -405,7 +405,7 @@ def test_hundreds_of_readmes_survive_insert_update_and_a_second_time(readme: Rea
 
 
 def test_every_readme_survives_push_update_and_a_second_push(hub: Hub, alice: Client, run: Path, later: Path) -> None:
-    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, suppress_health_check=list(HealthCheck))
     @given(readmes(foreign_bytes=False))
     def survives(readme: Readme) -> None:
         repository = hub.repositories["org/any"] = Repository({"main": {"README.md": readme.data}})

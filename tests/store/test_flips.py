@@ -13,7 +13,7 @@ from toxaudit.cli.main import main
 from toxaudit.errors import ToxauditError
 from toxaudit.recomputation import read_checked
 
-IN_RUNS, IN_RESULTS = 6 * TIMES, 40 * TIMES
+IN_RUNS, IN_RESULTS = 4 * TIMES, 25 * TIMES
 
 
 @pytest.fixture(scope="module")

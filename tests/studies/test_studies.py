@@ -47,7 +47,7 @@ def well_formed(found):
     return True
 
 
-def few_prompts(replicates=400):
+def few_prompts(replicates=200):
     return coverage.single_stratum(replicates, 2, draws=1000, prompts=(50, 250))
 
 
@@ -102,16 +102,16 @@ def test_a_prior_of_next_to_nothing_misses_the_coverage_bar(monkeypatch):
         return paired_exact.PairedExact(**settings | {"prior": 0.01})
 
     monkeypatch.setattr(coverage, "PairedExact", make)
-    assert missed(few_prompts(200))
+    assert missed(few_prompts(100))
 
 
 def test_intervals_half_as_wide_miss_every_coverage_bar(monkeypatch):
     for module in (coverage, scorer_errors, dependence, pooled):
         monkeypatch.setattr(module, "hdi", half_as_wide)
     monkeypatch.setattr(pooled, "HierPaired", Unpooled)
-    assert missed(few_prompts(50)) and len(missed(coverage.five_strata(60, 2))) == 2
-    assert len(missed(scorer_errors.scorer_errors(50, 2))) == 4
-    assert len(missed(dependence.templates_and_samples(50, 2))) == 3
+    assert missed(few_prompts(25)) and len(missed(coverage.five_strata(30, 2))) == 2
+    assert len(missed(scorer_errors.scorer_errors(20, 2))) == 4
+    assert len(missed(dependence.templates_and_samples(25, 2))) == 3
     assert len(missed(pooled.pooled_coverage(12, 2, [2]))) == 4
 
 
@@ -240,7 +240,7 @@ def test_pooled_studies_run_and_count_alarms(monkeypatch):
 
 
 def test_scorer_errors_are_corrected():
-    found = scorer_errors.scorer_errors(60, 2)
+    found = scorer_errors.scorer_errors(30, 2)
     assert well_formed(found) and not missed(found)
 
 
