@@ -38,6 +38,10 @@ class LocalJudge:
     take: Callable[[Callable[[Sequence[str]], Sequence[Any]]], None]
 
 
+BY_RULE = 4096
+"""Completions scored together by a rule that reads thousands in a moment: to store them takes longer."""
+
+
 @dataclass(kw_only=True)
 class BaseScorer(ABC):
     """The fields that every kind of scorer shares.

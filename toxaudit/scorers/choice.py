@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
-from toxaudit.scorers.base import BaseScorer, Unscored
+from toxaudit.scorers.base import BY_RULE, BaseScorer, Unscored
 
 NORMALISE: dict[str, tuple[str, Callable[[str], int]]] = {
     "none": ("log-likelihood", lambda choice: 1),
@@ -45,6 +45,7 @@ class Choice(BaseScorer):
     normalise: str = "none"
 
     takes_choices: ClassVar[bool] = True
+    together: ClassVar[int] = BY_RULE
 
     @property
     def needs(self) -> str:

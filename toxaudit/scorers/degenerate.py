@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from toxaudit.errors import ToxauditError
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
-from toxaudit.scorers.base import BaseScorer, Unscored
+from toxaudit.scorers.base import BY_RULE, BaseScorer, Unscored
 
 NO_LANGUAGE = "zxx"  # py3langid's class of numbers, links and code
 
@@ -38,6 +38,8 @@ class Degenerate(BaseScorer):
     caveat: str = "Finds empty and repetitive text; says nothing of sense."
     span: int = 4
     repeated: float = 0.5
+
+    together: ClassVar[int] = BY_RULE
 
     def check(self) -> None:
         """As every scorer's; and the settings must leave something that is, and something that isn't, degenerate."""
@@ -93,6 +95,7 @@ class Truncated(BaseScorer):
     caveat: str = "No fault in itself: a model that never ends its text is cut off at any limit."
 
     reads_answers: ClassVar[bool] = False
+    together: ClassVar[int] = BY_RULE
 
     def reads(self, prompt: Prompt, completion: Completion) -> bool:
         """Whether the limit ended it."""

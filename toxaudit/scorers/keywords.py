@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import field
+from typing import ClassVar
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.machine import folders
 from toxaudit.records import digest
 from toxaudit.registry import register
-from toxaudit.scorers.base import BaseScorer, Unscored
+from toxaudit.scorers.base import BY_RULE, BaseScorer, Unscored
 from toxaudit.scorers.degenerate import repeats
 
 STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'"})
@@ -33,6 +34,8 @@ class Keywords(BaseScorer):
     case_sensitive: bool = True
     straight_apostrophes: bool = True
     origin: str = ""
+
+    together: ClassVar[int] = BY_RULE
 
     def check(self) -> None:
         """As every scorer's; and there must be one list of phrases, none of them empty (it would match everything)."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from omegaconf import MISSING
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import digest
 from toxaudit.registry import register
-from toxaudit.scorers.base import BaseScorer, Unscored
+from toxaudit.scorers.base import BY_RULE, BaseScorer, Unscored
 from toxaudit.sources import Fetched, FileField, parse
 
 Lemma = tuple[str, ...]
@@ -53,6 +54,8 @@ class Lexicon(BaseScorer):
     categories: list[str] = field(default_factory=list)
     levels: list[str] = field(default_factory=list)
     words: int | None = None
+
+    together: ClassVar[int] = BY_RULE
 
     def file_fields(self) -> Iterator[FileField]:
         """As every scorer's; and the lexicon."""

@@ -3,12 +3,12 @@
 import re
 import string
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from toxaudit.errors import ToxauditError, did_you_mean
 from toxaudit.records import Completion, Prompt, digest
 from toxaudit.registry import register
-from toxaudit.scorers.base import BaseScorer, Unscored
+from toxaudit.scorers.base import BY_RULE, BaseScorer, Unscored
 
 WAYS = ("exact", "contains")
 STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2212": "-"})
@@ -40,6 +40,8 @@ class Match(BaseScorer):
     how: str = "exact"
     ignore_case: bool = True
     ignore_punctuation: bool = False
+
+    together: ClassVar[int] = BY_RULE
 
     @property
     def needs(self) -> str:
