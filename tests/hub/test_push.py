@@ -459,7 +459,7 @@ def test_two_rival_writers_and_twenty_pushes_lose_no_edit(
     for thread in rivals:
         thread.start()
     succeeded, moved = 0, 0
-    while succeeded < 20:
+    while succeeded < 20 or (not moved and succeeded < 200):  # on a loaded machine, rivals may rest while pushes read
         code, out, err = alice.push((run, later)[succeeded % 2], "--repo", "org/model", "--direct")
         assert code == 0 or "changed by others 5 times" in err
         if code == 0:
