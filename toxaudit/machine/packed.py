@@ -1,7 +1,10 @@
 """Linear layers whose weights are laid out for the CPU once (by oneDNN) instead of at every call."""
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
+
+from toxaudit.machine import threads
 
 SMALLEST_WIDTH = 64
 """Inputs, and outputs, that a layer must have at least; smaller ones (a LoRA's) gain nothing."""
@@ -71,8 +74,8 @@ def _whole(weight: Any, bias: Any) -> Callable[[Any], Any]:
 def _blocks(outputs: int, inputs: int) -> int:
     """How many blocks of rows can be multiplied at once so that each gets what it gets by itself, bit by bit.
 
-    oneDNN chooses a kernel by the shapes, so they are tried with numbers whose sums are 0 but for the rounding on the
-    way: another order of adding up shows in nearly all of them.
+    That must be so by any number of threads that may be used. oneDNN chooses a kernel by the shapes, so they are tried
+    with numbers whose sums are 0 but for the rounding on the way: another order of adding up shows in nearly all.
     """
     import torch
 
@@ -85,13 +88,15 @@ def _blocks(outputs: int, inputs: int) -> int:
         return whole.bfloat16()
 
     block, weight = numbers(1), numbers(-1).repeat(-(-outputs // LAYOUT_ROWS), 1)[:outputs]
+    most = MOST_BLOCKS
     with torch.inference_mode():
         multiply = _whole(torch.ops.mkldnn._reorder_linear_weight(weight, LAYOUT_ROWS), None)
-        alone = multiply(block)
-        for blocks in range(2, MOST_BLOCKS + 1):
-            if not torch.equal(multiply(block.repeat(blocks, 1)), alone.repeat(blocks, 1)):
-                return blocks - 1
-    return MOST_BLOCKS
+        for number in threads.tried():
+            with threads.exactly(number):
+                alone = multiply(block)
+                alike = (torch.equal(multiply(block.repeat(n, 1)), alone.repeat(n, 1)) for n in range(2, most + 1))
+                most = 1 + sum(takewhile(bool, alike))
+    return most
 
 
 def _in_blocks(multiply: Callable[[Any], Any], blocks: int) -> Callable[[Any], Any]:

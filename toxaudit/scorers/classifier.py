@@ -150,7 +150,7 @@ class Classifier(BaseScorer):
             packed.pack(model)
             some = tokenizer(PROBE * 16, truncation=True, max_length=self._limit(tokenizer, model), return_tensors="pt")
             with torch.inference_mode():
-                threads.use_fastest(lambda: model(**some))
+                threads.use_fastest(lambda: [model(**some).logits])
         return tokenizer, model, labels[self.label]
 
     @cached_property

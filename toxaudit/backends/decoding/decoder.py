@@ -181,10 +181,26 @@ class Decoder:
         if self.loaded.device == "cpu":
             each = next(iter(self._expected.values()))
             few = [Row(each.rows[number % len(each.rows)], stops=each.stops) for number in range(LEAST)]
-            settings = Generation(max_new_tokens=THREAD_TOKENS)
-            threads.use_fastest(lambda: self.decode(few, settings, [0] * LEAST, lambda tokens: None))
+            threads.use_fastest(lambda: self._logits(few))
         self.steady = self.ragged and self._is_steady()
         self._among = {}  # they take megabytes an arm
+
+    def _logits(self, rows: Sequence[Row]) -> list[Any]:
+        """Those from which the first tokens of some rows of one arm are chosen."""
+        seen: list[Any] = []
+
+        def noise(logits: Any, numbers: list[int]) -> Any:
+            seen.append(logits.clone())
+            return logits
+
+        def pick(logits: Any, numbers: list[int]) -> Any:
+            return ragged.greatest(noise(logits, numbers))
+
+        if self.ragged:
+            ragged.decode(self.loaded.inner, rows, THREAD_TOKENS, pick, self._adapters)
+        else:
+            self._way(self.loaded, [row.tokens for row in rows], THREAD_TOKENS, rows[0].stops, noise)
+        return seen
 
     def _is_ragged(self) -> bool:
         """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
