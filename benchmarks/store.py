@@ -1,6 +1,6 @@
 """What the store costs: synthetic score records written, found again by name, and read one after another.
 
-    python benchmarks/store.py [--records 1000000] [--together 4096] [--folder FOLDER]
+    python benchmarks/store.py [--records 1000000] [--together 8192] [--folder FOLDER]
 
 Prints records per CPU-second and per second of each, the size on the disk, and the most memory that reading took. The
 names are digests in random order, as those of texts are.

@@ -20,7 +20,7 @@ class LocalExecutor:
 
     Attributes:
         device: ``auto`` (a CUDA GPU where there is one, else the CPU), or a name that torch knows.
-        threads: of torch on the CPU; null tries which number is fastest.
+        threads: of torch on the CPU; null tries which number is fastest of those that give the same as all cores.
     """
 
     device: str = "auto"

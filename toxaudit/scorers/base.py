@@ -38,7 +38,7 @@ class LocalJudge:
     take: Callable[[Callable[[Sequence[str]], Sequence[Any]]], None]
 
 
-BY_RULE = 4096
+BY_RULE = 8192
 """Completions scored together by a rule that reads thousands in a moment: to store them takes longer."""
 
 
