@@ -19,7 +19,7 @@ MEANT = {
     "plan audit=tiny limit=10": "There is no key 'limit'. Write suites.NAME.limit or analyses.NAME.limit or ",
     "plan audit=tiny batch_size=8": "There is no key 'batch_size'. Write backend.batch_size or candidates.NAME.batch_",
     "plan audit=tiny device=cuda": "There is no key 'device'. Write executor.device.",
-    "plan audit=tiny dtype=bfloat16": "There is no key 'dtype'. Write base.dtype.",
+    "plan audit=tiny dtype=bfloat16": "There is no key 'dtype'. Write base.dtype or scorers.NAME.dtype.",
     "plan audit=tiny temperature=1": "There is no key 'temperature'. Write generation.temperature.",
     "plan audit=tiny gate.limit=10": "There is no key 'limit' in 'gate'. Write suites.NAME.limit or ",
     "plan audit=tiny gat.margin=0.1": "There is no key 'gat'. Did you mean 'gate'?",
