@@ -60,6 +60,7 @@ def test_what_is_no_number_says_nothing():
     assert np.isnan(convergence(CHAINS["stuck"])[0])
 
 
+@pytest.mark.thorough
 def test_sampling_brings_no_plots_along_and_takes_nothing_from_those_who_want_them():
     program = (
         "import sys; from toxaudit.estimators.chains import nutpie; nutpie('hier_paired');"

@@ -150,6 +150,7 @@ def test_an_address_of_no_cluster_is_one_sentence(address):
         pass
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this system has no large pages")
 @pytest.mark.parametrize(("said", "large"), [(None, True), ("0", False)])
 def test_torch_asks_for_large_pages_unless_the_user_says_otherwise(said, large):

@@ -67,6 +67,7 @@ def test_no_bit_of_a_score_depends_on_company_order_or_threads(folder, monkeypat
     assert scorer(folder, threshold=None).score([part[0]]) == [whole[part[0]]]
 
 
+@pytest.mark.thorough
 def test_what_counts_is_what_counts_in_float32_where_bfloat16_would_decide_otherwise(folder, exact):
     plain = dict(zip(TEXTS, scorer(folder, threshold=None).score(TEXTS), strict=True))
     turned = 0

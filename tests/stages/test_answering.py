@@ -62,6 +62,7 @@ def suites(prompts):
     return {"mine": Asked(made, described(facts, made))}
 
 
+@pytest.mark.thorough
 def test_answers_and_scores_are_held_in_a_fraction_of_the_memory_of_as_many_texts(tmp_path):
     asked = suites(prompts := 3000)
     audit = spec(Backend(lambda arm, number: f"{arm} {number}: " + " ".join(map(str, range(number, number + 50)))))
