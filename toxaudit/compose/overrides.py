@@ -71,10 +71,10 @@ def parse(text: str) -> Override:
         raise ToxauditError(
             f"'{text}': it is read as the number {odd:.6g}, which no key can mean: write quotes around a text."
         )
-    if (key := next((key for key in _keys(value) if not isinstance(key, str)), "")) != "":
+    if no_texts := [key for key in _keys(value) if not isinstance(key, str)]:
         raise ToxauditError(
-            f"'{text}': the key {dumps(key)} of its mapping is no text, and the command line knows no quotes there: "
-            "write the mapping in the YAML file, with quotes around that key."
+            f"'{text}': the key {dumps(no_texts[0])} of its mapping is no text, and the command line knows no quotes "
+            "there: write the mapping in the YAML file, with quotes around that key."
         )
     return override
 

@@ -64,7 +64,7 @@ def nutpie(estimator: str) -> Any:
 def _without(name: str) -> Iterator[None]:
     """Spare what is imported meanwhile a module that it names in its annotations alone, as nutpie does ArviZ.
 
-    ArviZ brings plots along: to import it takes three times as long as all else that sampling needs. Whoever uses it
+    ArviZ brings plots along: to import it takes twice as long as all else that sampling needs. Whoever uses it
     all the same, such as PyMC, imports it itself, afterwards.
     """
     if name in sys.modules:

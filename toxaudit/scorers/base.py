@@ -39,7 +39,7 @@ class LocalJudge:
 
 
 BY_RULE = 8192
-"""Completions scored together by a rule that reads thousands in a moment: to store them takes longer."""
+"""Completions that a rule scores together, in about a third of a second: a killed run loses no more than that."""
 
 
 @dataclass(kw_only=True)

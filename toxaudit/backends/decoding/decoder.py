@@ -186,21 +186,22 @@ class Decoder:
         self._among = {}  # they take megabytes an arm
 
     def _logits(self, rows: Sequence[Row]) -> list[Any]:
-        """Those from which the first tokens of some rows of one arm are chosen."""
-        seen: list[Any] = []
+        """Those from which the first tokens of some rows of one arm are chosen; none where decoding fails."""
+        way = self._ragged(rows, THREAD_TOKENS) if self.ragged else self._padded(rows, THREAD_TOKENS)
+        return [logits for _, of_row in _watched(way, len(rows)) or () for logits in of_row]
 
-        def noise(logits: Any, numbers: list[int]) -> Any:
-            seen.append(logits.clone())
-            return logits
+    def _ragged(self, rows: Sequence[Row], most: int) -> Callable[[Noise], list[list[int]]]:
+        def way(noise: Noise) -> list[list[int]]:
+            def pick(logits: Any, numbers: list[int]) -> Any:
+                return ragged.greatest(noise(logits, numbers))
 
-        def pick(logits: Any, numbers: list[int]) -> Any:
-            return ragged.greatest(noise(logits, numbers))
+            made: list[list[int]] = ragged.decode(self.loaded.inner, rows, most, pick, self._adapters)
+            return made
 
-        if self.ragged:
-            ragged.decode(self.loaded.inner, rows, THREAD_TOKENS, pick, self._adapters)
-        else:
-            self._way(self.loaded, [row.tokens for row in rows], THREAD_TOKENS, rows[0].stops, noise)
-        return seen
+        return way
+
+    def _padded(self, rows: Sequence[Row], most: int) -> Callable[[Noise], list[list[int]]]:
+        return lambda noise: self._way(self.loaded, [row.tokens for row in rows], most, rows[0].stops, noise)
 
     def _is_ragged(self) -> bool:
         """Whether ``ragged`` decodes the model rightly; with packed weights where these can be had."""
@@ -228,15 +229,8 @@ class Decoder:
         rows = [Row(row, arm, self._expected[arm].stops) for arm in self._expected for row in self._expected[arm].rows]
         rows += [replace(rows[-1], tokens=rows[-1].tokens[:FILLING_TOKENS])] * (AMONG_ROWS - len(rows))
 
-        def way(noise: Noise) -> list[list[int]]:
-            def pick(logits: Any, numbers: list[int]) -> Any:
-                return ragged.greatest(noise(logits, numbers))
-
-            made: list[list[int]] = ragged.decode(self.loaded.inner, rows, PROBE_TOKENS, pick, self._adapters)
-            return made
-
         self._threads = torch.get_num_threads()
-        if (made := _watched(way, len(rows))) is None:
+        if (made := _watched(self._ragged(rows, PROBE_TOKENS), len(rows))) is None:
             self._among = {}
             return set(self._expected)
         self._among = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
