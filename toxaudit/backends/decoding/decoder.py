@@ -11,62 +11,19 @@ from typing import Any
 
 from toxaudit.backends.decoding import likelihood, padded, ragged
 from toxaudit.backends.decoding.adapters import LEAST, Adapters
+from toxaudit.backends.decoding.expected import PROBE_TOKENS, Expected, Watched, watched
 from toxaudit.backends.decoding.finite import Finite
 from toxaudit.backends.decoding.padded import Noise
 from toxaudit.backends.decoding.prompts import Prefix, Row
 from toxaudit.machine import packed, threads
-from toxaudit.machine.memory import is_short
 from toxaudit.models import LoadedModel
-from toxaudit.models.tokenizer import PROBES
 from toxaudit.spec.schema import Generation
 
-PROBE_TOKENS = 8
 THREAD_TOKENS = 3  # decoded to find the best number of threads
 AMONG_ROWS = LEAST + LEAST // 2  # in which probes are decoded among others; alone, a row is decoded in ``LEAST``
 FILLING_TOKENS = 8  # of the rows that make up that number
 
 Wrote = Callable[[int], object]
-
-Watched = tuple[list[int], list[Any]]
-"""A row's tokens, and the logits from which they were chosen, in float32."""
-
-CLOSE_UNITS = {"float32": 512, "bfloat16": 16, "float16": 16}
-"""By how many units of the number format's precision, as a share of the greatest logit, two ways of adding up may
-part: rounding differences pile up over layers. Tokens whose logits are as close as that are as good as equal."""
-
-
-class Expected:
-    """What ``generate`` makes of an arm's probes: the new tokens, and the logits from which each was chosen."""
-
-    def __init__(self, loaded: LoadedModel) -> None:
-        """Let the arm decode each probe alone."""
-        import torch
-
-        self.rows = [loaded.encode(text) for text in PROBES]
-        self.stops = loaded.stops
-        self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
-        dtype = loaded.inner.dtype
-        self._close = CLOSE_UNITS.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
-
-    def agrees(self, decoded: Sequence[Sequence[int]], seen: Sequence[Sequence[Any]]) -> bool:
-        """Whether the probes get the same tokens and, but for rounding, the same logits.
-
-        Once two tokens tie and another one is chosen, all that follows may differ.
-
-        Args:
-            decoded: the tokens of each probe.
-            seen: the logits from which each was chosen.
-        """
-        for (tokens, logits), others, scores in zip(self._alone, decoded, seen, strict=True):
-            for token, other, own, its in zip(tokens, others, logits, scores, strict=False):
-                if not float((own - its).abs().max()) <= self._close * float(own.abs().max()):
-                    return False
-                if token != other:
-                    break
-            else:
-                if len(tokens) != len(others):
-                    return False
-        return True
 
 
 class Decoder:
@@ -188,7 +145,7 @@ class Decoder:
     def _logits(self, rows: Sequence[Row]) -> list[Any]:
         """Those from which the first tokens of some rows of one arm are chosen; none where decoding fails."""
         way = self._ragged(rows, THREAD_TOKENS) if self.ragged else self._padded(rows, THREAD_TOKENS)
-        return [logits for _, of_row in _watched(way, len(rows)) or () for logits in of_row]
+        return [logits for _, of_row in watched(way, len(rows)) or () for logits in of_row]
 
     def _ragged(self, rows: Sequence[Row], most: int) -> Callable[[Noise], list[list[int]]]:
         def way(noise: Noise) -> list[list[int]]:
@@ -230,7 +187,7 @@ class Decoder:
         rows += [replace(rows[-1], tokens=rows[-1].tokens[:FILLING_TOKENS])] * (AMONG_ROWS - len(rows))
 
         self._threads = torch.get_num_threads()
-        if (made := _watched(self._ragged(rows, PROBE_TOKENS), len(rows))) is None:
+        if (made := watched(self._ragged(rows, PROBE_TOKENS), len(rows))) is None:
             self._among = {}
             return set(self._expected)
         self._among = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
@@ -244,7 +201,7 @@ class Decoder:
                 new: list[list[int]] = way(self.loaded, each.rows, PROBE_TOKENS, each.stops, noise)
                 return new
 
-            made = _watched(decoded, len(each.rows))
+            made = watched(decoded, len(each.rows))
             if made is None or not each.agrees(*zip(*made, strict=True)):
                 return False
         return True
@@ -276,25 +233,6 @@ class Decoder:
         row, (_, among) = min(probes, key=lambda probe: (len(probe[1][1]) < 2, len(probe[0])))
         ragged.decode(self.loaded.inner, [Row(row, arm, expected.stops)] * LEAST, 2, pick, self._adapters)
         return all(map(torch.equal, alone, among))
-
-
-def _watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[Watched] | None:
-    """Each row's tokens, and the logits from which they were chosen; None where decoding fails."""
-    import torch
-
-    seen: list[list[Any]] = [[] for _ in range(rows)]
-
-    def noise(logits: Any, numbers: list[int]) -> Any:
-        for number, of_row in zip(numbers, logits, strict=True):
-            seen[number].append(of_row.to(torch.float32, copy=True))  # a CUDA graph writes the next ones over them
-        return logits
-
-    try:
-        return list(zip(decode(noise), seen, strict=True))
-    except Exception as error:  # an architecture may make anything of a cache or mask that it has not met
-        if is_short(error):
-            raise
-        return None
 
 
 def _noise(seeds: Sequence[int], temperature: float) -> Noise:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from toxaudit.backends.decoding import adapters
 from toxaudit.backends.decoding.adapters import Adapters
-from toxaudit.backends.decoding.decoder import Decoder, Expected
+from toxaudit.backends.decoding.decoder import Decoder
+from toxaudit.backends.decoding.expected import Expected
 from toxaudit.backends.reading import Reader
 from toxaudit.machine import progress
 from toxaudit.models import Loader, ResolvedModel, adapter_file, tokenizer
