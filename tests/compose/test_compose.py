@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import workspace
+from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra.core.config_store import ConfigStore
 
 from toxaudit.compose import parts
 from toxaudit.compose.compose import compose
@@ -265,3 +267,11 @@ def test_a_wrong_key_of_a_stage_is_named(staged, word, said):
     with pytest.raises(ToxauditError) as refused:
         compose(["audit=staged", word])
     assert said in str(refused.value)
+
+
+def test_hydra_s_own_files_are_not_read_and_its_other_users_find_its_settings_as_they_were(monkeypatch):
+    own = ConfigStore.instance().repo["hydra"]
+    before = own["config.yaml"]
+    monkeypatch.setattr(ImportlibResourcesConfigSource, "load_config", lambda *_, **more: pytest.fail(str(more)))
+    assert "tuned" in candidates()
+    assert own["config.yaml"] is before and before.node.defaults

@@ -1,10 +1,12 @@
 """The one door to Hydra: it reads a catalogue's names where it would read files, and composes an audit of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from hydra import compose as hydra_compose
 from hydra import initialize
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -89,6 +91,22 @@ Plugins.instance().register(CatalogueSource)
 ConfigStore.instance().store(name="toxaudit", node=AuditSpec)
 
 
+@contextmanager
+def _without_groups_of_its_own() -> Iterator[None]:
+    """Within it Hydra's own settings select none of the files that come with it, of logging, launchers and help.
+
+    What is composed here reads nothing of them, and they took a third of the time. Other users of Hydra in this process
+    find all as it was.
+    """
+    own = ConfigStore.instance().repo["hydra"]
+    kept = own["config.yaml"]
+    ConfigStore.instance().store(group="hydra", name="config", node=HydraConf(defaults=[]), provider="hydra")
+    try:
+        yield
+    finally:
+        own["config.yaml"] = kept
+
+
 def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
     """What Hydra makes of overrides and of a catalogue's names.
 
@@ -100,7 +118,11 @@ def composed(catalogue: Names, overrides: Sequence[str]) -> DictConfig:
     source = f"hydra.searchpath=[{CatalogueSource.scheme()}://]"
     told = [f"++{each}" if each.startswith(OPEN) else each for each in overrides]
     try:
-        with initialize(version_base="1.3", config_path=None), only_own_values():  # the former registers some
+        with (
+            initialize(version_base="1.3", config_path=None),
+            only_own_values(),  # after that, which registers some look-ups
+            _without_groups_of_its_own(),
+        ):
             return hydra_compose("toxaudit", overrides=[source, *told])
     except HYDRA_FAILS as error:
         if isinstance(error, OmegaConfBaseException):
