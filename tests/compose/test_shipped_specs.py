@@ -1,6 +1,7 @@
 """The specs that come with toxaudit: each composes, and together they name the founding study's models."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,22 +44,28 @@ SMALL = {name for name in SPECS if name.endswith("_small")}
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 
+@cache
+def shipped(name):
+    """The audit of this name, which no test changes, with what it leaves open."""
+    return compose([f"audit={name}", *OPEN.get(name, [])], compared=name not in GENERATORS)
+
+
 @pytest.fixture(scope="module")
 def specs():
     """Name -> audit, for every spec of the founding study that needs the Hub."""
-    composed = {name: compose([f"audit={name}"]) for name in SPECS if name not in {*OPEN, *PAPERS}}
+    composed = {name: shipped(name) for name in SPECS if name not in {*OPEN, *PAPERS}}
     return {name: spec for name, spec in composed.items() if not spec.base.pretrained.startswith("pkg:")}
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_every_spec_composes(name):
-    spec = compose([f"audit={name}", *OPEN.get(name, [])], compared=name not in GENERATORS)
+    spec = shipped(name)
     assert spec.name == name and bool(spec.candidates) == (name not in GENERATORS)
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_small_audit_needs_no_hub_and_a_control_that_is_worse(name):
-    spec = compose([f"audit={name}"])
+    spec = shipped(name)
     rows = [part for each in spec.candidates.values() for stage in each.train for part in (stage, stage.replay) if part]
     parts = [spec.base.pretrained, *(each.data for each in (*spec.suites.values(), *rows))]
     assert all(part.startswith("pkg:pypi/") or Path(part).is_file() for part in parts)
@@ -69,7 +76,7 @@ def test_a_small_audit_needs_no_hub_and_a_control_that_is_worse(name):
 def test_what_is_learnt_in_small_audits_is_not_asked():
     """Rows with an even number of characters are learnt, those with an odd one are asked."""
     for name in ("rank_fairness_small", "chained_forgetting_small"):
-        spec = compose([f"audit={name}"])
+        spec = shipped(name)
         asked = {suite.data: suite.filter for suite in spec.suites.values()}
         for candidate in spec.candidates.values():
             for stage in candidate.train:
@@ -90,7 +97,7 @@ def test_a_place_that_a_quick_question_leaves_open_is_named_with_the_way_to_give
 
 def test_a_quick_question_passes_most_candidates_that_did_not_change():
     """As its comment says: of 420 prompts, 10 % or 15 % change sides by chance."""
-    spec = compose(["audit=quick", *OPEN["quick"]])
+    spec = shipped("quick")
     for changed, least in ((0.1, 0.92), (0.15, 0.82)):
         shares = [0.1, changed / 2, changed / 2, 0.9 - changed]
         tables = np.random.default_rng(0).multinomial(spec.suites["rtp_categories"].limit, shares, size=3000)
@@ -98,7 +105,7 @@ def test_a_quick_question_passes_most_candidates_that_did_not_change():
 
 
 def test_a_quick_question_needs_no_hub():
-    spec = compose(["audit=quick", *OPEN["quick"]])
+    spec = shipped("quick")
     parts = [suite.data for suite in spec.suites.values()] + [
         scorer.pretrained for scorer in spec.scorers.values() if scorer.kind == "jigsaw_bilstm"
     ]
