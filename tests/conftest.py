@@ -37,7 +37,7 @@ settings.load_profile("unhurried")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """What tests import stays: to look for garbage among it meanwhile took a sixth of the time."""
+    """What tests import stays: to look for garbage among it meanwhile took a twelfth of the time."""
     gc.disable()
     try:
         return (yield)
