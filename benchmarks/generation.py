@@ -36,8 +36,8 @@ def main() -> None:
     options = _options()
     pythons = {"own": sys.executable, "lm_eval": options.lm_eval, "inspect": options.inspect, "vllm": options.vllm}
     with tempfile.TemporaryDirectory() as scratch:
-        which = itertools.product(options.dtype, options.prompts)
-        jobs = {(dtype, prompts): _job(dtype, prompts, options, Path(scratch)) for dtype, prompts in which}
+        which = itertools.product(options.prompts, options.dtype)
+        jobs = {(dtype, prompts): _job(dtype, prompts, options, Path(scratch)) for prompts, dtype in which}
         if options.shares:
             print(f"{versions(pythons)}; {options.tokens} new tokens, threads: {options.threads}", flush=True)
             shares.print_shares(jobs, pythons, options)

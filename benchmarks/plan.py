@@ -117,7 +117,7 @@ def _told(words: list[str]) -> Any:
     from toxaudit.compose.compose import compose
     from toxaudit.planning import forecast
 
-    seen = forecast.forecast(compose(words))
+    seen = forecast.forecast(compose(words), asks=True)
     return seen.effort.seconds(seen.asked), seen.effort.memory(seen.asked), seen.cpu
 
 

@@ -56,7 +56,7 @@ def look(tmp_path, monkeypatch):
     monkeypatch.setattr("toxaudit.machine.speed.computes_bfloat16", lambda device: device != "cpu")
 
     def look(*overrides, audit="hub"):
-        return forecast.forecast(compose([f"audit={audit}", "executor.device=cpu", *overrides]))
+        return forecast.forecast(compose([f"audit={audit}", "executor.device=cpu", *overrides]), asks=True)
 
     return look
 
@@ -221,9 +221,8 @@ def test_a_server_on_this_machine_is_asked_how_fast_it_is(look):
             served = "backend=openai", f"backend.base_url={server.url}", "backend.concurrency=3"
             seen = look(*served, "generation.max_new_tokens=50", audit="served")
         assert server.most_at_once == 3 and {each.body["model"] for each in server.asked} == {"llama"}
-        answers = 2 * seen.asked[0].answers + (
-            0 if likelihoods else 2 * (served_again.FIRST + served_again.FEWEST_TURNS)
-        )
+        again = 2 * (served_again.FIRST + served_again.FEWEST_TURNS)
+        answers = 2 * seen.asked[0].answers + (0 if likelihoods else again)
         least = TOKEN_SECONDS * (50 * answers + 2 * PROBE.max_new_tokens)
         assert 0.9 * least < seconds(seen)["generating"] < 1.5 * least
         time = forecast.time(seen.prospect.spec, seen)

@@ -37,8 +37,12 @@ class Forecast:
     effort: Effort
 
 
-def forecast(spec: AuditSpec) -> Forecast:
-    """Look at the files of a spec, ask the Hub, and measure this machine, and a server on it that is to answer.
+def forecast(spec: AuditSpec, asks: bool = False) -> Forecast:
+    """Look at the files of a spec, ask the Hub, and measure this machine.
+
+    Args:
+        spec: composed and checked.
+        asks: whether a server on this machine that is to answer is timed, too.
 
     Raises:
         ToxauditError: if a local file that the spec names is missing or broken, or a run would refuse what is here.
@@ -51,7 +55,8 @@ def forecast(spec: AuditSpec) -> Forecast:
     _foresee(prospect)
     told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
-    return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu, served_speed.measure(spec, suites)))
+    served = served_speed.measure(spec, suites) if asks else None
+    return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu, served))
 
 
 def _foresee(prospect: Prospect) -> None:
