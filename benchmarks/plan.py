@@ -40,10 +40,9 @@ def main() -> None:
     print(f"{cpu.flops / 1e9:.0f} GFLOP/s in float32, {cpu.threads} threads, x {cpu.half:g} in bfloat16")
     for what in seconds:
         print(f"{what:<12} told {seconds[what]:7.1f} s, measured {took[what]:7.1f} s")
-    for what, told, measured, unit in (
-        ("time", sum(seconds.values()), sum(took.values()), "s"),
-        ("memory", memory / 1e6, held / 1e6, "MB"),
-    ):
+    whole = [("time", sum(seconds.values()), sum(took.values()), "s")]
+    whole += [("memory", memory / 1e6, held / 1e6, "MB")] if memory else []
+    for what, told, measured, unit in whole:
         error = told / measured - 1
         print(f"{what:<12} told {told:7.1f} {unit}, measured {measured:7.1f} {unit}: {error:+.0%} (bar: 20 %)")
 
@@ -146,6 +145,7 @@ def _run(words: list[str]) -> tuple[dict[str, float], int]:
 
     training.tune = timed(training.tune, "tuning")
     answering.answer = timed(answering.answer, "generating")
+    answering.asked_again = timed(answering.asked_again, "generating")
     scoring.score = timed(scoring.score, "scoring")
     runner.run(compose(words), "benchmark")
     took["estimating"] = time.time() - begun - sum(took.values())
