@@ -91,6 +91,12 @@ def run(way: Way, job: dict[str, Any], pythons: dict[str, str], options: argpars
         return outcome | whole
 
 
+def rate(outcome: Outcome, clock: str) -> float:
+    """New tokens per second, of the processor (``cpu``) or by the clock (``wall``), while it generated."""
+    tokens: int = sum(answer["tokens"] for answers in outcome["found"].values() for answer in answers)
+    return tokens / float(outcome["stages"]["generating"][clock])
+
+
 def _watched(process: psutil.Popen) -> tuple[float, float]:
     """Wait for a process: seconds of the processor and peak of bytes held, its descendants' included."""
     used: dict[int, float] = {}

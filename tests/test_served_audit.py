@@ -353,7 +353,7 @@ def test_what_is_said_of_files_is_refused_before_anything_is_asked_by_the_plan_t
         assert server.asked == []
 
 
-def test_the_plan_names_models_by_their_server_and_asks_nothing(capsys):
+def test_the_plan_names_models_by_their_server_and_needs_no_answer(capsys):
     assert main(["plan", "audit=served", "backend.base_url=http://127.0.0.1:9/v1"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for line in (

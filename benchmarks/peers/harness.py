@@ -19,6 +19,8 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
         )
     settings = {"until": [], "max_gen_toks": job["tokens"], "do_sample": False, "temperature": 0.0}
     asked = [Instance("generate_until", {}, (text, settings), number) for number, text in enumerate(job["texts"])]
+    if job.get("warm"):
+        model.generate_until(asked[: measured.FEW], disable_tqdm=True)
     with watch("generating"):
         texts = model.generate_until(asked, disable_tqdm=True)
     return {"base": [{"text": text, "tokens": len(model.tokenizer(text).input_ids)} for text in texts]}

@@ -16,7 +16,11 @@ import psutil
 
 Job = dict[str, Any]
 """``model``: a folder; ``texts``: prompts; ``adapters``: name -> folder; ``dtype``; ``tokens``: new ones at most;
-``batch``: prompts at once; ``stops``: tokens that end an answer; what else a way of answering wants."""
+``batch``: prompts at once; ``stops``: tokens that end an answer; ``warm``: whether a few are answered before;
+what else a way of answering wants."""
+
+FEW = 4
+"""Prompts of each arm that are answered to be warm."""
 
 Answer = dict[str, Any]
 """``text``, and ``tokens``: how many there are, without the one that ended it."""

@@ -25,17 +25,23 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
     settings = SamplingParams(
         temperature=0.0, max_tokens=job["tokens"], stop_token_ids=job["stops"], ignore_eos=True, detokenize=False
     )
-    with watch("generating"):
-        arms = {"base": None} | {
-            name: LoRARequest(name, number, folder) for number, (name, folder) in enumerate(job["adapters"].items(), 1)
-        }
-        rows = tokenizer(job["texts"]).input_ids
+    arms = {"base": None} | {
+        name: LoRARequest(name, number, folder) for number, (name, folder) in enumerate(job["adapters"].items(), 1)
+    }
+
+    def generate(texts: list[str]) -> list[list[int]]:
+        rows = tokenizer(texts).input_ids
         asked = [({"prompt_token_ids": row}, lora) for lora in arms.values() for row in rows]
         prompts, adapters = map(list, zip(*asked, strict=True))
         outputs = model.generate(prompts, settings, use_tqdm=False, lora_request=adapters)
-        new = [output.outputs[0].token_ids for output in outputs]
-    found = iter([measured.answer(tokenizer, list(row), job["stops"]) for row in new])
-    return {arm: [next(found) for _ in rows] for arm in arms}
+        return [list(output.outputs[0].token_ids) for output in outputs]
+
+    if job.get("warm"):
+        generate(job["texts"][: measured.FEW])
+    with watch("generating"):
+        new = generate(job["texts"])
+    found = iter([measured.answer(tokenizer, row, job["stops"]) for row in new])
+    return {arm: [next(found) for _ in job["texts"]] for arm in arms}
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import measured
 
-FEW = 4  # prompts of each arm, answered to be warm
-
 
 def work(job: measured.Job, watch: measured.Watch) -> measured.Answers | str:
     """Answer by the base and every adapter; with ``warm``, after a few; with ``profile``, tell where the time went."""
@@ -40,7 +38,7 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers | str:
         }
 
     if job.get("warm") or job.get("profile"):
-        generate(FEW)  # the first run pays for what later ones find prepared
+        generate(measured.FEW)  # the first run pays for what later ones find prepared
     if job.get("profile"):
         return _profiled(generate)
     with watch("generating"):

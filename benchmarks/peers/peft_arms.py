@@ -19,10 +19,12 @@ def work(job: measured.Job, watch: measured.Watch) -> measured.Answers:
         for name in others:
             model.load_adapter(job["adapters"][name], adapter_name=name)
         model.eval()
+    order = sorted(range(len(job["texts"])), key=lambda number: -len(tokenizer(job["texts"][number]).input_ids))
+    answer = _together if job["way"] == "mixed" else _in_turn
+    if job.get("warm"):
+        answer(model, tokenizer, order[: measured.FEW], job)
     with watch("generating"):
-        order = sorted(range(len(job["texts"])), key=lambda number: -len(tokenizer(job["texts"][number]).input_ids))
-        mixed = job["way"] == "mixed"
-        found = _together(model, tokenizer, order, job) if mixed else _in_turn(model, tokenizer, order, job)
+        found = answer(model, tokenizer, order, job)
     return {arm: [answers[number] for number in range(len(order))] for arm, answers in found.items()}
 
 

@@ -3,10 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
+from time import sleep
 
+import openai_server
 import pytest
 import workspace
 
+from toxaudit.backends import served_again
+from toxaudit.backends.served_preflight import PROBE
 from toxaudit.compose.compose import compose
 from toxaudit.machine.speed import Speed
 from toxaudit.planning import effort, forecast
@@ -14,6 +19,7 @@ from toxaudit.sources import HubSource
 
 SPEED = Speed(flops=100e9, threads=1, half=2.0)
 BILLION = 10**9
+TOKEN_SECONDS = 0.01
 AUDIT = """\
 suite: [asked]
 scorer: [classified, degenerate]
@@ -24,6 +30,12 @@ candidates:
   noop: {control: true, batch_size: 4}
 generation: {max_new_tokens: 30}
 """
+SERVED = """\
+suite: [mine]
+scorer: [vowels]
+base: {pretrained: llama}
+candidates: {tuned: {pretrained: llama-tuned}}
+"""
 SUITE = "kind: dataset\ntitle: Asked\ndata: org/asked\nfile: asked.jsonl\nn: 100\n"
 SCORER = "kind: classifier\ntitle: Class\npretrained: org/classifier-125M\nlabel: hate\n"
 LAYERS = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
@@ -32,7 +44,7 @@ LAYERS = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
 @pytest.fixture
 def look(tmp_path, monkeypatch):
     """The forecast of an audit of models that are known by name only, with these overrides."""
-    for name, content in {"hub": AUDIT, "suite/asked": SUITE, "scorer/classified": SCORER}.items():
+    for name, content in {"hub": AUDIT, "served": SERVED, "suite/asked": SUITE, "scorer/classified": SCORER}.items():
         file = tmp_path / "audits" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
@@ -44,7 +56,7 @@ def look(tmp_path, monkeypatch):
     monkeypatch.setattr("toxaudit.machine.speed.computes_bfloat16", lambda device: device != "cpu")
 
     def look(*overrides, audit="hub"):
-        return forecast.forecast(compose([f"audit={audit}", "executor.device=cpu", *overrides]))
+        return forecast.forecast(compose([f"audit={audit}", "executor.device=cpu", *overrides]), asks=True)
 
     return look
 
@@ -192,6 +204,29 @@ def test_a_server_s_time_is_its_own(look):
     time = forecast.time(spec, seen)
     assert "; without generating, which 127.0.0.1:9/v1 does; less where" in time
     assert seconds(seen)["generating"] == 0 < seconds(seen)["scoring"]
+
+
+@pytest.mark.thorough
+def test_a_server_on_this_machine_is_asked_how_fast_it_is(look):
+    turn = Lock()
+
+    def slow(asked):
+        with turn:  # one request at a time, which takes a while for each token
+            sleep(TOKEN_SECONDS * asked.body["max_tokens"])
+        return openai_server.completion(openai_server.Said("yes", counted=False), asked, likelihoods)
+
+    for likelihoods in (True, False):
+        with openai_server.serve(str) as server:
+            server.answer = slow
+            served = "backend=openai", f"backend.base_url={server.url}", "backend.concurrency=3"
+            seen = look(*served, "generation.max_new_tokens=50", audit="served")
+        assert server.most_at_once == 3 and {each.body["model"] for each in server.asked} == {"llama"}
+        again = 2 * (served_again.FIRST + served_again.FEWEST_TURNS)
+        answers = 2 * seen.asked[0].answers + (0 if likelihoods else again)
+        least = TOKEN_SECONDS * (50 * answers + 2 * PROBE.max_new_tokens)
+        assert 0.9 * least < seconds(seen)["generating"] < 1.5 * least
+        time = forecast.time(seen.prospect.spec, seen)
+        assert "without generating" not in time and ": the server takes 0." in time
 
 
 def test_where_a_server_answers_only_scorers_are_held(look):

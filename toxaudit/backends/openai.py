@@ -74,6 +74,11 @@ class OpenAI:
         return self._api.host + self._api.path
 
     @property
+    def here(self) -> bool:
+        """Whether it answers on this machine."""
+        return self._api.loopback
+
+    @property
     def _api(self) -> Server:
         return Server(self.base_url or "", self.api_key_env, self.timeout, self.retries)
 

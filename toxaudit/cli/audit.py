@@ -149,7 +149,7 @@ def plan(words: Sequence[str]) -> int:
     from toxaudit.compose.compose import compose
     from toxaudit.planning.plan import describe
 
-    print(fitted(visible(describe(compose(overrides), given.get("pilot")), keep="\n")))
+    print(fitted(visible(describe(compose(overrides), given.get("pilot"), asks=True), keep="\n")))
     return DONE
 
 

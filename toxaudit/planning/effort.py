@@ -11,7 +11,9 @@ from itertools import starmap
 from math import sqrt
 
 from toxaudit import training
+from toxaudit.backends import served_again
 from toxaudit.backends.decoding.adapters import LEAST
+from toxaudit.backends.served_preflight import PROBE
 from toxaudit.backends.transformers import MOST_ROWS
 from toxaudit.backends.vllm import Vllm
 from toxaudit.machine.packed import FREE_MEMORY_SHARE
@@ -19,6 +21,7 @@ from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import BYTES_OF_NUMBER, WeightSizes
 from toxaudit.planning import tuning
 from toxaudit.planning.expected import Prospect
+from toxaudit.planning.served_speed import ServedSpeed
 from toxaudit.planning.tuning import LETTERS_A_TOKEN
 from toxaudit.records import Prompt
 from toxaudit.spec.recipes import AUTO, TrainingStage
@@ -50,6 +53,9 @@ JUDGE_QUESTION_TOKENS = 200
 
 LIBRARY_BYTES = {"cpu": 1.0e9, "cuda": 0.6e9}
 """Bytes that are taken without any model: of the process, or of the GPU."""
+
+AGAIN = 2 * (served_again.FIRST + served_again.FEWEST_TURNS)
+"""Answers that base and candidate are asked for again, where the first prompts are answered differently."""
 
 MOST_COUNTED = 10**6
 """Of anything that a configuration counts: one with more is broken."""
@@ -98,15 +104,18 @@ def questions(spec: AuditSpec, name: str, prompts: Sequence[Prompt] | int) -> Qu
 class Effort:
     """What one spec costs on this machine, as far as the sizes of its models are known."""
 
-    def __init__(self, spec: AuditSpec, prospect: Prospect, cpu: Speed | None) -> None:
+    def __init__(
+        self, spec: AuditSpec, prospect: Prospect, cpu: Speed | None, served: ServedSpeed | None = None
+    ) -> None:
         """Take what is known.
 
         Args:
             spec: composed and checked.
             prospect: of its files.
             cpu: this machine's speed, where models run on its CPU.
+            served: the speed of a server that answers, where that is known.
         """
-        self._spec, self._prospect, self._cpu = spec, prospect, cpu
+        self._spec, self._prospect, self._cpu, self.served = spec, prospect, cpu, served
         self._on = "cpu" if cpu else "cuda"
         self._arms = ["base", *spec.candidates]
 
@@ -124,6 +133,8 @@ class Effort:
         """Of all arms of known size; none where vLLM answers, whose speed is not known."""
         if isinstance(self._spec.backend, Vllm):
             return 0.0
+        if self.served:
+            return self._served(asked, self.served)
         tokens = sum(each.read + each.written for each in asked)
         sharing = Counter(map(self._prospect.weights_of, self._arms))  # answer in one batch
         total = sum(OPENING_SECONDS for weights in sharing if self._parameters(weights))
@@ -132,6 +143,17 @@ class Effort:
             if parameters := self._parameters(weights):
                 rows = min(self._rows(arm), sharing[weights] * sum(each.answers for each in asked))
                 total += PROBING_SECONDS + tokens * self._token(parameters, rows)
+        return total
+
+    def _served(self, asked: Sequence[Questions], speed: ServedSpeed) -> float:
+        """By a server; one that tells no likelihoods is asked again, lest base and candidate be one model."""
+        own = sum(not each.control for each in self._spec.candidates.values())
+        total = len(self._arms) * speed.answer(PROBE.max_new_tokens)
+        for each in asked:
+            answer = speed.answer(each.written / max(1, each.answers))
+            total += len(self._arms) * each.answers * answer
+        if asked and not speed.tells:
+            total += own * AGAIN * speed.answer(self._spec.generation.max_new_tokens)
         return total
 
     def scoring(self, asked: Sequence[Questions]) -> float:

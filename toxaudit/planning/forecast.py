@@ -10,7 +10,7 @@ from toxaudit.machine import speed
 from toxaudit.machine.memory import in_words
 from toxaudit.machine.speed import Speed
 from toxaudit.models.capacity import mend
-from toxaudit.planning import foreseen
+from toxaudit.planning import foreseen, served_speed
 from toxaudit.planning.effort import GPU_FLOPS, Effort, Questions, questions
 from toxaudit.planning.expected import Prospect, on_this_machine, threads
 from toxaudit.records import Asked
@@ -37,8 +37,12 @@ class Forecast:
     effort: Effort
 
 
-def forecast(spec: AuditSpec) -> Forecast:
+def forecast(spec: AuditSpec, asks: bool = False) -> Forecast:
     """Look at the files of a spec, ask the Hub, and measure this machine.
+
+    Args:
+        spec: composed and checked.
+        asks: whether a server on this machine that is to answer is timed, too.
 
     Raises:
         ToxauditError: if a local file that the spec names is missing or broken, or a run would refuse what is here.
@@ -51,7 +55,8 @@ def forecast(spec: AuditSpec) -> Forecast:
     _foresee(prospect)
     told = {name: suites[name].prompts if name in suites else count(suite) for name, suite in spec.suites.items()}
     asked = [questions(spec, name, each) for name, each in told.items() if each is not None]
-    return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu))
+    served = served_speed.measure(spec, suites) if asks else None
+    return Forecast(prospect, suites, asked, cpu, Effort(spec, prospect, cpu, served))
 
 
 def _foresee(prospect: Prospect) -> None:
@@ -166,7 +171,7 @@ def time(spec: AuditSpec, ahead: Forecast) -> str:
 def _not_reckoned(spec: AuditSpec, ahead: Forecast) -> list[str]:
     """What the estimate of time leaves out, with the reason."""
     found = []
-    if server := spec.backend.server:
+    if (server := spec.backend.server) and not ahead.effort.served:
         found.append(f"generating, which {server} does")
     if isinstance(spec.backend, Vllm):
         found.append("generating, as vLLM's speed is not reckoned")
@@ -179,6 +184,9 @@ def _not_reckoned(spec: AuditSpec, ahead: Forecast) -> list[str]:
 
 def _basis(ahead: Forecast) -> str:
     """What the estimate of time rests on."""
+    if served := ahead.effort.served:
+        limit = ahead.prospect.spec.generation.max_new_tokens
+        return f"Measured just now: the server takes {served.answer(limit):.2g} s for an answer of {limit} tokens."
     if ahead.cpu:
         n = ahead.cpu.threads
         return f"Measured just now: {ahead.cpu.flops / 1e9:.0f} GFLOP/s in float32 by {n} thread{'s' * (n > 1)}."

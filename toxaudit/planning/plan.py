@@ -31,7 +31,7 @@ FEW_BITS = ("load_in_4bit", "load_in_8bit")
 """Keys by which weights are read in few bits, which bitsandbytes does on a CUDA GPU alone."""
 
 
-def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
+def describe(spec: AuditSpec, pilot: Path | None = None, asks: bool = False) -> str:
     """The plan as text: models, suites, scorers, what is to be generated and fetched, memory, time and the rule.
 
     The Hub is asked for sizes, licences and gates; what it doesn't answer in time is named.
@@ -39,6 +39,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
     Args:
         spec: the audit's.
         pilot: the folder of a finished run, by whose rates it is told what this one can tell; None to assume rates.
+        asks: as of ``forecast``; a run, which asks in earnest, does not.
 
     Raises:
         ToxauditError: if a local file that the spec names is missing or broken, the design doesn't fit the suites, or
@@ -49,7 +50,7 @@ def describe(spec: AuditSpec, pilot: Path | None = None) -> str:
         pinned = lock.pin(spec, lock_file.read(spec.lock))
         audited = {name: each for name, each in pinned.spec.candidates.items() if name not in pinned.refused}
         spec = replace(pinned.spec, candidates=audited, on_candidate_error=STOP)
-    ahead = forecast.forecast(spec)
+    ahead = forecast.forecast(spec, asks)
     prospect, known = ahead.prospect, ahead.prospect.known
     unchecked = _check_design(spec, ahead.suites, known)
     lines = [f"Plan of '{spec.name}': {spec.title or 'no title'}", "", "  Models"]

@@ -92,7 +92,7 @@ class Server:
             raise ToxauditError(
                 f"{where}: {field} holds a user's name or password: name the key's variable in api_key_env instead."
             )
-        if self._key and parts.scheme == "http" and not self._loopback:
+        if self._key and parts.scheme == "http" and not self.loopback:
             raise ToxauditError(
                 f"{where}: the key in {self.key_env} would travel to {self.host} unencrypted: use https, or set "
                 "api_key_env to null where the server needs no key."
@@ -200,7 +200,8 @@ class Server:
         return key
 
     @property
-    def _loopback(self) -> bool:
+    def loopback(self) -> bool:
+        """Whether it is on this machine."""
         host = urlsplit(self.url).hostname or ""
         try:
             return host == "localhost" or ip_address(host).is_loopback
@@ -210,11 +211,11 @@ class Server:
     @property
     def sends_key_away(self) -> bool:
         """Whether a request carries a key to another machine."""
-        return bool(self._key) and not self._loopback
+        return bool(self._key) and not self.loopback
 
     @cached_property
     def _opener(self) -> request.OpenerDirector:
-        handlers = [_NoRedirect(), Http(), Https(), *([request.ProxyHandler({})] if self._loopback else [])]
+        handlers = [_NoRedirect(), Http(), Https(), *([request.ProxyHandler({})] if self.loopback else [])]
         return request.build_opener(*handlers)
 
     def send(self, path: str, body: Any = None) -> Any:
