@@ -22,7 +22,7 @@ from toxaudit.spec.schema import Generation
 
 THREAD_TOKENS = 3  # decoded to find the best number of threads
 AMONG_ROWS = LEAST + LEAST // 2  # in which probes are decoded among others; alone, a row is decoded in ``LEAST``
-FILLING_TOKENS = 8  # of the rows that make up that number
+FILLING_TOKENS = 2  # of the rows that make up that number
 
 Wrote = Callable[[int], object]
 
