@@ -15,6 +15,7 @@ from transformers import LlamaForCausalLM, MistralConfig
 from toxaudit.backends.decoding import adapters, decoder, ragged
 from toxaudit.backends.decoding.adapters import LEAST
 from toxaudit.backends.decoding.batches import batches as in_batches
+from toxaudit.backends.decoding.slots import Slots
 from toxaudit.backends.request import Request
 from toxaudit.backends.transformers import Transformers
 from toxaudit.errors import ToxauditError
@@ -181,6 +182,29 @@ def test_adapters_that_are_laid_over_wrongly_are_seen_before_the_first_prompt(ar
     monkeypatch.setattr(adapters.Adapters, "_forward", wrong)
     assert answers(some) == {key: said for arm in some for key, said in alone[arm.name].items()}
     assert "by itself, since beside others it decodes otherwise" in capfd.readouterr().err
+
+
+def sees_too_much(slots):
+    hidden = torch.arange(slots.visible)[None, :] > slots.positions[:, None] + 1
+    return torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))[:, None, None, :]
+
+
+def skips_a_place(slots, advance=Slots.advance):
+    advance(slots)
+    slots.positions += max(slots.lengths) % 5 == 0
+
+
+@pytest.mark.parametrize(("name", "fault"), [("hidden", sees_too_much), ("advance", skips_a_place)])
+@pytest.mark.parametrize("names", [("base", "plain", "high rank"), ("plain", "high rank")])
+def test_where_no_arm_decodes_rightly_each_is_generated_with_its_own_adapter(
+    arms, alone, names, name, fault, monkeypatch, capfd
+):
+    monkeypatch.setattr(Slots, name, fault)
+    some = [arms[each] for each in names]
+    asked = {prompt.id for prompt in PROMPTS[:2]}
+    expected = {key: said for arm in some for key, said in alone[arm.name].items() if key[1] in asked}
+    assert answers(some, PROMPTS[:2]) == expected
+    assert "is decoded by generate()" in capfd.readouterr().err
 
 
 def test_arms_choose_together_what_each_chooses_alone(arms):

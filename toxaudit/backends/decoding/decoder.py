@@ -177,6 +177,7 @@ class Decoder:
                     self.refused = wrong if self._adapters.arms else set(laid_over.arms) & set(self._expected)
                     return True
                 self._adapters.take_off()
+        self._adapters = laid_over
         return False
 
     def _wrong(self) -> set[str]:
