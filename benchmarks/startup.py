@@ -108,12 +108,13 @@ def audited(words: list[str]) -> None:
         os._exit(0)
 
     from toxaudit.cli.main import main as toxaudit
-    from toxaudit.machine import progress
+    from toxaudit.machine import collecting, progress
 
     for what, names in PARTS.items():
         for module, _, name in (each.partition(":") for each in names.split()):
             *owners, last = name.split(".")
-            owner = importlib.import_module(module)
+            with collecting.importing():
+                owner = importlib.import_module(module)
             for each in owners:
                 owner = getattr(owner, each)
             setattr(owner, last, timed(getattr(owner, last), what))

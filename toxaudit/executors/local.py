@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from toxaudit import training
 from toxaudit.errors import ToxauditError
 from toxaudit.extensions import Backend, Session, Tuning
-from toxaudit.machine import threads
+from toxaudit.machine import collecting, threads
 from toxaudit.models import Loader
 from toxaudit.registry import register
 
@@ -46,8 +46,9 @@ class LocalExecutor:
         """
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow a busy machine down twentyfold
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages: weights are found the faster
-        import torch
-        from transformers.utils import logging
+        with collecting.importing():
+            import torch
+            from transformers.utils import logging
 
         logging.disable_progress_bar()  # the audit shows its own
         logging.set_verbosity_error()

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from toxaudit.errors import ToxauditError
+from toxaudit.machine.collecting import uncollected
 from toxaudit.models import adapter_file
 
 MISSHAPEN = re.compile(
@@ -52,7 +53,9 @@ def put_on(model: Any, folder: Path, device: str) -> Any:
         device: torch's name of it.
     """
     import torch
-    from peft import PeftConfig, PeftModel
+
+    with uncollected():  # but not frozen: a model is in memory
+        from peft import PeftConfig, PeftModel
 
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with _DRAWING, quiet_peft(), torch.inference_mode(), torch.random.fork_rng(devices):

@@ -1,7 +1,8 @@
 """One model in memory, for all arms that it can answer for at once, decoding in the fastest way that is right.
 
-What is right is what transformers' ``generate`` gives a prompt alone: before anything else, two probes are decoded in
-both ways, for every arm. A faster way whose tokens differ by more than a tie is not taken.
+What is right is what transformers' ``generate`` gives a prompt alone: before anything else, two probes of every arm are
+decoded and compared with what transformers makes of them (``expected.py``). A faster way whose tokens differ by more
+than a tie is not taken.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from toxaudit.spec.schema import Generation
 
 THREAD_TOKENS = 3  # decoded to find the best number of threads
 AMONG_ROWS = LEAST + LEAST // 2  # in which probes are decoded among others; alone, a row is decoded in ``LEAST``
-FILLING_TOKENS = 8  # of the rows that make up that number
+FILLING_TOKENS = 2  # of the rows that make up that number
 
 Wrote = Callable[[int], object]
 
@@ -145,7 +146,7 @@ class Decoder:
     def _logits(self, rows: Sequence[Row]) -> list[Any]:
         """Those from which the first tokens of some rows of one arm are chosen; none where decoding fails."""
         way = self._ragged(rows, THREAD_TOKENS) if self.ragged else self._padded(rows, THREAD_TOKENS)
-        return [logits for _, of_row in watched(way, len(rows)) or () for logits in of_row]
+        return [logits for _, of_row in watched(way, [None] * len(rows)) or () for logits in of_row]
 
     def _ragged(self, rows: Sequence[Row], most: int) -> Callable[[Noise], list[list[int]]]:
         def way(noise: Noise) -> list[list[int]]:
@@ -176,6 +177,7 @@ class Decoder:
                     self.refused = wrong if self._adapters.arms else set(laid_over.arms) & set(self._expected)
                     return True
                 self._adapters.take_off()
+        self._adapters = laid_over
         return False
 
     def _wrong(self) -> set[str]:
@@ -184,10 +186,12 @@ class Decoder:
 
         of = [arm for arm, expected in self._expected.items() for _ in expected.rows]
         rows = [Row(row, arm, self._expected[arm].stops) for arm in self._expected for row in self._expected[arm].rows]
-        rows += [replace(rows[-1], tokens=rows[-1].tokens[:FILLING_TOKENS])] * (AMONG_ROWS - len(rows))
+        told = [tokens for expected in self._expected.values() for tokens in expected.told]
+        more = max(0, AMONG_ROWS - len(rows))
+        rows += [replace(rows[-1], tokens=rows[-1].tokens[:FILLING_TOKENS])] * more
 
         self._threads = torch.get_num_threads()
-        if (made := watched(self._ragged(rows, PROBE_TOKENS), len(rows))) is None:
+        if (made := watched(self._ragged(rows, PROBE_TOKENS), [*told, *[None] * more])) is None:
             self._among = {}
             return set(self._expected)
         self._among = {arm: [made[number] for number, name in enumerate(of) if name == arm] for arm in self._expected}
@@ -201,7 +205,7 @@ class Decoder:
                 new: list[list[int]] = way(self.loaded, each.rows, PROBE_TOKENS, each.stops, noise)
                 return new
 
-            made = watched(decoded, len(each.rows))
+            made = watched(decoded, each.told)
             if made is None or not each.agrees(*zip(*made, strict=True)):
                 return False
         return True
@@ -222,17 +226,11 @@ class Decoder:
 
         if arm not in self._among:
             return False
-        expected, alone = self._expected[arm], list[Any]()
-
-        def pick(logits: Any, numbers: list[int]) -> Any:
-            place = numbers.index(0)
-            alone.append(logits[place].to(torch.float32, copy=True))
-            return ragged.greatest(logits)
-
-        probes = zip(expected.rows, self._among[arm], strict=True)
-        row, (_, among) = min(probes, key=lambda probe: (len(probe[1][1]) < 2, len(probe[0])))
-        ragged.decode(self.loaded.inner, [Row(row, arm, expected.stops)] * LEAST, 2, pick, self._adapters)
-        return all(map(torch.equal, alone, among))
+        expected = self._expected[arm]
+        probes = zip(expected.rows, expected.told, self._among[arm], strict=True)
+        row, told, (_, among) = min(probes, key=lambda probe: (len(probe[2][1]) < 2, len(probe[0])))
+        made = watched(self._ragged([Row(row, arm, expected.stops)] * LEAST, 2), [told] * LEAST)
+        return made is not None and all(map(torch.equal, made[0][1], among))
 
 
 def _noise(seeds: Sequence[int], temperature: float) -> Noise:

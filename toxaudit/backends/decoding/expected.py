@@ -1,4 +1,10 @@
-"""What transformers' ``generate`` makes of the probes, and whether another way of decoding agrees with it."""
+"""What transformers itself makes of the probes, and whether another way of decoding agrees with it.
+
+Weights, and every adapter that is not ordinary, decode the probes by ``generate``. An ordinary adapter has read both
+already, as one text, when it was put on. What decodes by caches and positions as ``generate`` does with the weights
+alone must then only add each arm's own matrices at every token, and that is seen where it is told to write that text:
+at each token, its logits must be those with which the text was read.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,15 +26,32 @@ part: rounding differences pile up over layers. Tokens whose logits are as close
 
 
 class Expected:
-    """What ``generate`` makes of an arm's probes: the new tokens, and the logits from which each was chosen."""
+    """What transformers makes of an arm's probes: new tokens, and the logits from which each was chosen.
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        """Let the arm decode each probe alone."""
+    Attributes:
+        rows: the tokens of each probe.
+        told: of each probe, the tokens that are written after it whatever is likeliest; None where these are chosen.
+        stops: the tokens that end a row.
+    """
+
+    def __init__(self, loaded: LoadedModel, read: bool = False) -> None:
+        """Let the arm decode each probe alone; where ``read``, take what it read when its adapter was put on.
+
+        A text that is too short to be told to write is not taken.
+        """
         import torch
 
         self.rows = [loaded.encode(text) for text in PROBES]
         self.stops = loaded.stops
-        self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
+        if read := read and len(self.rows[1]) >= PROBE_TOKENS:
+            text = [token for row in self.rows for token in row]
+            ends = len(self.rows[0]), len(text) - PROBE_TOKENS
+            self.rows, seen = [text[:end] for end in ends], loaded.probed.float().to(loaded.device)
+            told = [padded.until_stop(text[end:][:PROBE_TOKENS], self.stops) for end in ends]
+            self._alone = [(new, [*seen[end - 1 :][: len(new)]]) for new, end in zip(told, ends, strict=True)]
+        else:
+            self._alone = [padded.alone(loaded, row, PROBE_TOKENS) for row in self.rows]
+        self.told = [tokens if read else None for tokens, _ in self._alone]
         dtype = loaded.inner.dtype
         self._close = CLOSE_UNITS.get(str(dtype).removeprefix("torch."), 1) * torch.finfo(dtype).eps
 
@@ -53,16 +76,25 @@ class Expected:
         return True
 
 
-def watched(decode: Callable[[Noise], list[list[int]]], rows: int) -> list[Watched] | None:
-    """Each row's tokens, and the logits from which they were chosen; None where decoding fails."""
+def watched(decode: Callable[[Noise], list[list[int]]], told: Sequence[list[int] | None]) -> list[Watched] | None:
+    """Each row's tokens, and the logits from which they were chosen; None where decoding fails.
+
+    Args:
+        decode: by what it is given, it makes scores of logits.
+        told: of each row, the tokens that it is to begin with whatever its logits are; None for none.
+    """
     import torch
 
-    seen: list[list[Any]] = [[] for _ in range(rows)]
+    seen: list[list[Any]] = [[] for _ in told]
 
     def noise(logits: Any, numbers: list[int]) -> Any:
         for number, of_row in zip(numbers, logits, strict=True):
             seen[number].append(of_row.to(torch.float32, copy=True))  # a CUDA graph writes the next ones over them
-        return logits
+        scores = logits.clone()
+        for number, of_row in zip(numbers, scores, strict=True):
+            if following := (told[number] or [])[len(seen[number]) - 1 :]:
+                of_row[following[0]] = float("inf")
+        return scores
 
     try:
         return list(zip(decode(noise), seen, strict=True))

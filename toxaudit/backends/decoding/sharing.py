@@ -63,7 +63,7 @@ class Models:
                 tokenizers[name] = loaded.tokenizer
                 pairs = adapters.ordinary(loaded) if arm.adapter else {}
                 if pairs is not None:
-                    self._sharing[name] = Expected(loaded)
+                    self._sharing[name] = Expected(loaded, read=bool(pairs))
                 if pairs:
                     ordinary[name] = pairs
         with self._loader.open(self._plain) as loaded:
