@@ -21,6 +21,9 @@ SHORT, LONG = 4, 16
 MOST_AT_ONCE = 16
 """Requests that are timed together, at most."""
 
+LONGEST_WAIT = 30.0
+"""Seconds for an answer, after which the server is taken for silent and its speed is not told."""
+
 
 @dataclass(frozen=True)
 class ServedSpeed:
@@ -54,7 +57,7 @@ def measure(spec: AuditSpec, suites: Mapping[str, Asked]) -> ServedSpeed | None:
     """
     if not isinstance(spec.backend, OpenAI) or not spec.backend.here:
         return None
-    backend = replace(spec.backend, retries=0)
+    backend = replace(spec.backend, retries=0, timeout=min(spec.backend.timeout, LONGEST_WAIT))
     if not (requests := _requests(spec, suites, min(backend.concurrency, MOST_AT_ONCE))):
         return None
     try:
