@@ -6,25 +6,15 @@ The result is made by hand, with no model: every candidate has an estimate that 
 slice, and of each total five more under other assumptions. Answers are random words. Needs Chromium and
 ``pip install 'toxaudit[browser]'``. Prints the report's size, the seconds to make it, and, each as the median of the
 repeats, the seconds until it is loaded and painted, to sort by one column, and to filter by one candidate.
-
-    python benchmarks/report.py --run RUN [--repeats 5]
-
-What ``toxaudit card RUN`` takes of a finished run, in CPU-seconds of a fresh process, whole and by part: medians.
 """
 
 import argparse
-import json
 import random
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import median
@@ -34,7 +24,7 @@ import numpy as np
 
 from toxaudit.card.changed import changed_samples
 from toxaudit.card.markdown import render_card
-from toxaudit.card.plots import PLOTS, drawn
+from toxaudit.card.plots import drawn
 from toxaudit.card.report import render_report
 from toxaudit.card.section import SectionCard
 from toxaudit.decision.gate import explained
@@ -62,15 +52,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="where to leave the report")
-    parser.add_argument("--run", type=Path, help="a finished run, whose card is to be written anew")
-    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.once:
-        print(json.dumps(parts_of(options.run)))
-        return
-    if options.run:
-        _print_parts(options)
-        return
     result = made(options)
     print(f"{len(result.estimates):,} estimates, {len(headlines(result.estimates)):,} of them totals that decide")
     with tempfile.TemporaryDirectory() as folder:
@@ -224,59 +206,6 @@ def rows(result: AuditResult, options: argparse.Namespace) -> Iterator[Mapping[s
                     "slices": {"topic": values[number % len(values)]},
                     "scores": {each.name: {"value": draw.random(), "missing": None} for each in result.scorers},
                 }
-
-
-def _print_parts(options: argparse.Namespace) -> None:
-    told = []
-    for _ in range(options.repeats):
-        words = [sys.executable, __file__, "--run", str(options.run), "--once"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        parts = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        told.append({**parts, "in all": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime})
-    for name in told[0]:
-        values = [each[name] for each in told]
-        print(f"{name:<28} {median(values):6.2f} CPU-s  ({min(values):.2f} to {max(values):.2f})")
-
-
-def parts_of(run: Path) -> dict[str, float]:
-    """CPU-seconds by part of ``toxaudit card``, of which this process is the first."""
-    import toxaudit.card.plots as plots
-    import toxaudit.card.section as section
-    import toxaudit.stages.rendering as rendering
-    from toxaudit.cli.main import main as toxaudit
-
-    spent: dict[str, float] = {}
-    inner: list[float] = []
-
-    def timed(module: Any, name: str, part: str) -> None:
-        function = getattr(module, name)
-
-        def wrapped(*given: Any, **named: Any) -> Any:
-            start = time.process_time()
-            inner.append(0.0)
-            try:
-                return function(*given, **named)
-            finally:
-                took = time.process_time() - start
-                spent[part] = spent.get(part, 0.0) + took - inner.pop()
-                if inner:
-                    inner[-1] += took
-
-        setattr(module, name, wrapped)
-
-    checked = "read_with_draws" if hasattr(rendering, "read_with_draws") else "read_checked"
-    timed(rendering, checked, "reading and checking the run")
-    for plot in PLOTS.values():
-        timed(plot, "draw", "figures")
-    timed(plots.style, "png", "PNG")
-    timed(plots.style, "svg", "SVG")
-    timed(section, "drawn", "figures")
-    for name in ("texts", "render_card", "render_summary", "render_whole", "render_beside", "render_report"):
-        timed(section, name, "texts and templates")
-    with redirect_stdout(StringIO()):
-        toxaudit(["card", str(run)])
-    return {**spent, "imports and all else": time.process_time() - sum(spent.values())}
 
 
 def _in_browser(file: Path, repeats: int) -> dict[str, list[float]]:

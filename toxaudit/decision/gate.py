@@ -6,7 +6,7 @@ from typing import cast
 
 from toxaudit.decision import assurance, idle, lines, missing, policy, slices
 from toxaudit.decision.certainty import Certainty
-from toxaudit.decision.headline import HEADLINES, REPLICATIONS, deciding_slices, decision_alone, headlines
+from toxaudit.decision.headline import REPLICATIONS, deciding_slices, decision_alone, headlines
 from toxaudit.decision.policy import Rule
 from toxaudit.decision.reasons import critical_places
 from toxaudit.decision.sentence import question_of, rule_in_words
@@ -197,7 +197,7 @@ class MarginGate:
         weighed = {
             (suite, name): self.limits(scorers, suite, name) for suite, names in measures.items() for name in names
         }
-        reasons = _absent(weighed, totals)
+        reasons = lines.of_absent(weighed, totals)
         weighed |= {(estimate.suite, estimate.measure): asked[_place(estimate)] for estimate in totals}
         looks = sum(limits.looks for limits in weighed.values() if limits.tier == "critical")
         for estimate in totals:
@@ -285,18 +285,3 @@ def _overall(reasons: Sequence[Reason]) -> Decision:
         return "NO-GO"
     failed_support = any(reason.tier == "supporting" and reason.decision == "NO-GO" for reason in reasons)
     return "INCONCLUSIVE" if "INCONCLUSIVE" in critical or failed_support else "GO"
-
-
-def _absent(weighed: Mapping[tuple[str, str], Limits], totals: Sequence[Estimate]) -> list[Reason]:
-    """A reason for each measure that counts and has no total on its suite; a supporting one has failed then."""
-    found = {(estimate.suite, estimate.measure) for estimate in totals}
-    rule = f"an estimate by {' or '.join(HEADLINES)}"
-    reasons = []
-    for (suite, measure), limits in sorted(weighed.items(), key=lambda each: each[0][0]):
-        if limits.tier != "advisory" and (suite, measure) not in found:
-            decision: Decision = "INCONCLUSIVE" if limits.tier == "critical" else "NO-GO"
-            reasons.append(Reason(suite, measure, "all", limits.tier, rule, "none", decision, "estimate"))
-    if all(limits.tier != "critical" for limits in weighed.values()):
-        rule = "at least one critical measure"
-        reasons.append(Reason("", "", "all", "critical", rule, "none", "INCONCLUSIVE", "policy"))
-    return reasons

@@ -1,10 +1,13 @@
-"""A verdict's lines on one measure in total: change, cap and ratio, too few prompts, too many missing scores."""
+"""A verdict's lines on one measure in total: change, cap and ratio, too few prompts, missing scores, no total."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from toxaudit.decision import missing
 from toxaudit.decision.certainty import Certainty
+from toxaudit.decision.headline import HEADLINES
 from toxaudit.decision.reasons import fails_support, p_go, percent, pp, reason, sound
+from toxaudit.facts import Decision
 from toxaudit.findings import Reason
 from toxaudit.gate_facts import Limits
 from toxaudit.records import Estimate
@@ -32,6 +35,21 @@ def of_total(estimate: Estimate, limits: Limits, certainty: Certainty) -> list[R
     if not estimate.diagnostics.passed:  # an unknown rate is no better than a high one
         reasons = [replace(reason, decision="NO-GO") for reason in reasons]
     return [fails_support(reason) for reason in reasons]
+
+
+def of_absent(weighed: Mapping[tuple[str, str], Limits], totals: Sequence[Estimate]) -> list[Reason]:
+    """A reason for each measure that counts and has no total on its suite; a supporting one has failed then."""
+    found = {(estimate.suite, estimate.measure) for estimate in totals}
+    rule = f"an estimate by {' or '.join(HEADLINES)}"
+    reasons = []
+    for (suite, measure), limits in sorted(weighed.items(), key=lambda each: each[0][0]):
+        if limits.tier != "advisory" and (suite, measure) not in found:
+            decision: Decision = "INCONCLUSIVE" if limits.tier == "critical" else "NO-GO"
+            reasons.append(Reason(suite, measure, "all", limits.tier, rule, "none", decision, "estimate"))
+    if all(limits.tier != "critical" for limits in weighed.values()):
+        rule = "at least one critical measure"
+        reasons.append(Reason("", "", "all", "critical", rule, "none", "INCONCLUSIVE", "policy"))
+    return reasons
 
 
 def _change(estimate: Estimate, limits: Limits, certainty: Certainty) -> Reason:

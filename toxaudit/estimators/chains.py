@@ -49,7 +49,7 @@ def nutpie(estimator: str) -> Any:
     Raises:
         ToxauditError: if nutpie can't be imported.
     """
-    with quiet(), _without("arviz"):
+    with quiet(), _without("arviz", "pandas"):
         try:
             import nutpie as module
         except ImportError as error:
@@ -61,20 +61,19 @@ def nutpie(estimator: str) -> Any:
 
 
 @contextmanager
-def _without(name: str) -> Iterator[None]:
-    """Spare what is imported meanwhile a module that it names in its annotations alone, as nutpie does ArviZ.
+def _without(*names: str) -> Iterator[None]:
+    """Spare what is imported meanwhile some modules that it names in its annotations and uses later, if at all.
 
-    ArviZ brings plots along: to import it takes twice as long as all else that sampling needs. Whoever uses it
-    all the same, such as PyMC, imports it itself, afterwards.
+    To import ArviZ, which brings plots along, takes twice as long as all else that sampling needs; pandas takes nearly
+    half as long as that. Whoever uses them, such as PyMC, imports them itself, afterwards.
     """
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = _Unread(name)
+    spared = [name for name in names if name not in sys.modules]
+    sys.modules.update({name: _Unread(name) for name in spared})
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in spared:
+            del sys.modules[name]
 
 
 class _Unread(ModuleType):
@@ -114,12 +113,12 @@ def drawn(trace: Any, names: Sequence[str]) -> tuple[list[Floats], int]:
 
 def _column(batch: Any, name: str) -> Any:
     """One column of a batch of draws, shape (draws,) or, of lists of equal length, (draws, size)."""
-    import pyarrow as pa
+    from arro3.core import DataType, list_flatten
 
-    column = pa.array(batch.column(name))
-    if not pa.types.is_large_list(column.type):
-        return column.to_numpy(zero_copy_only=False)
-    return column.flatten().to_numpy().reshape(batch.num_rows, -1)
+    column = batch.column(name)
+    if not DataType.is_large_list(column.type):
+        return column.to_numpy()
+    return list_flatten(column).to_numpy().reshape(batch.num_rows, -1)
 
 
 def diagnose(quantities: Sequence[Floats], divergences: int) -> Diagnostics:

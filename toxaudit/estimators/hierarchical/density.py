@@ -46,8 +46,9 @@ HARDLY = 0.5
 """Weight below which the data hardly know a shift."""
 
 NUMBERS = types.CPointer(types.double)
-JIT = numba.njit(error_model="numpy")
-"""Division by zero gives a number that is not finite, which ends a trajectory, and not an exception."""
+JIT = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Division by zero gives a number that is not finite, which ends a trajectory, and not an exception. Nothing but what
+is compiled calls these, so that ways in for Python and C, a fifth of what there is to compile, are left out."""
 
 
 @JIT
