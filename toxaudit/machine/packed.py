@@ -17,6 +17,10 @@ seen to get what they get in blocks of this size, whatever the batch."""
 STEP = 16
 """In bfloat16, multiples of so many rows are multiplied, which is the fastest; others are padded."""
 
+WIDE = 2**14
+"""Outputs; of a layer with more, as the last one, only whole blocks are multiplied: to try others takes half a second,
+and more than they gain in an audit of some hundred prompts."""
+
 MOST_ROWS = 4 * LAYOUT_ROWS
 """That are multiplied at once in bfloat16; more gain nothing."""
 
@@ -92,7 +96,8 @@ def _sizes(outputs: int, inputs: int) -> list[int]:
 
     block, weight = numbers(1), numbers(-1).repeat(-(-outputs // LAYOUT_ROWS), 1)[:outputs]
     rows = block.repeat(MOST_ROWS // LAYOUT_ROWS, 1)
-    sizes = list(range(STEP, MOST_ROWS + 1, STEP))
+    step = LAYOUT_ROWS if outputs > WIDE else STEP
+    sizes = list(range(step, MOST_ROWS + 1, step))
     with torch.inference_mode():
         multiply = _whole(torch.ops.mkldnn._reorder_linear_weight(weight, LAYOUT_ROWS), None)
         for number in threads.tried():
