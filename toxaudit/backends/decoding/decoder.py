@@ -104,7 +104,7 @@ class Decoder:
             return chosen
 
         arms = {row.arm for row in rows}  # beside several, those that fill up are of none: each keeps as many rows
-        filler = Row(rows[-1].tokens[-1:], arms.pop() if len(arms) == 1 else "", counts=False)
+        filler = replace(rows[-1], arm=arms.pop() if len(arms) == 1 else "", counts=False)
         made: list[list[int]] = ragged.decode(
             self.loaded.inner, [*rows, *[filler] * more], settings.max_new_tokens, pick, self._adapters, wrote, step
         )
