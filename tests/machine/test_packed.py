@@ -25,8 +25,8 @@ def rows(monkeypatch):
     return numbers
 
 
-@pytest.mark.parametrize("shape", [(1, 64), (5, 3, 64), (64, 1, 64), (65, 64), (130, 64), (700, 64)])
-def test_products_in_bfloat16_are_made_of_whole_blocks_and_give_what_each_block_gives_alone(rows, shape):
+@pytest.mark.parametrize("shape", [(1, 64), (5, 3, 64), (64, 1, 64), (65, 64), (130, 64), (208, 1, 64), (700, 64)])
+def test_products_in_bfloat16_are_made_of_whole_steps_and_give_what_each_block_gives_alone(rows, shape):
     layer = nn.Linear(64, 96).to(torch.bfloat16)
     inputs = torch.randn(shape).to(torch.bfloat16)
     plain = layer(inputs)
@@ -34,7 +34,7 @@ def test_products_in_bfloat16_are_made_of_whole_blocks_and_give_what_each_block_
     rows.clear()
     made = layer(inputs)
     asked = plain.numel() // 96
-    assert all(number % ROWS == 0 for number in rows) and asked <= sum(rows) < asked + ROWS
+    assert all(number % packed.STEP == 0 for number in rows) and asked <= sum(rows) < asked + ROWS
     alone = [layer(block) for block in inputs.view(-1, 64).split(ROWS)]
     undo()
     assert torch.equal(made.view(-1, 96), torch.cat(alone))
@@ -61,6 +61,40 @@ def test_no_more_blocks_are_multiplied_at_once_than_give_the_same_bits(monkeypat
     layer(torch.randn(1000, 64).to(torch.bfloat16))
     undo()
     assert max(rows) == largest * ROWS
+
+
+@pytest.mark.parametrize(
+    ("asked", "other", "made"),
+    [
+        (80, {}, [80]),
+        (81, {}, [96]),
+        (208, {208}, [224]),
+        (208, {208, 224, 240, 256}, [192, 16]),
+        (16, {16, 32, 48}, [64]),
+        (272, {}, [256, 16]),
+    ],
+)
+def test_only_numbers_of_rows_are_multiplied_that_give_a_block_its_own_bits(monkeypatch, asked, other, made):
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", lambda weight, rows: weight)
+    products = []
+
+    def multiply(block, weight, *rest):
+        """Exactly; for some numbers of rows as a kernel that rounds on the way."""
+        products.append(block)
+        if len(block) not in other:
+            return (block.double() @ weight.double().T).to(block.dtype)
+        parts = zip(block.double().split([9, 20, 35], 1), weight.double().split([9, 20, 35], 1), strict=True)
+        return sum((part @ others.T).to(block.dtype) for part, others in parts)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", multiply)
+    layer, inputs = nn.Linear(64, 96, bias=False).to(torch.bfloat16), torch.randn(asked, 64).to(torch.bfloat16)
+    undo = packed.pack(layer)
+    products.clear()
+    outputs = layer(inputs)
+    undo()
+    assert [len(block) for block in products] == made
+    assert (products[0].data_ptr() == inputs.data_ptr()) == (sum(made) == asked or len(made) > 1), "a copy is needless"
+    assert torch.equal(outputs, (inputs.double() @ layer.weight.double().T).to(torch.bfloat16))
 
 
 def test_products_in_float32_are_made_at_once():

@@ -187,6 +187,44 @@ def test_rows_that_have_ended_leave_the_batch_while_it_is_large(model):
     assert min(decoded) >= LEAST
 
 
+def test_in_bfloat16_batches_are_filled_up_to_what_is_multiplied_fastest_and_others_are_not(tmp_path, monkeypatch):
+    folder = tiny.model(tmp_path / "model", transformers.LlamaConfig(**HEADS | {"hidden_size": 64}))
+    several = [Prompt(id=str(i), suite="suite", text=SENTENCE[: 3 * i + 1]) for i in range(21)]
+    sizes, step = [], ragged._Eager.__call__
+
+    def counted(self, tokens):
+        sizes.append(len(tokens))
+        return step(self, tokens)
+
+    monkeypatch.setattr(ragged._Eager, "__call__", counted)
+    for dtype, filled, not_filled in (("float32", 21, 32), ("bfloat16", 32, 21)):
+        resolved = tiny.resolved(folder, dtype=dtype)
+        sizes.clear()
+        together, told = answers(resolved, several), []
+        assert filled in sizes and not_filled not in sizes
+        assert answers(resolved, several[::-1], 17) == together[::-1]
+        with Transformers().open(Loader("cpu"), [resolved]) as session:
+            asked = [Request(resolved.name, prompt) for prompt in several]
+            found = list(session.generate(asked, Generation(max_new_tokens=MOST), lambda _: False, told.append))
+        made = [completion for batch in found for _, completion in batch]
+        assert sum(told) == sum(each.tokens + (each.finish == "stop") for each in made)
+
+
+def test_rows_that_have_ended_leave_in_whole_steps_and_what_fills_up_keeps_none_running(model):
+    free, sizes = decode(model, rows(*range(4, 65))), []
+    stops = {row[2] for row in free[::2]}
+    model.register_forward_pre_hook(lambda _, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True)
+    given = [*rows(*range(4, 65), stops=stops), *[Row([5], counts=False)] * 3]
+    found, told = ragged.decode(model, given, MOST, greedy, Adapters({}), step=16), []
+    decoded = [size for size in sizes if size > 1]
+    assert found[:61] == decode(model, given[:61])
+    assert decoded == sorted(decoded, reverse=True) and 64 >= decoded[0] > decoded[-1]
+    assert not any(size % 16 for size in decoded)
+    ending = [*rows(9, stops=range(tiny.VOCABULARY)), Row([5], counts=False)]
+    made = ragged.decode(model, ending, MOST, greedy, Adapters({}), told.append)
+    assert [len(row) for row in made] == [1, 1] and told == [1]
+
+
 def test_nothing_is_computed_once_all_rows_have_ended(model):
     steps = []
     model.register_forward_hook(lambda *_: steps.append(1))

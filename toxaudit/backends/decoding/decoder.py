@@ -79,6 +79,8 @@ class Decoder:
             seeds: of each row's random stream.
             wrote: is told how many tokens were made.
         """
+        import torch
+
         finite = Finite()
         if not self.ragged:
             noise = _noise(seeds, settings.temperature)
@@ -92,7 +94,8 @@ class Decoder:
             new = self._way(self.loaded, tokens, settings.max_new_tokens, stops, seen)
             wrote(sum(map(len, new)))
             return finite.only(new)
-        more = max(0, LEAST - len(rows))  # what these make is thrown away
+        step = packed.STEP if self._unpack and self.loaded.inner.dtype == torch.bfloat16 else 1
+        more = max(LEAST - len(rows), -len(rows) % step)  # what these make is thrown away
         noise = _noise([*seeds, *[0] * more], settings.temperature)
 
         def pick(logits: Any, numbers: list[int]) -> Any:
@@ -101,9 +104,10 @@ class Decoder:
             finite.saw(scores.gather(1, chosen[:, None])[:, 0], numbers)
             return chosen
 
-        filled = [*rows, *[replace(rows[-1], counts=False)] * more]
+        arms = {row.arm for row in rows}  # beside several, those that fill up are of none: each keeps as many rows
+        filler = replace(rows[-1], arm=arms.pop() if len(arms) == 1 else "", counts=False)
         made: list[list[int]] = ragged.decode(
-            self.loaded.inner, filled, settings.max_new_tokens, pick, self._adapters, wrote
+            self.loaded.inner, [*rows, *[filler] * more], settings.max_new_tokens, pick, self._adapters, wrote, step
         )
         return finite.only(made[: len(rows)])
 

@@ -47,6 +47,7 @@ def decode(
     pick: Pick,
     adapters: Adapters,
     tick: Callable[[int], object] = lambda tokens: None,
+    step: int = 1,
 ) -> list[list[int]]:
     """New tokens of each row, the stop token included where one came.
 
@@ -57,22 +58,23 @@ def decode(
         pick: chooses the next tokens.
         adapters: what is laid over the model for the arms that have one.
         tick: is told after every step how many tokens it made.
+        step: once rows have ended, a multiple of so many goes on, if there are.
     """
     with attending(model):
-        slots = Slots([len(row.tokens) for row in rows], [row.stops for row in rows], model)
+        slots = Slots(rows, model, step)
         following = _begin(model, rows, slots, pick, adapters)
-        step = _Captured(model, slots) if model.device.type == "cuda" else _Eager(model, slots)
+        following_logits = _Captured(model, slots) if model.device.type == "cuda" else _Eager(model, slots)
         new: list[list[int]] = [[] for _ in rows]
         for made in range(1, most + 1):
             chosen = following.tolist()
             for number, token in zip(slots.rows, chosen, strict=True):
                 new[number].append(token)
-            tick(sum(runs and rows[number].counts for number, runs in zip(slots.rows, slots.running, strict=True)))
+            tick(sum(slots.running))
             if made == most or not (kept := slots.end(chosen)):
                 break
             following = following[kept] if len(kept) < len(chosen) else following
             with adapters.over([rows[number].arm for number in slots.rows]):
-                following = pick(step(following), slots.rows)
+                following = pick(following_logits(following), slots.rows)
             slots.advance()
     return [until_stop(tokens, row.stops) for tokens, row in zip(new, rows, strict=True)]
 

@@ -7,6 +7,7 @@ import torch
 from transformers.cache_utils import DynamicLayer
 
 from toxaudit.backends.decoding.adapters import LEAST
+from toxaudit.backends.decoding.prompts import Row
 
 SLOT_STEP = 32  # slots grow in steps of so many, so that shapes repeat
 KEEP_SHARE = 0.8  # rows are moved together once fewer than this share are still running
@@ -15,12 +16,12 @@ KEEP_SHARE = 0.8  # rows are moved together once fewer than this share are still
 class Slots:
     """Which rows are running, where each of them stands, and the cache of their keys and values."""
 
-    def __init__(self, lengths: Sequence[int], stops: Sequence[frozenset[int]], model: Any) -> None:
-        """Have slots for rows of these lengths, each ended by its own tokens."""
-        self.rows = list(range(len(lengths)))
-        self.running = [True] * len(lengths)
-        self._stops = stops
-        self.lengths = list(lengths)
+    def __init__(self, rows: Sequence[Row], model: Any, step: int) -> None:
+        """Have slots for these rows, each ended by its own tokens, and go on with a multiple of ``step`` of them."""
+        self.rows = list(range(len(rows)))
+        self.running = [row.counts for row in rows]
+        self._stops, self._step = [row.stops for row in rows], step
+        self.lengths = [len(row.tokens) for row in rows]
         self.device = model.device
         self.layers = [SlotLayer(self) for _ in range(model.config.get_text_config().num_hidden_layers)]
         self.visible = 0
@@ -55,9 +56,10 @@ class Slots:
         if not running:
             return []
         kept = list(range(len(self.rows)))
-        if len(running) < KEEP_SHARE * len(self.rows) and len(self.rows) > LEAST:
+        fewer = max(LEAST, len(running) + -len(running) % self._step)
+        if len(running) < KEEP_SHARE * len(self.rows) and fewer < len(self.rows):
             ended = [place for place in kept if not self.running[place]]
-            kept = sorted(running + ended[: max(0, LEAST - len(running))])
+            kept = sorted(running + ended[: fewer - len(running)])
             self._keep(kept)
         return kept
 
