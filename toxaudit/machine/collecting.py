@@ -22,10 +22,11 @@ def uncollected() -> Iterator[None]:
 def importing() -> Iterator[None]:
     """Import libraries meanwhile: their million objects stay, and no later search looks through them.
 
-    Nor through anything else that there is by then, so that no model may be in memory yet.
+    Nor through anything else that there is by then, so that this holds only where torch was not imported before: whose
+    process has it may have a model, too, which must be found once it is garbage.
     """
-    before = len(sys.modules)
+    before = "torch" in sys.modules
     with uncollected():
         yield
-        if len(sys.modules) > before:
+        if not before and "torch" in sys.modules:
             gc.freeze()

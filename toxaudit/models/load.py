@@ -10,7 +10,7 @@ from typing import Any
 
 from toxaudit.checks import Checklist
 from toxaudit.errors import ToxauditError
-from toxaudit.machine import collecting
+from toxaudit.machine.collecting import uncollected
 from toxaudit.machine.memory import memory_free
 from toxaudit.models import adapter_file, attach, effect, tokenizer
 from toxaudit.models.attach import TakenOff
@@ -184,7 +184,7 @@ def ends(*configurations: Any) -> frozenset[int]:
 
 def _weights(resolved: ResolvedModel, device: str) -> LoadedModel:
     """The arm's model without its adapter."""
-    with collecting.importing():  # all that a model's own module imports in turn
+    with uncollected():  # all that a model's own module imports in turn
         from transformers import GenerationConfig, PreTrainedModel  # noqa: F401
 
     where = f"{resolved.name}: {resolved.weights.reference}"

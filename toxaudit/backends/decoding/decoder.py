@@ -78,9 +78,13 @@ class Decoder:
             settings: token limit and temperature.
             seeds: of each row's random stream.
             wrote: is told how many tokens were made.
+
+        Raises:
+            ValueError: a row is of an arm for which this model was not seen to give the right tokens.
         """
         import torch
 
+        self._must_have_checked({row.arm for row in rows})
         finite = Finite()
         if not self.ragged:
             noise = _noise(seeds, settings.temperature)
@@ -112,10 +116,20 @@ class Decoder:
         return finite.only(made[: len(rows)])
 
     def loglikelihoods(self, asked: Sequence[likelihood.Asked]) -> list[float]:
-        """The natural logarithm of each continuation's probability after its context."""
+        """The natural logarithm of each continuation's probability after its context.
+
+        Raises:
+            ValueError: as ``decode``.
+        """
+        self._must_have_checked({arm for arm, _ in asked})
         if self.ragged:
             return likelihood.shared(self.loaded.inner, asked, self._adapters)
         return likelihood.loglikelihoods(self.loaded.inner, asked)
+
+    def _must_have_checked(self, arms: set[str]) -> None:
+        """Lest an arm be answered by the weights alone, or by another arm's adapter."""
+        if unchecked := arms - set(self._expected) | arms & self.refused:
+            raise ValueError(f"this model was not compared with transformers for {', '.join(sorted(unchecked))}")
 
     @cached_property
     def bytes_of_token(self) -> int:
