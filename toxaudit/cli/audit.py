@@ -32,7 +32,8 @@ PLAN = Options(
     "audit=NAME [KEY=VALUE ...]",
     "Says what a run would do, how long it would take, what it would fetch and what is stored already; loads no "
     "weights. It also says how the audit will probably decide, and the smallest rise that it can find. Overrides are "
-    "written as for the run itself, as in `toxaudit plan audit=quickstart gate.margin=0.01`.",
+    "written as for the run itself, as in `toxaudit plan audit=quickstart gate.margin=0.01`. A server on this machine "
+    "is timed by some short answers; another machine's is not asked.",
 )
 PLAN.value("pilot", "RUN", read=Path, help="take rates from a finished run with fewer prompts, such as runs/NAME")
 TRAIN = Options(
