@@ -66,8 +66,7 @@ def parts_of(run: Path) -> dict[str, float]:
 
         setattr(module, name, wrapped)
 
-    checked = "read_with_draws" if hasattr(rendering, "read_with_draws") else "read_checked"
-    timed(rendering, checked, "reading and checking the run")
+    timed(rendering, "read_with_draws", "reading and checking the run")
     for plot in plots.PLOTS.values():
         timed(plot, "draw", "figures")
     timed(plots.style, "png", "PNG")

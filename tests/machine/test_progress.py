@@ -62,6 +62,12 @@ def test_what_is_stored_already_tells_nothing_of_the_rate(capsys):
     assert "99/100" in said and "?text/s" in said
 
 
+def told_apart(code):
+    """The lines on standard error of a process of its own."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stderr.splitlines()
+
+
 def test_a_log_gets_lines():
     code = (
         "from toxaudit.machine import progress\n"
@@ -70,8 +76,7 @@ def test_a_log_gets_lines():
         "    bar.update(2)\n"
     )
     # Apart: a word is written between all bars that there are, and one that another test gave up may not be gone yet.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    first, word, last = done.stderr.splitlines()
+    first, word, last = told_apart(code)
     assert "0/2" in first and word == "A word." and "2/2" in last
 
 
@@ -82,8 +87,8 @@ def test_bars_of_libraries_are_silent_and_ours_are_not():
         "list(tqdm(range(3), desc='theirs'))\n"
         "progress.bar('ours', 3, 'step').close()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert "ours" in done.stderr and "theirs" not in done.stderr
+    said = " ".join(told_apart(code))
+    assert "ours" in said and "theirs" not in said
 
 
 def test_a_download_has_one_bar_which_is_ours(capsys, monkeypatch):

@@ -20,10 +20,10 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import libraries meanwhile: their million objects stay, and no later search looks through them.
+    """Import torch and others meanwhile; no later search looks through their million objects, which stay.
 
-    Nor through anything else that there is by then, so that this holds only where torch was not imported before: whose
-    process has it may have a model, too, which must be found once it is garbage.
+    It looks through nothing that is in memory by then. Where torch was imported before, all is searched as usual: a
+    model may be in memory, which must be found once it is garbage.
     """
     before = "torch" in sys.modules
     with uncollected():

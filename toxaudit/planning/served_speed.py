@@ -10,6 +10,7 @@ from toxaudit.backends.request import Request
 from toxaudit.backends.served_preflight import PROBE
 from toxaudit.errors import ToxauditError
 from toxaudit.facts import BASE_ARM
+from toxaudit.machine import progress
 from toxaudit.models import Loader
 from toxaudit.models.served import served_base
 from toxaudit.records import Asked
@@ -64,7 +65,8 @@ def measure(spec: AuditSpec, suites: Mapping[str, Asked]) -> ServedSpeed | None:
         with backend.open(Loader("cpu"), [served_base(spec.base, backend.server)]) as session:
             tells = bool(session.probe(requests[0], PROBE))
             short, long = (_timed(session, requests, replace(spec.generation, max_new_tokens=n)) for n in (SHORT, LONG))
-    except ToxauditError:  # a run says why; what can't be measured is named as left out
+    except ToxauditError as error:
+        progress.say(f"The server is not timed: {error}")
         return None
     (few, early), (many, late) = short, long
     token = max(0.0, (late - early) / (many - few)) if many > few else late / many

@@ -127,8 +127,8 @@ class Decoder:
         return likelihood.loglikelihoods(self.loaded.inner, asked)
 
     def _must_have_checked(self, arms: set[str]) -> None:
-        """Lest an arm be answered by the weights alone, or by another arm's adapter."""
-        if unchecked := arms - set(self._expected) | arms & self.refused:
+        """Refuse other arms, which the weights alone would answer for."""
+        if unchecked := arms - set(self._expected):
             raise ValueError(f"this model was not compared with transformers for {', '.join(sorted(unchecked))}")
 
     @cached_property
@@ -150,10 +150,10 @@ class Decoder:
         self.ragged = self._is_ragged()
         if not self.ragged:
             self.refused = set(self._adapters.arms) & set(self._expected)
-            self._expected = {arm: each for arm, each in self._expected.items() if arm not in self.refused}
             self._adapters = Adapters({})
-            if self._gives(padded.together):
-                self._way = padded.together
+        self._expected = {arm: each for arm, each in self._expected.items() if arm not in self.refused}
+        if not self.ragged and self._gives(padded.together):
+            self._way = padded.together
         if self.loaded.device == "cpu":
             each = next(iter(self._expected.values()))
             few = [Row(each.rows[number % len(each.rows)], stops=each.stops) for number in range(LEAST)]
@@ -234,9 +234,9 @@ class Decoder:
 
         if self._threads != torch.get_num_threads():  # these were chosen since, and may add up otherwise
             self._wrong()
-        arms = [arm for arm in self._expected if arm not in self.refused]
-        adapted = [arm for arm in arms if arm in self._adapters.arms]
-        return all(self._is_alike(arm) for arm in [*[arm for arm in arms if arm not in adapted][:1], *adapted[:1]])
+        adapted = [arm for arm in self._expected if arm in self._adapters.arms]
+        plain = [arm for arm in self._expected if arm not in adapted]
+        return all(self._is_alike(arm) for arm in [*plain[:1], *adapted[:1]])
 
     def _is_alike(self, arm: str) -> bool:
         """Whether the first two logits of an arm's shorter probe, or of the longer if that ends at once, are so."""
